@@ -1,0 +1,1 @@
+"""Everything with digits: solving, kernels, spectra and convergence studies."""

@@ -1,0 +1,301 @@
+"""Rates of convergence: what errors measured over a ladder of sizes and several seeds support.
+
+A plain power law log e = c + s log p answers wrongly here, and with a narrow interval: the next order of
+the expansion is of relative size p^(-1/2) with a large factor (the class means add terms such as
+||mu||^4/p), so the slope at every size within reach differs from its limit.  `fit_rate` shows that slope,
+without and with corrections to scaling.  `check_rate` asks the sharper question, whether the errors are
+
+    e(p) = p^s (A_0 + A_1 p^(-1/2) + A_2 p^(-1) + ...)        for a slope s named beforehand,
+
+with A_0 > 0 (no faster) and no floor F under it (no slower).  What it cannot do is tell s from a
+neighbouring exponent: for that the intervals of `fit_rate` with corrections are the honest answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.stats import f as f_distribution
+from scipy.stats import t as t_distribution
+
+__all__ = ["FittedLine", "RateCheck", "RateFit", "check_rate", "fit_rate", "local_slopes"]
+
+Array = NDArray[np.float64]
+#: Ladder of errors: (sizes, seeds), or one sequence of any length for each size.
+Errors = ArrayLike | Sequence[ArrayLike]
+
+
+@dataclass(frozen=True)
+class FittedLine:
+    """Least-squares fit of log e = c + s log p + b_1 p^(-1/2) + b_2 p^(-1) + ....
+
+    Attributes:
+        slope: s.
+        standard_error: of the slope, from the scatter of all points about the fit.
+        interval: (low, high), interval of the slope by Student's t over all seeds.
+        bootstrap: (low, high), percentile interval of the slope, seeds resampled within each size.
+        intercept: c.
+        corrections: (b_1, b_2, ...), empty for the plain power law.
+        degrees: degrees of freedom left.
+        lack_of_fit: probability that the means lie so far off the curve if it were right, by an F
+            test against the scatter between seeds; nan where no size is to spare.
+    """
+
+    slope: float
+    standard_error: float
+    interval: tuple[float, float]
+    bootstrap: tuple[float, float]
+    intercept: float
+    corrections: tuple[float, ...]
+    degrees: int
+    lack_of_fit: float
+
+
+@dataclass(frozen=True)
+class RateFit:
+    """Slope of log error on log p.
+
+    Attributes:
+        sizes: (m,) array, p, ascending.
+        means: (m,) array, mean error at each size.
+        level: confidence level of the intervals.
+        plain: the power law.
+        corrected: with b_1 p^(-1/2); None for fewer than three sizes.
+        twice_corrected: with b_2 p^(-1) too; None for fewer than four sizes.
+    """
+
+    sizes: Array
+    means: Array
+    level: float
+    plain: FittedLine
+    corrected: FittedLine | None
+    twice_corrected: FittedLine | None
+
+
+@dataclass(frozen=True)
+class RateCheck:
+    """Whether errors are compatible with a leading power p^slope.
+
+    Attributes:
+        slope: the exponent tested.
+        level: confidence level of the intervals.
+        amplitudes: (A_0, A_1, ...), the fewest terms that fit (or the most that were allowed).
+        amplitude_interval: (low, high) for A_0.
+        lack_of_fit: probability that the means lie so far off the curve if it were right.
+        floor: F when a constant is added to the same terms.
+        floor_interval: (low, high) for F; infinite where there are too few sizes for it.
+        decays: A_0 is above 0: the error falls no faster than p^slope.
+        fits: the curve passes the test of lack of fit.
+        floor_free: the interval of F reaches down to 0.
+        compatible: all three.
+    """
+
+    slope: float
+    level: float
+    amplitudes: tuple[float, ...]
+    amplitude_interval: tuple[float, float]
+    lack_of_fit: float
+    floor: float
+    floor_interval: tuple[float, float]
+    decays: bool
+    fits: bool
+    floor_free: bool
+    compatible: bool
+
+
+def local_slopes(sizes: ArrayLike, errors: Errors) -> Array:
+    """Slope of the log of the mean error between neighbouring sizes, shape (m - 1,)."""
+    p, table = _validate(sizes, errors)
+    means = np.array([row.mean() for row in table])
+    return np.asarray(np.diff(np.log(means)) / np.diff(np.log(p)))
+
+
+def fit_rate(
+    sizes: ArrayLike,
+    errors: Errors,
+    rng: np.random.Generator,
+    *,
+    level: float = 0.95,
+    resamples: int = 1000,
+) -> RateFit:
+    """Slope of log error on log p, with t and bootstrap intervals, without and with corrections.
+
+    Args:
+        sizes: (m,) p, distinct, at least two.
+        errors: (m, seeds) positive errors, or one sequence for each size.
+        rng: resamples the seeds for the bootstrap.
+        level: confidence level of the intervals.
+        resamples: bootstrap samples, at least 10.
+
+    Raises:
+        ValueError: sizes and errors that do not fit together, or too few of them.
+    """
+    p, table = _validate(sizes, errors)
+    if not 0 < level < 1:
+        raise ValueError(f"the confidence level must lie in (0, 1), got {level}")
+    if resamples < 10:
+        raise ValueError(f"the bootstrap needs at least 10 resamples, got {resamples}")
+    if sum(row.size for row in table) < 3:
+        raise ValueError("a slope with an interval needs at least three errors")
+    lines = [
+        _fit_line(p, table, corrections, rng, level, resamples) if p.size >= 2 + corrections else None
+        for corrections in range(3)
+    ]
+    plain = lines[0]
+    if plain is None:
+        raise ValueError("a slope needs at least two sizes")
+    means = np.array([row.mean() for row in table])
+    return RateFit(p, means, level, plain, lines[1], lines[2])
+
+
+def check_rate(
+    sizes: ArrayLike,
+    errors: Errors,
+    *,
+    slope: float = -0.5,
+    level: float = 0.95,
+    significance: float = 0.01,
+    most_terms: int = 3,
+) -> RateCheck:
+    """Test e(p) = p^slope (A_0 + A_1 p^(-1/2) + ...), the fewest terms that fit, and no floor.
+
+    The scatter between seeds is taken as proportional to the error and pooled over sizes; it alone sets
+    the intervals, so at least two seeds are needed.
+
+    Args:
+        sizes: (m,) p, distinct, at least two.
+        errors: (m, seeds) positive errors, or one sequence for each size.
+        slope: the exponent to test.
+        level: confidence level of the intervals.
+        significance: the curve is rejected where its lack of fit is less probable than this.
+        most_terms: largest number of terms tried; also at most m - 1, so that the test has power.
+
+    Raises:
+        ValueError: sizes and errors that do not fit together, or no size with two seeds.
+    """
+    p, table = _validate(sizes, errors)
+    seeds = np.array([row.size for row in table])
+    spare = int(np.sum(seeds - 1))
+    if spare < 1:
+        raise ValueError("the test needs at least two seeds at some size")
+    means = np.array([row.mean() for row in table])
+    scatter = sum(float(np.sum((row / row.mean() - 1) ** 2)) for row in table) / spare
+    if scatter == 0:
+        raise ValueError("the errors do not vary between seeds: there is nothing to test against")
+    spread = means * np.sqrt(scatter / seeds)
+    quantile = float(t_distribution.ppf((1 + level) / 2, spare))
+    terms = np.column_stack([p ** (slope - k / 2) for k in range(max(1, min(most_terms, p.size - 1)))])
+    for count in range(1, terms.shape[1] + 1):
+        found, deviations, squares = _weighted(terms[:, :count], means, spread)
+        excess = p.size - count
+        fit = float(f_distribution.sf(squares / excess, excess, spare))
+        if fit >= significance:
+            break
+    interval = (
+        float(found[0] - quantile * deviations[0]),
+        float(found[0] + quantile * deviations[0]),
+    )
+    floor, floor_interval = float("nan"), (float("-inf"), float("inf"))
+    if p.size > count:
+        design = np.column_stack([np.ones_like(p), terms[:, :count]])
+        with_floor, floor_deviations, _ = _weighted(design, means, spread)
+        floor = float(with_floor[0])
+        reach = quantile * float(floor_deviations[0])
+        floor_interval = (floor - reach, floor + reach)
+    decays, fits, floor_free = interval[0] > 0, fit >= significance, floor_interval[0] <= 0
+    return RateCheck(
+        slope=slope,
+        level=level,
+        amplitudes=tuple(float(a) for a in found),
+        amplitude_interval=interval,
+        lack_of_fit=fit,
+        floor=floor,
+        floor_interval=floor_interval,
+        decays=decays,
+        fits=fits,
+        floor_free=floor_free,
+        compatible=decays and fits and floor_free,
+    )
+
+
+def _weighted(design: Array, values: Array, spread: Array) -> tuple[Array, Array, float]:
+    """Least squares with known standard deviations: coefficients, their deviations, chi square."""
+    # Columns of unit length keep the normal equations well conditioned over the powers of p.
+    scaled = design / spread[:, None]
+    lengths = np.linalg.norm(scaled, axis=0)
+    q, r = np.linalg.qr(scaled / lengths)
+    target = values / spread
+    inverse = np.linalg.inv(r)
+    found = inverse @ (q.T @ target) / lengths
+    deviations = np.linalg.norm(inverse, axis=1) / lengths
+    return found, deviations, float(np.sum((target - scaled @ found) ** 2))
+
+
+def _design(p: Array, corrections: int) -> Array:
+    columns = [np.log(p), np.ones_like(p)]
+    columns += [p ** (-k / 2) for k in range(1, corrections + 1)]
+    return np.column_stack(columns)
+
+
+def _fit_line(
+    p: Array,
+    table: list[Array],
+    corrections: int,
+    rng: np.random.Generator,
+    level: float,
+    resamples: int,
+) -> FittedLine:
+    logs = [np.log(row) for row in table]
+    seeds = np.array([row.size for row in logs])
+    sizes = np.repeat(p, seeds)
+    values = np.concatenate(logs)
+    design = _design(sizes, corrections)
+    count = design.shape[1]
+    degrees = values.size - count
+    found, inverse_norms, squares = _weighted(design, values, np.ones_like(values))
+    variance = squares / degrees if degrees else float("nan")
+    error = float(inverse_norms[0] * np.sqrt(variance))
+    reach = float(t_distribution.ppf((1 + level) / 2, degrees)) * error if degrees else float("inf")
+    pure = sum(float(np.sum((row - row.mean()) ** 2)) for row in logs)
+    spare, excess = values.size - p.size, p.size - count
+    lack = float("nan")
+    if spare > 0 and excess > 0 and pure > 0:
+        lack = float(f_distribution.sf((squares - pure) / excess / (pure / spare), excess, spare))
+    # The slope is linear in the values, so a bootstrap sample needs only its means at each size.
+    weights = np.linalg.pinv(design)[0]
+    by_size = np.array([weights[sizes == size].sum() for size in p])
+    slopes = np.zeros(resamples)
+    for row, weight in zip(logs, by_size, strict=True):
+        slopes += weight * rng.choice(row, size=(resamples, row.size)).mean(axis=1)
+    low, high = np.quantile(slopes, [(1 - level) / 2, (1 + level) / 2])
+    slope = float(found[0])
+    return FittedLine(
+        slope=slope,
+        standard_error=error,
+        interval=(slope - reach, slope + reach),
+        bootstrap=(float(low), float(high)),
+        intercept=float(found[1]),
+        corrections=tuple(float(b) for b in found[2:]),
+        degrees=degrees,
+        lack_of_fit=lack,
+    )
+
+
+def _validate(sizes: ArrayLike, errors: Errors) -> tuple[Array, list[Array]]:
+    """Sizes ascending, and an array of errors for each."""
+    p = np.asarray(sizes, dtype=np.float64)
+    if p.ndim != 1 or p.size < 2 or not np.all(np.isfinite(p)) or np.any(p <= 0):
+        raise ValueError("sizes must be at least two positive numbers")
+    if np.unique(p).size != p.size:
+        raise ValueError("sizes must be distinct")
+    table = [np.atleast_1d(np.asarray(row, dtype=np.float64)) for row in np.asarray(errors, dtype=object)]
+    if len(table) != p.size:
+        raise ValueError(f"{p.size} sizes need as many rows of errors, got {len(table)}")
+    for row in table:
+        if row.ndim != 1 or row.size < 1 or not np.all(np.isfinite(row)) or np.any(row <= 0):
+            raise ValueError("errors must be positive and finite, at least one for each size")
+    order = np.argsort(p)
+    return p[order], [table[k] for k in order]

@@ -1,0 +1,125 @@
+"""Deterministic equivalents as linear operators: a multiple of S, a low rank and a multiple of the identity.
+
+Theory sheet, section 4:  Gbar = alpha_1 S + V C V^T + (gamma_*^2 - tau_0^2 alpha_1) I_n  with V = [J/sqrt(p), psi] and
+C = [[alpha_2 t t^T + alpha_3 T, alpha_2 t], [alpha_2 t^T, alpha_2]].  The NTK's equivalent has the same form in its own
+four numbers (beta_1, beta_2, beta_3, kappa_*^2), so the operator serves both.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse.linalg import LinearOperator
+
+from numerics.mixture import MixtureStatistics
+
+__all__ = ["DeterministicEquivalent", "low_rank_core"]
+
+Array = NDArray[np.float64]
+
+
+def low_rank_core(second: float, third: float, statistics: MixtureStatistics) -> Array:
+    """C (or D) = [[a_2 t t^T + a_3 T, a_2 t], [a_2 t^T, a_2]], shape (K+1, K+1); theory sheet, section 4."""
+    t = statistics.t
+    classes = t.shape[0]
+    core = np.empty((classes + 1, classes + 1))
+    core[:classes, :classes] = second * np.outer(t, t) + third * statistics.T
+    core[:classes, classes] = core[classes, :classes] = second * t
+    core[classes, classes] = second
+    return core
+
+
+class DeterministicEquivalent(LinearOperator):
+    """first S + V core V^T + diagonal I, applied without being formed.
+
+    Args:
+        first: float, Coefficient of S: alpha_1 (or beta_1 for the NTK).
+        core: (r, r) array, Symmetric middle factor of the low rank.
+        factor: (n, r) array, V.
+        diagonal: float, Coefficient of the identity: gamma_*^2 - tau_0^2 alpha_1.
+        gram, data: (n, n) array or (p, n) array, Exactly one of S and X; with X a product costs O(n p) and S is never formed.
+
+    Raises:
+        ValueError: Shapes that do not fit, or both or neither of S and X given.
+    """
+
+    def __init__(
+        self,
+        first: float,
+        core: Array,
+        factor: Array,
+        diagonal: float,
+        *,
+        gram: Array | None = None,
+        data: Array | None = None,
+    ) -> None:
+        if (gram is None) == (data is None):
+            raise ValueError("give exactly one of gram (S, n x n) and data (X, p x n)")
+        n, rank = factor.shape
+        if core.shape != (rank, rank):
+            raise ValueError(f"core must have shape {(rank, rank)} to fit the factor, got {core.shape}")
+        if gram is not None and gram.shape != (n, n):
+            raise ValueError(f"gram must have shape {(n, n)}, got {gram.shape}")
+        if data is not None and (data.ndim != 2 or data.shape[1] != n):
+            raise ValueError(f"data must have {n} columns, got shape {data.shape}")
+        numbers = (first, diagonal)
+        if not all(np.isfinite(number) for number in numbers):
+            raise ValueError(f"coefficients must be finite, got {numbers}")
+        super().__init__(np.dtype(np.float64), (n, n))
+        self.first = float(first)
+        self.diagonal = float(diagonal)
+        self.core = core
+        self.factor = factor
+        self._gram = gram
+        self._data = data
+
+    @classmethod
+    def from_statistics(
+        cls,
+        statistics: MixtureStatistics,
+        *,
+        alpha1: float,
+        alpha2: float,
+        alpha3: float,
+        gamma2: float,
+        tau0: float,
+        gram: Array | None = None,
+        data: Array | None = None,
+    ) -> DeterministicEquivalent:
+        """Gbar of theory sheet section 4 (Kbar when given beta_1, beta_2, beta_3 and kappa_*^2 instead).
+
+        `tau0` must be the reading for which the coefficients were solved.
+        """
+        core = low_rank_core(alpha2, alpha3, statistics)
+        diagonal = gamma2 - tau0**2 * alpha1
+        return cls(alpha1, core, statistics.low_rank, diagonal, gram=gram, data=data)
+
+    def _matmat(self, block: Array) -> Array:
+        if self._gram is not None:
+            product = self._gram @ block
+        else:
+            assert self._data is not None  # noqa: S101 - the constructor made sure of it
+            product = self._data.T @ (self._data @ block)
+        low = self.factor @ (self.core @ (self.factor.T @ block))
+        return np.asarray(self.first * product + low + self.diagonal * block)
+
+    def _matvec(self, vector: Array) -> Array:
+        return self._matmat(vector.reshape(-1, 1)).ravel()
+
+    def _adjoint(self) -> DeterministicEquivalent:
+        return self
+
+    def _transpose(self) -> DeterministicEquivalent:
+        return self
+
+    def dense(self) -> Array:
+        """The (n, n) matrix, symmetric to the last bit."""
+        if self._gram is not None:
+            gram = self._gram
+        else:
+            assert self._data is not None  # noqa: S101 - the constructor made sure of it
+            gram = self._data.T @ self._data
+        matrix = self.first * gram + self.factor @ self.core @ self.factor.T
+        matrix = (matrix + matrix.T) / 2
+        matrix[np.diag_indices_from(matrix)] += self.diagonal
+        return np.asarray(matrix)

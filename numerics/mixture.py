@@ -1,0 +1,315 @@
+"""Gaussian mixtures in high dimension: the population, its samples and their statistics J, t, T, psi, tau_0.
+
+Columns of the data are x_i = mu_a / sqrt(p) + w_i with w_i ~ N(0, C_a / p) for a sample of class a (theory sheet,
+section 1).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+__all__ = ["Covariance", "GaussianMixture", "MixtureSample", "MixtureStatistics", "Tau0Reading"]
+
+Array = NDArray[np.float64]
+#: Which tau_0: "population" is sqrt(tr C° / p), "empirical" is sqrt(tr S / n), which includes ||mu||^2 / p.
+Tau0Reading = Literal["population", "empirical"]
+
+
+class Covariance:
+    """Covariance of one class: a multiple of the identity, a diagonal, or a full matrix.
+
+    Args:
+        value: float, (p,) array or (p, p) array, The scale c of c I_p, the diagonal, or the matrix.
+        dimension: int, optional, p; needed for a scale, and checked otherwise.
+
+    Raises:
+        ValueError: Wrong shape, entries that are not finite, or a matrix that is not symmetric positive semidefinite.
+    """
+
+    def __init__(self, value: ArrayLike, dimension: int | None = None) -> None:
+        array = np.array(value, dtype=np.float64)
+        if not np.all(np.isfinite(array)):
+            raise ValueError("a covariance must have finite entries")
+        if array.ndim == 0:
+            if dimension is None:
+                raise ValueError("an isotropic covariance needs the dimension p as well as its scale")
+        elif array.ndim > 2 or (array.ndim == 2 and array.shape[0] != array.shape[1]):
+            raise ValueError(
+                f"a covariance is a scale, a (p,) diagonal or a (p, p) matrix, not an array of shape {array.shape}"
+            )
+        elif dimension is not None and array.shape[0] != dimension:
+            raise ValueError(f"the covariance is for dimension {array.shape[0]}, expected {dimension}")
+        self.dimension: int = array.shape[0] if array.ndim else int(dimension or 0)
+        if self.dimension < 1:
+            raise ValueError(f"the dimension p must be at least 1, got {self.dimension}")
+        self._value = array
+        self._root = self._square_root(array)
+        self._value.flags.writeable = False
+
+    @staticmethod
+    def _square_root(array: Array) -> Array:
+        if array.ndim < 2:
+            if np.any(array < 0):
+                raise ValueError("the variances of a covariance must not be negative")
+            return np.sqrt(array)
+        scale = float(np.abs(array).max())
+        if not np.allclose(array, array.T, rtol=0, atol=1e-12 * scale):
+            raise ValueError("a covariance matrix must be symmetric")
+        values, vectors = np.linalg.eigh(array)
+        if values[0] < -1e-10 * max(scale, float(values[-1])):
+            raise ValueError(
+                f"a covariance matrix must be positive semidefinite; its smallest eigenvalue is {values[0]:.3g}"
+            )
+        return np.asarray((vectors * np.sqrt(np.clip(values, 0, None))) @ vectors.T)
+
+    @property
+    def trace(self) -> float:
+        """tr C."""
+        if self._value.ndim == 0:
+            return float(self._value) * self.dimension
+        return float(self._value.sum() if self._value.ndim == 1 else np.trace(self._value))
+
+    @property
+    def diagonal(self) -> Array:
+        """Diagonal of C, shape (p,)."""
+        if self._value.ndim == 2:
+            return np.diagonal(self._value).copy()
+        return np.broadcast_to(self._value, (self.dimension,)).copy()
+
+    def trace_product(self, other: Covariance) -> float:
+        """tr(C C') with another covariance of the same dimension: a matrix product, not an elementwise one."""
+        if other.dimension != self.dimension:
+            raise ValueError(f"dimensions differ: {self.dimension} and {other.dimension}")
+        if self._value.ndim == 2 and other._value.ndim == 2:
+            return float(np.sum(self._value * other._value.T))
+        return float(self.diagonal @ other.diagonal)
+
+    def colour(self, noise: Array) -> Array:
+        """C^(1/2) Z for a (p, n) array Z of white noise."""
+        if self._root.ndim == 2:
+            return np.asarray(self._root @ noise)
+        return np.asarray((self._root[:, None] if self._root.ndim else self._root) * noise)
+
+    def dense(self) -> Array:
+        """C as a (p, p) array."""
+        return self._value.copy() if self._value.ndim == 2 else np.diag(self.diagonal)
+
+
+@dataclass(frozen=True)
+class GaussianMixture:
+    """Population of K Gaussian classes in dimension p, with the number of samples of each.
+
+    Attributes:
+        means: (K, p) array, Class means mu_a (a sample's mean is mu_a / sqrt(p)).
+        covariances: tuple of K Covariance, Class covariances C_a (a sample's covariance is C_a / p).
+        sizes: tuple of K int, Samples n_a in each class, at least 1.
+    """
+
+    means: Array
+    covariances: tuple[Covariance, ...]
+    sizes: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        means = np.array(self.means, dtype=np.float64)
+        if means.ndim != 2 or 0 in means.shape or not np.all(np.isfinite(means)):
+            raise ValueError(f"means must be a finite (K, p) array with K, p >= 1, got shape {means.shape}")
+        classes, p = means.shape
+        if len(self.covariances) != classes or len(self.sizes) != classes:
+            raise ValueError(
+                f"{classes} means need {classes} covariances and sizes, got {len(self.covariances)} and "
+                f"{len(self.sizes)}"
+            )
+        wrong = [c.dimension for c in self.covariances if c.dimension != p]
+        if wrong:
+            raise ValueError(f"a covariance has dimension {wrong[0]}, the means have dimension {p}")
+        if any(size < 1 for size in self.sizes):
+            raise ValueError(f"every class needs at least one sample, got sizes {tuple(self.sizes)}")
+        means.flags.writeable = False
+        object.__setattr__(self, "means", means)
+        object.__setattr__(self, "covariances", tuple(self.covariances))
+        object.__setattr__(self, "sizes", tuple(int(size) for size in self.sizes))
+
+    @classmethod
+    def build(
+        cls, means: ArrayLike, covariances: Sequence[ArrayLike | Covariance], sizes: Sequence[int]
+    ) -> GaussianMixture:
+        """Mixture from plain numbers and arrays: each covariance a scale, a diagonal or a matrix."""
+        array = np.array(means, dtype=np.float64)
+        if array.ndim != 2:
+            raise ValueError(f"means must be a (K, p) array, got shape {array.shape}")
+        p = array.shape[1]
+        made = tuple(c if isinstance(c, Covariance) else Covariance(c, p) for c in covariances)
+        return cls(array, made, tuple(sizes))
+
+    @classmethod
+    def released_experiment(
+        cls,
+        p: int,
+        ratio: float = 0.8,
+        means: float = 8.0,
+        cov_shift: float = 8.0,
+        classes: int = 2,
+    ) -> GaussianMixture:
+        """The released code's experiment: mu_a = means e_{8a}, C_a = (1 + cov_shift a / sqrt(p)) I, a = 0..K-1.
+
+        n is `ratio` p rounded to the nearest integer (ties to even); it is split equally, and what is left over
+        goes one each to the first classes.
+
+        Raises:
+            ValueError: p, the number of classes or n out of range, or a covariance that would be negative.
+        """
+        if p < 1:
+            raise ValueError(f"the dimension p must be at least 1, got {p}")
+        if classes < 1:
+            raise ValueError(f"the number of classes must be at least 1, got {classes}")
+        if not (np.isfinite(ratio) and ratio > 0):
+            raise ValueError(f"the ratio n/p must be positive and finite, got {ratio}")
+        if p <= 8 * (classes - 1):
+            raise ValueError(
+                f"{classes} class means along the axes 0, 8, 16, ... need p of at least {8 * (classes - 1) + 1}, "
+                f"got {p}"
+            )
+        n = round(ratio * p)
+        if n < classes:
+            raise ValueError(f"ratio * p = {ratio * p:g} samples are too few for {classes} classes")
+        if not np.isfinite(means):
+            raise ValueError(f"the norm of the means must be finite, got {means}")
+        if not (np.isfinite(cov_shift) and 1 + cov_shift * (classes - 1) / np.sqrt(p) >= 0):
+            raise ValueError(f"1 + cov_shift a / sqrt(p) must not be negative, got cov_shift = {cov_shift}")
+        centres = np.zeros((classes, p))
+        centres[np.arange(classes), 8 * np.arange(classes)] = means
+        covariances = [1 + cov_shift * a / np.sqrt(p) for a in range(classes)]
+        sizes = [n // classes + (a < n % classes) for a in range(classes)]
+        return cls.build(centres, covariances, sizes)
+
+    @property
+    def dimension(self) -> int:
+        """p."""
+        return int(self.means.shape[1])
+
+    @property
+    def samples(self) -> int:
+        """n, over all classes."""
+        return sum(self.sizes)
+
+    @property
+    def classes(self) -> int:
+        """K."""
+        return int(self.means.shape[0])
+
+    @property
+    def tau0(self) -> float:
+        """sqrt(tr C° / p), C° = sum_a (n_a / n) C_a."""
+        mean_trace = sum(k * c.trace for k, c in zip(self.sizes, self.covariances, strict=True))
+        return float(np.sqrt(mean_trace / self.samples / self.dimension))
+
+    @property
+    def trace_shifts(self) -> Array:
+        """t_a = tr(C_a - C°) / sqrt(p), shape (K,)."""
+        traces = np.array([c.trace for c in self.covariances])
+        centre = np.dot(self.sizes, traces) / self.samples
+        return np.asarray((traces - centre) / np.sqrt(self.dimension))
+
+    @property
+    def trace_products(self) -> Array:
+        """T_ab = tr(C_a C_b) / p with the covariances as they are, not centred, shape (K, K)."""
+        table = [[a.trace_product(b) for b in self.covariances] for a in self.covariances]
+        return np.array(table) / self.dimension
+
+    def sample(self, rng: np.random.Generator) -> MixtureSample:
+        """Draw the n samples, class after class."""
+        p = self.dimension
+        noise = np.empty((p, self.samples))
+        labels = np.repeat(np.arange(self.classes), self.sizes)
+        for a, covariance in enumerate(self.covariances):
+            members = labels == a
+            white = rng.standard_normal((p, self.sizes[a]))
+            noise[:, members] = covariance.colour(white) / np.sqrt(p)
+        data = noise + self.means[labels].T / np.sqrt(p)
+        return MixtureSample(self, data, labels, noise)
+
+
+@dataclass(frozen=True)
+class MixtureSample:
+    """Samples of a mixture.
+
+    Attributes:
+        mixture: GaussianMixture, The population.
+        data: (p, n) array, X, a sample in each column.
+        labels: (n,) int array, Class of each sample, 0..K-1.
+        noise: (p, n) array, W = X less the means, from which psi is taken.
+    """
+
+    mixture: GaussianMixture
+    data: Array
+    labels: NDArray[np.intp]
+    noise: Array
+
+    def gram(self) -> Array:
+        """S = X^T X, shape (n, n), symmetric to the last bit."""
+        product = self.data.T @ self.data
+        return np.asarray((product + product.T) / 2)
+
+    def permuted(self, permutation: NDArray[np.intp]) -> MixtureSample:
+        """The same samples in another order."""
+        return MixtureSample(
+            self.mixture, self.data[:, permutation], self.labels[permutation], self.noise[:, permutation]
+        )
+
+    def statistics(self) -> MixtureStatistics:
+        """J, t, T, psi and both readings of tau_0."""
+        p, n = self.data.shape
+        indicator = np.zeros((n, self.mixture.classes))
+        indicator[np.arange(n), self.labels] = 1.0
+        level = np.array([c.trace for c in self.mixture.covariances]) / p
+        psi = np.einsum("ij,ij->j", self.noise, self.noise) - level[self.labels]
+        return MixtureStatistics(
+            dimension=p,
+            indicator=indicator,
+            t=self.mixture.trace_shifts,
+            T=self.mixture.trace_products,
+            psi=psi,
+            tau0_population=self.mixture.tau0,
+            tau0_empirical=float(np.sqrt(np.einsum("ij,ij->", self.data, self.data) / n)),
+        )
+
+
+@dataclass(frozen=True)
+class MixtureStatistics:
+    """What the deterministic equivalents need of the data, besides S (theory sheet, section 1).
+
+    Attributes:
+        dimension: int, p.
+        indicator: (n, K) array, J, 1 where sample i is of class a.
+        t: (K,) array, tr(C_a - C°) / sqrt(p).
+        T: (K, K) array, tr(C_a C_b) / p, not centred.
+        psi: (n,) array, ||w_i||^2 - tr C_a / p.
+        tau0_population: float, sqrt(tr C° / p).
+        tau0_empirical: float, sqrt(tr S / n).
+    """
+
+    dimension: int
+    indicator: Array
+    t: Array
+    T: Array
+    psi: Array
+    tau0_population: float
+    tau0_empirical: float
+
+    def tau0(self, reading: Tau0Reading) -> float:
+        """tau_0 in the reading named; both are consistent, the empirical one converges faster."""
+        if reading == "population":
+            return self.tau0_population
+        if reading == "empirical":
+            return self.tau0_empirical
+        raise ValueError(f'tau_0 is read as "population" or "empirical", not {reading!r}')
+
+    @property
+    def low_rank(self) -> Array:
+        """V = [J / sqrt(p), psi], shape (n, K + 1)."""
+        return np.column_stack([self.indicator / np.sqrt(self.dimension), self.psi])

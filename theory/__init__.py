@@ -1,0 +1,1 @@
+"""The exact floor: SymPy in, SymPy out, no floating point."""

@@ -1,0 +1,167 @@
+"""What an activation is like, derived from its pieces: parity, homogeneity, jumps, growth, Lipschitz constant."""
+
+from __future__ import annotations
+
+import sympy as sp
+
+from theory.functions import sigmoid, softplus
+from theory.growth import GrowthError, Rate, limit_at, upper_rate
+from theory.piecewise import Piece
+from theory.realline import UndecidedError, compare, enclosure, zeros
+from theory.symbols import x
+
+__all__ = [
+    "boundary_value",
+    "growth_rate",
+    "homogeneity_degree",
+    "jumps",
+    "lipschitz_constant",
+    "parity",
+    "reflect",
+    "vanishes",
+]
+
+Pieces = tuple[Piece, ...]
+
+#: Points at which an expression is evaluated to see that it does not vanish.
+_PROBES = (sp.Rational(3, 7), sp.Rational(17, 11), sp.Rational(31, 13))
+_PARAMETER_PROBES = (sp.Rational(5, 7), sp.Rational(7, 9), sp.Rational(11, 13), sp.Rational(13, 17))
+
+
+def fold_reflections(expr: sp.Expr) -> sp.Expr:
+    """Write sigmoid(-u) as 1 - sigmoid(u) and softplus(-u) as softplus(u) - u, so that reflections cancel."""
+
+    def fold(node: sp.Expr) -> sp.Expr:
+        argument = node.args[0]
+        if not argument.could_extract_minus_sign():
+            return node
+        return 1 - sigmoid(-argument) if isinstance(node, sigmoid) else softplus(-argument) + argument
+
+    return expr.replace(lambda node: isinstance(node, sigmoid | softplus), fold)
+
+
+def reflect(expr: sp.Expr) -> sp.Expr:
+    """Return f(-x), with the reflections of sigmoid and softplus folded back."""
+    return fold_reflections(expr.subs(x, -x, simultaneous=True))
+
+
+def vanishes(expr: sp.Expr) -> bool:
+    """Return whether an expression is proved to vanish identically (False also where no proof is found)."""
+    folded = sp.expand(fold_reflections(expr))
+    if folded == 0:
+        return True
+    parameters = sorted(folded.free_symbols - {x}, key=lambda symbol: symbol.name)
+    values = {symbol: _PARAMETER_PROBES[i % len(_PARAMETER_PROBES)] for i, symbol in enumerate(parameters)}
+    for probe in _PROBES:
+        value = folded.subs(values).subs(x, probe).evalf(20, maxn=60)
+        if not value.is_number or value.is_real is False or abs(value) > sp.Rational(1, 10**12):
+            return False
+    if folded.count_ops() > 200:
+        return False
+    return bool(sp.simplify(folded.rewrite(sp.exp)) == 0)
+
+
+def parity(pieces: Pieces) -> int:
+    """Return 1 for an even function, -1 for an odd one, 0 for neither (or not proved)."""
+    mirrored = tuple(Piece(-piece.upper, -piece.lower, reflect(piece.expr)) for piece in reversed(pieces))
+    try:
+        if any(compare(a.upper, b.upper) != 0 for a, b in zip(pieces[:-1], mirrored[:-1], strict=True)):
+            return 0
+    except UndecidedError:
+        return 0
+    for sign in (1, -1):
+        if all(vanishes(a.expr - sign * b.expr) for a, b in zip(pieces, mirrored, strict=True)):
+            return sign
+    return 0
+
+
+def homogeneity_degree(pieces: Pieces) -> sp.Expr | None:
+    """Return d when f(c x) = c^d f(x) for all c > 0, else None (also for the zero function)."""
+    if any(piece.lower not in (-sp.oo, 0) or piece.upper not in (sp.oo, 0) for piece in pieces):
+        return None
+    degrees: set[sp.Expr] = set()
+    for piece in pieces:
+        if piece.expr == 0:
+            continue
+        degree = sp.cancel(sp.expand(x * sp.diff(piece.expr, x)) / piece.expr)
+        if degree.has(x):
+            return None
+        degrees.add(degree)
+    return degrees.pop() if len(degrees) == 1 else None
+
+
+def boundary_value(expr: sp.Expr, point: sp.Expr, side: int) -> sp.Expr:
+    """Return the one-sided limit of a smooth expression at a finite point (side +1: from the right)."""
+    value = expr.subs(x, point)
+    if value.is_finite is not False and not value.has(sp.nan, sp.zoo, sp.oo):
+        return value
+    return sp.limit(expr, x, point, "+" if side > 0 else "-")
+
+
+def jumps(pieces: Pieces, order: int = 0) -> tuple[tuple[sp.Expr, sp.Expr], ...]:
+    """Return (position, height) of every jump of the order-th derivative at a breakpoint."""
+    found = []
+    for left, right in zip(pieces[:-1], pieces[1:], strict=True):
+        below = boundary_value(sp.diff(left.expr, x, order), left.upper, -1)
+        above = boundary_value(sp.diff(right.expr, x, order), left.upper, 1)
+        if not (above.is_finite is not False and below.is_finite is not False):
+            found.append((left.upper, sp.oo))
+            continue
+        height = sp.expand(above - below)
+        if height.is_zero or (height.is_zero is None and vanishes(height)):
+            continue
+        found.append((left.upper, height))
+    return tuple(found)
+
+
+def growth_rate(pieces: Pieces) -> Rate:
+    """Return a rate that |f| does not exceed in either direction.
+
+    Raises:
+        GrowthError: f grows faster than every exp(c x^2), so no Gaussian moment exists.
+    """
+    left = upper_rate(pieces[0].expr, -1)
+    right = upper_rate(pieces[-1].expr, 1)
+    return left if left.over(right).sign() >= 0 else right
+
+
+def lipschitz_constant(pieces: Pieces) -> sp.Expr | None:
+    """Return sup |f'| exactly (oo when f is not Lipschitz), or None where it is not found exactly."""
+    try:
+        return sp.oo if jumps(pieces) else _slope_bound(pieces) or _slope_supremum(pieces)
+    except (GrowthError, UndecidedError):
+        return None
+
+
+def _slope_bound(pieces: Pieces) -> sp.Expr | None:
+    """sup |f'| where range arithmetic gives a bound that the slope reaches at 0, as for sin(x)."""
+    best = sp.S.Zero
+    for piece in pieces:
+        for bound in enclosure(sp.diff(piece.expr, x), piece.lower, piece.upper):
+            best = sp.Abs(bound) if compare(sp.Abs(bound), best) > 0 else best
+    central = next(p for p in pieces if compare(p.upper, sp.S.Zero) > 0 and compare(p.lower, sp.S.Zero) <= 0)
+    reached = sp.Abs(boundary_value(sp.diff(central.expr, x), sp.S.Zero, 1))
+    return best if best.is_finite and compare(reached, best) == 0 else None
+
+
+def _slope_supremum(pieces: Pieces) -> sp.Expr:
+    """sup |f'| from the slopes at the ends of the pieces and at the zeros of f''."""
+    candidates: list[sp.Expr] = []
+    for piece in pieces:
+        slope = sp.diff(piece.expr, x)
+        for end, side in ((piece.lower, 1), (piece.upper, -1)):
+            infinite = end in (sp.oo, -sp.oo)
+            candidates.append(limit_at(slope, -side) if infinite else boundary_value(slope, end, side))
+        bend = sp.factor_terms(sp.expand(sp.diff(slope, x)))
+        if bend != 0:
+            candidates.extend(slope.subs(x, point) for point in zeros(bend, piece.lower, piece.upper))
+    best = sp.S.Zero
+    for candidate in candidates:
+        size = sp.Abs(candidate)
+        if size.is_infinite:
+            return sp.oo
+        try:
+            best = size if compare(size, best) > 0 else best
+        except UndecidedError:
+            best = sp.Max(size, best)
+    return best
