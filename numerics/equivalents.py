@@ -29,18 +29,19 @@ def low_rank_core(second: float, third: float, statistics: MixtureStatistics) ->
     return core
 
 
-class DeterministicEquivalent(LinearOperator):
+class DeterministicEquivalent(LinearOperator):  # type: ignore[misc]  # SciPy has no types
     """first S + V core V^T + diagonal I, applied without being formed.
 
     Args:
-        first: float, Coefficient of S: alpha_1 (or beta_1 for the NTK).
-        core: (r, r) array, Symmetric middle factor of the low rank.
+        first: float, coefficient of S: alpha_1 (or beta_1 for the NTK).
+        core: (r, r) array, symmetric middle factor of the low rank.
         factor: (n, r) array, V.
-        diagonal: float, Coefficient of the identity: gamma_*^2 - tau_0^2 alpha_1.
-        gram, data: (n, n) array or (p, n) array, Exactly one of S and X; with X a product costs O(n p) and S is never formed.
+        diagonal: float, coefficient of the identity: gamma_*^2 - tau_0^2 alpha_1.
+        gram: (n, n) array S; give either this or `data`.
+        data: (p, n) array X: a product then costs O(n p) and S is never formed.
 
     Raises:
-        ValueError: Shapes that do not fit, or both or neither of S and X given.
+        ValueError: shapes that do not fit, or both or neither of S and X given.
     """
 
     def __init__(
@@ -53,7 +54,8 @@ class DeterministicEquivalent(LinearOperator):
         gram: Array | None = None,
         data: Array | None = None,
     ) -> None:
-        if (gram is None) == (data is None):
+        held = gram if data is None else data
+        if held is None or (gram is not None and data is not None):
             raise ValueError("give exactly one of gram (S, n x n) and data (X, p x n)")
         n, rank = factor.shape
         if core.shape != (rank, rank):
@@ -70,8 +72,8 @@ class DeterministicEquivalent(LinearOperator):
         self.diagonal = float(diagonal)
         self.core = core
         self.factor = factor
-        self._gram = gram
-        self._data = data
+        self._is_gram = gram is not None
+        self._held = held
 
     @classmethod
     def from_statistics(
@@ -94,12 +96,14 @@ class DeterministicEquivalent(LinearOperator):
         diagonal = gamma2 - tau0**2 * alpha1
         return cls(alpha1, core, statistics.low_rank, diagonal, gram=gram, data=data)
 
+    def _apply_gram(self, block: Array | None) -> Array:
+        """S times a block, or S itself (block None), from whichever of S and X is held."""
+        if self._is_gram:
+            return self._held if block is None else np.asarray(self._held @ block)
+        return np.asarray(self._held.T @ (self._held if block is None else self._held @ block))
+
     def _matmat(self, block: Array) -> Array:
-        if self._gram is not None:
-            product = self._gram @ block
-        else:
-            assert self._data is not None  # noqa: S101 - the constructor made sure of it
-            product = self._data.T @ (self._data @ block)
+        product = self._apply_gram(block)
         low = self.factor @ (self.core @ (self.factor.T @ block))
         return np.asarray(self.first * product + low + self.diagonal * block)
 
@@ -114,11 +118,7 @@ class DeterministicEquivalent(LinearOperator):
 
     def dense(self) -> Array:
         """The (n, n) matrix, symmetric to the last bit."""
-        if self._gram is not None:
-            gram = self._gram
-        else:
-            assert self._data is not None  # noqa: S101 - the constructor made sure of it
-            gram = self._data.T @ self._data
+        gram = self._apply_gram(None)
         matrix = self.first * gram + self.factor @ self.core @ self.factor.T
         matrix = (matrix + matrix.T) / 2
         matrix[np.diag_indices_from(matrix)] += self.diagonal

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 __all__ = [
     "HermiteCoefficients",
     "Pointwise",
+    "dual_by_quadrature",
     "gaussian_moment",
     "gaussian_rule",
     "hermite_coefficients",
@@ -64,10 +65,10 @@ class HermiteCoefficients:
     """Hermite coefficients of phi = phi_0 - bias at n scales.
 
     Attributes:
-        scales: (n,) array, The scales tau_i >= 0.
+        scales: (n,) array, the scales tau_i >= 0.
         coefficients: (order + 1, n) array, c_k(tau_i) in row k, column i.
         energy: (n,) array, E[phi(tau_i xi)^2], the sum of all squared coefficients.
-        refinement: int, Level of panel refinement used (panels of width 2^-refinement).
+        refinement: int, level of panel refinement used (panels of width 2^-refinement).
     """
 
     scales: Array
@@ -78,7 +79,7 @@ class HermiteCoefficients:
     @property
     def order(self) -> int:
         """Highest degree kept."""
-        return self.coefficients.shape[0] - 1
+        return int(self.coefficients.shape[0]) - 1
 
     def tail(self, order: int) -> Array:
         """Energy above degree `order`, shape (n,), never reported below its own rounding error.
@@ -89,7 +90,7 @@ class HermiteCoefficients:
         if not 0 <= order <= self.order:
             raise ValueError(f"order must lie in 0..{self.order}, got {order}")
         kept = np.sum(self.coefficients[: order + 1] ** 2, axis=0)
-        return np.maximum(self.energy - kept, 8 * _EPS * self.energy)
+        return np.asarray(np.maximum(self.energy - kept, 8 * _EPS * self.energy))
 
     def truncation_bound(self, rho: Array, i: NDArray[np.intp], j: NDArray[np.intp]) -> Array:
         """Bound on the series' remainder at correlation rho for the pairs (i, j), all of one shape."""
@@ -116,14 +117,15 @@ def gaussian_rule(
 
     Args:
         scales: (n,) array, Scales, nonnegative.
-        breakpoints: tuple of float, Where f has a kink or a jump, in its own argument.
-        shifts: (n,) array, optional, Shifts of the argument, zero by default.
-        extra_edges: (n, m) array, optional, Further panel ends, in xi.
-        refinement: int, Base panels have width 2^-refinement in xi.
+        breakpoints: tuple of float, where f has a kink or a jump, in its own argument.
+        shifts: (n,) array, optional, shifts of the argument, zero by default.
+        extra_edges: (n, m) array, optional, further panel ends, in xi.
+        refinement: int, base panels have width 2^-refinement in xi.
         nodes: int, Gauss-Legendre nodes in each panel.
 
     Returns:
-        xi, weight : (n, M) or (1, M) arrays: Nodes in xi, and weights that include the normal density; one row when it serves all scales.
+        Nodes in xi and weights that include the normal density: (n, M) arrays, or (1, M) where one
+        row serves all scales.
     """
     base = np.linspace(-HALF_WIDTH, HALF_WIDTH, 2 * HALF_WIDTH * 2**refinement + 1)
     n = scales.shape[0]
@@ -187,7 +189,8 @@ def select_refinement(
     the coefficient of degree 8, at the smallest, middle and largest scale.
 
     Returns:
-        refinement, error : int, float: The level, and its estimated relative error, which exceeds `tolerance` if no level up to `most` met it.
+        The level, and its estimated relative error, which exceeds `tolerance` if no level up to
+        `most` met it.
     """
     probes = np.unique(np.quantile(scales, [0.0, 0.5, 1.0], method="nearest"))
 
@@ -221,15 +224,15 @@ def hermite_coefficients(
     """Orthonormal Hermite coefficients of phi_0 - bias up to `order` at every scale.
 
     Args:
-        phi: Pointwise, The activation, uncentred.
-        scales: (n,) array, Standard deviations tau_i >= 0 of the pre-activations.
-        order: int, Highest degree, at least 0.
-        bias: float, Subtracted from phi_0: the centring E[phi_0(tau_* xi)].
-        refinement: int, Panel refinement, see `select_refinement`.
+        phi: pointwise, the activation, uncentred.
+        scales: (n,) array, standard deviations tau_i >= 0 of the pre-activations.
+        order: int, highest degree, at least 0.
+        bias: float, subtracted from phi_0: the centring E[phi_0(tau_* xi)].
+        refinement: int, panel refinement, see `select_refinement`.
 
     Raises:
         ValueError: A negative order, or scales that are negative, not finite or not one-dimensional.
-        FloatingPointError: The activation is not finite where it is needed.
+        FloatingPointError: the activation is not finite where it is needed.
     """
     scales = np.asarray(scales, dtype=np.float64)
     if order < 0:
@@ -268,3 +271,55 @@ def hermite_coefficients(
 def _next(xi: Array, current: Array, previous: Array, k: int) -> Array:
     """One step of the recurrence of the orthonormal Hermite polynomials, from degree k to k + 1."""
     return np.asarray((xi * current - np.sqrt(k) * previous) / np.sqrt(k + 1))
+
+
+def dual_by_quadrature(
+    phi: Pointwise,
+    first: float,
+    second: float,
+    rho: float,
+    *,
+    bias: float = 0.0,
+    nodes: int = 16,
+    refinement: int = 0,
+) -> tuple[float, float]:
+    """E[phi(u) phi(v)] and E[phi'(u) phi'(v)] for scales `first`, `second` and any correlation in [-1, 1].
+
+    The inner integral, over v given u, is split at the breakpoints of phi; the outer one at those in u and,
+    graded, at those in v, round which the inner integral changes on the scale sqrt(1 - rho^2).  The second
+    value takes phi' almost everywhere, so it lacks what a jump of phi adds.
+    """
+    spread = float(np.sqrt(max((1 - rho) * (1 + rho), 0.0)))
+    breaks = np.asarray(phi.breakpoints, dtype=np.float64)
+    extra = np.zeros((1, 0))
+    if rho != 0 and second > 0 and breaks.size:
+        centres = breaks / (second * rho)
+        reach = max(spread / abs(rho), 1e-8)
+        octaves = reach * 2.0 ** np.arange(-1, max(1, int(np.ceil(np.log2(4 / reach)))))
+        offsets = np.concatenate([-octaves, [0.0], octaves])
+        extra = (centres[:, None] + offsets).reshape(1, -1)
+    outer, outer_weight = gaussian_rule(
+        np.array([first]), phi.breakpoints, extra_edges=extra, refinement=refinement, nodes=nodes
+    )
+    u, weight = outer[0], outer_weight[0]
+    kept = weight > 1e-32
+    u, weight = u[kept], weight[kept]
+    left = np.array([phi.value(first * u) - bias, phi.derivative(first * u)])
+    if spread * second <= 1e-12:
+        right = np.array([phi.value(second * rho * u) - bias, phi.derivative(second * rho * u)])
+    else:
+        right = np.empty((2, u.size))
+        for begin in range(0, u.size, 128):
+            shifts = second * rho * u[begin : begin + 128]
+            inner, inner_weight = gaussian_rule(
+                np.full(shifts.size, second * spread),
+                phi.breakpoints,
+                shifts=shifts,
+                refinement=refinement,
+                nodes=nodes,
+            )
+            argument = shifts[:, None] + second * spread * inner
+            right[0, begin : begin + 128] = np.sum((phi.value(argument) - bias) * inner_weight, axis=1)
+            right[1, begin : begin + 128] = np.sum(phi.derivative(argument) * inner_weight, axis=1)
+    totals = np.sum(weight * left * right, axis=1)
+    return float(totals[0]), float(totals[1])

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from numerics.hermite import (
     HermiteCoefficients,
     Pointwise,
+    dual_by_quadrature,
     gaussian_moment,
-    gaussian_rule,
     hermite_coefficients,
     select_refinement,
 )
@@ -27,7 +27,6 @@ __all__ = [
     "ExplicitKernel",
     "ImplicitKernel",
     "KernelConvergenceError",
-    "dual_by_quadrature",
     "explicit_ck",
     "implicit_ck",
 ]
@@ -226,14 +225,17 @@ def _solve_diagonal(
         return refinement, variances, error, 0, 0.0
     active = np.arange(drive.size)
     residuals = np.zeros(drive.size)
+    # Far above any equilibrium of use, and far below overflow.
+    ceiling = 1e12 * max(1.0, float(drive.max()))
     for step in range(1, _MAX_STEPS + 1):
         current = variances[active]
         scales = np.sqrt(current)
         energy = gaussian_moment(square, scales, phi.breakpoints, refinement=refinement)
         gap = sigma_a2 * energy + drive[active] - current
-        if not np.all(np.isfinite(gap)):
+        runaway = ~np.isfinite(gap) | (gap > ceiling)
+        if np.any(runaway):
             raise KernelConvergenceError(
-                f"the variances of {np.count_nonzero(~np.isfinite(gap))} pre-activations grow without bound: "
+                f"the variances of {np.count_nonzero(runaway)} pre-activations grow without bound: "
                 f"there is no equilibrium at sigma_a^2 = {sigma_a2:g}; a smaller sigma_a^2 has one"
             )
         residuals[active] = np.abs(gap) / np.where(current > 0, current, 1.0)
@@ -311,11 +313,14 @@ class _PairSolver:
             i += top
             j += top
             entries = gram[i, j]
-            values = self._solve(i, j, sigma_b2 * entries)
             # Samples that coincide to rounding have G_ij = G_ii exactly; the correlation 1 would carry
             # a rounding error that a jump or a kink of phi magnifies.
-            same = diagonal[i] + diagonal[j] - 2 * entries <= 16 * _EPS * (diagonal[i] + diagonal[j])
+            total = diagonal[i] + diagonal[j]
+            same = total - 2 * entries <= 64 * _EPS * total
+            other = ~same
+            values = np.empty(i.size)
             values[same] = (self.energy[i[same]] + self.energy[j[same]]) / 2
+            values[other] = self._solve(i[other], j[other], sigma_b2 * entries[other])
             self.coincident_pairs += int(np.count_nonzero(same))
             kernel[i, j] = values
             kernel[j, i] = values
@@ -472,55 +477,3 @@ class _PairSolver:
             f"{self.sigma_a2:g}: worst entry ({i[worst]}, {j[worst]}), residual {residual_all[worst]:.3g}, "
             f"correlation {rho_all[worst]:.6g}, slope {slope_all[worst]:.4g} (must be below 1)"
         )
-
-
-def dual_by_quadrature(
-    phi: Pointwise,
-    first: float,
-    second: float,
-    rho: float,
-    *,
-    bias: float = 0.0,
-    nodes: int = 16,
-    refinement: int = 0,
-) -> tuple[float, float]:
-    """E[phi(u) phi(v)] and E[phi'(u) phi'(v)] for scales `first`, `second` and any correlation in [-1, 1].
-
-    The inner integral, over v given u, is split at the breakpoints of phi; the outer one at those in u and,
-    graded, at those in v, round which the inner integral changes on the scale sqrt(1 - rho^2).  The second
-    value takes phi' almost everywhere, so it lacks what a jump of phi adds.
-    """
-    spread = float(np.sqrt(max((1 - rho) * (1 + rho), 0.0)))
-    breaks = np.asarray(phi.breakpoints, dtype=np.float64)
-    extra = np.zeros((1, 0))
-    if rho != 0 and second > 0 and breaks.size:
-        centres = breaks / (second * rho)
-        reach = max(spread / abs(rho), 1e-8)
-        octaves = reach * 2.0 ** np.arange(-1, max(1, int(np.ceil(np.log2(4 / reach)))))
-        offsets = np.concatenate([-octaves, [0.0], octaves])
-        extra = (centres[:, None] + offsets).reshape(1, -1)
-    outer, outer_weight = gaussian_rule(
-        np.array([first]), phi.breakpoints, extra_edges=extra, refinement=refinement, nodes=nodes
-    )
-    u, weight = outer[0], outer_weight[0]
-    kept = weight > 1e-40
-    u, weight = u[kept], weight[kept]
-    left = np.array([phi.value(first * u) - bias, phi.derivative(first * u)])
-    if spread * second <= 1e-12:
-        right = np.array([phi.value(second * rho * u) - bias, phi.derivative(second * rho * u)])
-    else:
-        right = np.empty((2, u.size))
-        for begin in range(0, u.size, 128):
-            shifts = second * rho * u[begin : begin + 128]
-            inner, inner_weight = gaussian_rule(
-                np.full(shifts.size, second * spread),
-                phi.breakpoints,
-                shifts=shifts,
-                refinement=refinement,
-                nodes=nodes,
-            )
-            argument = shifts[:, None] + second * spread * inner
-            right[0, begin : begin + 128] = np.sum((phi.value(argument) - bias) * inner_weight, axis=1)
-            right[1, begin : begin + 128] = np.sum(phi.derivative(argument) * inner_weight, axis=1)
-    totals = np.sum(weight * left * right, axis=1)
-    return float(totals[0]), float(totals[1])

@@ -24,11 +24,11 @@ class Covariance:
     """Covariance of one class: a multiple of the identity, a diagonal, or a full matrix.
 
     Args:
-        value: float, (p,) array or (p, p) array, The scale c of c I_p, the diagonal, or the matrix.
+        value: float, (p,) array or (p, p) array, the scale c of c I_p, the diagonal, or the matrix.
         dimension: int, optional, p; needed for a scale, and checked otherwise.
 
     Raises:
-        ValueError: Wrong shape, entries that are not finite, or a matrix that is not symmetric positive semidefinite.
+        ValueError: wrong shape, entries that are not finite, or a matrix that is not symmetric positive semidefinite.
     """
 
     def __init__(self, value: ArrayLike, dimension: int | None = None) -> None:
@@ -105,9 +105,9 @@ class GaussianMixture:
     """Population of K Gaussian classes in dimension p, with the number of samples of each.
 
     Attributes:
-        means: (K, p) array, Class means mu_a (a sample's mean is mu_a / sqrt(p)).
-        covariances: tuple of K Covariance, Class covariances C_a (a sample's covariance is C_a / p).
-        sizes: tuple of K int, Samples n_a in each class, at least 1.
+        means: (K, p) array, class means mu_a (a sample's mean is mu_a / sqrt(p)).
+        covariances: tuple of K Covariance, class covariances C_a (a sample's covariance is C_a / p).
+        sizes: tuple of K int, samples n_a in each class, at least 1.
     """
 
     means: Array
@@ -239,9 +239,9 @@ class MixtureSample:
     """Samples of a mixture.
 
     Attributes:
-        mixture: GaussianMixture, The population.
+        mixture: GaussianMixture, the population.
         data: (p, n) array, X, a sample in each column.
-        labels: (n,) int array, Class of each sample, 0..K-1.
+        labels: (n,) int array, class of each sample, 0..K-1.
         noise: (p, n) array, W = X less the means, from which psi is taken.
     """
 

@@ -25,9 +25,9 @@ class OperatorNorm:
     """Operator norm of a symmetric matrix, with the evidence.
 
     Attributes:
-        value: float, The norm, |eigenvalue|.
-        eigenvalue: float, Eigenvalue of largest modulus, signed.
-        vector: (n,) array, Its unit eigenvector.
+        value: float, the norm, |eigenvalue|.
+        eigenvalue: float, eigenvalue of largest modulus, signed.
+        vector: (n,) array, its unit eigenvector.
         residual: float, ||M v - eigenvalue v||, within which an eigenvalue is known to lie.
     """
 
@@ -61,13 +61,13 @@ def operator_norm(
 
     Args:
         operator: (n, n) array or LinearOperator, Symmetric; a matrix is checked, an operator is trusted.
-        rng: numpy.random.Generator, Gives the start vector, so that the result is the same for the same seed.
-        tolerance: float, Relative accuracy asked of ARPACK.
-        max_iterations: int, optional, Limit on Lanczos restarts, 10 n by default.
+        rng: numpy.random.Generator, gives the start vector, so that the result is the same for the same seed.
+        tolerance: float, relative accuracy asked of ARPACK.
+        max_iterations: int, optional, limit on Lanczos restarts, 10 n by default.
 
     Raises:
-        ValueError: Not square, not finite, or not symmetric.
-        SpectrumConvergenceError: The tolerance was not reached.
+        ValueError: not square, not finite, or not symmetric.
+        SpectrumConvergenceError: the tolerance was not reached.
     """
     n = operator.shape[0]
     if not isinstance(operator, LinearOperator):
@@ -99,7 +99,7 @@ def eigenvalues(matrix: Array) -> Array:
     """All eigenvalues of a real symmetric matrix, ascending, shape (n,).
 
     Raises:
-        ValueError: Not square, not finite, or not symmetric.
+        ValueError: not square, not finite, or not symmetric.
     """
     _check_matrix(matrix)
     return np.asarray(eigvalsh(matrix, check_finite=False))

@@ -23,8 +23,16 @@ MAX_ROOT = 12
 #: Degree, and number of terms, of an expression if powers and products were multiplied out.
 MAX_DEGREE = 128
 MAX_TERMS = 5000
-#: Bits of an exact number's parts; decimal magnitude of a constant; size of the argument of exp.
+#: Terms and degree of a sum in one parameter of known sign and nothing else: asked for the sign of such
+#: a sum, SymPy isolates the roots of its derivative.
+MAX_PARAMETER_TERMS = 4
+MAX_PARAMETER_DEGREE = 4
+#: Bits of the numerator and the denominator of an exact number.
 MAX_BITS = 1000
+#: Height and number of parts of a constant (SymPy's time for its digits doubles with every level).
+MAX_HEIGHT = 12
+MAX_PARTS = 60
+#: Decimal magnitude of a constant, and size of a constant argument of exp.
 MAX_MAGNITUDE = 300
 MAX_EXP_ARGUMENT = 690
 
@@ -36,6 +44,7 @@ class Bounds:
         self._fail = source.fail
         self._sizes: dict[sp.Basic, tuple[int, int]] = {}
         self._values: dict[sp.Expr, sp.Expr] = {}
+        self._weights: dict[sp.Basic, tuple[int, int]] = {}
 
     def settle(self, expression: sp.Expr, where: ast.expr) -> None:
         """A finished part must not be known to be non-real and, if constant, must have a value."""
@@ -98,6 +107,12 @@ class Bounds:
             what = "the expression is too large when multiplied out"
             accepted = f"degrees run to {MAX_DEGREE} and at most {MAX_TERMS} terms are allowed"
             self._fail(where, what, accepted)
+        if size[0] == 0:
+            height, parts = self._weigh(expression)
+            if height > MAX_HEIGHT or parts > MAX_PARTS:
+                what = "this constant is nested too deeply or too long"
+                accepted = f"constants have up to {MAX_HEIGHT} levels and {MAX_PARTS} parts"
+                self._fail(where, what, accepted)
         self._sizes[expression] = size
         return size
 
@@ -111,6 +126,7 @@ class Bounds:
             degrees.append(degree)
             terms.append(count)
         if expression.is_Add:
+            self._one_parameter(expression, max(degrees), where)
             return max(degrees), sum(terms) - 1
         if expression.is_Mul:
             product = 1
@@ -121,9 +137,27 @@ class Bounds:
             return max(degrees), max(terms)
         return int(bool(expression.free_symbols)), 1
 
-    def grow(
-        self, size: tuple[int, int], base: sp.Expr, exponent: sp.Expr, where: ast.expr
-    ) -> tuple[int, int]:
+    def _one_parameter(self, total: Any, degree: int, where: ast.expr) -> None:
+        """A sum in one parameter alone, if its sign is known, must be short."""
+        free = total.free_symbols
+        if len(free) != 1 or not any(
+            symbol.is_extended_nonnegative or symbol.is_extended_nonpositive for symbol in free
+        ):
+            return
+        if len(total.args) > MAX_PARAMETER_TERMS or degree > MAX_PARAMETER_DEGREE:
+            what = f"a sum in {free.pop().name} alone is too long"
+            accepted = f"up to {MAX_PARAMETER_TERMS} terms of degree {MAX_PARAMETER_DEGREE} are read"
+            self._fail(where, what, accepted)
+
+    def _weigh(self, constant: Any) -> tuple[int, int]:
+        """Height and number of parts of a constant."""
+        if constant not in self._weights:
+            weights = [self._weigh(part) for part in constant.args]
+            height = 1 + max((high for high, _ in weights), default=0)
+            self._weights[constant] = height, 1 + sum(count for _, count in weights)
+        return self._weights[constant]
+
+    def grow(self, size: tuple[int, int], base: sp.Expr, exponent: sp.Expr, where: ast.expr) -> tuple[int, int]:
         """Size of a power, refused before it is built when too large."""
         degree, terms = size
         if not exponent.is_Rational:

@@ -34,7 +34,7 @@ NTK_KINDS = ("recurrent", "preactivation", "all")
 
 
 def tau_equation() -> sp.Eq:
-    """tau^2 = sigma_a^2 Var phi_0(tau xi) + sigma_b^2 tau_0^2, with the variance as a symbol (theory sheet, section 3)."""
+    """The equation of tau_*, tau^2 = sigma_a^2 Var phi_0(tau xi) + sigma_b^2 tau_0^2 (theory sheet, section 3)."""
     return sp.Eq(tau**2, sigma_a2 * variance + sigma_b2 * tau_0**2)
 
 
@@ -51,22 +51,26 @@ def stability_slope() -> sp.Expr:
 def ck_equations() -> MappingProxyType[str, sp.Eq]:
     """The equations of alpha_1 .. alpha_4 in post-activation form (theory sheet, section 3)."""
     preactivation_slope = sigma_a2 * alpha[1] + sigma_b2
-    return MappingProxyType({
-        "alpha1": sp.Eq(alpha[1], d1**2 * preactivation_slope),
-        "alpha2": sp.Eq(alpha[2], sigma_a2 * d1**2 * alpha[2] + d2**2 * alpha[4] ** 2 / 4),
-        "alpha3": sp.Eq(alpha[3], sigma_a2 * d1**2 * alpha[3] + d2**2 * preactivation_slope**2 / 2),
-        "alpha4": sp.Eq(alpha[4], sigma_a2 * (d22 / 2) * alpha[4] + sigma_b2),
-    })
+    return MappingProxyType(
+        {
+            "alpha1": sp.Eq(alpha[1], d1**2 * preactivation_slope),
+            "alpha2": sp.Eq(alpha[2], sigma_a2 * d1**2 * alpha[2] + d2**2 * alpha[4] ** 2 / 4),
+            "alpha3": sp.Eq(alpha[3], sigma_a2 * d1**2 * alpha[3] + d2**2 * preactivation_slope**2 / 2),
+            "alpha4": sp.Eq(alpha[4], sigma_a2 * (d22 / 2) * alpha[4] + sigma_b2),
+        }
+    )
 
 
 @cache
 def preactivation_equations() -> MappingProxyType[str, sp.Eq]:
     """The equations of lambda_1 .. lambda_3, for the kernel L = sigma_a^2 G + sigma_b^2 S (theory sheet, section 3)."""
-    return MappingProxyType({
-        "lambda1": sp.Eq(lambda_[1], sigma_a2 * d1**2 * lambda_[1] + sigma_b2),
-        "lambda2": sp.Eq(lambda_[2], sigma_a2 * (d1**2 * lambda_[2] + d2**2 * alpha[4] ** 2 / 4)),
-        "lambda3": sp.Eq(lambda_[3], sigma_a2 * (d1**2 * lambda_[3] + d2**2 * lambda_[1] ** 2 / 2)),
-    })
+    return MappingProxyType(
+        {
+            "lambda1": sp.Eq(lambda_[1], sigma_a2 * d1**2 * lambda_[1] + sigma_b2),
+            "lambda2": sp.Eq(lambda_[2], sigma_a2 * (d1**2 * lambda_[2] + d2**2 * alpha[4] ** 2 / 4)),
+            "lambda3": sp.Eq(lambda_[3], sigma_a2 * (d1**2 * lambda_[3] + d2**2 * lambda_[1] ** 2 / 2)),
+        }
+    )
 
 
 def _solve_in_turn(equations: list[tuple[sp.Eq, sp.Symbol]]) -> dict[sp.Symbol, sp.Expr]:
@@ -155,10 +159,12 @@ def moment_definitions(moments: GaussianMoments) -> MappingProxyType[sp.Symbol, 
 
     E[(phi^2)''] of the centred phi = phi_0 - E[phi_0] is E[(phi_0^2)''] - 2 E[phi_0] E[phi_0''].
     """
-    return MappingProxyType({
-        mean: moments.mean,
-        variance: moments.variance,
-        d1: moments.first_derivative,
-        d2: moments.second_derivative,
-        d22: moments.square_second_derivative - 2 * moments.mean * moments.second_derivative,
-    })
+    return MappingProxyType(
+        {
+            mean: moments.mean,
+            variance: moments.variance,
+            d1: moments.first_derivative,
+            d2: moments.second_derivative,
+            d22: moments.square_second_derivative - 2 * moments.mean * moments.second_derivative,
+        }
+    )

@@ -304,6 +304,9 @@ class _Reader:
             condition = self.condition(branch.elts[1])
             if condition is not sp.false:
                 branches.append((value, condition))
+        if not branches:
+            what = "no condition of Piecewise ever holds"
+            self.fail(node, what, "end it with a branch (..., True)")
         if branches[-1][1] is not sp.true:
             self.cover(branches, node)
             branches[-1] = (branches[-1][0], sp.true)

@@ -1,0 +1,76 @@
+"""Activations as float64 functions, elementwise."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from numerics.programs import FloatArithmetic, Program, compile_program
+from theory.activations import Activation
+from theory.piecewise import Piece
+from theory.symbols import x
+
+__all__ = ["PointwiseActivation", "pointwise"]
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class PointwiseActivation:
+    """An activation in float64, uncentred.
+
+    Attributes:
+        name: name of the activation.
+        value: phi_0, elementwise on arrays of any shape.
+        derivative: the almost-everywhere derivative, elementwise; at a breakpoint the one from the right.
+        breakpoints: kinks and jumps, ascending.
+    """
+
+    name: str
+    value: Callable[[Array], Array]
+    derivative: Callable[[Array], Array]
+    breakpoints: tuple[float, ...]
+
+
+def pointwise(activation: Activation) -> PointwiseActivation:
+    """Compile an activation without free parameters.
+
+    Raises:
+        ValueError: parameters are left: substitute them with ``Activation.with_parameters`` first.
+        UnsupportedExpressionError: a function that float64 evaluation does not have.
+    """
+    if activation.parameters:
+        left = ", ".join(parameter.symbol.name for parameter in activation.parameters)
+        raise ValueError(f"{activation.name} has free parameters ({left}): give them values first")
+    breakpoints = tuple(float(point.evalf(25)) for point in activation.breakpoints)
+    return PointwiseActivation(
+        activation.name,
+        _assembled(activation.pieces, breakpoints),
+        _assembled(activation.slope_pieces, breakpoints),
+        breakpoints,
+    )
+
+
+def _assembled(pieces: tuple[Piece, ...], breakpoints: tuple[float, ...]) -> Callable[[Array], Array]:
+    """A function that evaluates each piece on its own interval only (elsewhere it may overflow or be undefined)."""
+    arithmetic = FloatArithmetic()
+    programs: list[Program] = [compile_program([piece.expr], [x], arithmetic) for piece in pieces]
+    edges = np.asarray(breakpoints)
+
+    def evaluate(values: Array) -> Array:
+        points = np.asarray(values, dtype=np.float64)
+        # Saturating functions overflow on the way to the right limit: 1/cosh(1000) is 1/inf = 0.
+        with np.errstate(over="ignore", under="ignore"):
+            if len(programs) == 1:
+                return np.broadcast_to(np.asarray(programs[0](points)[0], dtype=np.float64), points.shape)
+            result = np.empty(points.shape)
+            owner = np.searchsorted(edges, points, side="right")
+            for position, program in enumerate(programs):
+                mask = owner == position
+                result[mask] = program(points[mask])[0]
+        return result
+
+    return evaluate

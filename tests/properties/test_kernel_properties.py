@@ -1,0 +1,126 @@
+"""Invariances of the infinite-width kernels that hold for any data."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from numerics.hermite import hermite_coefficients
+from numerics.kernels import explicit_ck, implicit_ck
+from numerics.spectra import eigenvalues
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Activation:
+    name: str
+    value: Callable[[Array], Array]
+    derivative: Callable[[Array], Array]
+    breakpoints: tuple[float, ...]
+
+
+RELU = Activation("relu", lambda x: np.maximum(x, 0), lambda x: (x > 0) * 1.0, (0.0,))
+TANH = Activation("tanh", np.tanh, lambda x: 1 - np.tanh(x) ** 2, ())
+CLIP = Activation("clip", lambda x: np.clip(x, -0.5, 1.0), lambda x: ((x > -0.5) & (x < 1)) * 1.0, (-0.5, 1.0))
+ACTIVATIONS = st.sampled_from([RELU, TANH, CLIP])
+SEEDS = st.integers(0, 2**32 - 1)
+# Below 1/2 every activation above has a stable equilibrium: |phi'| <= 1.
+VARIANCES = st.floats(0.0, 0.5)
+BIASES = st.floats(-0.5, 0.5)
+
+
+def data(seed: int, dimension: int = 12, samples: int = 9) -> Array:
+    """Samples of norms between about 0.3 and 2, one pair nearly alike."""
+    rng = np.random.default_rng(seed)
+    x = rng.standard_normal((dimension, samples)) / np.sqrt(dimension)
+    x *= rng.uniform(0.3, 2.0, samples)
+    x[:, 1] = x[:, 0] + 0.3 * x[:, 2]
+    return x
+
+
+def gram_of(x: Array) -> Array:
+    product = x.T @ x
+    return np.asarray((product + product.T) / 2)
+
+
+@given(SEEDS, ACTIVATIONS, VARIANCES, BIASES)
+def test_rotation_of_the_data_leaves_the_spectrum_alone(
+    seed: int, phi: Activation, sigma_a2: float, bias: float
+) -> None:
+    x = data(seed)
+    rotation, _ = np.linalg.qr(np.random.default_rng(seed + 1).standard_normal((12, 12)))
+    first = implicit_ck(gram_of(x), phi, sigma_a2, 0.8, bias).kernel
+    second = implicit_ck(gram_of(rotation @ x), phi, sigma_a2, 0.8, bias).kernel
+    np.testing.assert_allclose(eigenvalues(second), eigenvalues(first), atol=1e-10)
+
+
+@given(SEEDS, ACTIVATIONS, VARIANCES, BIASES)
+def test_permutation_of_the_samples_permutes_the_kernel(
+    seed: int, phi: Activation, sigma_a2: float, bias: float
+) -> None:
+    gram = gram_of(data(seed))
+    order = np.random.default_rng(seed + 1).permutation(9)
+    straight = implicit_ck(gram, phi, sigma_a2, 0.8, bias).kernel
+    permuted = implicit_ck(gram[np.ix_(order, order)], phi, sigma_a2, 0.8, bias).kernel
+    np.testing.assert_allclose(permuted, straight[np.ix_(order, order)], atol=1e-11)
+
+
+@given(SEEDS, VARIANCES, BIASES, st.floats(0.01, 100.0))
+def test_relu_kernel_scales_with_the_data(seed: int, sigma_a2: float, bias: float, factor: float) -> None:
+    """relu(c x) = c relu(x): S -> c S takes tau_0^2 and G to c times themselves, the bias to sqrt(c)."""
+    gram = gram_of(data(seed))
+    plain = implicit_ck(gram, RELU, sigma_a2, 0.8, bias).kernel
+    scaled = implicit_ck(factor * gram, RELU, sigma_a2, 0.8, np.sqrt(factor) * bias).kernel
+    np.testing.assert_allclose(scaled, factor * plain, atol=1e-11 * factor)
+
+
+@given(SEEDS, ACTIVATIONS, BIASES)
+def test_without_recurrence_it_is_the_one_layer_network(seed: int, phi: Activation, bias: float) -> None:
+    gram = gram_of(data(seed))
+    explicit = explicit_ck(0.8 * gram, [(phi, bias)]).kernel
+    np.testing.assert_allclose(implicit_ck(gram, phi, 0.0, 0.8, bias).kernel, explicit, atol=1e-12)
+    # And it is reached continuously: phi^2 is below 16 here, so G moves by less than a multiple of it.
+    nearby = implicit_ck(gram, phi, 1e-7, 0.8, bias).kernel
+    assert 0 < np.abs(nearby - explicit).max() < 1e-5
+
+
+@given(SEEDS, ACTIVATIONS, VARIANCES, BIASES)
+def test_kernel_is_a_covariance(seed: int, phi: Activation, sigma_a2: float, bias: float) -> None:
+    kernel = implicit_ck(gram_of(data(seed)), phi, sigma_a2, 0.8, bias).kernel
+    diagonal = np.diag(kernel)
+    assert np.array_equal(kernel, kernel.T)
+    assert np.all(np.abs(kernel) <= np.sqrt(np.outer(diagonal, diagonal)) + 1e-12)
+    assert eigenvalues(kernel)[0] > -1e-11 * diagonal.sum()
+
+
+@given(SEEDS, ACTIVATIONS, VARIANCES, BIASES)
+def test_iterating_the_explicit_layer_leads_to_the_implicit_kernel(
+    seed: int, phi: Activation, sigma_a2: float, bias: float
+) -> None:
+    """Weight-tied layers with input injection, G_l = layer(sigma_a^2 G_{l-1} + sigma_b^2 S)."""
+    gram = gram_of(data(seed))
+    implicit = implicit_ck(gram, phi, sigma_a2, 0.8, bias).kernel
+    again = explicit_ck(sigma_a2 * implicit + 0.8 * gram, [(phi, bias)]).kernel
+    np.testing.assert_allclose(again, implicit, atol=1e-10)
+    start = np.zeros_like(gram)
+    for _ in range(12):
+        start = explicit_ck(sigma_a2 * start + 0.8 * gram, [(phi, bias)]).kernel
+    # The map contracts by at most sigma_a^2 Lip(phi)^2 <= 1/2 in each step.
+    before = np.abs(implicit).max()
+    assert np.abs(start - implicit).max() <= 2 * before * max(sigma_a2, 1e-12) ** 12 + 1e-10
+
+
+@given(st.floats(0.05, 5.0), ACTIVATIONS)
+def test_stein_the_first_coefficient_is_the_mean_slope(tau: float, phi: Activation) -> None:
+    """c_1(tau) = E[xi phi(tau xi)] = tau E[phi'(tau xi)]."""
+    scale = np.array([tau])
+    series = hermite_coefficients(phi, scale, 1)
+    slope = Activation("slope", phi.derivative, np.zeros_like, phi.breakpoints)
+    mean_slope = hermite_coefficients(slope, scale, 0).coefficients[0, 0]
+    assert abs(series.coefficients[1, 0] - tau * mean_slope) < 1e-12
