@@ -33,6 +33,8 @@ __all__ = [
 
 Array = NDArray[np.float64]
 Index = NDArray[np.intp]
+#: Right side and its derivative by rho at the given correlations, for the pairs chosen (None: all).
+Dual = Callable[[Array, NDArray[np.bool_] | None], tuple[Array, Array]]
 
 #: Orders of the Hermite series tried, each pair with the least that its bound allows.
 _LADDER = (4, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256)
@@ -359,11 +361,8 @@ class _PairSolver:
             level = np.concatenate(left_level) if left_level else np.zeros(0, dtype=np.intp)
         return values
 
-    def _by_series(
-        self, rung: int, part: Index, i: Index, j: Index, drive: Array, inverse: Array, values: Array
-    ) -> Array:
-        """Solve one chunk with the series of one order, write into `values`, return the correlations."""
-        order = self.ladder[rung]
+    def _series_dual(self, order: int, i: Index, j: Index) -> Dual:
+        """The right side for the pairs (i, j) as the series cut at `order`, by Horner's rule."""
         products = self.series.coefficients[: order + 1, i] * self.series.coefficients[: order + 1, j]
 
         def dual(rho: Array, active: NDArray[np.bool_] | None) -> tuple[Array, Array]:
@@ -377,7 +376,14 @@ class _PairSolver:
                 total += chosen[k]
             return total, slope
 
-        found, rho, gain = self._fixed_point(dual, i, j, drive, inverse)
+        return dual
+
+    def _by_series(
+        self, rung: int, part: Index, i: Index, j: Index, drive: Array, inverse: Array, values: Array
+    ) -> Array:
+        """Solve one chunk with the series of one order, write into `values`, return the correlations."""
+        order = self.ladder[rung]
+        found, rho, gain = self._fixed_point(self._series_dual(order, i, j), i, j, drive, inverse)
         values[part] = found
         within = np.abs(rho) <= self.limits[rung]
         if np.any(within):
@@ -391,7 +397,15 @@ class _PairSolver:
     def _by_quadrature(self, members: Index, i: Index, j: Index, drive: Array, inverse: Array, values: Array) -> None:
         """Solve pairs one at a time by two-dimensional quadrature, and check it with a finer rule."""
         self.quadrature_pairs += members.size
-        for pair in members:
+        # The longest series is too inaccurate here, but a good first guess.
+        guesses = np.empty(members.size)
+        for start in range(0, members.size, _CHUNK):
+            part = members[start : start + _CHUNK]
+            rough = self._series_dual(self.ladder[-1], i[part], j[part])
+            guesses[start : start + _CHUNK], _, _ = self._fixed_point(
+                rough, i[part], j[part], drive[part], inverse[part]
+            )
+        for pair, guess in zip(members, guesses, strict=True):
             one = np.array([pair])
             first, second = float(self.scales[i[pair]]), float(self.scales[j[pair]])
 
@@ -413,7 +427,7 @@ class _PairSolver:
                 )
                 return np.array([value]), np.array([derivative * first * second])
 
-            found, rho, gain = self._fixed_point(dual, i[one], j[one], drive[one], inverse[one])
+            found, rho, gain = self._fixed_point(dual, i[one], j[one], drive[one], inverse[one], np.array([guess]))
             finer, _ = dual(rho, None, 24)
             values[pair] = found[0]
             self._account(np.abs(finer - found) / np.maximum(1 - gain, _EPS), gain)
@@ -424,13 +438,14 @@ class _PairSolver:
 
     def _fixed_point(
         self,
-        dual: Callable[[Array, NDArray[np.bool_] | None], tuple[Array, Array]],
+        dual: Dual,
         i: Index,
         j: Index,
         drive: Array,
         inverse: Array,
+        guess: Array | None = None,
     ) -> tuple[Array, Array, Array]:
-        """Newton from G = 0, that is from L = sigma_b^2 S, for g = dual((drive + sigma_a^2 g) inverse).
+        """Newton from `guess`, by default G = 0, that is L = sigma_b^2 S, for g = dual((drive + sigma_a^2 g) inverse).
 
         `dual` gives the right side and its derivative by rho for the pairs still active (None: all).
 
@@ -440,14 +455,14 @@ class _PairSolver:
         scale = np.sqrt(self.energy[i] * self.energy[j])
         gain = self.sigma_a2 * inverse
         base = drive * inverse
-        start = np.clip(base, -1, 1)
+        g = np.zeros(i.size) if guess is None else guess.copy()
+        start = np.clip(base + gain * g, -1, 1)
         total, slope = dual(start, None)
         if self.sigma_a2 == 0:
             return total, start, np.zeros_like(total)
         goal = np.maximum(self.tolerance * scale, 1e-300)
-        g = np.zeros_like(total)
         rho_all, slope_all = start.copy(), gain * slope
-        residual_all = np.abs(total)
+        residual_all = np.abs(total - g)
         active: NDArray[np.bool_] | None = None
         where = np.arange(i.size)
         for step in range(1, _MAX_STEPS + 1):

@@ -134,8 +134,8 @@ class HighPrecisionMoments:
             values["slope"] = _quadrature(context, self.activation, at_scale, lambda xi: slope(at_scale * xi) ** 2)
         inputs = [RAW_MOMENTS[key] for key in RAW_MOMENTS]
         forms = compile_program([STEIN_FORMS[s] for s in (mean, variance, d1, d2, d22)], [tau, *inputs], arithmetic)
-        numbers = forms(at_scale, *(values[key] for key in RAW_MOMENTS))
-        return MomentValues(*numbers, slope_energy=values.get("slope"))
+        first, spread, slope1, slope2, square2 = forms(at_scale, *(values[key] for key in RAW_MOMENTS))
+        return MomentValues(first, spread, slope1, slope2, square2, slope_energy=values.get("slope"))
 
 
 class _Integrand:

@@ -21,7 +21,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -318,6 +318,10 @@ class FuzzReport:
         default_factory=lambda: {"python": platform.python_version(), "sympy": sp.__version__}
     )
 
+    def as_json(self) -> str:
+        """The report in JSON, each field under its name."""
+        return json.dumps(vars(self), indent=2)
+
 
 def fuzz(
     inputs: int,
@@ -480,11 +484,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error(f"--json {options.json}: there is no such folder; name a file in one there is")
     report = fuzz(options.inputs, options.seed, progress=_progress_to_stderr(options.inputs))
     if options.json == "-":
-        print(json.dumps(asdict(report), indent=2))
+        print(report.as_json())
     else:
         print("\n".join(_table(report)))
     if options.json not in (None, "-"):
-        Path(options.json).write_text(json.dumps(asdict(report), indent=2) + "\n", encoding="utf-8")
+        Path(options.json).write_text(report.as_json() + "\n", encoding="utf-8")
     return 1 if report.failures else 0
 
 

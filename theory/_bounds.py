@@ -32,6 +32,9 @@ MAX_BITS = 1000
 #: Height and number of parts of a constant (SymPy's time for its digits doubles with every level).
 MAX_HEIGHT = 12
 MAX_PARTS = 60
+#: Functions and powers around a part that SymPy does not know to be real, such as log(x), that part
+#: included: the search for an imaginary part takes several times longer with every level.
+MAX_OPEN_LEVELS = 3
 #: Decimal magnitude of a constant, and size of a constant argument of exp.
 MAX_MAGNITUDE = 300
 MAX_EXP_ARGUMENT = 690
@@ -45,6 +48,7 @@ class Bounds:
         self._sizes: dict[sp.Basic, tuple[int, int]] = {}
         self._values: dict[sp.Expr, sp.Expr] = {}
         self._weights: dict[sp.Basic, tuple[int, int]] = {}
+        self._levels: dict[sp.Basic, int] = {}
 
     def settle(self, expression: sp.Expr, where: ast.expr) -> None:
         """A finished part must not be known to be non-real and, if constant, must have a value."""
@@ -52,6 +56,12 @@ class Bounds:
             self.value(expression, where)
         elif expression.is_extended_real is False:
             self._fail(where, "this is not real for any x", "values must be real")
+
+    def enter(self, argument: sp.Expr, where: ast.expr) -> None:
+        """Refuse to put a further function or power around what may not be real, if there are many."""
+        if self._open_levels(argument) >= MAX_OPEN_LEVELS:
+            what = "a part that may not be real, such as log(x), is nested too deeply"
+            self._fail(where, what, f"at most {MAX_OPEN_LEVELS - 1} functions may stand around it")
 
     def value(self, constant: sp.Expr, where: ast.expr) -> sp.Expr:
         """Value of a constant: itself if rational, else 15 digits for comparisons of size only."""
@@ -149,13 +159,23 @@ class Bounds:
             accepted = f"up to {MAX_PARAMETER_TERMS} terms of degree {MAX_PARAMETER_DEGREE} are read"
             self._fail(where, what, accepted)
 
-    def _weigh(self, constant: Any) -> tuple[int, int]:
-        """Height and number of parts of a constant."""
-        if constant not in self._weights:
-            weights = [self._weigh(part) for part in constant.args]
+    def _weigh(self, expression: Any) -> tuple[int, int]:
+        """Height and number of parts of an expression."""
+        if expression not in self._weights:
+            weights = [self._weigh(part) for part in expression.args]
             height = 1 + max((high for high, _ in weights), default=0)
-            self._weights[constant] = height, 1 + sum(count for _, count in weights)
-        return self._weights[constant]
+            self._weights[expression] = height, 1 + sum(count for _, count in weights)
+        return self._weights[expression]
+
+    def _open_levels(self, expression: Any) -> int:
+        """Levels of functions and powers not known to be real; 0 for what is known to be."""
+        if expression not in self._levels:
+            levels = max((self._open_levels(part) for part in expression.args), default=0)
+            if isinstance(expression, sp.Function) or expression.is_Pow:
+                further = 0 if isinstance(expression, sp.Piecewise) else 1
+                levels = 0 if expression.is_extended_real else levels + further
+            self._levels[expression] = levels
+        return self._levels[expression]
 
     def grow(self, size: tuple[int, int], base: sp.Expr, exponent: sp.Expr, where: ast.expr) -> tuple[int, int]:
         """Size of a power, refused before it is built when too large."""

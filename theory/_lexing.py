@@ -135,9 +135,7 @@ class Source:
             if kind == "space":
                 continue
             if kind == "name" and keyword.iskeyword(lexeme) and lexeme != "True":
-                accepted = _KEYWORD_HINTS.get(
-                    lexeme, f"write an expression such as {self._example}"
-                )
+                accepted = _KEYWORD_HINTS.get(lexeme, f"write an expression such as {self._example}")
                 self.fail(column, f"{lexeme!r} is not part of the grammar", accepted)
             if lexeme == ")" and not opened:
                 self.fail(column, "')' closes nothing", "remove it or add '(' before it")
@@ -165,9 +163,7 @@ class Source:
             what = "the expression ends too early"
             self.fail(len(self.text.rstrip(" ")) + 1, what, f"an operand must follow {before}")
 
-    def _after_operand(
-        self, before: str, kind_before: str, lexeme: str, kind: str, column: int
-    ) -> None:
+    def _after_operand(self, before: str, kind_before: str, lexeme: str, kind: str, column: int) -> None:
         """Two operands side by side: a missing operator, or a function without brackets."""
         if kind == "operator" and not (lexeme == "(" and kind_before != "name"):
             return
@@ -210,14 +206,9 @@ class Source:
     def _survey(self, tree: ast.expr) -> None:
         """Bound the tree before anything recurses over it."""
         count, level = 0, [tree]
-        for depth in range(MAX_DEPTH + 1):
+        for depth in range(1, MAX_DEPTH + 1):
             count += len(level)
-            level = [
-                child
-                for node in level
-                for child in ast.iter_child_nodes(node)
-                if isinstance(child, ast.expr)
-            ]
+            level = [child for node in level for child in ast.iter_child_nodes(node) if isinstance(child, ast.expr)]
             if not level:
                 break
             if depth == MAX_DEPTH:

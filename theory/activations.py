@@ -128,6 +128,11 @@ class Activation:
         """A rate that |phi| does not exceed."""
         return structure.growth_rate(self.pieces)
 
+    @property
+    def growth_class(self) -> str:
+        """How fast |phi| may grow, in a few words."""
+        return structure.growth_in_words(self.growth)
+
     @cached_property
     def lipschitz(self) -> sp.Expr | None:
         """sup |phi'| exactly, oo when infinite, None when it is not found exactly."""

@@ -16,12 +16,13 @@ from typing import Any
 import sympy as sp
 
 from theory.activations import Activation
-from theory.gaussian_integrals import gaussian_integral
-from theory.gaussian_terms import TermSum, as_terms
+from theory.gaussian_integrals import gaussian_integral, half_line_power
+from theory.gaussian_terms import MAX_TERMS, TermSum, WorkLimitError, as_terms
 from theory.growth import GrowthError
 from theory.piecewise import Piece
 from theory.structure import reflect
 from theory.symbols import tau, x, xi
+from theory.tidying import expand_outside, expanded_terms, factor_outside, shortest, tidy
 
 __all__ = ["DivergentMomentError", "GaussianExpectation", "GaussianMoments"]
 
@@ -87,20 +88,35 @@ class GaussianMoments:
     def moment(self, power: int, order: int = 1) -> sp.Expr:
         """Return E[xi^power f(scale xi)^order].
 
+        With a symbolic scale the closed form holds below ``exists_below(order)``.
+
         Raises:
+            ValueError: power is negative or order is not positive.
             DivergentMomentError: it is infinite at this (numeric) scale.
         """
+        if power < 0 or order < 1:
+            raise ValueError(f"E[xi^k f^j] needs k >= 0 and j >= 1, not k = {power} and j = {order}")
         key = (power, order)
         if key not in self._known:
             self._require_existence(order)
             parity = self.activation.parity
             sign = (-1) ** power * (parity**order if parity else 0)
-            self._known[key] = self._expect(self.activation.pieces, self.activation.terms, power, order, sign)
-            if sign != -1 and len(self.activation.pieces) > 1 and not self.is_closed(self._known[key]):
-                # Written with Max, Abs, ... as the user wrote it: the pieces would only be harder to read.
-                whole = self.activation.expr.subs(x, self.scale * xi)
-                self._known[key] = GaussianExpectation(xi**power * whole**order)
+            activation = self.activation
+            self._known[key] = self._expect(
+                activation.expr, activation.pieces, activation.terms, power, order, sign
+            )
         return self._known[key]
+
+    def exists_below(self, order: int = 1) -> sp.Expr:
+        """Return the tau below which E|f(tau xi)|^order is finite: oo unless f grows like exp(c x^2), c > 0.
+
+        Raises:
+            DivergentMomentError: it is infinite for every tau.
+        """
+        try:
+            return self.activation.threshold(order)
+        except GrowthError as error:
+            raise DivergentMomentError(str(error)) from error
 
     @cached_property
     def mean(self) -> sp.Expr:
@@ -115,22 +131,22 @@ class GaussianMoments:
     @cached_property
     def variance(self) -> sp.Expr:
         """Var f(tau xi)."""
-        return _tidy(self.second_moment - self.mean**2)
+        return self._tidied(self.second_moment - self.mean**2)
 
     @cached_property
     def first_derivative(self) -> sp.Expr:
         """E[f'(tau xi)], d1 of the theory sheet."""
-        return _tidy(self.moment(1) / self.scale)
+        return self._tidied(self.moment(1) / self.scale)
 
     @cached_property
     def second_derivative(self) -> sp.Expr:
         """E[f''(tau xi)], d2 of the theory sheet."""
-        return _tidy((self.moment(2) - self.mean) / self.scale**2)
+        return self._tidied((self.moment(2) - self.mean) / self.scale**2)
 
     @cached_property
     def square_second_derivative(self) -> sp.Expr:
         """E[(f^2)''(tau xi)] of the uncentred activation; subtract 2 E[f] E[f''] for the centred one."""
-        return _tidy((self.moment(2, 2) - self.second_moment) / self.scale**2)
+        return self._tidied((self.moment(2, 2) - self.second_moment) / self.scale**2)
 
     @cached_property
     def slope_energy(self) -> sp.Expr:
@@ -148,7 +164,12 @@ class GaussianMoments:
         self._require_existence(2)
         terms = activation.terms
         slopes = None if terms is None else tuple(part.derivative() for part in terms)
-        return self._expect(activation.slope_pieces, slopes, 0, 2, 1 if activation.parity else 0)
+        slope = factor_outside(activation.slope_pieces[0].expr) if len(activation.pieces) == 1 else None
+        return self._expect(slope, activation.slope_pieces, slopes, 0, 2, 1 if activation.parity else 0)
+
+    def _tidied(self, combination: sp.Expr) -> sp.Expr:
+        """The shortest of a combination of moments as it stands and its tidied form."""
+        return shortest(combination, tidy(combination))
 
     @staticmethod
     def is_closed(expr: sp.Expr) -> bool:
@@ -156,10 +177,7 @@ class GaussianMoments:
         return not expr.has(GaussianExpectation)
 
     def _require_existence(self, order: int) -> None:
-        try:
-            threshold = self.activation.threshold(order)
-        except GrowthError as error:
-            raise DivergentMomentError(str(error)) from error
+        threshold = self.exists_below(order)
         if threshold is not sp.oo and (self.scale - threshold).is_nonnegative:
             raise DivergentMomentError(
                 f"E[|f(tau xi)|^{order}] of {self.activation.name} is infinite at tau = {self.scale}: "
@@ -167,25 +185,46 @@ class GaussianMoments:
             )
 
     def _expect(
-        self, pieces: tuple[Piece, ...], terms: tuple[TermSum, ...] | None, power: int, order: int, sign: int
+        self,
+        expr: sp.Expr | None,
+        pieces: tuple[Piece, ...],
+        terms: tuple[TermSum, ...] | None,
+        power: int,
+        order: int,
+        sign: int,
     ) -> sp.Expr:
-        """E[xi^power g(scale xi)^order] of a piecewise g; sign is the parity of the whole integrand, 0 if none."""
+        """E[xi^power g(scale xi)^order] of a piecewise g.
+
+        Args:
+            expr: g as a person would write it, or None.
+            pieces: the smooth pieces of g.
+            terms: the pieces in the family, or None.
+            power: power of xi.
+            order: power of g.
+            sign: parity of the whole integrand, 0 if it has none.
+        """
         if sign == -1:
             return sp.S.Zero
+        closed = None
         if terms is not None:
-            closed = self._closed(pieces, terms, power, order, even=sign == 1)
-            if closed is not None:
-                return _tidy(closed)
+            try:
+                closed = self._closed(pieces, terms, power, order, even=sign == 1)
+            except WorkLimitError:
+                closed = None
+        if closed is None:
+            closed = self._powers(pieces, power, order)
+        if closed is not None:
+            return tidy(closed)
         if len(pieces) == 1:
-            return self._reduced(pieces[0].expr, power, order)
-        branches = [(piece.expr.subs(x, self.scale * xi), xi < piece.upper / self.scale) for piece in pieces[:-1]]
-        whole = sp.Piecewise(*branches, (pieces[-1].expr.subs(x, self.scale * xi), True))
-        return GaussianExpectation(xi**power * whole**order)
+            return self._reduced(pieces[0].expr if expr is None else expr, power, order)
+        if expr is None:
+            expr = _rewritten(pieces, even_square=sign == 1)
+        return _pulled_out(xi**power * expr.subs(x, self.scale * xi) ** order)
 
     def _closed(
         self, pieces: tuple[Piece, ...], terms: tuple[TermSum, ...], power: int, order: int, *, even: bool
     ) -> sp.Expr | None:
-        total = sp.S.Zero
+        total = []
         fold = even and len(pieces) > 1
         for piece, part in zip(pieces, terms, strict=True):
             lower, upper = piece.lower, piece.upper
@@ -199,65 +238,72 @@ class GaussianMoments:
             value = gaussian_integral(integrand, lower / self.scale, upper / self.scale)
             if value is None:
                 return None
-            total += value
-        return 2 * total if fold else total
+            total.append(2 * value if fold else value)
+        return sp.Add(*total)
+
+    def _powers(self, pieces: tuple[Piece, ...], power: int, order: int) -> sp.Expr | None:
+        """The closed form of sums of fractional powers of |x| on each half line, as of sqrt(|x|), or None."""
+        distance = sp.Dummy("y", positive=True)
+        total = []
+        for piece in pieces:
+            sides = [1] if piece.lower == 0 else [-1] if piece.upper == 0 else [-1, 1]
+            if (piece.lower, piece.upper) not in ((-sp.oo, 0), (0, sp.oo), (-sp.oo, sp.oo)):
+                return None
+            for side in sides:
+                if expanded_terms(piece.expr) ** order > MAX_TERMS:
+                    return None
+                half = sp.expand(piece.expr.subs(x, side * self.scale * distance) ** order * (side * distance) ** power)
+                for term in sp.Add.make_args(half):
+                    factor, rest = term.as_independent(distance, as_Add=False)
+                    exponent = rest.as_base_exp()[1] if rest != 1 else sp.S.Zero
+                    if rest not in (1, distance**exponent) or not exponent.is_Rational or exponent <= -1:
+                        return None
+                    total.append(factor * half_line_power(exponent))
+        return sp.Add(*total)
 
     def _reduced(self, expr: sp.Expr, power: int, order: int) -> sp.Expr:
-        """Expectation of a smooth function outside the family: only the even part counts, term by term."""
+        """Expectation of a smooth function outside the family.
+
+        Its odd part drops out and what is in the family is integrated; the result is kept where that makes it shorter.
+        """
         # Here x stands for xi: the family's algebra is written in x.
         argument = expr.subs(x, self.scale * x)
-        plain = sp.expand(x**power * argument**order)
-        even = sp.expand((plain + reflect(plain)) / 2)
+        written = _pulled_out((x**power * argument**order).subs(x, xi))
+        if expanded_terms(x**power * argument**order) > MAX_REDUCED_TERMS:
+            return written
+        plain = expand_outside(x**power * argument**order)
+        even = expand_outside((plain + reflect(plain)) / 2)
         best = even if even.count_ops() <= plain.count_ops() else plain
         closed, rest = sp.S.Zero, sp.S.Zero
         for term in sp.Add.make_args(best):
             parts = as_terms(term)
-            value = None
-            if parts is not None:
-                value = gaussian_integral(parts, -sp.oo, sp.oo)
+            try:
+                value = None if parts is None else gaussian_integral(parts, -sp.oo, sp.oo)
+            except WorkLimitError:
+                value = None
             if value is None:
                 rest += term
             else:
                 closed += value
-        closed = _tidy(closed)
+        closed = tidy(closed)
         if rest == 0:
             return closed
-        rest = x**power * argument**order if closed == 0 and best is plain else sp.factor_terms(rest)
-        factor, core = rest.subs(x, xi).as_independent(xi, as_Add=False)
-        return closed + factor * GaussianExpectation(core)
+        return shortest(written, closed + _pulled_out(factor_outside(rest).subs(x, xi)))
 
 
-def _tidy(expr: sp.Expr) -> sp.Expr:
-    """Light, terminating simplification: write real numbers without I, expand, gather what cancels."""
-    plain = sp.powsimp(sp.expand(_without_imaginary_unit(expr)))
-    candidates = [sp.factor_terms(plain)]
-    if plain.count_ops() < _TIDY_OPERATIONS and not plain.has(GaussianExpectation):
-        candidates.append(sp.factor_terms(sp.radsimp(sp.together(plain), symbolic=False)))
-        candidates.append(sp.factor_terms(sp.expand(sp.cancel(sp.together(plain)), deep=False)))
-    return min(candidates, key=lambda candidate: candidate.count_ops())
+#: Integrands with more terms than this, multiplied out, are left as they are written.
+MAX_REDUCED_TERMS = 60
 
 
-#: Expressions with more operations than this are not searched for a shorter form.
-_TIDY_OPERATIONS = 80
+def _pulled_out(integrand: sp.Expr) -> sp.Expr:
+    """The expectation of an integrand in xi, its constant factor outside."""
+    factor, core = integrand.as_independent(xi, as_Add=False)
+    return factor * GaussianExpectation(core)
 
 
-def _without_imaginary_unit(expr: sp.Expr) -> sp.Expr:
-    """Write a real expression that came from exp(i w x) with cos, sin and erfi where that removes I."""
-    if not expr.has(sp.I):
-        return expr
-
-    def imaginary(node: sp.Expr) -> bool:
-        if not isinstance(node, sp.erf | sp.erfc):
-            return False
-        return sp.expand(node.args[0] / sp.I).has(sp.I) is False
-
-    def to_erfi(node: sp.Expr) -> sp.Expr:
-        value = sp.I * sp.erfi(sp.expand(node.args[0] / sp.I))
-        return value if isinstance(node, sp.erf) else 1 - value
-
-    expr = sp.expand(expr.replace(imaginary, to_erfi))
-    if any(node.has(sp.I) for node in expr.atoms(sp.erf, sp.erfc, sp.erfi)):
-        # A complex error function: the terms come in conjugate pairs, so the sum is real as it stands.
-        return expr
-    real, imaginary_part = sp.expand(expr, complex=True).as_real_imag()
-    return real if sp.expand(imaginary_part) == 0 else expr
+def _rewritten(pieces: tuple[Piece, ...], *, even_square: bool) -> sp.Expr:
+    """One expression for several pieces; |x| instead of cases where an even power of it makes that equal."""
+    last = sp.factor_terms(sp.factor(pieces[-1].expr)) if pieces[-1].expr.count_ops() < 40 else pieces[-1].expr
+    if even_square and [piece.upper for piece in pieces] == [0, sp.oo]:
+        return last.subs(x, sp.Abs(x))
+    return sp.Piecewise(*((piece.expr, x < piece.upper) for piece in pieces[:-1]), (last, True))

@@ -7,6 +7,7 @@ and dilations stay in the family, so an activation in it brings its square and t
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -15,10 +16,16 @@ import sympy as sp
 
 from theory.symbols import x
 
-__all__ = ["Shape", "TermSum", "as_terms"]
+__all__ = ["MAX_TERMS", "Shape", "TermSum", "WorkLimitError", "as_terms", "without_erf"]
 
-#: A product with more terms than this is refused (returned as "not in the family" by as_terms).
-MAX_TERMS = 4000
+#: A sum with more terms than this, or a product that multiplies more pairs, is refused: its integral would be
+#: a page long and take minutes.
+MAX_TERMS = 300
+MAX_PAIRS = 10_000
+
+
+class WorkLimitError(ArithmeticError):
+    """A member of the family with more terms than are worth integrating in closed form."""
 
 
 @dataclass(frozen=True)
@@ -39,16 +46,22 @@ class Shape:
 
 
 class TermSum:
-    """An immutable sum of terms, coefficient by shape."""
+    """An immutable sum of terms, coefficient by shape.
+
+    Raises:
+        WorkLimitError: (by every operation) the result has too many terms.
+    """
 
     __slots__ = ("terms",)
 
     def __init__(self, terms: Iterable[tuple[Shape, sp.Expr]]) -> None:
-        gathered: dict[Shape, sp.Expr] = {}
+        gathered: defaultdict[Shape, list[sp.Expr]] = defaultdict(list)
         for shape, coefficient in terms:
-            gathered[shape] = gathered.get(shape, sp.S.Zero) + coefficient
+            gathered[shape].append(coefficient)
+        if len(gathered) > MAX_TERMS:
+            raise WorkLimitError(f"more than {MAX_TERMS} terms")
         self.terms: Mapping[Shape, sp.Expr] = MappingProxyType(
-            {shape: value for shape, raw in gathered.items() if (value := sp.expand(raw)) != 0}
+            {shape: value for shape, parts in gathered.items() if (value := sp.expand(sp.Add(*parts))) != 0}
         )
 
     @staticmethod
@@ -60,6 +73,8 @@ class TermSum:
         return TermSum([*self.terms.items(), *other.terms.items()])
 
     def __mul__(self, other: TermSum) -> TermSum:
+        if len(self.terms) * len(other.terms) > MAX_PAIRS:
+            raise WorkLimitError(f"more than {MAX_PAIRS} products of terms")
         return TermSum(
             (_multiply(left, right), a * b) for left, a in self.terms.items() for right, b in other.terms.items()
         )
@@ -77,9 +92,7 @@ class TermSum:
 
     def times_power_of_x(self, exponent: int) -> TermSum:
         """Return the function multiplied by x**exponent."""
-        return TermSum(
-            (Shape(s.power + exponent, s.quadratic, s.linear, s.erfs), c) for s, c in self.terms.items()
-        )
+        return TermSum((Shape(s.power + exponent, s.quadratic, s.linear, s.erfs), c) for s, c in self.terms.items())
 
     def dilated(self, scale: sp.Expr) -> TermSum:
         """Return the function x -> f(scale x)."""
@@ -126,10 +139,14 @@ def without_erf(shape: Shape, position: int) -> tuple[Shape, sp.Expr]:
 def _multiply(left: Shape, right: Shape) -> Shape:
     return Shape(
         left.power + right.power,
-        sp.expand(left.quadratic + right.quadratic),
-        sp.expand(left.linear + right.linear),
-        _sorted_erfs(left.erfs + right.erfs),
+        _sum(left.quadratic, right.quadratic),
+        _sum(left.linear, right.linear),
+        _sorted_erfs(left.erfs + right.erfs) if left.erfs and right.erfs else left.erfs or right.erfs,
     )
+
+
+def _sum(left: sp.Expr, right: sp.Expr) -> sp.Expr:
+    return right if left == 0 else left if right == 0 else sp.expand(left + right)
 
 
 def _sorted_erfs(erfs: Iterable[tuple[sp.Expr, sp.Expr]]) -> tuple[tuple[sp.Expr, sp.Expr], ...]:
@@ -137,7 +154,18 @@ def _sorted_erfs(erfs: Iterable[tuple[sp.Expr, sp.Expr]]) -> tuple[tuple[sp.Expr
 
 
 def as_terms(expr: sp.Expr) -> TermSum | None:
-    """Write a smooth expression in ``theory.symbols.x`` as a sum of terms, or return None when it is not in the family."""
+    """Write a smooth expression in ``theory.symbols.x`` as a sum of terms.
+
+    Returns:
+        The sum, or None when the expression is not in the family or has too many terms to be integrated.
+    """
+    try:
+        return _read(expr)
+    except WorkLimitError:
+        return None
+
+
+def _read(expr: sp.Expr) -> TermSum | None:
     if not expr.has(x):
         return TermSum.constant(expr)
     if expr == x:
@@ -147,10 +175,8 @@ def as_terms(expr: sp.Expr) -> TermSum | None:
     if isinstance(expr, sp.Pow):
         if not (expr.exp.is_Integer and expr.exp.is_positive):
             return None
-        base = as_terms(expr.base)
-        if base is None or len(base.terms) ** min(int(expr.exp), 6) > MAX_TERMS:
-            return None
-        return base.power(int(expr.exp))
+        base = _read(expr.base)
+        return None if base is None else base.power(int(expr.exp))
     if isinstance(expr, sp.exp):
         return _exponential(expr.args[0])
     if isinstance(expr, sp.sin | sp.cos | sp.sinh | sp.cosh):
@@ -163,10 +189,8 @@ def as_terms(expr: sp.Expr) -> TermSum | None:
 def _combined(expr: sp.Expr) -> TermSum | None:
     total = TermSum.constant(sp.S.Zero if isinstance(expr, sp.Add) else sp.S.One)
     for argument in expr.args:
-        part = as_terms(argument)
+        part = _read(argument)
         if part is None:
-            return None
-        if isinstance(expr, sp.Mul) and len(total.terms) * len(part.terms) > MAX_TERMS:
             return None
         total = total + part if isinstance(expr, sp.Add) else total * part
     return total

@@ -50,6 +50,20 @@ class Rate:
                 return order
         return 0
 
+    def exceeds(self, other: Rate) -> bool:
+        """Return whether the quotient by another rate is known to tend to infinity."""
+        try:
+            return self.over(other).sign() > 0
+        except UndecidedError:
+            return False
+
+    def joined(self, other: Rate) -> Rate:
+        """Return a rate that neither exceeds: the larger one, or the largest of each part where that is undecided."""
+        try:
+            return self if self.over(other).sign() >= 0 else other
+        except UndecidedError:
+            return Rate(*(a if a == b else sp.Max(a, b) for a, b in zip(self.parts, other.parts, strict=True)))
+
     def over(self, other: Rate) -> Rate:
         """Return the rate of a quotient."""
         return Rate(*(a - b for a, b in zip(self.parts, other.parts, strict=True)))
@@ -111,17 +125,17 @@ def _sum_bounds(expr: sp.Expr, direction: int) -> _Bounds:
     parts = [_bounds(term, direction) for term in expr.args]
     upper: Rate | None = parts[0][1]
     for _, high in parts[1:]:
-        upper = None if upper is None or high is None else (upper if upper.over(high).sign() >= 0 else high)
+        upper = None if upper is None or high is None else upper.joined(high)
     for position, (low, _) in enumerate(parts):
         others = [high for index, (_, high) in enumerate(parts) if index != position]
-        if low is not None and all(high is not None and low.over(high).sign() > 0 for high in others):
+        if low is not None and all(high is not None and low.exceeds(high) for high in others):
             return low, upper
     probe = expr.subs(x, direction * sp.Dummy("y", positive=True))
     if all(term.is_nonnegative for term in probe.args):
         known = [low for low, _ in parts if low is not None]
         best = known[0] if known else None
         for low in known[1:]:
-            best = low if best is not None and low.over(best).sign() > 0 else best
+            best = low if best is not None and low.exceeds(best) else best
         return best, upper
     return None, upper
 
@@ -239,7 +253,7 @@ def _limit_of_sum(expr: sp.Expr, direction: int) -> sp.Expr:
     bounds = [_bounds(term, direction) for term in expr.args]
     for position, (low, _) in enumerate(bounds):
         others = [high for index, (_, high) in enumerate(bounds) if index != position]
-        if low is not None and all(high is not None and low.over(high).sign() > 0 for high in others):
+        if low is not None and all(high is not None and low.exceeds(high) for high in others):
             return limit_at(expr.args[position], direction) if low.sign() > 0 else sp.S.Zero
     limits = [limit_at(term, direction) for term in expr.args]
     if sp.oo in limits and -sp.oo in limits:

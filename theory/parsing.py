@@ -46,9 +46,7 @@ _COMPARISONS: dict[type[ast.cmpop], tuple[type[sp.Rel], type[sp.Rel]]] = {
 }
 
 
-def parse_activation(
-    text: str, parameters: Mapping[str, sp.Symbol] | Iterable[str] = ()
-) -> sp.Expr:
+def parse_activation(text: str, parameters: Mapping[str, sp.Symbol] | Iterable[str] = ()) -> sp.Expr:
     """Read an activation.
 
     Args:
@@ -168,6 +166,7 @@ class _Reader:
         if isinstance(node.op, ast.Div):
             if not right.free_symbols and self.bounds.sign(right, node.right) == 0:
                 self.fail(node.right, "division by zero", "the denominator must not vanish")
+            self.bounds.enter(right, node.right)
             return left / right
         return self.power(left, right, node)
 
@@ -179,6 +178,7 @@ class _Reader:
                 what = "the exponent is not a number"
                 accepted = "x, parameters and negative numbers take a number as exponent"
                 self.fail(node.right, what, accepted)
+            self.bounds.enter(exponent, node.right)
             return self.exponential(exponent * sp.log(base), node.right)
         self.bounds.exponent(exponent, node.right)
         if sign == 0 and self.bounds.sign(exponent, node.right) <= 0:
@@ -188,6 +188,7 @@ class _Reader:
             what = "a negative number is raised to a power that is not an integer"
             self.fail(node.right, what, "values must be real")
         if not constant:
+            self.bounds.enter(base, node.left)
             self.bounds.grow(self.bounds.measure(base, node.left), base, exponent, node.right)
         return sp.exp(exponent) if base is sp.E else base**exponent
 
@@ -223,6 +224,7 @@ class _Reader:
         arguments = [self.build(argument) for argument in node.args]
         for argument, where in zip(arguments, node.args, strict=True):
             self.bounds.settle(argument, where)
+            self.bounds.enter(argument, where)
         result: sp.Expr = function(self, arguments, node.args)
         return result
 
@@ -232,6 +234,8 @@ class _Reader:
         if not u.free_symbols and abs(self.bounds.value(u, where)) > MAX_EXP_ARGUMENT:
             what = "the argument is too large"
             self.fail(where, what, f"constant arguments run to {MAX_EXP_ARGUMENT} in size")
+        if function is sp.sech and u.is_extended_real is not True:
+            return 1 / sp.cosh(u)  # SymPy takes seconds to split sech into real and imaginary parts
         return function(u)
 
     def logarithm(self, u: sp.Expr, where: ast.expr) -> sp.Expr:
@@ -338,11 +342,13 @@ class _Reader:
         left, right = self.build(first), self.build(second)
         for side, node in ((left, first), (right, second)):
             self.bounds.settle(side, node)
-        if isinstance(right, sp.Abs):
+        if variable not in left.free_symbols:
             left, right, forward, backward = right, left, backward, forward
-        if isinstance(left, sp.Abs) and variable not in right.free_symbols:
-            upper = self.relation(left.args[0] - right, forward, backward, first)
-            lower = self.relation(left.args[0] + right, backward, forward, first)
+        scale, inner = left.as_independent(variable, as_Add=False)
+        if isinstance(inner, sp.Abs) and variable not in right.free_symbols and scale.is_positive:
+            (inner,), bound = inner.args, right / scale
+            upper = self.relation(inner - bound, forward, backward, first)
+            lower = self.relation(inner + bound, backward, forward, first)
             return (sp.And if forward in (sp.Lt, sp.Le) else sp.Or)(upper, lower)
         return self.relation(left - right, forward, backward, first)
 

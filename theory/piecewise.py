@@ -7,8 +7,9 @@ themselves are dropped: they have measure zero.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
-from itertools import combinations
+from itertools import combinations, pairwise
 
 import sympy as sp
 
@@ -50,8 +51,7 @@ def split(expr: sp.Expr) -> tuple[Piece, ...]:
             cannot be located exactly.
     """
     try:
-        pieces = _split_on(expr, -sp.oo, sp.oo)
-        merged = _merge(pieces)
+        merged = tuple(_split_on(expr, -sp.oo, sp.oo))
         for piece in merged:
             _check_domain(piece.expr, piece.lower, piece.upper)
     except UndecidedError as undecided:
@@ -60,73 +60,106 @@ def split(expr: sp.Expr) -> tuple[Piece, ...]:
 
 
 def _split_on(expr: sp.Expr, lower: sp.Expr, upper: sp.Expr) -> list[Piece]:
-    pending = [Piece(lower, upper, expr)]
-    done: list[Piece] = []
-    while pending:
-        piece = pending.pop()
-        node = _innermost_nonsmooth(piece.expr)
-        if node is None:
-            done.append(piece)
-        else:
-            cuts = (piece.lower, *_breakpoints(node, piece.lower, piece.upper), piece.upper)
-            for left, right in zip(cuts[-2::-1], cuts[:0:-1], strict=True):
-                branch = piece.expr.xreplace({node: _branch(node, left, right)})
-                pending.append(Piece(left, right, branch))
-        if len(pending) + len(done) > MAX_PIECES:
-            raise UndecidedError(f"more than {MAX_PIECES} pieces")
-    return done
-
-
-def _innermost_nonsmooth(expr: sp.Expr) -> sp.Expr | None:
-    for node in sp.postorder_traversal(expr):
-        if isinstance(node, _NONSMOOTH) and node.has(x):
-            return node
-    return None
-
-
-def _breakpoints(node: sp.Expr, lower: sp.Expr, upper: sp.Expr) -> tuple[sp.Expr, ...]:
-    if isinstance(node, sp.Max | sp.Min):
-        switches = [a - b for a, b in combinations(node.args, 2)]
-    elif isinstance(node, sp.Piecewise):
-        switches = [
-            relation.lhs - relation.rhs
-            for _, condition in node.args
-            for relation in condition.atoms(sp.core.relational.Relational)
-        ]
+    """Pieces from the inside out: a node is rebuilt only from arguments that are smooth already."""
+    if not _is_nonsmooth(expr):
+        return [Piece(lower, upper, expr)]
+    found: list[Piece] = []
+    if isinstance(expr, sp.Piecewise):
+        for left, right in _cells(_condition_zeros(expr, lower, upper), lower, upper):
+            found += _split_on(_chosen(expr, left, right), left, right)
     else:
-        switches = [node.args[0]]
+        for left, right, arguments in _refined(expr.args, lower, upper):
+            if isinstance(expr, _NONSMOOTH):
+                for start, end in _cells(_switch_zeros(expr, arguments, left, right), left, right):
+                    found.append(Piece(start, end, _branch(expr, arguments, start, end)))
+            else:
+                found.append(Piece(left, right, expr.func(*arguments)))
+    if len(found) > MAX_PIECES:
+        raise UndecidedError(f"more than {MAX_PIECES} pieces")
+    return list(_merge(found))
+
+
+def _is_nonsmooth(expr: sp.Basic) -> bool:
+    return any(isinstance(node, _NONSMOOTH) and node.has(x) for node in sp.preorder_traversal(expr))
+
+
+def _cells(points: list[sp.Expr], lower: sp.Expr, upper: sp.Expr) -> list[tuple[sp.Expr, sp.Expr]]:
+    return list(pairwise((lower, *points, upper)))
+
+
+def _refined(
+    expressions: tuple[sp.Expr, ...], lower: sp.Expr, upper: sp.Expr
+) -> list[tuple[sp.Expr, sp.Expr, tuple[sp.Expr, ...]]]:
+    """Intervals on which every one of some expressions is smooth, with the smooth expressions."""
+    cells: list[tuple[sp.Expr, sp.Expr, tuple[sp.Expr, ...]]] = [(lower, upper, ())]
+    for expr in expressions:
+        cells = [
+            (piece.lower, piece.upper, (*done, piece.expr))
+            for left, right, done in cells
+            for piece in _split_on(expr, left, right)
+        ]
+        if len(cells) > MAX_PIECES:
+            raise UndecidedError(f"more than {MAX_PIECES} pieces")
+    return cells
+
+
+def _insert(points: list[sp.Expr], new: Iterable[sp.Expr]) -> None:
+    """Add points to a list in increasing order, each once."""
+    for point in new:
+        position = 0
+        for other in points:
+            order = compare(point, other)
+            if order == 0:
+                break
+            position += order > 0
+        else:
+            points.insert(position, point)
+
+
+def _switch_zeros(node: sp.Expr, arguments: tuple[sp.Expr, ...], lower: sp.Expr, upper: sp.Expr) -> list[sp.Expr]:
+    """Where a non-smooth node with smooth arguments may change its branch."""
+    extremum = isinstance(node, sp.Max | sp.Min)
+    switches = [a - b for a, b in combinations(arguments, 2)] if extremum else [arguments[0]]
     points: list[sp.Expr] = []
     for switch in switches:
-        if sp.expand(switch) == 0:
-            continue
-        for point in zeros(switch, lower, upper):
-            position, known = 0, False
-            for other in points:
-                order = compare(point, other)
-                known = known or order == 0
-                position += order > 0
-            if not known:
-                points.insert(position, point)
-    return tuple(points)
+        if sp.expand(switch) != 0:
+            _insert(points, zeros(switch, lower, upper))
+    return points
 
 
-def _branch(node: sp.Expr, lower: sp.Expr, upper: sp.Expr) -> sp.Expr:
+def _condition_zeros(node: sp.Expr, lower: sp.Expr, upper: sp.Expr) -> list[sp.Expr]:
+    """Where the conditions of a Piecewise may change."""
+    points: list[sp.Expr] = []
+    for _, condition in node.args:
+        for relation in condition.atoms(sp.core.relational.Relational):
+            pieces = _split_on(relation.lhs - relation.rhs, lower, upper)
+            _insert(points, (piece.lower for piece in pieces[1:]))
+            for piece in pieces:
+                if sp.expand(piece.expr) != 0:
+                    _insert(points, zeros(piece.expr, piece.lower, piece.upper))
+    return points
+
+
+def _chosen(node: sp.Expr, lower: sp.Expr, upper: sp.Expr) -> sp.Expr:
+    """The branch of a Piecewise whose condition holds on an interval."""
+    for branch, condition in node.args:
+        if _holds(condition, lower, upper):
+            return branch
+    raise UndecidedError(f"{node} has no value between {lower} and {upper}")
+
+
+def _branch(node: sp.Expr, arguments: tuple[sp.Expr, ...], lower: sp.Expr, upper: sp.Expr) -> sp.Expr:
     """The smooth expression that a non-smooth node equals on an interval without breakpoints of its own."""
     if isinstance(node, sp.Max | sp.Min):
         want = 1 if isinstance(node, sp.Max) else -1
-        best = node.args[0]
-        for candidate in node.args[1:]:
+        best = arguments[0]
+        for candidate in arguments[1:]:
             if sign_on(sp.expand(candidate - best), lower, upper) == want:
                 best = candidate
         return best
-    if isinstance(node, sp.Piecewise):
-        for branch, condition in node.args:
-            if _holds(condition, lower, upper):
-                return branch
-        raise UndecidedError(f"{node} has no value between {lower} and {upper}")
-    sign = sign_on(node.args[0], lower, upper)
+    sign = sign_on(arguments[0], lower, upper)
     if isinstance(node, sp.Abs):
-        return node.args[0] if sign >= 0 else -node.args[0]
+        return arguments[0] if sign >= 0 else -arguments[0]
     if isinstance(node, sp.sign):
         return sp.Integer(sign)
     return sp.Rational(1 + sign, 2)
@@ -142,7 +175,8 @@ def _holds(condition: sp.Basic, lower: sp.Expr, upper: sp.Expr) -> bool:
     if isinstance(condition, sp.Not):
         return not _holds(condition.args[0], lower, upper)
     if isinstance(condition, sp.core.relational.Relational):
-        sign = sign_on(condition.lhs - condition.rhs, lower, upper)
+        (difference,) = _split_on(condition.lhs - condition.rhs, lower, upper)
+        sign = sign_on(difference.expr, lower, upper)
         if isinstance(condition, sp.StrictGreaterThan | sp.GreaterThan):
             return sign > 0 or (sign == 0 and isinstance(condition, sp.GreaterThan))
         if isinstance(condition, sp.StrictLessThan | sp.LessThan):

@@ -8,6 +8,8 @@ these, and otherwise refuse.  Parameters may be symbols: what their assumptions 
 
 from __future__ import annotations
 
+from math import prod
+
 import sympy as sp
 
 from theory.functions import sigmoid, softplus
@@ -59,15 +61,43 @@ def compare(left: sp.Expr, right: sp.Expr) -> int:
         rough = difference.evalf(15, maxn=200)
         if rough.is_comparable and rough._prec > 1 and abs(rough) > sp.Rational(1, 10**9):
             return 1 if rough > 0 else -1
-    if difference.is_positive:
-        return 1
-    if difference.is_negative:
-        return -1
-    if difference.is_zero or sp.expand(difference) == 0:
+    sign = _sign_by_structure(difference)
+    if sign is not None:
+        return sign
+    if sp.expand(difference) == 0:
         return 0
-    if not difference.free_symbols and sp.simplify(difference) == 0:
+    if not difference.free_symbols and difference.count_ops() < MAX_SIMPLIFIED and sp.simplify(difference) == 0:
         return 0
     raise UndecidedError(f"cannot decide the order of {left} and {right}: give the parameters assumptions or values")
+
+
+#: Constants with more operations than this are not simplified to see that they vanish.
+MAX_SIMPLIFIED = 60
+
+
+def _sign_by_structure(expr: sp.Expr) -> int | None:
+    """Sign of an expression in parameters from its assumptions, its factors, or the monotonicity of exp."""
+    if expr.is_positive:
+        return 1
+    if expr.is_negative:
+        return -1
+    if expr.is_zero:
+        return 0
+    factored = sp.factor_terms(expr)
+    if factored.is_Mul:
+        signs = [_sign_by_structure(factor) for factor in factored.args]
+        return None if any(sign is None for sign in signs) else prod(sign for sign in signs if sign is not None)
+    constant, rest = expr.as_coeff_Add()
+    factor, core = rest.as_coeff_Mul()
+    if isinstance(core, sp.exp) and constant != 0:
+        # c + k exp(u) has the sign of k times that of exp(u) - (-c/k), which exp is monotone in.
+        level = -constant / factor
+        direction = 1 if factor > 0 else -1
+        if level <= 0:
+            return direction
+        sign = _sign_by_structure(core.args[0] - sp.log(level))
+        return None if sign is None else direction * sign
+    return None
 
 
 def interior_point(lower: sp.Expr, upper: sp.Expr) -> sp.Expr:
@@ -116,11 +146,25 @@ def _polynomial_roots(poly: sp.Poly) -> list[sp.Expr]:
             return []
         root = sp.sqrt(discriminant)
         return [(-b - root) / (2 * a), (-b + root) / (2 * a)]
+    if len(poly.terms()) == 2 and not poly.free_symbols_in_domain and (lowest := poly.monoms()[-1][0]) != degree:
+        # a x^n + c x^m: zero (for m > 0), and the real roots of x^(n - m) = -c/a.
+        target = -coefficients[degree - lowest] / coefficients[0]
+        nonzero = [sp.S.Zero] if lowest else []
+        if (degree - lowest) % 2 == 1:
+            sign = compare(target, sp.S.Zero)
+            return [*nonzero, sign * (sign * target) ** sp.Rational(1, degree - lowest)]
+        if compare(target, sp.S.Zero) < 0:
+            return nonzero
+        root = target ** sp.Rational(1, degree - lowest)
+        return [*nonzero, -root, root]
     return _refuse(poly.as_expr())
 
 
 def _refuse(expr: sp.Expr) -> list[sp.Expr]:
-    raise UndecidedError(f"cannot locate the real zeros of {expr} exactly")
+    raise UndecidedError(
+        f"cannot locate the real zeros of {expr} exactly (accepted are rational polynomials, polynomials in exp(x) and "
+        "monotone functions of these: write other kinks out, as in Piecewise((x, x > 1), (0, True)))"
+    )
 
 
 def _invert_monotone(expr: sp.Expr) -> list[sp.Expr] | None:

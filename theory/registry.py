@@ -34,6 +34,21 @@ _ENTRIES: dict[str, _Entry] = {
         {"t": ("real", "1/2", "threshold")},
         "ReLU with a threshold",
     ),
+    "rrelu": (
+        "Piecewise((x, x > 0), (a*x, True))",
+        {"a": ("real", "11/48", "slope for x < 0, the mean of the usual range 1/8 .. 1/3")},
+        "randomised leaky ReLU as it is used after training",
+    ),
+    "threshold": (
+        "Piecewise((x, x > t), (v, True))",
+        {"t": ("real", "1/2", "threshold"), "v": ("real", "0", "value below it")},
+        "identity above a threshold, constant below (jumps unless v = t)",
+    ),
+    "sparse_plus": (
+        "Piecewise((0, x < -1), ((x + 1)**2/4, x < 1), (x, True))",
+        {},
+        "piecewise quadratic softplus",
+    ),
     "squared_relu": ("Max(x, 0)**2", {}, "square of the ReLU"),
     "relu6": ("clip(x, 0, 6)", {}, "ReLU clipped at 6"),
     "abs": ("Abs(x)", {}, "absolute value"),
@@ -43,6 +58,7 @@ _ENTRIES: dict[str, _Entry] = {
         "identity clipped to an interval",
     ),
     "hard_sigmoid": ("clip(x/6 + 1/2, 0, 1)", {}, "piecewise linear sigmoid"),
+    "sparse_sigmoid": ("clip(x/2 + 1/2, 0, 1)", {}, "piecewise linear sigmoid, derivative of sparse_plus"),
     "hard_swish": ("x*clip(x/6 + 1/2, 0, 1)", {}, "x times the hard sigmoid"),
     "hard_shrink": (
         "Piecewise((x, Abs(x) > t), (0, True))",
@@ -71,6 +87,7 @@ _ENTRIES: dict[str, _Entry] = {
     ),
     "gelu": ("x*Phi(x)", {}, "Gaussian error linear unit, exact"),
     "gelu_tanh": ("x*(1 + tanh(sqrt(2/pi)*(x + 0.044715*x**3)))/2", {}, "GELU by its usual tanh approximation"),
+    "quick_gelu": ("x*sigmoid(1.702*x)", {}, "GELU by its logistic approximation"),
     "erf": ("erf(x)", {}, "error function"),
     "sin": ("sin(x)", {}, "sine"),
     "cos": ("cos(x)", {}, "cosine"),
@@ -89,14 +106,29 @@ _ENTRIES: dict[str, _Entry] = {
     "tanh": ("tanh(x)", {}, "hyperbolic tangent"),
     "sigmoid": ("sigmoid(x)", {}, "logistic function"),
     "swish": ("x*sigmoid(b*x)", {"b": ("positive", "1", "sharpness")}, "x times the logistic function (SiLU at b = 1)"),
+    "log_sigmoid": ("-softplus(-x)", {}, "logarithm of the logistic function"),
     "softplus": ("softplus(x)", {}, "log(1 + exp(x))"),
+    "squareplus": (
+        "(x + sqrt(x**2 + b))/2",
+        {"b": ("positive", "4", "smoothing")},
+        "algebraic softplus",
+    ),
     "mish": ("x*tanh(softplus(x))", {}, "x times tanh(softplus(x))"),
     "softsign": ("x/(1 + Abs(x))", {}, "x/(1 + |x|)"),
     "atan": ("atan(x)", {}, "arctangent"),
     "tanh_shrink": ("x - tanh(x)", {}, "identity minus tanh"),
 }
 
-_ALIASES = {"silu": "swish", "linear": "identity", "logistic": "sigmoid", "heaviside": "step"}
+_ALIASES = {"silu": "swish", "hard_silu": "hard_swish", "linear": "identity", "logistic": "sigmoid", "heaviside": "step"}
+
+#: Spelled without underscores, as in the names of PyTorch's classes.
+_PLAIN_NAMES = {name.replace("_", ""): name for name in (*_ENTRIES, *_ALIASES)}
+
+
+def _key(name: str) -> str | None:
+    """The registered name that a name means: upper case and underscores do not matter."""
+    plain = _PLAIN_NAMES.get(name.strip().replace("_", "").lower())
+    return None if plain is None else _ALIASES.get(plain, plain)
 
 
 def names() -> tuple[str, ...]:
@@ -111,8 +143,8 @@ def get(name: str) -> Activation:
     Raises:
         DomainError: no such name.
     """
-    key = _ALIASES.get(name, name)
-    if key not in _ENTRIES:
+    key = _key(name)
+    if key is None:
         close = get_close_matches(name, [*_ENTRIES, *_ALIASES], n=3)
         hint = f" (did you mean {' or '.join(close)}?)" if close else ""
         raise DomainError(f"no activation is named {name!r}{hint}; the names are: {', '.join(_ENTRIES)}")
@@ -131,9 +163,7 @@ def resolve(text: str) -> Activation:
         ActivationSyntaxError: neither a name nor an expression in the grammar.
         DomainError, GrowthError: an expression that is not an activation (see ``Activation.from_text``).
     """
-    key = text.strip()
-    if key in _ENTRIES or key in _ALIASES:
-        return get(key)
-    if key.isidentifier() and key != "x":
-        return get(key)
-    return Activation.from_text(key)
+    name = text.strip()
+    if name.isidentifier() and name != "x":
+        return get(name)
+    return Activation.from_text(name)

@@ -9,9 +9,11 @@ from theory.growth import GrowthError, Rate, limit_at, upper_rate
 from theory.piecewise import Piece
 from theory.realline import UndecidedError, compare, enclosure, zeros
 from theory.symbols import x
+from theory.tidying import expanded_terms
 
 __all__ = [
     "boundary_value",
+    "growth_in_words",
     "growth_rate",
     "homogeneity_degree",
     "jumps",
@@ -23,6 +25,10 @@ __all__ = [
 
 Pieces = tuple[Piece, ...]
 
+#: Expressions with more terms than this are not multiplied out to see that they vanish.
+MAX_VANISHING_TERMS = 300
+#: Slopes with more terms than this, multiplied out, are not searched for their largest value.
+MAX_SLOPE_TERMS = 100
 #: Points at which an expression is evaluated to see that it does not vanish.
 _PROBES = (sp.Rational(3, 7), sp.Rational(17, 11), sp.Rational(31, 13))
 _PARAMETER_PROBES = (sp.Rational(5, 7), sp.Rational(7, 9), sp.Rational(11, 13), sp.Rational(13, 17))
@@ -47,7 +53,9 @@ def reflect(expr: sp.Expr) -> sp.Expr:
 
 def vanishes(expr: sp.Expr) -> bool:
     """Return whether an expression is proved to vanish identically (False also where no proof is found)."""
-    folded = sp.expand(fold_reflections(expr))
+    folded = fold_reflections(expr)
+    if expanded_terms(folded) <= MAX_VANISHING_TERMS:
+        folded = sp.expand(folded)
     if folded == 0:
         return True
     parameters = sorted(folded.free_symbols - {x}, key=lambda symbol: symbol.name)
@@ -56,9 +64,10 @@ def vanishes(expr: sp.Expr) -> bool:
         value = folded.subs(values).subs(x, probe).evalf(20, maxn=60)
         if not value.is_number or value.is_real is False or abs(value) > sp.Rational(1, 10**12):
             return False
-    if folded.count_ops() > 200:
-        return False
-    return bool(sp.simplify(folded.rewrite(sp.exp)) == 0)
+    numerator = sp.numer(sp.together(folded.rewrite(sp.exp))) if folded.count_ops() < 200 else sp.S.One
+    if numerator.count_ops() < 400 and sp.expand(numerator) == 0:
+        return True
+    return bool(folded.count_ops() < 40 and sp.simplify(folded) == 0)
 
 
 def parity(pieces: Pieces) -> int:
@@ -122,26 +131,66 @@ def growth_rate(pieces: Pieces) -> Rate:
     """
     left = upper_rate(pieces[0].expr, -1)
     right = upper_rate(pieces[-1].expr, 1)
-    return left if left.over(right).sign() >= 0 else right
+    return left.joined(right)
+
+
+def growth_in_words(rate: Rate) -> str:
+    """Say in a few words how fast a function with this growth rate may grow."""
+    try:
+        sign = rate.sign()
+    except UndecidedError:
+        return f"grows at most like exp({rate.quadratic}*x^2 + {rate.linear}*|x|)*|x|^({rate.degree})"
+    if sign <= 0:
+        return "tends to 0" if sign < 0 else "bounded"
+    if rate.quadratic != 0:
+        return f"grows at most like exp({rate.quadratic}*x^2) up to slower factors: moments exist for small tau only"
+    if rate.linear != 0:
+        return f"grows at most like exp({rate.linear}*|x|) up to slower factors"
+    if rate.degree != 0:
+        power = "linearly" if rate.degree == 1 else f"like |x|^{rate.degree if rate.degree.is_Integer else f'({rate.degree})'}"
+        return f"grows at most {power}" + (" up to logarithms" if rate.logarithm != 0 else "")
+    return "grows at most logarithmically"
 
 
 def lipschitz_constant(pieces: Pieces) -> sp.Expr | None:
     """Return sup |f'| exactly (oo when f is not Lipschitz), or None where it is not found exactly."""
-    try:
-        return sp.oo if jumps(pieces) else _slope_bound(pieces) or _slope_supremum(pieces)
-    except (GrowthError, UndecidedError):
-        return None
+    if jumps(pieces):
+        return sp.oo
+    for attempt in (_slope_bound, _slope_supremum):
+        try:
+            found = attempt(pieces)
+        except (GrowthError, UndecidedError):
+            continue
+        if found is not None:
+            return found
+    return None
 
 
 def _slope_bound(pieces: Pieces) -> sp.Expr | None:
-    """sup |f'| where range arithmetic gives a bound that the slope reaches at 0, as for sin(x)."""
-    best = sp.S.Zero
+    """sup |f'| where range arithmetic gives a bound that the slope reaches at a likely point, as for sin(x)."""
+    best, reached = sp.S.Zero, sp.S.Zero
     for piece in pieces:
-        for bound in enclosure(sp.diff(piece.expr, x), piece.lower, piece.upper):
+        slope = sp.diff(piece.expr, x)
+        for bound in enclosure(slope, piece.lower, piece.upper):
             best = sp.Abs(bound) if compare(sp.Abs(bound), best) > 0 else best
-    central = next(p for p in pieces if compare(p.upper, sp.S.Zero) > 0 and compare(p.lower, sp.S.Zero) <= 0)
-    reached = sp.Abs(boundary_value(sp.diff(central.expr, x), sp.S.Zero, 1))
-    return best if best.is_finite and compare(reached, best) == 0 else None
+        if not best.is_finite:
+            return None
+        for point in _likely_extremes(slope):
+            if compare(piece.lower, point) <= 0 and compare(point, piece.upper) <= 0:
+                size = sp.Abs(boundary_value(slope, point, 1 if point != piece.upper else -1))
+                reached = size if size.is_finite and compare(size, reached) > 0 else reached
+    return best if compare(reached, best) == 0 else None
+
+
+def _likely_extremes(slope: sp.Expr) -> tuple[sp.Expr, ...]:
+    """0, and the points where the argument of a sine or cosine is a multiple of pi/2."""
+    points = [sp.S.Zero]
+    for node in slope.atoms(sp.sin, sp.cos):
+        argument = node.args[0]
+        rate = sp.diff(argument, x)
+        if not rate.has(x) and rate != 0:
+            points.extend((k * sp.pi / 2 - argument.subs(x, 0)) / rate for k in range(4))
+    return tuple(dict.fromkeys(points))
 
 
 def _slope_supremum(pieces: Pieces) -> sp.Expr:
@@ -152,6 +201,8 @@ def _slope_supremum(pieces: Pieces) -> sp.Expr:
         for end, side in ((piece.lower, 1), (piece.upper, -1)):
             infinite = end in (sp.oo, -sp.oo)
             candidates.append(limit_at(slope, -side) if infinite else boundary_value(slope, end, side))
+        if expanded_terms(slope) > MAX_SLOPE_TERMS:
+            raise UndecidedError("the slope has too many terms to find where it is largest")
         bend = sp.factor_terms(sp.expand(sp.diff(slope, x)))
         if bend != 0:
             candidates.extend(slope.subs(x, point) for point in zeros(bend, piece.lower, piece.upper))

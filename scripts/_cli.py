@@ -1,0 +1,191 @@
+"""What every script shares: arguments, error sentences, exit codes, provenance and files."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import sys
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import sympy as sp
+
+from theory.activations import Activation
+from theory.expectations import DivergentMomentError
+from theory.growth import GrowthError
+from theory.parsing import ActivationSyntaxError, parse_number
+from theory.piecewise import DomainError
+from theory.registry import resolve
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+__all__ = [
+    "CLAIM_FAILED",
+    "Parser",
+    "UsageError",
+    "activation_argument",
+    "console",
+    "integer_between",
+    "number",
+    "parameter",
+    "prepare_output",
+    "provenance",
+    "run",
+    "write_json",
+]
+
+#: Exit codes: 0 as expected, 1 a claim fails, 2 bad use, 130 interrupted.
+CLAIM_FAILED = 1
+BAD_USE = 2
+INTERRUPTED = 130
+
+
+class UsageError(ValueError):
+    """Something the user can mend, in one sentence."""
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser whose complaints are one sentence, and whose examples keep their lines."""
+
+    def __init__(self, description: str, examples: str) -> None:
+        super().__init__(
+            description=description,
+            epilog=f"examples:\n{examples}",
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            allow_abbrev=False,
+        )
+
+    def error(self, message: str) -> NoReturn:
+        """Print the complaint and leave with exit code 2."""
+        self.exit(BAD_USE, f"{self.prog}: {message} (--help shows what is accepted)\n")
+
+
+def number(text: str) -> sp.Expr:
+    """Read an exact real number: 0.2 is 1/5; fractions and constants such as sqrt(2) are accepted."""
+    try:
+        return parse_number(text)
+    except ActivationSyntaxError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def integer_between(low: int, high: int) -> Callable[[str], int]:
+    """Return an argument type for whole numbers in a range."""
+
+    def read(text: str) -> int:
+        try:
+            value = int(text)
+        except ValueError:
+            value = low - 1
+        if not low <= value <= high:
+            raise argparse.ArgumentTypeError(f"must be a whole number from {low} to {high}, not {text!r}")
+        return value
+
+    return read
+
+
+def parameter(text: str) -> tuple[str, sp.Expr]:
+    """Read NAME=NUMBER."""
+    name, equals, value = text.partition("=")
+    if not equals or not name.strip():
+        raise argparse.ArgumentTypeError(f"must be NAME=NUMBER, such as a=0.1, not {text!r}")
+    return name.strip(), number(value)
+
+
+def activation_argument(text: str, parameters: Mapping[str, sp.Expr] | None = None) -> Activation:
+    """Return the activation of a registry name or expression, its parameters given values."""
+    activation = resolve(text).with_parameters(parameters)
+    activation.check()
+    return activation
+
+
+def console(*, error: bool = False) -> Console:
+    """Return a rich console on stdout or stderr; NO_COLOR is respected by rich itself."""
+    from rich.console import Console
+
+    return Console(stderr=error, highlight=False, soft_wrap=False)
+
+
+def provenance(seed: int | None = None) -> dict[str, Any]:
+    """Return the versions that produced a result, and its seed."""
+
+    def installed(name: str) -> str | None:
+        try:
+            return version(name)
+        except PackageNotFoundError:
+            return None
+
+    names = ("deqverify", "sympy", "mpmath", "numpy", "scipy", "python-flint")
+    found = {name: installed(name) for name in names}
+    record: dict[str, Any] = {"versions": {"python": platform.python_version(), **found}}
+    if seed is not None:
+        record["seed"] = seed
+    return record
+
+
+def prepare_output(target: str | None) -> None:
+    """Raise UsageError when a result could not be written to ``target`` later ("-" and None always can)."""
+    if target in (None, "-"):
+        return
+    path = Path(str(target))
+    if path.is_dir():
+        raise UsageError(f"--json {target}: that is a folder; give the name of a file, or - for standard output")
+    if not path.parent.is_dir():
+        raise UsageError(f"--json {target}: the folder {path.parent} does not exist; give a file in an existing one")
+    if not os.access(path.parent, os.W_OK):
+        raise UsageError(f"--json {target}: the folder {path.parent} cannot be written to")
+
+
+def write_json(target: str, record: Mapping[str, Any]) -> None:
+    """Write a record to a file (all of it or nothing) or, for "-", to standard output."""
+    text = json.dumps(record, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    if target == "-":
+        sys.stdout.write(text)
+        return
+    path = Path(target)
+    with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=path.parent, delete=False) as temporary:
+        temporary.write(text)
+    umask = os.umask(0)
+    os.umask(umask)
+    Path(temporary.name).chmod(0o666 & ~umask)
+    Path(temporary.name).replace(path)
+
+
+def run(main: Callable[[Sequence[str] | None], int]) -> NoReturn:
+    """Run a script's main function and leave with its exit code; mendable errors become one sentence and code 2."""
+    from numerics.equilibrium import EquilibriumError
+    from numerics.kernels import KernelConvergenceError
+    from numerics.moments import MomentAccuracyError
+
+    mendable = (
+        UsageError,
+        ActivationSyntaxError,
+        DomainError,
+        GrowthError,
+        DivergentMomentError,
+        EquilibriumError,
+        MomentAccuracyError,
+        KernelConvergenceError,
+        OSError,
+    )
+    name = Path(sys.argv[0]).name
+    try:
+        code = main(None)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # The reader has gone (head, less): nothing is left to say, and nobody to say it to.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 0
+    except mendable as error:
+        sentence = " ".join(str(error).split())
+        sys.stderr.write(f"{name}: {sentence}\n")
+        code = BAD_USE
+    except KeyboardInterrupt:
+        sys.stderr.write(f"{name}: interrupted\n")
+        code = INTERRUPTED
+    sys.exit(code)
