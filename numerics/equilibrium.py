@@ -25,7 +25,16 @@ from theory import implicit
 from theory.activations import Activation
 from theory.symbols import alpha, d1, d2, d22, dd, gamma2, lambda_, sigma_a2, sigma_b2, tau, variance
 
-__all__ = ["COEFFICIENTS", "EquilibriumError", "FloatEquilibrium", "ImplicitCoefficients", "solve", "solve_float"]
+__all__ = [
+    "COEFFICIENTS",
+    "EquilibriumError",
+    "FloatEquilibrium",
+    "ImplicitCoefficients",
+    "check_parameters",
+    "decimal_string",
+    "solve",
+    "solve_float",
+]
 
 #: The reported quantities in order: the recurrent NTK's are beta, the pre-activation NTK's eta, that of all theta.
 COEFFICIENTS = (
@@ -153,7 +162,8 @@ def _evaluate(
     return {key: ordered[key] for key in COEFFICIENTS if key in ordered}, margins
 
 
-def _check_parameters(weight_a: Any, weight_b: Any, scale: Any) -> None:
+def check_parameters(weight_a: Any, weight_b: Any, scale: Any) -> None:
+    """Raise EquilibriumError unless sigma_a^2 >= 0, sigma_b^2 > 0 and tau_0 > 0."""
     if not weight_a >= 0:
         raise EquilibriumError(f"sigma_a2 must be a number >= 0, not {weight_a}")
     if not weight_b > 0:
@@ -236,7 +246,7 @@ def solve_float(
     Raises:
         EquilibriumError: parameters out of range, or no stable equilibrium reached from tau_0.
     """
-    _check_parameters(sigma_a2, sigma_b2, tau0)
+    check_parameters(sigma_a2, sigma_b2, tau0)
     moments = FloatMoments(phi)
     scale = _float_scale(moments, sigma_a2, sigma_b2, tau0, threshold)
     at_root = moments.at(scale)
@@ -277,7 +287,7 @@ def solve(
         EquilibriumError: parameters out of range, or no stable equilibrium reached from tau_0.
         MomentAccuracyError: a moment's digits do not settle.
     """
-    _check_parameters(sigma_a2, sigma_b2, tau0)
+    check_parameters(sigma_a2, sigma_b2, tau0)
     if digits < 1:
         raise EquilibriumError(f"digits must be at least 1, not {digits}")
     limit = activation.threshold(2)

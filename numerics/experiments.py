@@ -17,7 +17,7 @@ import numpy as np
 import sympy as sp
 import threadpoolctl
 
-from numerics.equilibrium import FloatEquilibrium, solve_float
+from numerics.equilibrium import FloatEquilibrium, check_parameters, solve_float
 from numerics.equivalents import DeterministicEquivalent
 from numerics.kernels import implicit_ck
 from numerics.mixture import GaussianMixture, Tau0Reading
@@ -42,6 +42,9 @@ class Experiment:
         classes: number of classes K.
         reading: whether tau_0^2 is tr C/p ("population") or tr S/n ("empirical").
         seed: root of every random number.
+
+    Raises:
+        EquilibriumError: a weight variance out of range.
     """
 
     activations: tuple[Activation, ...]
@@ -53,6 +56,9 @@ class Experiment:
     classes: int = 2
     reading: Tau0Reading = "population"
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        check_parameters(self.sigma_a2, self.sigma_b2, 1.0)
 
     def mixture(self, p: int) -> GaussianMixture:
         """Return the data model in dimension p.
