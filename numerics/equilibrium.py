@@ -14,7 +14,6 @@ from typing import Any
 
 import mpmath
 import numpy as np
-import scipy.optimize
 import sympy as sp
 
 from numerics.float_moments import FloatMoments
@@ -27,11 +26,16 @@ from theory.symbols import alpha, d1, d2, d22, dd, gamma2, lambda_, sigma_a2, si
 
 __all__ = [
     "COEFFICIENTS",
+    "FORMULA_INPUTS",
+    "NTK_KEYS",
     "EquilibriumError",
     "FloatEquilibrium",
     "ImplicitCoefficients",
     "check_parameters",
+    "compile_formulas",
     "decimal_string",
+    "float_scale",
+    "formulas",
     "solve",
     "solve_float",
 ]
@@ -43,7 +47,8 @@ COEFFICIENTS = (
     *("eta1", "eta2", "eta3", "eta_diag"),
     *("theta1", "theta2", "theta3", "theta_diag"),
 )
-_NTK_KEYS = {
+#: The NTKs' coefficients by kind: of S, of delta_i delta_j, of S entrywise squared, and the diagonal value.
+NTK_KEYS = {
     "recurrent": ("beta1", "beta2", "beta3", "kappa2"),
     "preactivation": ("eta1", "eta2", "eta3", "eta_diag"),
     "all": ("theta1", "theta2", "theta3", "theta_diag"),
@@ -111,33 +116,35 @@ def decimal_string(value: Any, digits: int) -> str:
 
 
 @cache
-def _formulas() -> MappingProxyType[str, sp.Expr]:
+def formulas() -> MappingProxyType[str, sp.Expr]:
     """Every coefficient as a function of the moments and the weight variances, from ``theory.implicit``."""
     ck = implicit.ck_coefficients()
     pre = implicit.preactivation_coefficients()
     known = {alpha[k]: ck[f"alpha{k}"] for k in alpha} | {lambda_[k]: pre[f"lambda{k}"] for k in lambda_}
-    formulas: dict[str, sp.Expr] = {"gamma2": variance, **ck, **pre}
-    for kind, keys in _NTK_KEYS.items():
+    found: dict[str, sp.Expr] = {"gamma2": variance, **ck, **pre}
+    for kind, keys in NTK_KEYS.items():
         ntk = implicit.ntk_coefficients(kind)
         parts = (ntk.linear, ntk.variance, ntk.square, ntk.diagonal)
         for key, part in zip(keys, parts, strict=True):
-            formulas[key] = part.subs(gamma2, variance).subs(known)
+            found[key] = part.subs(gamma2, variance).subs(known)
     margins = {"margin tau": implicit.stability_slope(), "margin ck": sigma_a2 * d1**2, "margin ntk": sigma_a2 * dd}
-    return MappingProxyType(formulas | margins)
+    return MappingProxyType(found | margins)
 
 
-_INPUTS = (tau, variance, d1, d2, d22, dd, sigma_a2, sigma_b2)
+#: The symbols that ``formulas`` are functions of, in the order in which a compiled program takes them.
+FORMULA_INPUTS = (tau, variance, d1, d2, d22, dd, sigma_a2, sigma_b2)
 
 
-def _compile(arithmetic: Arithmetic, *, with_ntk: bool) -> tuple[tuple[str, ...], Program]:
-    needs_energy = {key for keys in _NTK_KEYS.values() for key in keys} | {"margin ntk"}
-    keys = tuple(key for key in _formulas() if with_ntk or key not in needs_energy)
-    return keys, compile_program([_formulas()[key] for key in keys], _INPUTS, arithmetic)
+def compile_formulas(arithmetic: Arithmetic, *, with_ntk: bool) -> tuple[tuple[str, ...], Program]:
+    """Compile ``formulas`` over an arithmetic: their keys, and the program of ``FORMULA_INPUTS``."""
+    needs_energy = {key for keys in NTK_KEYS.values() for key in keys} | {"margin ntk"}
+    keys = tuple(key for key in formulas() if with_ntk or key not in needs_energy)
+    return keys, compile_program([formulas()[key] for key in keys], FORMULA_INPUTS, arithmetic)
 
 
 @cache
 def _float_program(with_ntk: bool) -> tuple[tuple[str, ...], Program]:
-    return _compile(FloatArithmetic(), with_ntk=with_ntk)
+    return compile_formulas(FloatArithmetic(), with_ntk=with_ntk)
 
 
 def _evaluate(
@@ -155,7 +162,7 @@ def _evaluate(
             f"{float(scale):.6g}, and it must be below 1; a smaller sigma_a2 would be accepted"
         )
     if margins.get("ntk", 0) >= 1:
-        for ntk_keys in _NTK_KEYS.values():
+        for ntk_keys in NTK_KEYS.values():
             for key in ntk_keys:
                 found.pop(key, None)
     ordered = {"tau": scale, "bias": moments.mean, **found}
@@ -176,25 +183,29 @@ def check_parameters(weight_a: Any, weight_b: Any, scale: Any) -> None:
 # float64
 
 
-#: Ratio between neighbouring trial values of tau^2, and how far the search goes.
+#: Ratio between neighbouring trial values of tau^2; how many are tried at once, first and at most; and how many in all.
 _MARCH_RATIO = 1.03
-_MARCH_CHUNK = 128
-_MARCH_CHUNKS = 16
+_FIRST_CHUNK = 16
+_LAST_CHUNK = 128
+_MARCH_LENGTH = 2048
+_POLISH_STEPS = 100
+_EPS = float(np.finfo(np.float64).eps)
 
 
-def _float_root(response: Callable[[np.ndarray], np.ndarray], start: float, threshold: float) -> float:
-    """The fixed point of tau^2 -> response(tau^2) that iteration from ``start`` moves towards.
+def _bracket(response: Callable[[np.ndarray], np.ndarray], start: float, threshold: float) -> tuple[float, float]:
+    """Two values of tau^2, round the fixed point of ``response`` that iteration from ``start`` moves towards.
 
     The sign of response(v) - v is followed from v = start in the direction it points, to its first change: there
-    the response crosses the diagonal from above, so its slope is at most 1.
+    the response crosses the diagonal from above, so its slope is at most 1.  The first value is the one on the side
+    of ``start``.
     """
     first = float(response(np.array([start]))[0]) - start
     if first == 0.0:
-        return start
+        return start, start
     upwards = first > 0
-    low = start
-    for chunk in range(_MARCH_CHUNKS):
-        exponents = np.arange(1 + chunk * _MARCH_CHUNK, 1 + (chunk + 1) * _MARCH_CHUNK)
+    low, begin, length = start, 1, _FIRST_CHUNK
+    while begin < _MARCH_LENGTH:
+        exponents = np.arange(begin, begin + length)
         trial = start * _MARCH_RATIO ** (exponents if upwards else -exponents)
         trial = trial[trial < threshold]
         if trial.size == 0:
@@ -205,18 +216,9 @@ def _float_root(response: Callable[[np.ndarray], np.ndarray], start: float, thre
             position = int(crossed[0])
             if not np.isfinite(gap[position]):
                 break
-            inner = low if position == 0 else float(trial[position - 1])
-            return float(
-                scipy.optimize.brentq(
-                    lambda v: float(response(np.array([v]))[0]) - v,
-                    inner,
-                    float(trial[position]),
-                    xtol=0.0 + 1e-300,
-                    rtol=4 * np.finfo(np.float64).eps,
-                    maxiter=200,
-                )
-            )
+            return low if position == 0 else float(trial[position - 1]), float(trial[position])
         low = float(trial[-1])
+        begin, length = begin + length, min(2 * length, _LAST_CHUNK)
     bound = f" below tau = {np.sqrt(threshold):.6g}, where the moments cease to exist" if np.isfinite(threshold) else ""
     raise EquilibriumError(
         f"no stable equilibrium: tau^2 = sigma_a^2 Var phi(tau xi) + sigma_b^2 tau_0^2 has no solution reached from "
@@ -224,11 +226,45 @@ def _float_root(response: Callable[[np.ndarray], np.ndarray], start: float, thre
     )
 
 
-def _float_scale(moments: FloatMoments, weight_a: float, weight_b: float, scale: float, threshold: float) -> float:
+def float_scale(moments: FloatMoments, weight_a: float, weight_b: float, scale: float, threshold: float) -> float:
+    """Return tau_* in float64, the root reached from tau_0 = ``scale``.
+
+    Newton's method on tau^2 inside the bracket, which halves it where it would leave.
+
+    Raises:
+        EquilibriumError: no root is reached from tau_0.
+    """
+
     def response(v: np.ndarray) -> np.ndarray:
         return np.asarray(weight_a * moments.variance(np.sqrt(v)) + weight_b * scale**2)
 
-    return float(np.sqrt(_float_root(response, scale**2, threshold**2)))
+    near, far = _bracket(response, scale**2, threshold**2)
+    if near == far:
+        return float(np.sqrt(near))
+    level = moments.refinement(np.sqrt(np.array([near, far])))
+    upwards = far > near
+    square = (near + far) / 2
+    for _ in range(_POLISH_STEPS):
+        values = moments.at(float(np.sqrt(square)), level)
+        gap = weight_a * values.variance + weight_b * scale**2 - square
+        if gap == 0.0:
+            break
+        if (gap > 0) == upwards:
+            near = square
+        else:
+            far = square
+        slope = weight_a * values.d22 / 2
+        new = square + gap / (1 - slope) if slope != 1 else np.nan
+        if not min(near, far) < new < max(near, far):
+            # On an end of the bracket Newton's method has converged, up to rounding.
+            if abs(new - square) <= 4 * _EPS * square:
+                break
+            new = (near + far) / 2
+        if abs(new - square) <= _EPS * square or new in (near, far):
+            square = new
+            break
+        square = new
+    return float(np.sqrt(square))
 
 
 def solve_float(
@@ -248,7 +284,7 @@ def solve_float(
     """
     check_parameters(sigma_a2, sigma_b2, tau0)
     moments = FloatMoments(phi)
-    scale = _float_scale(moments, sigma_a2, sigma_b2, tau0, threshold)
+    scale = float_scale(moments, sigma_a2, sigma_b2, tau0, threshold)
     at_root = moments.at(scale)
     compiled = _float_program(with_ntk=at_root.slope_energy is not None)
     values, margins = _evaluate(compiled, scale, at_root, (sigma_a2, sigma_b2))
@@ -292,12 +328,12 @@ def solve(
         raise EquilibriumError(f"digits must be at least 1, not {digits}")
     limit = activation.threshold(2)
     threshold = np.inf if limit is sp.oo else float(limit)
-    start = _float_scale(FloatMoments(pointwise(activation)), float(sigma_a2), float(sigma_b2), float(tau0), threshold)
+    start = float_scale(FloatMoments(pointwise(activation)), float(sigma_a2), float(sigma_b2), float(tau0), threshold)
     moments = HighPrecisionMoments(activation)
     context = mpmath.MPContext()
     scale, at_root, residual, arithmetic = _newton(moments, context, (sigma_a2, sigma_b2, tau0), start, digits)
     weights = (arithmetic.constant(sigma_a2), arithmetic.constant(sigma_b2))
-    compiled = _compile(arithmetic, with_ntk=at_root.slope_energy is not None)
+    compiled = compile_formulas(arithmetic, with_ntk=at_root.slope_energy is not None)
     values, margins = _evaluate(compiled, scale, at_root, weights)
     _check_stability(margins["tau"], scale)
     missing = ""

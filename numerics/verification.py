@@ -68,10 +68,15 @@ class RateEvidence:
     check: RateCheck | None
 
 
-def rate_evidence(
-    activation: str, results: Sequence[CellResult], seed: int, *, level: float = 0.95
-) -> RateEvidence:
-    """Gather the errors of one activation and fit their rate; ``seed`` fixes the bootstrap's random numbers, ``level`` the intervals."""
+def rate_evidence(activation: str, results: Sequence[CellResult], seed: int, *, level: float = 0.95) -> RateEvidence:
+    """Gather the errors of one activation and fit their rate.
+
+    Args:
+        activation: name.
+        results: results of any activations, in any order.
+        seed: fixes the bootstrap's random numbers.
+        level: confidence level of the intervals.
+    """
     chosen = sorted((r for r in results if r.activation == activation), key=lambda r: (r.p, r.index))
     sizes = tuple(sorted({result.p for result in chosen}))
     errors = tuple(tuple(r.error for r in chosen if r.p == p) for p in sizes)
@@ -99,7 +104,8 @@ def rate_verdict(evidence: RateEvidence) -> Verdict:
             "ck-rate",
             evidence.activation,
             VerdictKind.SUPPORTED,
-            f"{shown}; p^(-1/2) ({_series(check.amplitudes)}) fits (probability {check.lack_of_fit:.2f}), no floor seen",
+            f"{shown}; p^(-1/2) ({_series(check.amplitudes)}) fits (probability {check.lack_of_fit:.2f}), "
+            "no floor seen",
         )
     failures = (
         (check.fits, f"p^(-1/2) ({_series(check.amplitudes)}) does not fit (probability {check.lack_of_fit:.1e})"),
@@ -124,7 +130,9 @@ def slope_verdict(evidence: RateEvidence) -> Verdict:
         f"lack of fit probability {line.lack_of_fit:.2f}"
     )
     if not high < 0:
-        return Verdict("ck-slope", evidence.activation, VerdictKind.UNDECIDED, f"{shown}: the interval does not exclude 0")
+        return Verdict(
+            "ck-slope", evidence.activation, VerdictKind.UNDECIDED, f"{shown}: the interval does not exclude 0"
+        )
     fits = not line.lack_of_fit < _SIGNIFICANCE
     kind = VerdictKind.SUPPORTED if low <= -0.5 <= high and fits else VerdictKind.REFUTED
     return Verdict("ck-slope", evidence.activation, kind, shown)

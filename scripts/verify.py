@@ -73,7 +73,9 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--activation", action="append", help="name or expression in x, repeatable")
     parser.add_argument("--quick", action="store_true", help="a smaller ladder, the released experiment only")
     parser.add_argument("--p", type=_ladder, metavar="P,P,...", help="dimensions (default 200,400,800,1600)")
-    parser.add_argument("--seeds", type=_cli.integer_between(1, 10_000), help="draws of the data at every p (default 16)")
+    parser.add_argument(
+        "--seeds", type=_cli.integer_between(1, 10_000), help="draws of the data at every p (default 16)"
+    )
     parser.add_argument("--seed", type=_cli.integer_between(0, 2**63), default=0, help="root seed (default 0)")
     parser.add_argument("--sigma-a2", type=_cli.number, default=_cli.number("0.2"), help="recurrent weight variance")
     parser.add_argument("--sigma-b2", type=_cli.number, default=_cli.number("0.8"), help="input weight variance")

@@ -59,9 +59,10 @@ CLAIMS: dict[str, Claim] = {
         Claim(
             "equilibrium",
             "tau^2 = sigma_a^2 Var phi_0(tau xi) + sigma_b^2 tau_0^2 has a root tau_* reached from tau_0 at which "
-            "the slope sigma_a^2 E[(phi^2)'']/2 and sigma_a^2 E[phi']^2 are below 1, so that the CK's coefficients exist",
+            "the slope sigma_a^2 E[(phi^2)'']/2 and sigma_a^2 E[phi']^2 are below 1: the CK's coefficients exist",
             r"\tau_*^2 = \sigma_a^2 \operatorname{Var}[\phi_0(\tau_*\xi)] + \sigma_b^2 \tau_0^2, \quad "
-            r"\tfrac12\sigma_a^2 \mathbb{E}[(\phi^2)''(\tau_*\xi)] < 1, \quad \sigma_a^2 \mathbb{E}[\phi'(\tau_*\xi)]^2 < 1",
+            r"\tfrac12\sigma_a^2 \mathbb{E}[(\phi^2)''(\tau_*\xi)] < 1, \quad "
+            r"\sigma_a^2 \mathbb{E}[\phi'(\tau_*\xi)]^2 < 1",
             "theory sheet, section 3 (well-posedness)",
             VerdictKind.SUPPORTED,
         ),

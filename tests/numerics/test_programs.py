@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import mpmath
 import numpy as np
 import pytest
@@ -44,7 +46,7 @@ def test_common_subexpressions_are_computed_once() -> None:
     calls = []
 
     class Counting(FloatArithmetic):
-        functions = {sp.exp: lambda value: calls.append(value) or np.exp(value)}
+        functions: ClassVar = {sp.exp: lambda value: calls.append(value) or np.exp(value)}
 
     program = compile_program([sp.exp(x) + 1, sp.exp(x) * tau], [x, tau], Counting())
     assert program(0.0, 3.0) == (2.0, 3.0)

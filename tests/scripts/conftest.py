@@ -20,7 +20,7 @@ def script(tmp_path: Path) -> Script:
 
     def run(name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
         environment = os.environ | {"COLUMNS": "120", "NO_COLOR": "1", "DEQVERIFY_CACHE": str(tmp_path / "cache")}
-        return subprocess.run(  # noqa: S603 - our own interpreter and scripts
+        return subprocess.run(
             [sys.executable, str(ROOT / "scripts" / f"{name}.py"), *arguments],
             capture_output=True,
             text=True,

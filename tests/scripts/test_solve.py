@@ -9,7 +9,7 @@ import pytest
 
 from tests.scripts.conftest import Script
 
-KEYS = "tau bias gamma2 alpha1 alpha2 alpha3 alpha4 beta1 beta2 beta3 kappa2".split()
+KEYS = ["tau", "bias", "gamma2", "alpha1", "alpha2", "alpha3", "alpha4", "beta1", "beta2", "beta3", "kappa2"]
 
 
 def test_json_on_standard_output(script: Script) -> None:
