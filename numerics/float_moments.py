@@ -20,6 +20,8 @@ Array = NDArray[np.float64]
 
 #: A jump is told from a kink by comparing values this far (relatively) to either side of a breakpoint.
 _SIDE = 1e-9
+#: Scales that are evaluated together.
+_CHUNK = 64
 
 
 class FloatMoments:
@@ -40,17 +42,32 @@ class FloatMoments:
 
     def variance(self, scales: Array) -> Array:
         """Return Var phi_0(tau xi) for every tau in a vector."""
-        order = np.argsort(scales)
         result = np.empty(scales.shape)
-        for position in order:
-            result[position] = self.at(float(scales[position])).variance
+        # Scales of one size share panels; the panels of a large scale would be wasted on a small one.
+        order = np.argsort(scales)
+        for start in range(0, scales.size, _CHUNK):
+            part = order[start : start + _CHUNK]
+            chosen = scales[part]
+            xi, weight = gaussian_rule(chosen, self.phi.breakpoints, refinement=self.refinement(chosen))
+            values = self.phi.value(chosen[:, None] * xi)
+            # Overflow at a scale that the march tries out gives nan, which it takes for the end of the moments.
+            with np.errstate(over="ignore", invalid="ignore"):
+                centred = values - np.sum(weight * values, axis=1)[:, None]
+                result[part] = np.sum(weight * centred**2, axis=1)
         return result
 
-    def at(self, scale: float) -> MomentValues:
-        """Return the moments at a scale tau > 0."""
-        level, _ = select_refinement(self.phi, np.array([scale]))
+    def refinement(self, scales: Array) -> int:
+        """Return the level of panel refinement that a range of scales needs."""
+        return select_refinement(self.phi, scales)[0]
+
+    def at(self, scale: float, level: int | None = None) -> MomentValues:
+        """Return the moments at a scale tau > 0, with panels of a level known beforehand or chosen here."""
+        if level is None:
+            level = self.refinement(np.array([scale]))
         xi, weight = gaussian_rule(np.array([scale]), self.phi.breakpoints, refinement=level)
-        xi, weight = xi[0], weight[0]
+        # Panels without width have no weight; at a kink between them the slope may be infinite.
+        kept = weight[0] > 0
+        xi, weight = xi[0][kept], weight[0][kept]
         values, slopes = self.phi.value(scale * xi), self.phi.derivative(scale * xi)
         first = float(weight @ values)
         centred = values - first

@@ -8,6 +8,7 @@ converge, and ``OracleError`` is raised instead of a number.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -100,7 +101,9 @@ def _far_end(weighted: Callable[[mpmath.mpf], mpmath.mpf], start: mpmath.mpf, si
     """A point beyond which the integrand is below the floor (seen at several points, as it may oscillate)."""
     length = mp.mpf(9)
     while length < 3000:
-        seen = [weighted(start + side * length * k) for k in (mp.mpf(1), mp.mpf("1.07"), mp.mpf("1.19"), mp.mpf("1.31"))]
+        seen = [
+            weighted(start + side * length * k) for k in (mp.mpf(1), mp.mpf("1.07"), mp.mpf("1.19"), mp.mpf("1.31"))
+        ]
         if all(abs(value) * length < floor for value in seen):
             return start + side * length
         length *= mp.mpf("1.15")
@@ -137,15 +140,16 @@ def integrate(function: Callable[[mpmath.mpf], Any], kinks: Iterable[Any] = (), 
             return half * mp.fsum(values), half * mp.fsum(abs(value) for value in values)
 
         cuts = sorted({mp.mpf(0), *(mp.mpf(point) for point in kinks)})
-        floor = mp.mpf(10) ** -(digits + 6)
+        largest = max(abs(weighted(mp.mpf(k) / 2 + mp.mpf(1) / 7)) for k in range(-16, 16))
+        floor = mp.mpf(10) ** -(digits + 6) * min(1, largest or 1)
         ends = [_far_end(weighted, cuts[0], -1, floor), *cuts, _far_end(weighted, cuts[-1], 1, floor)]
         pending = []
-        for left, right in zip(ends[:-1], ends[1:], strict=True):
+        for left, right in itertools.pairwise(ends):
             count = int(mp.ceil((right - left) / _WIDTH))
             edges = [left + (right - left) * k / count for k in range(count)] + [right]
-            pending.extend((a, b, panel(a, b), _DEPTH) for a, b in zip(edges[:-1], edges[1:], strict=True))
+            pending.extend((a, b, panel(a, b), _DEPTH) for a, b in itertools.pairwise(edges))
         magnitude = mp.fsum(size for _, _, (_, size), _ in pending)
-        tolerance = max(magnitude, mp.mpf(10) ** -digits) * mp.mpf(10) ** -(digits + 3)
+        tolerance = (magnitude or 1) * mp.mpf(10) ** -(digits + 3)
         values, errors = [], [floor]
         while pending:
             left, right, (coarse, size), depth = pending.pop()
@@ -231,13 +235,16 @@ def evaluate(
         symbol = sp.Dummy("moment")
         known[symbol] = integrate(function_of(node.integrand, xi), cuts, digits).value
         bound = bound.xreplace({node: symbol})
-    symbols = tuple(known)
-    results = []
-    for extra in (60, 110):
+    # mpmath has no algebraic numbers without a formula: they go in as digits.
+    roots = {node: sp.Dummy("root") for node in bound.atoms(sp.CRootOf)}
+    bound = bound.xreplace(roots)
+    symbols = (*known, *roots.values())
+    results: list[mpmath.mpc] = []
+    for extra in (60, 110, 250, 500):
         with mp.workdps(digits + extra):
-            results.append(mp.mpc(_compiled(bound, symbols)(*known.values())))
-    with mp.workdps(digits + 60):
-        if abs(results[0] - results[1]) > mp.mpf(10) ** -(digits + 5) * max(1, abs(results[1])):
-            raise OracleError(f"{bound} loses more digits to cancellation than the oracle carries")
-    return results[1]
-
+            numbers = [_number(node, digits + extra) for node in roots]
+            results.append(mp.mpc(_compiled(bound, symbols)(*known.values(), *numbers)))
+            settled = mp.mpf(10) ** -(digits + 5) * max(1, abs(results[-1]))
+            if len(results) > 1 and abs(results[-1] - results[-2]) <= settled:
+                return results[-1]
+    raise OracleError(f"{bound} loses more digits to cancellation than the oracle carries")

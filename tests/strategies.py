@@ -86,9 +86,7 @@ def _grow(children: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
         st.tuples(_numbers, children).map(lambda p: f"{p[0]}*({p[1]})"),
         children.map(lambda text: f"({text})**2"),
         st.tuples(children, _thresholds).map(lambda p: f"Max({p[0]}, {p[1]})"),
-        st.tuples(children, children, _thresholds).map(
-            lambda p: f"Piecewise(({p[0]}, x < {p[2]}), ({p[1]}, True))"
-        ),
+        st.tuples(children, children, _thresholds).map(lambda p: f"Piecewise(({p[0]}, x < {p[2]}), ({p[1]}, True))"),
         st.tuples(children, children, children, _thresholds).map(
             lambda p: f"Piecewise(({p[0]}, x < -2), ({p[1]}, x <= {p[3]}), ({p[2]}, True))"
         ),

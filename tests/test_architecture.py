@@ -28,11 +28,7 @@ Rule = Callable[[ast.Module, str], Complaints]
 
 
 def _floor_files() -> list[str]:
-    return [
-        path.relative_to(ROOT).as_posix()
-        for floor in FLOORS
-        for path in sorted((ROOT / floor).rglob("*.py"))
-    ]
+    return [path.relative_to(ROOT).as_posix() for floor in FLOORS for path in sorted((ROOT / floor).rglob("*.py"))]
 
 
 def _test_files() -> list[str]:
@@ -201,9 +197,7 @@ RULES: tuple[Rule, ...] = (
 # --- rules about text, not syntax ----------------------------------------------------------------
 
 # Assembled so that this file does not contain what it looks for.
-_MACHINE_PATH = re.compile(
-    r"(?<![\w.:/~*-])/(?:" + "|".join(["work", "home", "root", "tmp"]) + r")(?![\w-])"
-)
+_MACHINE_PATH = re.compile(r"(?<![\w.:/~*-])/(?:" + "|".join(["work", "home", "root", "tmp"]) + r")(?![\w-])")
 
 
 def machine_paths(text: str) -> list[str]:
@@ -230,10 +224,7 @@ def _tracked_files() -> list[str]:
         names = [
             path.relative_to(ROOT).as_posix()
             for path in ROOT.rglob("*")
-            if not any(
-                part.startswith(".") or part == "__pycache__"
-                for part in path.relative_to(ROOT).parts[:-1]
-            )
+            if not any(part.startswith(".") or part == "__pycache__" for part in path.relative_to(ROOT).parts[:-1])
         ]
     return [name for name in sorted(names) if (ROOT / name).is_file()]
 
@@ -294,9 +285,7 @@ def test_no_machine_paths() -> None:
     names = _tracked_files()
     assert "pyproject.toml" in names
     texts = ((name, _text_of(name)) for name in names)
-    assert [
-        f"{name}: {found}" for name, text in texts if text for found in machine_paths(text)
-    ] == []
+    assert [f"{name}: {found}" for name, text in texts if text for found in machine_paths(text)] == []
 
 
 def test_lock_meets_project() -> None:
@@ -407,9 +396,7 @@ def test_length_limit_fires() -> None:
     assert too_long("a\n" * (MAX_LINES + 1))
 
 
-@pytest.mark.parametrize(
-    "change", ["mpmath.mp.dps = 50", "mpmath.iv.prec = 99", "flint.ctx.dps = 50"]
-)
+@pytest.mark.parametrize("change", ["mpmath.mp.dps = 50", "mpmath.iv.prec = 99", "flint.ctx.dps = 50"])
 def test_changed_precision_is_found(change: str, tmp_path: Path) -> None:
     (tmp_path / "conftest.py").write_text((ROOT / "tests" / "conftest.py").read_text("utf-8"))
     (tmp_path / "test_it.py").write_text(

@@ -32,6 +32,8 @@ MAX_BITS = 1000
 #: Height and number of parts of a constant (SymPy's time for its digits doubles with every level).
 MAX_HEIGHT = 12
 MAX_PARTS = 60
+#: Parts of all constants of a text, together, each part of a part counted again.
+MAX_PARTS_TOGETHER = 1500
 #: Functions and powers around a part that SymPy does not know to be real, such as log(x), that part
 #: included: the search for an imaginary part takes several times longer with every level.
 MAX_OPEN_LEVELS = 3
@@ -49,6 +51,7 @@ class Bounds:
         self._values: dict[sp.Expr, sp.Expr] = {}
         self._weights: dict[sp.Basic, tuple[int, int]] = {}
         self._levels: dict[sp.Basic, int] = {}
+        self._parts_together = 0
 
     def settle(self, expression: sp.Expr, where: ast.expr) -> None:
         """A finished part must not be known to be non-real and, if constant, must have a value."""
@@ -123,6 +126,10 @@ class Bounds:
                 what = "this constant is nested too deeply or too long"
                 accepted = f"constants have up to {MAX_HEIGHT} levels and {MAX_PARTS} parts"
                 self._fail(where, what, accepted)
+            self._parts_together += parts if parts > 1 else 0
+            if self._parts_together > MAX_PARTS_TOGETHER:
+                what = "the constants up to here are too many"
+                self._fail(where, what, "write fewer, or decimals instead of sqrt(2) or exp(1)")
         self._sizes[expression] = size
         return size
 

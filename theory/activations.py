@@ -70,8 +70,14 @@ class Activation:
         """Raise DomainError or GrowthError unless this is a real function with some Gaussian moments."""
         _ = self.pieces, self.growth
 
-    def with_parameters(self, values: Mapping[str, sp.Expr] | None = None) -> Activation:
-        """Return the activation with the given parameter values, and defaults for the others.
+    def with_parameters(
+        self, values: Mapping[str, sp.Expr] | None = None, *, keep_symbolic: bool = False
+    ) -> Activation:
+        """Return the activation with the given parameter values.
+
+        Args:
+            values: exact value by parameter name.
+            keep_symbolic: leave the other parameters symbolic, instead of giving them their defaults.
 
         Raises:
             DomainError: an unknown parameter name, or a value that the parameter's assumptions exclude.
@@ -83,7 +89,10 @@ class Activation:
                 accepted = ", ".join(sorted(known)) or "none"
                 raise DomainError(f"{self.name} has no parameter {name!r}; its parameters are: {accepted}")
         substitution = {}
+        kept = tuple(parameter for name, parameter in known.items() if keep_symbolic and name not in values)
         for name, parameter in known.items():
+            if parameter in kept:
+                continue
             value = values.get(name, parameter.default)
             for fact in ("positive", "nonnegative", "nonzero"):
                 if getattr(parameter.symbol, f"is_{fact}") and getattr(value, f"is_{fact}") is False:
@@ -91,7 +100,7 @@ class Activation:
             substitution[parameter.symbol] = value
         if not substitution:
             return self
-        return Activation(self.name, self.expr.subs(substitution), (), self.description)
+        return Activation(self.name, self.expr.subs(substitution), kept, self.description)
 
     @cached_property
     def pieces(self) -> tuple[Piece, ...]:

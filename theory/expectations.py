@@ -20,7 +20,7 @@ from theory.gaussian_integrals import gaussian_integral, half_line_power
 from theory.gaussian_terms import MAX_TERMS, TermSum, WorkLimitError, as_terms
 from theory.growth import GrowthError
 from theory.piecewise import Piece
-from theory.structure import reflect
+from theory.structure import fold_reflections, reflect
 from theory.symbols import tau, x, xi
 from theory.tidying import expand_outside, expanded_terms, factor_outside, shortest, tidy
 
@@ -31,7 +31,7 @@ class DivergentMomentError(ValueError):
     """A Gaussian moment that is infinite."""
 
 
-class GaussianExpectation(sp.Expr):
+class GaussianExpectation(sp.Expr):  # type: ignore[misc]  # SymPy's classes are Any to mypy
     """E[g(xi)] for xi ~ N(0, 1), left unevaluated.
 
     The only argument is g as an expression in ``theory.symbols.xi``, which is bound: it is not a free symbol.
@@ -41,7 +41,9 @@ class GaussianExpectation(sp.Expr):
     is_real = True
 
     def __new__(cls, integrand: sp.Expr) -> GaussianExpectation:
-        return sp.Expr.__new__(cls, integrand)
+        """Return E[integrand], unevaluated."""
+        created: GaussianExpectation = sp.Expr.__new__(cls, integrand)
+        return created
 
     @property
     def integrand(self) -> sp.Expr:
@@ -102,9 +104,7 @@ class GaussianMoments:
             parity = self.activation.parity
             sign = (-1) ** power * (parity**order if parity else 0)
             activation = self.activation
-            self._known[key] = self._expect(
-                activation.expr, activation.pieces, activation.terms, power, order, sign
-            )
+            self._known[key] = self._expect(activation.expr, activation.pieces, activation.terms, power, order, sign)
         return self._known[key]
 
     def exists_below(self, order: int = 1) -> sp.Expr:
@@ -271,7 +271,7 @@ class GaussianMoments:
         written = _pulled_out((x**power * argument**order).subs(x, xi))
         if expanded_terms(x**power * argument**order) > MAX_REDUCED_TERMS:
             return written
-        plain = expand_outside(x**power * argument**order)
+        plain = expand_outside(x**power * fold_reflections(argument) ** order)
         even = expand_outside((plain + reflect(plain)) / 2)
         best = even if even.count_ops() <= plain.count_ops() else plain
         closed, rest = sp.S.Zero, sp.S.Zero
@@ -288,7 +288,8 @@ class GaussianMoments:
         closed = tidy(closed)
         if rest == 0:
             return closed
-        return shortest(written, closed + _pulled_out(factor_outside(rest).subs(x, xi)))
+        as_written = {fold_reflections(node): node for node in argument.atoms(sp.Function)}
+        return shortest(written, closed + _pulled_out(factor_outside(rest).xreplace(as_written).subs(x, xi)))
 
 
 #: Integrands with more terms than this, multiplied out, are left as they are written.

@@ -43,7 +43,8 @@ class sigmoid(sp.Function):  # noqa: N801 - SymPy's convention: function classes
         return None
 
     def _eval_is_extended_real(self) -> bool | None:
-        return self.args[0].is_extended_real
+        real: bool | None = self.args[0].is_extended_real
+        return real
 
     def _eval_is_positive(self) -> bool | None:
         return True if self.args[0].is_real else None
@@ -80,7 +81,8 @@ class softplus(sp.Function):  # noqa: N801 - SymPy's convention: function classe
         return None
 
     def _eval_is_extended_real(self) -> bool | None:
-        return self.args[0].is_extended_real
+        real: bool | None = self.args[0].is_extended_real
+        return real
 
     def _eval_is_positive(self) -> bool | None:
         return True if self.args[0].is_real else None

@@ -1,9 +1,10 @@
 """Closed forms of Gaussian integrals of the family in ``theory.gaussian_terms`` over intervals.
 
-For J_k = integral of x^k exp(-A x^2 + l x) prod_i erf(a_i x + b_i) over (lower, upper), integrating the derivative of
-x^(k-1) exp(-A x^2 + l x) prod_i erf(a_i x + b_i) gives
+For J_k = integral of x^k exp(-A x^2 + l x) prod_i erf(a_i x + b_i) over (lower, upper), the derivative of
+x^(k-1) exp(-A x^2 + l x) prod_i erf(a_i x + b_i), integrated, gives
 
-  2 A J_k = (k - 1) J_{k-2} + l J_{k-1} + sum_i (2 a_i/sqrt(pi)) exp(-b_i^2) J_{k-1}[A + a_i^2, l - 2 a_i b_i, no i-th erf]
+  2 A J_k = (k - 1) J_{k-2} + l J_{k-1}
+            + sum_i (2 a_i/sqrt(pi)) exp(-b_i^2) J_{k-1}[A + a_i^2, l - 2 a_i b_i, no i-th erf]
             - [x^(k-1) exp(-A x^2 + l x) prod_i erf(a_i x + b_i)] from lower to upper,
 
 which lowers the power until J_0 is left, and J_0 is an error function (no erf), an error function again (one erf over
@@ -155,9 +156,7 @@ def _boundary(
     return found
 
 
-def _base(
-    curvature: sp.Expr, linear: sp.Expr, erfs: _Erfs, lower: sp.Expr, upper: sp.Expr
-) -> _Combination | None:
+def _base(curvature: sp.Expr, linear: sp.Expr, erfs: _Erfs, lower: sp.Expr, upper: sp.Expr) -> _Combination | None:
     """J_0: the integrals that the recurrence ends in."""
     whole = lower is -sp.oo and upper is sp.oo
     width = _width(curvature)

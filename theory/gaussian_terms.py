@@ -119,7 +119,7 @@ class TermSum:
                 parts.append((Shape(s.power + 1, s.quadratic, s.linear, s.erfs), 2 * c * s.quadratic))
             if s.linear != 0:
                 parts.append((s, c * s.linear))
-            for position, (a, b) in enumerate(s.erfs):
+            for position, (a, _b) in enumerate(s.erfs):
                 shape, factor = without_erf(s, position)
                 parts.append((shape, c * factor * 2 * a / sp.sqrt(sp.pi)))
         return TermSum(parts)
@@ -225,10 +225,12 @@ def _trigonometric(expr: sp.Expr) -> TermSum | None:
     unit = sp.I if circular else sp.S.One
     weight = sp.S.Half if even or not circular else 1 / (2 * sp.I)
     minus = weight if even else -weight
-    return TermSum([
-        (Shape(0, sp.S.Zero, unit * linear, ()), weight * sp.exp(unit * constant)),
-        (Shape(0, sp.S.Zero, -unit * linear, ()), minus * sp.exp(-unit * constant)),
-    ])
+    return TermSum(
+        [
+            (Shape(0, sp.S.Zero, unit * linear, ()), weight * sp.exp(unit * constant)),
+            (Shape(0, sp.S.Zero, -unit * linear, ()), minus * sp.exp(-unit * constant)),
+        ]
+    )
 
 
 def _error_function(expr: sp.Expr) -> TermSum | None:

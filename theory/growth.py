@@ -205,7 +205,12 @@ def _logarithm_bounds(argument: sp.Expr, direction: int) -> _Bounds:
     upper = _CONSTANT
     for rate in (low, high):
         size = next((i for i, part in enumerate(rate.parts) if part != 0), None)
-        candidate = (Rate(degree=sp.Integer(2)), Rate(degree=sp.S.One), Rate(logarithm=sp.S.One), Rate(logarithm=sp.S.One))
+        candidate = (
+            Rate(degree=sp.Integer(2)),
+            Rate(degree=sp.S.One),
+            Rate(logarithm=sp.S.One),
+            Rate(logarithm=sp.S.One),
+        )
         if size is not None and candidate[size].over(upper).sign() > 0:
             upper = candidate[size]
     return None, upper

@@ -199,7 +199,7 @@ def _merge(pieces: list[Piece]) -> tuple[Piece, ...]:
 
 
 def _check_domain(expr: sp.Expr, lower: sp.Expr, upper: sp.Expr) -> None:
-    """Raise unless every sub-expression is finite and real on the closed interval (logarithms and roots may touch 0)."""
+    """Raise unless all parts are finite and real on the closed interval (logarithms and roots may touch 0)."""
     if expr.has(sp.zoo, sp.nan, sp.oo, -sp.oo, sp.I):
         raise DomainError(f"{expr} is not a finite real number between {lower} and {upper}")
     for node in sp.postorder_traversal(expr):
@@ -229,7 +229,7 @@ def _require_no_zero(expr: sp.Expr, lower: sp.Expr, upper: sp.Expr, complaint: s
 
 def _require_sign(expr: sp.Expr, lower: sp.Expr, upper: sp.Expr, complaint: str) -> None:
     cuts = (lower, *zeros(expr, lower, upper), upper)
-    for left, right in zip(cuts[:-1], cuts[1:], strict=True):
+    for left, right in pairwise(cuts):
         if sign_on(expr, left, right) < 0:
             raise DomainError(f"{complaint} at x = {interior_point(left, right)}")
 

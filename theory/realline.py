@@ -30,16 +30,18 @@ def _monotone_table() -> dict[type, tuple[sp.Lambda, sp.Expr, sp.Expr]]:
     if not _MONOTONE:
         y = sp.Dummy("y", real=True)
         oo = sp.oo
-        _MONOTONE.update({
-            sp.exp: (sp.Lambda(y, sp.log(y)), sp.S.Zero, oo),
-            sp.log: (sp.Lambda(y, sp.exp(y)), -oo, oo),
-            sp.sinh: (sp.Lambda(y, sp.asinh(y)), -oo, oo),
-            sp.tanh: (sp.Lambda(y, sp.atanh(y)), -sp.S.One, sp.S.One),
-            sp.atan: (sp.Lambda(y, sp.tan(y)), -sp.pi / 2, sp.pi / 2),
-            sp.erf: (sp.Lambda(y, sp.erfinv(y)), -sp.S.One, sp.S.One),
-            sigmoid: (sp.Lambda(y, sp.log(y / (1 - y))), sp.S.Zero, sp.S.One),
-            softplus: (sp.Lambda(y, sp.log(sp.exp(y) - 1)), sp.S.Zero, oo),
-        })
+        _MONOTONE.update(
+            {
+                sp.exp: (sp.Lambda(y, sp.log(y)), sp.S.Zero, oo),
+                sp.log: (sp.Lambda(y, sp.exp(y)), -oo, oo),
+                sp.sinh: (sp.Lambda(y, sp.asinh(y)), -oo, oo),
+                sp.tanh: (sp.Lambda(y, sp.atanh(y)), -sp.S.One, sp.S.One),
+                sp.atan: (sp.Lambda(y, sp.tan(y)), -sp.pi / 2, sp.pi / 2),
+                sp.erf: (sp.Lambda(y, sp.erfinv(y)), -sp.S.One, sp.S.One),
+                sigmoid: (sp.Lambda(y, sp.log(y / (1 - y))), sp.S.Zero, sp.S.One),
+                softplus: (sp.Lambda(y, sp.log(sp.exp(y) - 1)), sp.S.Zero, oo),
+            }
+        )
     return _MONOTONE
 
 
@@ -57,22 +59,27 @@ def compare(left: sp.Expr, right: sp.Expr) -> int:
     if difference.is_Rational:
         return int(difference.p > 0) - int(difference.p < 0)
     if not difference.free_symbols:
-        # Separated numbers are decided by a few digits; equality only ever by proof.
-        rough = difference.evalf(15, maxn=200)
-        if rough.is_comparable and rough._prec > 1 and abs(rough) > sp.Rational(1, 10**9):
-            return 1 if rough > 0 else -1
+        return _sign_of_number(difference)
     sign = _sign_by_structure(difference)
     if sign is not None:
         return sign
     if sp.expand(difference) == 0:
         return 0
-    if not difference.free_symbols and difference.count_ops() < MAX_SIMPLIFIED and sp.simplify(difference) == 0:
-        return 0
     raise UndecidedError(f"cannot decide the order of {left} and {right}: give the parameters assumptions or values")
 
 
-#: Constants with more operations than this are not simplified to see that they vanish.
-MAX_SIMPLIFIED = 60
+#: Constants that cancel to this many digits are taken to vanish: proofs by minimal polynomials can take for ever.
+AGREEING_DIGITS = 150
+
+
+def _sign_of_number(number: sp.Expr) -> int:
+    value = number.evalf(15, maxn=AGREEING_DIGITS)
+    if value.is_Rational:
+        return int(value.p > 0) - int(value.p < 0)
+    if not value.is_Float:
+        raise UndecidedError(f"{number} is not a real number")
+    # A value whose digits all cancelled is left with the precision of one bit.
+    return 0 if value._prec <= 1 else 1 if value > 0 else -1
 
 
 def _sign_by_structure(expr: sp.Expr) -> int | None:
@@ -101,14 +108,23 @@ def _sign_by_structure(expr: sp.Expr) -> int | None:
 
 
 def interior_point(lower: sp.Expr, upper: sp.Expr) -> sp.Expr:
-    """Return a simple point of the open interval (lower, upper)."""
+    """Return a simple point of the open interval (lower, upper), rational where the ends are numbers."""
     if lower is -sp.oo and upper is sp.oo:
         return sp.S.Zero
     if lower is -sp.oo:
-        return upper - 1
+        return (_floor(upper) if upper.is_number else upper) - 1
     if upper is sp.oo:
-        return lower + 1
-    return (lower + upper) / 2
+        return (_floor(lower) + 2) if lower.is_number else lower + 1
+    middle = (lower + upper) / 2
+    if middle.is_Rational or not middle.is_number:
+        return middle
+    width = _floor(1 / (upper - lower)) + 1
+    return _floor(4 * width * middle) / (4 * width)
+
+
+def _floor(number: sp.Expr) -> sp.Expr:
+    """An integer at most 1 below a number, from its digits: proving which one is expensive for algebraic numbers."""
+    return sp.Integer(number.p // number.q) if number.is_Rational else sp.Integer(sp.floor(number.evalf(30)))
 
 
 def _sorted_within(points: list[sp.Expr], lower: sp.Expr, upper: sp.Expr) -> tuple[sp.Expr, ...]:
@@ -175,7 +191,7 @@ def _invert_monotone(expr: sp.Expr) -> list[sp.Expr] | None:
         target = -constant / factor
         numerator, denominator = core.exp.p, core.exp.q
         if denominator == 1 and numerator % 2 == 1:
-            return zeros(core.base - sp.real_root(target, numerator))
+            return list(zeros(core.base - sp.real_root(target, numerator)))
         sign = compare(target, sp.S.Zero)
         if sign < 0:
             return []
@@ -299,15 +315,19 @@ def _sign_from_bounds(expr: sp.Expr, lower: sp.Expr, upper: sp.Expr) -> int | No
     """Sign of expr on the whole open interval where assumptions or range arithmetic prove it, else None."""
     if expr.is_zero:
         return 0
-    probe = expr
-    if lower is not -sp.oo:
-        probe = expr.subs(x, lower + sp.Dummy("y", positive=True))
-    elif upper is not sp.oo:
-        probe = expr.subs(x, upper - sp.Dummy("y", positive=True))
-    if probe.is_positive:
-        return 1
-    if probe.is_negative:
-        return -1
+    for end, direction in ((lower, 1), (upper, -1)):
+        # Assumptions about irrational numbers are expensive, and the enclosure serves there.
+        if end in (sp.oo, -sp.oo) or (end.is_number and not end.is_Rational):
+            continue
+        probe = expr.subs(x, end + direction * sp.Dummy("y", positive=True))
+        if probe.is_positive:
+            return 1
+        if probe.is_negative:
+            return -1
+        break
+    else:
+        if expr.is_positive or expr.is_negative:
+            return 1 if expr.is_positive else -1
     try:
         low, high = enclosure(expr, lower, upper)
         if compare(low, sp.S.Zero) > 0:

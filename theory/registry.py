@@ -119,7 +119,13 @@ _ENTRIES: dict[str, _Entry] = {
     "tanh_shrink": ("x - tanh(x)", {}, "identity minus tanh"),
 }
 
-_ALIASES = {"silu": "swish", "hard_silu": "hard_swish", "linear": "identity", "logistic": "sigmoid", "heaviside": "step"}
+_ALIASES = {
+    "silu": "swish",
+    "hard_silu": "hard_swish",
+    "linear": "identity",
+    "logistic": "sigmoid",
+    "heaviside": "step",
+}
 
 #: Spelled without underscores, as in the names of PyTorch's classes.
 _PLAIN_NAMES = {name.replace("_", ""): name for name in (*_ENTRIES, *_ALIASES)}

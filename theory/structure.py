@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import sympy as sp
 
 from theory.functions import sigmoid, softplus
@@ -13,6 +15,7 @@ from theory.tidying import expanded_terms
 
 __all__ = [
     "boundary_value",
+    "fold_reflections",
     "growth_in_words",
     "growth_rate",
     "homogeneity_degree",
@@ -34,8 +37,18 @@ _PROBES = (sp.Rational(3, 7), sp.Rational(17, 11), sp.Rational(31, 13))
 _PARAMETER_PROBES = (sp.Rational(5, 7), sp.Rational(7, 9), sp.Rational(11, 13), sp.Rational(13, 17))
 
 
+_EVEN_OR_ODD = (sp.tanh, sp.atan, sp.erf, sp.sinh, sp.cosh, sp.sin, sp.cos, sp.sech, sigmoid, softplus)
+
+
 def fold_reflections(expr: sp.Expr) -> sp.Expr:
-    """Write sigmoid(-u) as 1 - sigmoid(u) and softplus(-u) as softplus(u) - u, so that reflections cancel."""
+    """Write sigmoid(-u) as 1 - sigmoid(u) and softplus(-u) as softplus(u) - u, so that reflections cancel.
+
+    Arguments are brought to one form first: tanh of a sum is odd only to the eye otherwise.
+    """
+    expr = expr.replace(
+        lambda node: isinstance(node, _EVEN_OR_ODD) and node.args[0].has(sp.Add),
+        lambda node: node.func(sp.factor_terms(sp.expand(node.args[0]))),
+    )
 
     def fold(node: sp.Expr) -> sp.Expr:
         argument = node.args[0]
@@ -102,7 +115,7 @@ def homogeneity_degree(pieces: Pieces) -> sp.Expr | None:
 def boundary_value(expr: sp.Expr, point: sp.Expr, side: int) -> sp.Expr:
     """Return the one-sided limit of a smooth expression at a finite point (side +1: from the right)."""
     value = expr.subs(x, point)
-    if value.is_finite is not False and not value.has(sp.nan, sp.zoo, sp.oo):
+    if not value.has(sp.nan, sp.zoo, sp.oo, -sp.oo):
         return value
     return sp.limit(expr, x, point, "+" if side > 0 else "-")
 
@@ -110,16 +123,16 @@ def boundary_value(expr: sp.Expr, point: sp.Expr, side: int) -> sp.Expr:
 def jumps(pieces: Pieces, order: int = 0) -> tuple[tuple[sp.Expr, sp.Expr], ...]:
     """Return (position, height) of every jump of the order-th derivative at a breakpoint."""
     found = []
-    for left, right in zip(pieces[:-1], pieces[1:], strict=True):
+    for left, right in pairwise(pieces):
         below = boundary_value(sp.diff(left.expr, x, order), left.upper, -1)
         above = boundary_value(sp.diff(right.expr, x, order), left.upper, 1)
-        if not (above.is_finite is not False and below.is_finite is not False):
+        if above.has(sp.oo, -sp.oo) or below.has(sp.oo, -sp.oo):
             found.append((left.upper, sp.oo))
             continue
         height = sp.expand(above - below)
-        if height.is_zero or (height.is_zero is None and vanishes(height)):
-            continue
-        found.append((left.upper, height))
+        continuous = vanishes(height) if height.free_symbols else compare(height, sp.S.Zero) == 0
+        if not continuous:
+            found.append((left.upper, height))
     return tuple(found)
 
 
@@ -147,7 +160,11 @@ def growth_in_words(rate: Rate) -> str:
     if rate.linear != 0:
         return f"grows at most like exp({rate.linear}*|x|) up to slower factors"
     if rate.degree != 0:
-        power = "linearly" if rate.degree == 1 else f"like |x|^{rate.degree if rate.degree.is_Integer else f'({rate.degree})'}"
+        power = (
+            "linearly"
+            if rate.degree == 1
+            else f"like |x|^{rate.degree if rate.degree.is_Integer else f'({rate.degree})'}"
+        )
         return f"grows at most {power}" + (" up to logarithms" if rate.logarithm != 0 else "")
     return "grows at most logarithmically"
 
@@ -205,7 +222,10 @@ def _slope_supremum(pieces: Pieces) -> sp.Expr:
             raise UndecidedError("the slope has too many terms to find where it is largest")
         bend = sp.factor_terms(sp.expand(sp.diff(slope, x)))
         if bend != 0:
-            candidates.extend(slope.subs(x, point) for point in zeros(bend, piece.lower, piece.upper))
+            points = zeros(bend, piece.lower, piece.upper)
+            if any(point.has(sp.CRootOf) for point in points):
+                raise UndecidedError("the slope is largest at a root without a formula")
+            candidates.extend(slope.subs(x, point) for point in points)
     best = sp.S.Zero
     for candidate in candidates:
         size = sp.Abs(candidate)

@@ -153,7 +153,9 @@ def without_imaginary_unit(expr: sp.Expr) -> sp.Expr:
     if any(node.has(sp.I) for node in expr.atoms(sp.erf, sp.erfc, sp.erfi)):
         # A complex error function: the terms come in conjugate pairs, so the sum is real as it stands.
         return expr
-    expanded = sp.expand(expr.replace(_is_complex_inverse, _to_real_denominator).replace(_is_complex_exponential, _to_cosine))
+    expanded = sp.expand(
+        expr.replace(_is_complex_inverse, _to_real_denominator).replace(_is_complex_exponential, _to_cosine)
+    )
     return sp.Add(*(term for term in sp.Add.make_args(expanded) if not term.has(sp.I)))
 
 

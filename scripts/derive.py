@@ -1,0 +1,271 @@
+"""Derive an activation's structure, its Gaussian moments and its DEQ's system of equations, exactly."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import _cli
+import sympy as sp
+
+from theory.activations import Activation
+
+if TYPE_CHECKING:
+    from numerics.derivation_cache import DerivedMoments
+
+__all__ = ["main"]
+
+_EXAMPLES = """\
+  derive.py --activation relu
+  derive.py --activation leaky_relu --symbolic
+  derive.py --activation hard_tanh --parameter c=1/2 --symbolic
+  derive.py --activation "x*Phi(x)" --latex
+  derive.py --activation "Piecewise((x, x > 0), (exp(x) - 1, True))" --json -
+  derive.py --registry --no-cache
+
+Parameters of a named activation take their defaults unless --parameter gives them a value; --symbolic keeps
+the others as symbols."""
+
+#: (name in GaussianMoments, how it is written, in LaTeX).
+_MOMENTS = (
+    ("mean", "E[φ₀(τξ)]", r"\mathbb{E}[\phi_0(\tau\xi)]"),
+    ("second_moment", "E[φ₀(τξ)²]", r"\mathbb{E}[\phi_0(\tau\xi)^2]"),
+    ("variance", "Var φ₀(τξ)", r"\operatorname{Var}\phi_0(\tau\xi)"),
+    ("first_derivative", "E[φ₀′(τξ)]", r"\mathbb{E}[\phi_0'(\tau\xi)]"),
+    ("second_derivative", "E[φ₀″(τξ)]", r"\mathbb{E}[\phi_0''(\tau\xi)]"),
+    ("square_second_derivative", "E[(φ₀²)″(τξ)]", r"\mathbb{E}[(\phi_0^2)''(\tau\xi)]"),
+    ("slope_energy", "E[φ₀′(τξ)²]", r"\mathbb{E}[\phi_0'(\tau\xi)^2]"),
+)
+
+
+_MOMENT_HEADING = (
+    "moments of the centred activation phi = phi_0 - m: mean m and variance v of phi_0, d_1 = E[phi'], d_2 = E[phi''], "
+    "d_22 = E[(phi^2)''], d_d = E[phi'^2]"
+)
+
+
+def main(argv: Sequence[str] | None) -> int:
+    """Parse the arguments, derive, print."""
+    parser = _cli.Parser(__doc__ or "", _EXAMPLES)
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--activation", help="a registered name, or an expression in x")
+    what.add_argument("--registry", action="store_true", help="derive every registered activation, and say how long")
+    parser.add_argument(
+        "--parameter", action="append", type=_cli.parameter, default=[], metavar="NAME=NUMBER", help="repeatable"
+    )
+    parser.add_argument("--symbolic", action="store_true", help="keep the other parameters as symbols")
+    parser.add_argument("--latex", action="store_true", help="print LaTeX")
+    parser.add_argument("--json", metavar="PATH", help="write JSON to a file, or to standard output for -")
+    parser.add_argument("--no-cache", action="store_true", help="neither read nor write the cache of derivations")
+    arguments = parser.parse_args(argv)
+    _cli.prepare_output(arguments.json)
+    if arguments.registry:
+        if arguments.parameter or arguments.latex or arguments.symbolic:
+            parser.error("--registry goes with --json and --no-cache only")
+        return _registry(arguments.json, use_cache=not arguments.no_cache)
+
+    from numerics.derivation_cache import derive
+    from theory.registry import resolve
+
+    activation = resolve(arguments.activation).with_parameters(
+        dict(arguments.parameter), keep_symbolic=arguments.symbolic
+    )
+    derived = derive(activation, use_cache=not arguments.no_cache)
+    if arguments.json:
+        _cli.write_json(arguments.json, _record(activation, derived) | _cli.provenance())
+    if arguments.json != "-":
+        if arguments.latex:
+            _print_latex(activation, derived)
+        else:
+            _print(activation, derived)
+    return 0
+
+
+def _structure(activation: Activation) -> dict[str, str]:
+    """What is derived about the shape of an activation, in words."""
+
+    def places(found: tuple[tuple[sp.Expr, sp.Expr], ...], what: str) -> str:
+        return ", ".join(f"x = {place} ({what} {height})" for place, height in found) or "none"
+
+    threshold = activation.threshold(1)
+    lipschitz = activation.lipschitz
+    finite = activation.has_finite_slope_energy
+    return {
+        "kinks": places(activation.kinks, "slope changes by"),
+        "jumps": places(activation.jumps, "by"),
+        "parity": {1: "even", -1: "odd", 0: "neither even nor odd"}[activation.parity],
+        "homogeneity": "not homogeneous" if activation.homogeneity is None else f"of degree {activation.homogeneity}",
+        "growth": activation.growth_class,
+        "moments exist": "for every tau" if threshold is sp.oo else f"E|phi|^j for tau < {threshold}/sqrt(j)",
+        "Lipschitz constant": "not found exactly" if lipschitz is None else "infinite" if lipschitz is sp.oo
+        else str(lipschitz),
+        "E[phi'^2]": "finite" if finite else "infinite: phi jumps" if activation.jumps
+        else "infinite: the slope is too singular",
+    }  # fmt: skip
+
+
+def _kind(value: sp.Expr) -> str:
+    from theory.expectations import GaussianMoments
+
+    return "closed form" if GaussianMoments.is_closed(value) else "integral"
+
+
+def _equations(derived: DerivedMoments) -> list[tuple[str, list[sp.Eq]]]:
+    """The DEQ's system under headings; definitions are of the centred activation phi = phi_0 - E[phi_0]."""
+    from theory import symbols
+    from theory.implicit import (
+        ck_coefficients,
+        ck_equations,
+        ntk_coefficients,
+        preactivation_coefficients,
+        stability_slope,
+        tau_equation,
+    )
+
+    definitions = [sp.Eq(symbol, value, evaluate=False) for symbol, value in derived.definitions.items()]
+    found = [
+        ("equilibrium: tau is the root tau_* of", [tau_equation()]),
+        (_MOMENT_HEADING, definitions),
+        ("conjugate kernel", list(ck_equations().values())),
+        (
+            "solved",
+            [
+                *(sp.Eq(symbols.alpha[k], ck_coefficients()[f"alpha{k}"], evaluate=False) for k in (1, 2, 3, 4)),
+                sp.Eq(symbols.lambda_[1], preactivation_coefficients()["lambda1"], evaluate=False),
+            ],
+        ),
+    ]
+    if "slope_energy" in derived.values:
+        definitions.append(sp.Eq(symbols.dd, derived.values["slope_energy"], evaluate=False))
+        ntk = ntk_coefficients("recurrent")
+        names = sp.symbols("beta_1:4 kappa_*^2")
+        parts = (ntk.linear, ntk.variance, ntk.square, ntk.diagonal)
+        found.append(
+            (
+                "neural tangent kernel (readout and recurrent weights trained)",
+                [sp.Eq(name, part, evaluate=False) for name, part in zip(names, parts, strict=True)],
+            )
+        )
+    stable = [sp.Lt(stability_slope(), 1), sp.Lt(symbols.sigma_a2 * symbols.d1**2, 1)]
+    if "slope_energy" in derived.values:
+        stable.append(sp.Lt(symbols.sigma_a2 * symbols.dd, 1))
+    found.append(("stable where", stable))
+    return found
+
+
+def _record(activation: Activation, derived: DerivedMoments) -> dict[str, Any]:
+    moments: dict[str, Any] = {}
+    for name, _, _ in _MOMENTS:
+        if name in derived.divergent:
+            moments[name] = {"kind": "infinite", "reason": derived.divergent[name]}
+        else:
+            value = derived.values[name]
+            moments[name] = {"kind": _kind(value), "expression": str(value), "latex": sp.latex(value)}
+    return {
+        "activation": activation.name,
+        "expression": str(activation.expr),
+        "parameters": {parameter.symbol.name: parameter.meaning for parameter in activation.parameters},
+        "structure": _structure(activation),
+        "moments": moments,
+        "equations": {heading: [_readable(line) for line in lines] for heading, lines in _equations(derived)},
+        "cached": derived.cached,
+    }
+
+
+def _readable(relation: sp.Basic) -> str:
+    """An equation on one line, variances written as squares (sigma_b**4, not sigma_b^2**2)."""
+    from theory import symbols
+
+    squares = (symbols.sigma_a2, symbols.sigma_b2)
+    roots = {square: sp.Symbol(square.name.removesuffix("^2"), positive=True) ** 2 for square in squares}
+    relation = relation.func(*(side.xreplace(roots) for side in relation.args), evaluate=False)
+    sign = {"Equality": "=", "StrictLessThan": "<"}[type(relation).__name__]
+    return f"{relation.args[0]} {sign} {relation.args[1]}"
+
+
+def _print(activation: Activation, derived: DerivedMoments) -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    console = _cli.console()
+    console.print(Text(f"{activation.name}: φ₀(x) = {activation.expr}"))
+    if activation.description:
+        console.print(Text(activation.description, style="dim"))
+    table = Table(box=None, pad_edge=False, show_header=False, title="structure", title_justify="left")
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    for label, text in _structure(activation).items():
+        table.add_row(Text(label), Text(text))
+    console.print(table)
+    table = Table(box=None, pad_edge=False, show_header=False, title="moments", title_justify="left")
+    table.add_column(no_wrap=True)
+    table.add_column(style="dim", no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, label, _ in _MOMENTS:
+        if name in derived.divergent:
+            table.add_row(Text(label), "infinite", Text(derived.divergent[name]))
+        else:
+            table.add_row(Text(label), _kind(derived.values[name]), Text(str(derived.values[name])))
+    console.print(table)
+    for heading, lines in _equations(derived):
+        console.print(Text(f"\n{heading}", style="italic"))
+        for line in lines:
+            console.print(Text(f"  {_readable(line)}"), soft_wrap=True)
+
+
+def _print_latex(activation: Activation, derived: DerivedMoments) -> None:
+    lines = [f"% {activation.name}", r"\begin{align*}", rf"\phi_0(x) &= {sp.latex(activation.expr)} \\"]
+    for name, _, label in _MOMENTS:
+        value = r"\infty" if name in derived.divergent else sp.latex(derived.values[name])
+        lines.append(rf"{label} &= {value} \\")
+    for _, relations in _equations(derived):
+        for relation in relations:
+            sign = {"Equality": "=", "StrictLessThan": "<"}[type(relation).__name__]
+            left, right = (sp.latex(side) for side in relation.args)
+            lines.append(rf"{left} &{sign} {right} \\")
+    lines[-1] = lines[-1].removesuffix(r" \\")
+    print("\n".join([*lines, r"\end{align*}"]))
+
+
+def _registry(target: str | None, *, use_cache: bool) -> int:
+    from rich.progress import Progress
+    from rich.table import Table
+
+    from numerics.derivation_cache import derive
+    from theory import registry
+
+    rows: list[dict[str, Any]] = []
+    with Progress(console=_cli.console(error=True), transient=True) as progress:
+        for name in progress.track(registry.names(), description="deriving"):
+            derived = derive(registry.get(name), use_cache=use_cache)
+            kinds = [_kind(value) for value in derived.values.values()]
+            rows.append(
+                {
+                    "activation": name,
+                    "closed_forms": kinds.count("closed form"),
+                    "integrals": kinds.count("integral"),
+                    "infinite": len(derived.divergent),
+                    "cached": derived.cached,
+                    "seconds": round(derived.seconds, 4),
+                }
+            )
+    total = round(sum(row["seconds"] for row in rows), 3)
+    if target:
+        _cli.write_json(target, {"activations": rows, "seconds": total} | _cli.provenance())
+    if target != "-":
+        table = Table(box=None, pad_edge=False)
+        for heading in ("activation", "closed forms", "integrals", "infinite", "cached", "seconds"):
+            table.add_column(heading, justify="left" if heading == "activation" else "right")
+        for row in rows:
+            cells = [str(row[key]) for key in ("activation", "closed_forms", "integrals", "infinite")]
+            table.add_row(*cells, "yes" if row["cached"] else "no", f"{row['seconds']:.3f}")
+        slowest = max(rows, key=lambda row: float(row["seconds"]))
+        console = _cli.console()
+        console.print(table)
+        console.print(f"{len(rows)} activations in {total:.2f} s; slowest: {slowest['activation']}, "
+                      f"{slowest['seconds']:.2f} s")  # fmt: skip
+    return 0
+
+
+if __name__ == "__main__":
+    _cli.run(main)
