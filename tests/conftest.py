@@ -49,10 +49,6 @@ def precision_is_left_alone() -> Iterator[None]:
     yield
     after = _precisions()
     _reset_precision()
-    changed = [
-        f"{name} {before[name]} -> {after[name]} bits"
-        for name in before
-        if before[name] != after[name]
-    ]
+    changed = [f"{name} {before[name]} -> {after[name]} bits" for name in before if before[name] != after[name]]
     if changed:
         pytest.fail("the test left a changed precision behind: " + ", ".join(changed))
