@@ -1,0 +1,408 @@
+"""Arb balls (python-flint): arithmetic for compiled programs, exact constants, and digits that are proved.
+
+A ball [mid +/- rad] contains the number it stands for.  The working precision of python-flint is global to the process:
+everything here computes at the precision the caller has set with ``flint.ctx.workprec`` and leaves it as it was.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from fractions import Fraction
+from typing import Any
+
+import sympy as sp
+from flint import acb, arb, ctx, fmpq
+
+from numerics.programs import UnsupportedExpressionError
+from theory.functions import sigmoid, softplus
+
+__all__ = [
+    "BallArithmetic",
+    "ComplexBallArithmetic",
+    "ball_from_text",
+    "ball_to_text",
+    "constant_ball",
+    "contains_decimal",
+    "exact_bounds",
+    "hull",
+    "integer_power",
+    "radius_text",
+    "real_part",
+    "rounded_decimal",
+]
+
+#: Bits beyond the working precision with which an algebraic number is isolated.
+_ROOT_BITS = 20
+#: Exponents in bits beyond which numbers are not written out as exact fractions.
+_MOST_BITS = 100_000
+
+
+def _sigmoid(value: Any) -> Any:
+    if value.real.mid() < 0:
+        small = value.exp()
+        return small / (1 + small)
+    return 1 / (1 + (-value).exp())
+
+
+def _softplus(value: Any) -> Any:
+    if value.mid() > 0:
+        return value + (-value).exp().log1p()
+    return value.exp().log1p()
+
+
+def _asin(value: arb) -> arb:
+    """Of a number that is known to lie in [-1, 1], though its ball may reach beyond."""
+    if abs(value) < 1:
+        return value.asin()
+    one = arb(1)
+    return hull(value.lower().max(-one).min(one).asin(), value.upper().min(one).max(-one).asin())
+
+
+def _complex_softplus(value: Any) -> Any:
+    # Cut along the imaginary axis from +-i pi outwards, which leaves one connected domain round the real axis.
+    real = value.real
+    if not (real > 0 or real < 0 or abs(value.imag) < arb.pi()):
+        return acb(arb.nan(), arb.nan())
+    if real.mid() > 0:
+        return value + (-value).exp().log1p()
+    return value.exp().log1p()
+
+
+_ENTIRE: dict[type, Callable[[Any], Any]] = {
+    sp.exp: lambda value: value.exp(),
+    sp.sin: lambda value: value.sin(),
+    sp.cos: lambda value: value.cos(),
+    sp.tan: lambda value: value.tan(),
+    sp.sinh: lambda value: value.sinh(),
+    sp.cosh: lambda value: value.cosh(),
+    sp.tanh: lambda value: value.tanh(),
+    sp.sech: lambda value: value.sech(),
+    sp.erf: lambda value: value.erf(),
+    sp.erfc: lambda value: value.erfc(),
+    sp.erfi: lambda value: value.erfi(),
+    sigmoid: _sigmoid,
+}
+
+_CONSTANT_FUNCTIONS: dict[type, Callable[[Any], Any]] = {
+    **_ENTIRE,
+    softplus: _softplus,
+    sp.log: lambda value: value.log(),
+    sp.atan: lambda value: value.atan(),
+    sp.asin: lambda value: value.asin(),
+    sp.acos: lambda value: value.acos(),
+    sp.atanh: lambda value: value.atanh(),
+    sp.asinh: lambda value: value.asinh(),
+    sp.acosh: lambda value: value.acosh(),
+    sp.erfinv: lambda value: value.erfinv(),
+    sp.erfcinv: lambda value: value.erfcinv(),
+    sp.LambertW: lambda value: value.lambertw(),
+    sp.Abs: abs,
+}
+
+_CONSTANTS: dict[sp.Expr, Callable[[], Any]] = {
+    sp.pi: arb.pi,
+    sp.E: arb.const_e,
+    sp.EulerGamma: arb.const_euler,
+    sp.Catalan: arb.const_catalan,
+    sp.GoldenRatio: lambda: (1 + arb(5).sqrt()) / 2,
+    sp.I: lambda: acb(0, 1),
+}
+
+
+def constant_ball(value: sp.Expr) -> Any:
+    """Return a ball that contains an exact number, at the current precision (complex where the number has an I).
+
+    Raises:
+        UnsupportedExpressionError: a constant that Arb cannot enclose.
+    """
+    if value.is_Rational:
+        return arb(fmpq(int(value.p), int(value.q)))
+    known = _CONSTANTS.get(value)
+    if known is not None:
+        return known()
+    if isinstance(value, sp.Add | sp.Mul):
+        parts = [constant_ball(part) for part in value.args]
+        total = parts[0]
+        for part in parts[1:]:
+            total = total + part if value.is_Add else total * part
+        return total
+    if isinstance(value, sp.Pow):
+        base = constant_ball(value.base)
+        if value.exp.is_Rational:
+            return _power(base, Fraction(int(value.exp.p), int(value.exp.q)))
+        return (constant_ball(value.exp) * base.log()).exp()
+    if isinstance(value, sp.ComplexRootOf):
+        return _algebraic_ball(value)
+    function = _CONSTANT_FUNCTIONS.get(type(value))
+    if function is None or len(value.args) != 1:
+        raise UnsupportedExpressionError(f"no ball arithmetic for the constant {value}")
+    return function(constant_ball(value.args[0]))
+
+
+def _algebraic_ball(root: Any) -> arb:
+    """A ball round a real algebraic number: an interval on which its polynomial changes sign, from exact isolation."""
+    if not root.is_real:
+        raise UnsupportedExpressionError(f"no ball arithmetic for the constant {root}")
+    bits = ctx.prec + _ROOT_BITS
+    approximation = root.eval_rational(n=bits * 31 // 100 + 10)
+    poly = root.poly
+    reach = abs(approximation) * sp.Rational(1, 2**bits) + sp.Rational(1, 2 ** (2 * bits))
+    low, high = approximation - reach, approximation + reach
+    interval = root._get_interval()
+    # SymPy's isolating interval holds this root and no other, so a change of sign inside it is this root.
+    if not (interval.a <= low and high <= interval.b):
+        low, high = max(low, interval.a), min(high, interval.b)
+    if low > high or poly.eval(low) * poly.eval(high) > 0:
+        raise UnsupportedExpressionError(f"the algebraic number {root} was not enclosed")
+    return hull(constant_ball(sp.Rational(low)), constant_ball(sp.Rational(high)))
+
+
+def integer_power(base: Any, exponent: int) -> Any:
+    """Return base**exponent by multiplication: Arb's own power is not finite on balls that hold 0."""
+    if exponent < 0:
+        return 1 / integer_power(base, -exponent)
+    result: Any = 1
+    while exponent:
+        if exponent & 1:
+            result = base * result
+        exponent >>= 1
+        if exponent:
+            base = base * base
+    return result
+
+
+def _power(base: Any, exponent: Fraction) -> Any:
+    """base**exponent, the principal value."""
+    if exponent.denominator == 1:
+        return integer_power(base, exponent.numerator)
+    if isinstance(base, arb) and not base >= 0:
+        if base < 0:
+            base = acb(base)
+        elif not base.upper() > 0:
+            return arb.nan()
+    if exponent.denominator == 2:
+        if isinstance(base, arb):
+            # The base is known not to be negative (theory checks the domain), only its ball may reach below 0.
+            base = base.nonnegative_part()
+        return integer_power(base.sqrt(), exponent.numerator)
+    if isinstance(base, arb):
+        base = base.nonnegative_part()
+        if exponent > 0 and not base > 0:
+            # Monotone: the root of the upper end bounds it.
+            top = base.upper() ** arb(fmpq(exponent.numerator, exponent.denominator))
+            return hull(arb(0), top)
+        return base ** arb(fmpq(exponent.numerator, exponent.denominator))
+    return base.pow(acb(arb(fmpq(exponent.numerator, exponent.denominator))))
+
+
+class BallArithmetic:
+    """Arb balls for ``compile_program``, at the precision that is set when the program is compiled and when it runs.
+
+    The expressions must be real: a ball that reaches out of the domain of a root or of asin is cut at its border.
+    """
+
+    functions: Mapping[type, Callable[[Any], Any]] = {
+        **_ENTIRE,
+        softplus: _softplus,
+        sp.log: lambda value: value.log(),
+        sp.atan: lambda value: value.atan(),
+        sp.asin: lambda value: _asin(value) if isinstance(value, arb) else value.asin(),
+    }
+
+    def constant(self, value: sp.Expr) -> Any:
+        """Return a ball that contains the number."""
+        return constant_ball(value)
+
+    def power(self, base: Any, exponent: Fraction) -> Any:
+        """Return base**exponent; a base that is not proved positive is cut at 0 for roots."""
+        return _power(base, exponent)
+
+    def general_power(self, base: Any, exponent: Any) -> Any:
+        """Return base**exponent for base > 0."""
+        return (exponent * base.log()).exp()
+
+
+class ComplexBallArithmetic:
+    """Complex balls; where ``analytic`` is set, a ball that touches a branch cut gives a non-finite value.
+
+    A finite value then proves that the expression is analytic on the ball and continues its values on the real axis.
+
+    Args:
+        analytic: whether branch cuts are refused.
+    """
+
+    def __init__(self, *, analytic: bool) -> None:
+        self._analytic = analytic
+
+        def inverse(name: str) -> Callable[[Any], Any]:
+            def function(value: Any) -> Any:
+                if analytic:
+                    # atan is cut along the imaginary axis beyond i, asin along the real axis beyond 1.
+                    across, along = (value.real, value.imag) if name == "atan" else (value.imag, value.real)
+                    if across.contains(0) and not abs(along) < 1:
+                        return acb(arb.nan(), arb.nan())
+                return getattr(value, name)()
+
+            return function
+
+        self.functions: Mapping[type, Callable[[Any], Any]] = {
+            **_ENTIRE,
+            softplus: _complex_softplus if analytic else _complex_softplus_on_axis,
+            sp.log: lambda value: value.log(analytic=analytic),
+            sp.atan: inverse("atan"),
+            sp.asin: inverse("asin"),
+        }
+
+    def constant(self, value: sp.Expr) -> Any:
+        """Return a complex ball that contains the number."""
+        return acb(constant_ball(value))
+
+    def power(self, base: Any, exponent: Fraction) -> Any:
+        """Return base**exponent."""
+        if exponent.denominator == 1:
+            return integer_power(base, exponent.numerator)
+        if exponent.denominator == 2:
+            return integer_power(base.sqrt(analytic=self._analytic), exponent.numerator)
+        if not self._analytic and exponent > 0 and base.contains(0):
+            bound = base.abs_upper() ** arb(fmpq(exponent.numerator, exponent.denominator))
+            return acb(arb(0, bound), arb(0, bound))
+        return base.pow(acb(arb(fmpq(exponent.numerator, exponent.denominator))), analytic=self._analytic)
+
+    def general_power(self, base: Any, exponent: Any) -> Any:
+        """Return base**exponent."""
+        return (exponent * base.log(analytic=self._analytic)).exp()
+
+
+def _complex_softplus_on_axis(value: Any) -> Any:
+    return acb(_softplus(value.real)) if value.imag.is_zero() else _complex_softplus(value)
+
+
+def real_part(value: Any) -> arb:
+    """Return the real part of a ball that is real or complex."""
+    return value.real if isinstance(value, acb) else value
+
+
+def hull(first: arb, second: arb) -> arb:
+    """Return a ball that contains both balls (and what lies between)."""
+    low, high = first.lower().min(second.lower()), first.upper().max(second.upper())
+    middle = ((low + high) / 2).mid()
+    return arb(middle, (high - middle).abs_upper().max((middle - low).abs_upper()).upper())
+
+
+def exact_bounds(ball: arb) -> tuple[Fraction, Fraction]:
+    """Return both ends of a finite ball as exact fractions."""
+    middle, radius = _dyadic(ball.mid()), _dyadic(ball.rad())
+    return middle - radius, middle + radius
+
+
+def _dyadic(value: arb) -> Fraction:
+    mantissa, exponent = (int(part) for part in value.man_exp())
+    return Fraction(mantissa * 2**exponent) if exponent >= 0 else Fraction(mantissa, 2**-exponent)
+
+
+def ball_to_text(ball: arb) -> str:
+    """Return a finite ball exactly as text (balls do not pickle): mantissa and exponent of midpoint and radius."""
+    parts = (*ball.mid().man_exp(), *ball.rad().man_exp())
+    return " ".join(format(int(part), "x") for part in parts)
+
+
+def ball_from_text(text: str) -> arb:
+    """Return the ball that ``ball_to_text`` wrote."""
+    middle, shift, radius, spread = (int(part, 16) for part in text.split())
+    return arb((middle, shift), (radius, spread))
+
+
+def _extreme(ball: arb) -> bool:
+    """Whether a ball's exponents are too far from 0 for exact fractions."""
+    if ball.mid().is_zero():
+        return False
+    mantissa, exponent = ball.mid().man_exp()
+    return abs(int(exponent)) > _MOST_BITS + int(mantissa).bit_length()
+
+
+def _decimal_exponent(value: Fraction) -> int:
+    """floor(log10 |value|) of a non-zero fraction."""
+    bits = value.numerator.bit_length() - value.denominator.bit_length()
+    exponent = bits * 30103 // 100000 - 2
+    while abs(value) >= Fraction(10) ** (exponent + 1):
+        exponent += 1
+    return exponent
+
+
+def _rounded(value: Fraction, digits: int) -> tuple[int, int]:
+    """(m, e) with m of ``digits`` digits and m 10^e the number rounded to nearest, ties to even."""
+    if value == 0:
+        return 0, 0
+    exponent = _decimal_exponent(value) - digits + 1
+    mantissa = round(value / Fraction(10) ** exponent)
+    if abs(mantissa) == 10**digits:
+        mantissa, exponent = mantissa // 10, exponent + 1
+    return mantissa, exponent
+
+
+def rounded_decimal(ball: arb, digits: int) -> tuple[str, bool]:
+    """Return a decimal of ``digits`` significant digits, and whether it is proved to be the correctly rounded value.
+
+    Where it is not proved, both ends of the ball round to different decimals; then the midpoint's is given.
+    """
+    if _extreme(ball):
+        return ball.mid().str(digits, radius=False), not ball.contains(0) and ball.rel_accuracy_bits() > 4 * digits
+    low, high = exact_bounds(ball)
+    first, second = _rounded(low, digits), _rounded(high, digits)
+    return _written(*_rounded((low + high) / 2, digits), digits), first == second
+
+
+def radius_text(ball: arb) -> str:
+    """Return the radius rounded up to two digits, such as ``3.1e-57`` (a float would underflow)."""
+    if _extreme(ball.rad()):
+        return str((ball.rad() * arb("1.06")).str(2, radius=False))
+    radius = _dyadic(ball.rad())
+    if radius == 0:
+        return "0"
+    exponent = _decimal_exponent(radius) - 1
+    scaled = radius / Fraction(10) ** exponent
+    mantissa = -(-scaled.numerator // scaled.denominator)
+    if mantissa == 100:
+        mantissa, exponent = 10, exponent + 1
+    return f"{mantissa // 10}.{mantissa % 10}e{exponent + 1:+d}"
+
+
+def _written(mantissa: int, exponent: int, digits: int) -> str:
+    if mantissa == 0:
+        return "0." + "0" * (digits - 1) if digits > 1 else "0"
+    sign, body = "-" if mantissa < 0 else "", str(abs(mantissa))
+    leading = exponent + digits - 1
+    if -20 < leading < 0:
+        return f"{sign}0.{'0' * (-leading - 1)}{body}"
+    if 0 <= leading < digits:
+        whole, rest = body[: leading + 1], body[leading + 1 :]
+        return f"{sign}{whole}.{rest}" if rest else sign + whole
+    rest = f".{body[1:]}" if digits > 1 else ""
+    return f"{sign}{body[0]}{rest}e{leading:+d}"
+
+
+def contains_decimal(ball: arb, text: str) -> bool:
+    """Return whether a decimal text can be the number in the ball rounded to the digits of the text.
+
+    True when the ball meets the numbers that lie within half a unit of the text's last digit.  A text that is off by
+    one unit is refused, as soon as the ball's radius is far below a unit (and the number is not itself half way).
+    """
+    if _extreme(ball):
+        return _contains_extreme(ball, text)
+    mantissa, _, tail = text.lower().partition("e")
+    places = len(mantissa.partition(".")[2])
+    unit = Fraction(10) ** (int(tail or 0) - places)
+    value = Fraction(mantissa) * Fraction(10) ** int(tail or 0)
+    low, high = exact_bounds(ball)
+    if value == 0:
+        return low <= 0 <= high
+    return low <= value + unit / 2 and value - unit / 2 <= high
+
+
+def _contains_extreme(ball: arb, text: str) -> bool:
+    """Compare as ``contains_decimal`` does, in balls: for numbers whose exponents have many digits themselves."""
+    mantissa, _, tail = text.lower().partition("e")
+    with ctx.workprec(4 * len(text) + 256):
+        value = arb(text)
+        half_unit = arb(10) ** (int(tail or 0) - len(mantissa.partition(".")[2])) / 2
+        return ball.overlaps(arb(value.mid(), (value.rad() + half_unit).upper()))
