@@ -369,7 +369,8 @@ class CertifiedMoments:
         def integrand(point: acb, analytic: bool) -> acb:
             outputs = programs[analytic](scale * point)
             value = integer_power(outputs[0], order) if order else outputs[1] * outputs[1]
-            return value * integer_power(point, power) * (-(point * point) / 2).exp() * normal
+            weighted: acb = value * integer_power(point, power) * (-(point * point) / 2).exp() * normal
+            return weighted
 
         start, end = low.mid(), high.mid()
         # Over a wide ball of scales no subdivision makes the value narrower than the ball.

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+import sympy as sp
 from numpy.typing import NDArray
 
 from numerics.programs import FloatArithmetic, Program, compile_program
@@ -59,6 +60,7 @@ def _assembled(pieces: tuple[Piece, ...], breakpoints: tuple[float, ...]) -> Cal
     arithmetic = FloatArithmetic()
     programs: list[Program] = [compile_program([piece.expr], [x], arithmetic) for piece in pieces]
     edges = np.asarray(breakpoints)
+    singular = any(piece.expr.has(sp.log, sp.Pow) for piece in pieces)
 
     def evaluate(values: Array) -> Array:
         points = np.asarray(values, dtype=np.float64)
@@ -66,6 +68,9 @@ def _assembled(pieces: tuple[Piece, ...], breakpoints: tuple[float, ...]) -> Cal
         with np.errstate(over="ignore", under="ignore"):
             if len(programs) == 1:
                 return np.broadcast_to(np.asarray(programs[0](points)[0], dtype=np.float64), points.shape)
+            if singular:
+                # x log|x| and its like have no value at the breakpoint itself: take the neighbouring number's.
+                points = np.where(np.isin(points, edges), np.nextafter(points, np.inf), points)
             result = np.empty(points.shape)
             owner = np.searchsorted(edges, points, side="right")
             for position, program in enumerate(programs):

@@ -1,4 +1,8 @@
-"""Solve a DEQ's system of nonlinear equations to many digits and print its coefficients."""
+"""Solve a DEQ's system of nonlinear equations to many digits and print its coefficients.
+
+Every number is certified where that is possible: proved by interval arithmetic to lie in a ball of the
+radius shown (in JSON), so that all its digits are right.  What is not certified is marked, with the reason.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import _cli
 
 if TYPE_CHECKING:
-    from numerics.equilibrium import ImplicitCoefficients
+    from numerics.certified import CertifiedCoefficients
 
 __all__ = ["main"]
 
@@ -48,7 +52,8 @@ _TABLE = (
         ),
     ),
 )
-_KEYS = tuple(key for _, rows in _TABLE for key, _, _ in rows)
+_EXTRA_KEYS = ("lambda1", "lambda2", "lambda3", "theta1", "theta2", "theta3", "theta_diag")
+_KEYS = tuple(key for _, rows in _TABLE for key, _, _ in rows) + _EXTRA_KEYS
 
 
 def main(argv: Sequence[str] | None) -> int:
@@ -67,9 +72,9 @@ def main(argv: Sequence[str] | None) -> int:
     _cli.prepare_output(arguments.json)
     activation = _cli.activation_argument(arguments.activation, dict(arguments.parameter))
 
-    from numerics.equilibrium import solve
+    from numerics.certified import certify
 
-    solution = solve(activation, arguments.sigma_a2, arguments.sigma_b2, arguments.tau0, arguments.digits)
+    solution = certify(activation, arguments.sigma_a2, arguments.sigma_b2, arguments.tau0, arguments.digits)
     if arguments.json:
         _cli.write_json(arguments.json, _record(solution))
     if arguments.json != "-":
@@ -77,7 +82,9 @@ def main(argv: Sequence[str] | None) -> int:
     return 0
 
 
-def _record(solution: ImplicitCoefficients) -> dict[str, Any]:
+def _record(solution: CertifiedCoefficients) -> dict[str, Any]:
+    from numerics.balls import rounded_decimal
+
     record: dict[str, Any] = {
         "status": "ok" if not solution.ntk_missing else f"ok without NTK: {solution.ntk_missing}",
         "activation": solution.activation.name,
@@ -88,14 +95,18 @@ def _record(solution: ImplicitCoefficients) -> dict[str, Any]:
         "digits": solution.digits,
     }
     record |= {key: solution.decimal(key) for key in _KEYS}
+    record["certified"] = {key: solution.certified[key] for key in _KEYS if key in solution.certified}
+    record["radius"] = {key: solution.radius[key] for key in _KEYS if key in solution.radius}
+    record["reason"] = {key: solution.reason[key] for key in _KEYS if key in solution.reason}
+    record["margins"] = {key: rounded_decimal(ball, 15)[0] for key, ball in solution.margins.items()}
     return record | _cli.provenance()
 
 
-def _print_table(solution: ImplicitCoefficients) -> None:
+def _print_table(solution: CertifiedCoefficients) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from numerics.equilibrium import decimal_string
+    from numerics.balls import rounded_decimal
 
     console = _cli.console()
     weights = f"σa² = {solution.sigma_a2}, σb² = {solution.sigma_b2}, τ₀ = {solution.tau0}"
@@ -108,13 +119,18 @@ def _print_table(solution: ImplicitCoefficients) -> None:
         if solution.ntk_missing and "tangent" in heading:
             continue
         for key, symbol, meaning in rows:
-            table.add_row(symbol, solution.decimal(key), meaning)
+            table.add_row(symbol, solution.decimal(key), meaning if solution.certified[key] else f"{meaning}, UNPROVED")
     for name, symbol in (("tau", "σa² E[(φ²)″]/2"), ("ck", "σa² E[φ′]²"), ("ntk", "σa² E[φ′²]")):
         if name in solution.margins:
-            table.add_row(symbol, decimal_string(solution.margins[name], 6), "must be below 1")
+            table.add_row(symbol, rounded_decimal(solution.margins[name], 6)[0], "must be below 1")
     console.print(table)
     if solution.ntk_missing:
         console.print(Text(f"no NTK: {solution.ntk_missing}"))
+    unproved = {solution.reason[key] for key, proved in solution.certified.items() if not proved}
+    for reason in sorted(unproved):
+        console.print(Text(f"not certified: {reason}"))
+    if not unproved:
+        console.print(Text("every digit is certified by interval arithmetic", "dim"))
 
 
 if __name__ == "__main__":

@@ -83,6 +83,14 @@ def test_far_away_values_are_finite() -> None:
         assert np.all(np.isfinite(compiled.derivative(far)))
 
 
+def test_a_singular_breakpoint_gives_finite_values() -> None:
+    """x log|x| has no value at 0 itself, where a quadrature node may lie: its neighbour's value is taken."""
+    compiled = pointwise(Activation("xlogx", x * sp.log(sp.Abs(x))))
+    points = np.array([-1.0, 0.0, 1.0])
+    assert compiled.value(points) == pytest.approx(np.zeros(3), abs=1e-300)
+    assert np.all(np.isfinite(compiled.derivative(points)))
+
+
 def test_free_parameters_are_refused() -> None:
     with pytest.raises(ValueError, match="free parameters"):
         pointwise(registry.get("leaky_relu"))

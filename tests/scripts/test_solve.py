@@ -25,6 +25,9 @@ def test_json_on_standard_output(script: Script) -> None:
     assert record["sigma_a2"] == "1/5"
     assert all(isinstance(record[key], str) for key in KEYS)
     assert record["status"] == "ok"
+    assert all(record["certified"].values())
+    assert all(float(radius) < 1e-40 for radius in record["radius"].values())
+    assert set(record["margins"]) == {"tau", "ck", "ntk"}
     assert record["versions"]["sympy"]
 
 
@@ -40,6 +43,13 @@ def test_a_name_and_its_expression_give_the_same_numbers(script: Script) -> None
     outputs = [script("solve", "--activation", text, "--json", "-").stdout for text in ("relu", "Max(x, 0)")]
     first, second = map(json.loads, outputs)
     assert [first[key] for key in KEYS] == [second[key] for key in KEYS]
+
+
+def test_what_is_not_certified_says_so(script: Script) -> None:
+    done = script("solve", "--activation", "x*log(Abs(x))")
+    assert done.returncode == 0, done.stderr
+    assert "UNPROVED" in done.stdout
+    assert "not certified: the integral" in done.stdout
 
 
 def test_no_ntk_for_a_jump(script: Script) -> None:
