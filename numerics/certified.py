@@ -10,7 +10,7 @@ Which of several equilibria is meant is the plain path's choice.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from types import MappingProxyType
 from typing import Any
@@ -151,7 +151,9 @@ class CertifiedCoefficients:
         state = {name: getattr(self, name) for name in self.__dataclass_fields__}
         for name in ("balls", "margins"):
             state[name] = {key: ball_to_text(ball) for key, ball in state[name].items()}
-        return state | {name: dict(state[name]) for name in ("plain", "certified", "reason")}
+        state |= {name: dict(state[name]) for name in ("plain", "certified", "reason")}
+        # The activation without what it has derived and remembered.
+        return state | {"activation": replace(self.activation)}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         for name, value in state.items():

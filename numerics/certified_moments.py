@@ -53,13 +53,15 @@ class MomentExpansion:
     """Moments as functions of tau on a ball of scales.
 
     Attributes:
-        centre: exact scale m.
+        centre: exact scale m, inside the ball of scales.
         closed: programs of those in closed form, by key, of the precision of the expansion.
         values: moments at m, also those of higher k that the first derivatives need.
         wide: low-precision moments on the whole ball of scales, for the second derivatives.
+        scales: the ball of scales.
     """
 
     centre: arb
+    scales: arb
     closed: Mapping[Key, Program]
     values: Mapping[Key, arb]
     wide: Mapping[Key, arb]
@@ -74,9 +76,10 @@ class MomentExpansion:
                 continue
             k, j = key
             first = (self.values[k + 2, j] - (k + 1) * self.values[key]) / self.centre
-            above = (self.wide[k + 4, j] - (k + 3) * self.wide[k + 2, j]) / scale
-            below = (self.wide[k + 2, j] - (k + 1) * self.wide[key]) / scale
-            second = (above - (k + 1) * below - below) / scale
+            # Taylor's intermediate point lies anywhere between the centre and the scale.
+            above = (self.wide[k + 4, j] - (k + 3) * self.wide[k + 2, j]) / self.scales
+            below = (self.wide[k + 2, j] - (k + 1) * self.wide[key]) / self.scales
+            second = (above - (k + 1) * below - below) / self.scales
             found[key] = self.values[key] + step * first + step * step * second / 2
         return found
 
@@ -191,7 +194,7 @@ class CertifiedMoments:
         if missing:
             with ctx.workprec(_LOW):
                 wide = self._integrals(scales, sorted({(k + i, j) for k, j in missing for i in (0, 2, 4)}))
-        return MomentExpansion(centre, closed, values, wide)
+        return MomentExpansion(centre, scales, closed, values, wide)
 
     def enclose(self, scales: arb) -> dict[Key, arb]:
         """Return enclosures over a wide ball of scales by the mean value form, which is tighter than ``values``."""
@@ -265,7 +268,8 @@ class CertifiedMoments:
         ordered = self._bounds if side > 0 else self._bounds[::-1]
         outer = [side * kink for kink in (kinks if side > 0 else kinks[::-1])]
         beyond = [(index, kink) for index, kink in enumerate(outer) if kink > length]
-        start = length if not beyond else outer[-1].upper()
+        # The lower end: between it and the kink itself either piece may hold, and both are bounded there.
+        start = length if not beyond else outer[-1].lower()
         found = ordered[-1].tail(side, scale, start, power, arb(1))
         if found is None:
             raise UncertifiedError(f"no bound of {self.activation.name} for large |x| is found")

@@ -67,12 +67,19 @@ class Program:
     steps: tuple[_Step, ...]
     outputs: tuple[int, ...]
 
+    def __post_init__(self) -> None:
+        # Plain tuples (operation, first slot, second slot or -1): the loop over them is what most digits wait for.
+        plan = tuple((step.operation, step.arguments[0], *(step.arguments[1:] or (-1,))) for step in self.steps)
+        object.__setattr__(self, "_plan", plan)
+
     def __call__(self, *values: Any) -> tuple[Any, ...]:
         """Return the values of the expressions at the given values of the symbols, in their order."""
         slots = [*self.constants, *values]
-        for step in self.steps:
-            slots.append(step.operation(*(slots[i] for i in step.arguments)))
-        return tuple(slots[i] for i in self.outputs)
+        append = slots.append
+        plan: tuple[tuple[Callable[..., Any], int, int], ...] = self.__dict__["_plan"]
+        for operation, first, second in plan:
+            append(operation(slots[first]) if second < 0 else operation(slots[first], slots[second]))
+        return tuple([slots[i] for i in self.outputs])
 
 
 def compile_program(expressions: Sequence[sp.Expr], symbols: Sequence[sp.Symbol], arithmetic: Arithmetic) -> Program:

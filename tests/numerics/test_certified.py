@@ -189,7 +189,7 @@ def test_what_cannot_be_certified_comes_from_the_plain_path_and_says_why(monkeyp
 
 
 def test_results_pickle_and_print() -> None:
-    found = certify(get("elu").with_parameters(), *DEFAULT, 20)
+    found = certify(get("cubic").with_parameters(), *DEFAULT, 20)
     again = pickle.loads(pickle.dumps(found))  # noqa: S301
     assert isinstance(again, CertifiedCoefficients)
     for key in COEFFICIENTS:
