@@ -4,14 +4,14 @@ Theory sheet, section 3.  tau_* is enclosed by an interval Newton step for
 F(tau) = tau^2 - sigma_a^2 Var phi_0(tau xi) - sigma_b^2 tau_0^2: where N(V) = m - F(m)/F'(V) lies inside V, there is
 one root in V and no other, and it lies in N(V).  The coefficients are theory's formulas, evaluated in ball arithmetic.
 What cannot be certified comes from the plain path (``numerics.equilibrium.solve``) and says why.
-Which of several equilibria is meant is the plain path's choice.
+Which of several equilibria is meant is the plain path's choice; ``CertifiedCoefficients.followed`` proves it on demand.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
-from functools import lru_cache
+from dataclasses import dataclass
+from functools import cache, cached_property, lru_cache
 from types import MappingProxyType
 from typing import Any
 
@@ -28,7 +28,7 @@ from numerics.balls import (
     radius_text,
     rounded_decimal,
 )
-from numerics.certified_moments import CertifiedMoments, Key, UncertifiedError
+from numerics.certified_moments import CertifiedMoments, Key, UnboundedError, UncertifiedError
 from numerics.equilibrium import (
     COEFFICIENTS,
     NTK_KEYS,
@@ -42,12 +42,20 @@ from numerics.equilibrium import (
 from numerics.float_moments import FloatMoments
 from numerics.moments import MomentAccuracyError
 from numerics.pointwise import pointwise
-from numerics.programs import UnsupportedExpressionError, compile_program
+from numerics.programs import Program, UnsupportedExpressionError, compile_program
 from theory.activations import Activation
+from theory.latex import COEFFICIENT_SYMBOLS
 from theory.stein import RAW_MOMENTS, STEIN_FORMS
 from theory.symbols import d1, d2, d22, mean, tau, variance
 
-__all__ = ["CertifiedCoefficients", "certified_moments", "certify", "enclose_equilibrium", "solve_at"]
+__all__ = [
+    "CertifiedCoefficients",
+    "certified_moments",
+    "certify",
+    "enclose_equilibrium",
+    "solve_at",
+    "solve_uncertified",
+]
 
 #: Decimal digits by which a ball's relative radius is to be smaller than asked for.
 _MARGIN = 3
@@ -57,20 +65,6 @@ _ATTEMPTS = 7
 _FIRST_GUARD = 12
 _NEWTON_STEPS = 60
 _ZERO = "contains 0: certified to within its radius, which is absolute"
-
-_LATEX = {
-    "tau": r"\tau_*",
-    "bias": r"\mathbb{E}[\varphi_0(\tau_*\xi)]",
-    "gamma2": r"\gamma_*^2",
-    **{f"alpha{k}": rf"\alpha_{k}" for k in range(1, 5)},
-    **{f"lambda{k}": rf"\lambda_{k}" for k in range(1, 4)},
-    **{f"beta{k}": rf"\beta_{k}" for k in range(1, 4)},
-    "kappa2": r"\kappa_*^2",
-    **{f"eta{k}": rf"\eta_{k}" for k in range(1, 4)},
-    "eta_diag": r"\eta_{\mathrm{diag}}",
-    **{f"theta{k}": rf"\theta_{k}" for k in range(1, 4)},
-    "theta_diag": r"\theta_{\mathrm{diag}}",
-}
 
 
 @dataclass(frozen=True)
@@ -109,6 +103,17 @@ class CertifiedCoefficients:
         """Radii of the balls, rounded up to two digits, by key."""
         return MappingProxyType({key: radius_text(ball) for key, ball in self.balls.items()})
 
+    @cached_property
+    def followed(self) -> bool | None:
+        """Whether tau_* is the equilibrium next to tau_0 in the direction in which iteration leaves tau_0.
+
+        True is proved: there is no other equilibrium between tau_0 and tau_*.  None where no proof was found.
+        """
+        from numerics.equilibria import is_followed  # which builds on this module
+
+        exact = (self.sigma_a2, self.sigma_b2, self.tau0)
+        return is_followed(self.activation, exact, self.balls["tau"]) if "tau" in self.balls else None
+
     def __getitem__(self, key: str) -> arb:
         """Return the ball of a certified coefficient."""
         return self.balls[key]
@@ -144,16 +149,14 @@ class CertifiedCoefficients:
             shown = self.plain.get(key) if ball is None else rounded_decimal(ball, digits)[0]
             if shown is not None:
                 mark = "" if ball is not None else r"\quad\text{(not certified)}"
-                rows.append(rf"{_LATEX[key]} &= {_latex_number(shown)}{mark}")
+                rows.append(rf"{COEFFICIENT_SYMBOLS[key]} &= {_latex_number(shown)}{mark}")
         return r"$\begin{aligned}" + r"\\ ".join(rows) + r"\end{aligned}$"
 
     def __getstate__(self) -> dict[str, Any]:
         state = {name: getattr(self, name) for name in self.__dataclass_fields__}
         for name in ("balls", "margins"):
             state[name] = {key: ball_to_text(ball) for key, ball in state[name].items()}
-        state |= {name: dict(state[name]) for name in ("plain", "certified", "reason")}
-        # The activation without what it has derived and remembered.
-        return state | {"activation": replace(self.activation)}
+        return state | {name: dict(state[name]) for name in ("plain", "certified", "reason")}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         for name, value in state.items():
@@ -190,6 +193,13 @@ def certify(
     threshold = np.inf if limit is sp.oo else float(limit)
     start = float_scale(FloatMoments(pointwise(activation)), float(sigma_a2), float(sigma_b2), float(tau0), threshold)
     return solve_at(activation, sigma_a2, sigma_b2, tau0, digits, start)
+
+
+def solve_uncertified(
+    activation: Activation, sigma_a2: sp.Expr, sigma_b2: sp.Expr, tau0: sp.Expr, digits: int = 15
+) -> CertifiedCoefficients:
+    """Solve the system without proof, by the plain path; arguments, result and errors are those of ``certify``."""
+    return _assembled((activation, sigma_a2, sigma_b2, tau0, digits), {}, {}, {}, reason="no proof was asked for")
 
 
 @lru_cache(maxsize=16)
@@ -307,6 +317,8 @@ class _Certifier:
                     centre, correct = self._approximate(centre, working // 2 + 6, small)
                     scale, raw = self._enclose(centre, correct)
                     kept = self._coefficients(scale, raw)
+            except UnboundedError:
+                raise
             except UncertifiedError as error:
                 last = error
             if kept is not None and self._finished(kept):
@@ -330,6 +342,8 @@ class _Certifier:
                     centre, correct = self._approximate(arb(start), working // 2 + 6, small)
                     scale, raw = self._enclose(centre, correct)
                     slope = self._constants()[0] * _stein(scale, raw)[d22] / 2
+            except UnboundedError:
+                raise
             except UncertifiedError as error:
                 last = error
                 continue
@@ -397,7 +411,7 @@ class _Certifier:
     def _coefficients(self, scale: arb, raw: dict[Key, arb]) -> tuple[dict[str, arb], dict[str, arb], dict[str, str]]:
         stein = _stein(scale, raw)
         energy = raw.get((0, 0))
-        keys, program = compile_formulas(BallArithmetic(), with_ntk=energy is not None)
+        keys, program = _formulas(energy is not None)
         inputs = (stein[variance], stein[d1], stein[d2], stein[d22], arb(0) if energy is None else energy)
         found = dict(zip(keys, program(scale, *inputs, *self._constants()[:2]), strict=True))
         margins = {key.removeprefix("margin "): arb(found.pop(key)) for key in keys if key.startswith("margin ")}
@@ -450,6 +464,22 @@ class _Certifier:
 def _stein(scale: arb, raw: Mapping[Key, arb]) -> dict[sp.Symbol, arb]:
     """The theory's moments from the raw ones."""
     forms: Iterable[sp.Symbol] = (mean, variance, d1, d2, d22)
-    inputs = [RAW_MOMENTS[key] for key in RAW_MOMENTS]
-    program = compile_program([STEIN_FORMS[form] for form in forms], [tau, *inputs], BallArithmetic())
+    program = _stein_forms(tuple(forms)).renewed(BallArithmetic())
     return dict(zip(forms, program(scale, *(raw[key] for key in RAW_MOMENTS)), strict=True))
+
+
+@cache
+def _stein_forms(forms: tuple[sp.Symbol, ...]) -> Program:
+    inputs = [tau, *(RAW_MOMENTS[key] for key in RAW_MOMENTS)]
+    return compile_program([STEIN_FORMS[form] for form in forms], inputs, BallArithmetic())
+
+
+@cache
+def _compiled_formulas(with_ntk: bool) -> tuple[tuple[str, ...], Program]:
+    return compile_formulas(BallArithmetic(), with_ntk=with_ntk)
+
+
+def _formulas(with_ntk: bool) -> tuple[tuple[str, ...], Program]:
+    """The coefficients' formulas, with constants at the current precision."""
+    keys, program = _compiled_formulas(with_ntk)
+    return keys, program.renewed(BallArithmetic())

@@ -21,7 +21,7 @@ from functools import cached_property, reduce
 import sympy as sp
 from flint import acb, arb, ctx
 
-from numerics.balls import BallArithmetic, ComplexBallArithmetic, constant_ball, integer_power, real_part
+from numerics.balls import BallArithmetic, ComplexBallArithmetic, constant_ball, hull, integer_power, real_part
 from numerics.programs import Program, UnsupportedExpressionError, compile_program
 from numerics.strips import PieceBounds, StripTable
 from theory.activations import Activation
@@ -29,7 +29,7 @@ from theory.expectations import DivergentMomentError, GaussianMoments
 from theory.stein import RAW_MOMENTS
 from theory.symbols import tau, x
 
-__all__ = ["CertifiedMoments", "Key", "MomentExpansion", "UncertifiedError"]
+__all__ = ["CertifiedMoments", "Key", "MomentExpansion", "UnboundedError", "UncertifiedError"]
 
 #: (k, j) stands for E[xi^k f(tau xi)^j], and (k, 0) for E[xi^k f'(tau xi)^2].
 Key = tuple[int, int]
@@ -46,6 +46,10 @@ _REMEMBERED = 12
 
 class UncertifiedError(ArithmeticError):
     """A quantity that could not be enclosed, and why."""
+
+
+class UnboundedError(UncertifiedError):
+    """One that no precision would enclose: a bound that is needed is not found."""
 
 
 @dataclass(frozen=True)
@@ -272,13 +276,13 @@ class CertifiedMoments:
         start = length if not beyond else outer[-1].lower()
         found = ordered[-1].tail(side, scale, start, power, arb(1))
         if found is None:
-            raise UncertifiedError(f"no bound of {self.activation.name} for large |x| is found")
+            raise UnboundedError(f"no bound of {self.activation.name} for large |x| is found")
         total = list(found)
         near = length
         for index, kink in beyond:
             stretch = ordered[index].stretch(side, scale, near, kink, power, arb(1), length)
             if stretch is None:
-                raise UncertifiedError(f"{self.activation.name} or its slope is not bounded near a far kink")
+                raise UnboundedError(f"{self.activation.name} or its slope is not bounded near a far kink")
             total = [a + b for a, b in zip(total, stretch, strict=True)]
             near = kink
         return total[0], total[1], total[2]
@@ -377,6 +381,11 @@ class CertifiedMoments:
             return weighted
 
         start, end = low.mid(), high.mid()
+        sliver = (end - start) * arb(2) ** (-2 * ctx.prec)
+        for corner in (hull(start, start + sliver), hull(end - sliver, end)):
+            if not integrand(acb(corner), False).is_finite():
+                # No subdivision helps: the integral would only be given up after all its evaluations.
+                raise self._no_enclosure()
         # Over a wide ball of scales no subdivision makes the value narrower than the ball.
         tolerance = (arb(2) ** -ctx.prec).max((scale.rad() / scale.mid() / 8).upper())
         value = acb.integral(
@@ -388,10 +397,13 @@ class CertifiedMoments:
                 width = end_ball - end_ball.mid()
                 value += integrand(acb(end_ball), False).real * width
         if not value.is_finite():
-            raise UncertifiedError(
-                f"the integral of a moment of {self.activation.name} between kinks has no finite enclosure"
-            )
+            raise UncertifiedError(f"the integral of a moment of {self.activation.name} is not enclosed")
         return value
+
+    def _no_enclosure(self) -> UnboundedError:
+        return UnboundedError(
+            f"the integral of a moment of {self.activation.name} between kinks has no finite enclosure"
+        )
 
 
 def _outward(scale: arb) -> arb:

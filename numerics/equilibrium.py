@@ -22,7 +22,7 @@ from numerics.pointwise import PointwiseActivation, pointwise
 from numerics.programs import Arithmetic, FloatArithmetic, MpArithmetic, Program, compile_program
 from theory import implicit
 from theory.activations import Activation
-from theory.symbols import alpha, d1, d2, d22, dd, gamma2, lambda_, sigma_a2, sigma_b2, tau, variance
+from theory.symbols import d1, d2, d22, dd, sigma_a2, sigma_b2, tau, variance
 
 __all__ = [
     "COEFFICIENTS",
@@ -120,13 +120,12 @@ def formulas() -> MappingProxyType[str, sp.Expr]:
     """Every coefficient as a function of the moments and the weight variances, from ``theory.implicit``."""
     ck = implicit.ck_coefficients()
     pre = implicit.preactivation_coefficients()
-    known = {alpha[k]: ck[f"alpha{k}"] for k in alpha} | {lambda_[k]: pre[f"lambda{k}"] for k in lambda_}
     found: dict[str, sp.Expr] = {"gamma2": variance, **ck, **pre}
     for kind, keys in NTK_KEYS.items():
         ntk = implicit.ntk_coefficients(kind)
         parts = (ntk.linear, ntk.variance, ntk.square, ntk.diagonal)
         for key, part in zip(keys, parts, strict=True):
-            found[key] = part.subs(gamma2, variance).subs(known)
+            found[key] = implicit.in_moments(part)
     margins = {"margin tau": implicit.stability_slope(), "margin ck": sigma_a2 * d1**2, "margin ntk": sigma_a2 * dd}
     return MappingProxyType(found | margins)
 

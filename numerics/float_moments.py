@@ -18,8 +18,16 @@ __all__ = ["FloatMoments"]
 
 Array = NDArray[np.float64]
 
-#: A jump is told from a kink by comparing values this far (relatively) to either side of a breakpoint.
+#: A jump is told from a kink by comparing values this far (relatively) to either side of a breakpoint, and a slope
+#: that behaves like |distance|^p there by comparing slopes this far and this much nearer.
 _SIDE = 1e-9
+_NEARER = 1e-3
+#: E[phi'^2] is infinite from p = -1/2 down; a smaller |p| than the second is no singularity (log has p = -0.04 here).
+_INFINITE_ENERGY = -0.4999
+_SINGULAR = -0.01
+#: Panels towards a singular slope halve this often: at 0 as often as it takes, elsewhere to the last bits.
+_HALVINGS_AT_ZERO = 240
+_HALVINGS = 44
 #: Scales that are evaluated together.
 _CHUNK = 64
 
@@ -29,7 +37,8 @@ class FloatMoments:
 
     Attributes:
         phi: the activation.
-        has_jumps: whether it is discontinuous, so that E[phi'^2] is infinite.
+        has_jumps: whether it is discontinuous.
+        has_slope_energy: whether E[phi'^2] is finite: no jumps, and no slope that is singular like 1/sqrt or worse.
     """
 
     def __init__(self, phi: PointwiseActivation) -> None:
@@ -38,7 +47,23 @@ class FloatMoments:
         side = _SIDE * (1 + np.abs(edges))
         heights = np.abs(phi.value(edges + side) - phi.value(edges - side))
         steepness = np.abs(phi.derivative(edges + side)) + np.abs(phi.derivative(edges - side))
-        self.has_jumps = bool(np.any(heights > 4 * side * steepness + 1e-6))
+        # A steep slope next to a breakpoint explains a difference of values, unless it is singular itself.
+        rates = np.minimum(self._slope_rate(edges, 1), self._slope_rate(edges, -1))
+        self.has_jumps = bool(np.any(heights > 4 * side * steepness / np.minimum(1 + rates, 1) + 1e-6))
+        self.has_slope_energy = not self.has_jumps and not np.any(rates <= _INFINITE_ENERGY)
+        self._singular = edges[rates < _SINGULAR]
+
+    def _slope_rate(self, edges: Array, way: int) -> Array:
+        """The p of phi' ~ |distance|^p to one side of every breakpoint."""
+        side = _SIDE * (1 + np.abs(edges))
+        distances, slopes = [], []
+        for reach in (side, _NEARER * side):
+            point = edges + way * reach
+            distances.append(np.abs(point - edges))
+            slopes.append(np.abs(self.phi.derivative(point)))
+        with np.errstate(divide="ignore", invalid="ignore"):
+            rates = np.log(slopes[1] / slopes[0]) / np.log(distances[1] / distances[0])
+        return np.nan_to_num(rates, nan=0.0, posinf=0.0, neginf=0.0)
 
     def variance(self, scales: Array) -> Array:
         """Return Var phi_0(tau xi) for every tau in a vector."""
@@ -56,6 +81,15 @@ class FloatMoments:
                 result[part] = np.sum(weight * centred**2, axis=1)
         return result
 
+    def _graded_edges(self, scale: float) -> Array | None:
+        """Ends of panels that shrink towards the breakpoints with singular slopes, (1, m), or None without any."""
+        ends = []
+        for edge in self._singular:
+            count = _HALVINGS if edge else _HALVINGS_AT_ZERO
+            distances = (1 + abs(edge)) * 0.5 ** np.arange(count)
+            ends += [edge - distances, edge + distances]
+        return np.concatenate(ends)[None, :] / scale if ends else None
+
     def refinement(self, scales: Array) -> int:
         """Return the level of panel refinement that a range of scales needs."""
         return select_refinement(self.phi, scales)[0]
@@ -64,7 +98,10 @@ class FloatMoments:
         """Return the moments at a scale tau > 0, with panels of a level known beforehand or chosen here."""
         if level is None:
             level = self.refinement(np.array([scale]))
-        xi, weight = gaussian_rule(np.array([scale]), self.phi.breakpoints, refinement=level)
+        scales = np.array([scale])
+        xi, weight = gaussian_rule(
+            scales, self.phi.breakpoints, extra_edges=self._graded_edges(scale), refinement=level
+        )
         # Panels without width have no weight; at a kink between them the slope may be infinite.
         kept = weight[0] > 0
         xi, weight = xi[0][kept], weight[0][kept]
@@ -74,7 +111,7 @@ class FloatMoments:
         raw = {key: float(weight @ (xi ** key[0] * values ** key[1])) for key in RAW_MOMENTS}
         # The variance of the centred values does not cancel; Stein's form of it would.
         spread = float(weight @ centred**2)
-        if self.has_jumps:
+        if not self.has_slope_energy:
             slope, curvature, square = _stein_program()(scale, *(raw[key] for key in RAW_MOMENTS))
             return MomentValues(first, spread, float(slope), float(curvature), float(square), None)
         slope_moments = {

@@ -11,7 +11,7 @@ converge only algebraically across a kink.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Protocol
@@ -23,10 +23,13 @@ __all__ = [
     "HermiteCoefficients",
     "Pointwise",
     "dual_by_quadrature",
+    "dual_by_series",
     "gaussian_moment",
     "gaussian_rule",
     "hermite_coefficients",
+    "legendre_rule",
     "select_refinement",
+    "slope_energies",
 ]
 
 Array = NDArray[np.float64]
@@ -39,6 +42,9 @@ NODES = 16
 #: Samples handled at once, so that the work arrays stay in cache.
 _CHUNK = 128
 _EPS = float(np.finfo(np.float64).eps)
+#: Two neighbouring numbers at which phi differs by more than this, relative to phi or 1, are the sides of a jump: a
+#: square root's singularity makes 1e-8 of it.
+_JUMP = 1e-7
 
 
 class Pointwise(Protocol):
@@ -68,12 +74,14 @@ class HermiteCoefficients:
         scales: (n,) array, the scales tau_i >= 0.
         coefficients: (order + 1, n) array, c_k(tau_i) in row k, column i.
         energy: (n,) array, E[phi(tau_i xi)^2], the sum of all squared coefficients.
+        slope_energy: (n,) array, tau_i^2 E[phi'(tau_i xi)^2], the sum of all k c_k^2; infinite where phi jumps.
         refinement: int, level of panel refinement used (panels of width 2^-refinement).
     """
 
     scales: Array
     coefficients: Array
     energy: Array
+    slope_energy: Array
     refinement: int
 
     @property
@@ -87,10 +95,25 @@ class HermiteCoefficients:
         With it |sum_{k > order} c_k(tau_i) c_k(tau_j) rho^k| <= |rho|^(order+1) sqrt(tail_i tail_j), by
         Cauchy-Schwarz.
         """
-        if not 0 <= order <= self.order:
-            raise ValueError(f"order must lie in 0..{self.order}, got {order}")
+        self._check(order)
         kept = np.sum(self.coefficients[: order + 1] ** 2, axis=0)
         return np.asarray(np.maximum(self.energy - kept, 8 * _EPS * self.energy))
+
+    def slope_tail(self, order: int) -> Array:
+        """What the degrees above `order` add to `slope_energy`, shape (n,), likewise never below rounding.
+
+        With it |sum_{k > order} k c_k(tau_i) c_k(tau_j) rho^(k-1)| <= |rho|^order sqrt(tail_i tail_j): the error of
+        the cut series' derivative by rho.
+        """
+        self._check(order)
+        degrees = np.arange(order + 1)
+        kept = np.sum(degrees[:, None] * self.coefficients[: order + 1] ** 2, axis=0)
+        floor = 8 * _EPS * np.maximum(self.slope_energy, self.energy)
+        return np.asarray(np.maximum(self.slope_energy - kept, floor))
+
+    def _check(self, order: int) -> None:
+        if not 0 <= order <= self.order:
+            raise ValueError(f"order must lie in 0..{self.order}, got {order}")
 
     def truncation_bound(self, rho: Array, i: NDArray[np.intp], j: NDArray[np.intp]) -> Array:
         """Bound on the series' remainder at correlation rho for the pairs (i, j), all of one shape."""
@@ -98,8 +121,9 @@ class HermiteCoefficients:
         return np.asarray(np.abs(rho) ** (self.order + 1) * tail[i] * tail[j])
 
 
-@lru_cache(maxsize=8)
-def _legendre(nodes: int) -> tuple[Array, Array]:
+@lru_cache(maxsize=16)
+def legendre_rule(nodes: int) -> tuple[Array, Array]:
+    """Nodes and weights of the Gauss-Legendre rule on [-1, 1], both of shape (nodes,); not to be written to."""
     x, w = np.polynomial.legendre.leggauss(nodes)
     return x, w
 
@@ -148,7 +172,7 @@ def gaussian_rule(
     if n > 1 and np.all(edges == edges[:1]):
         edges = edges[:1]
     edges = np.sort(edges, axis=1)
-    x, w = _legendre(nodes)
+    x, w = legendre_rule(nodes)
     half = np.diff(edges, axis=1)[:, :, None] / 2
     centre = (edges[:, 1:] + edges[:, :-1])[:, :, None] / 2
     rows = edges.shape[0]
@@ -265,12 +289,65 @@ def hermite_coefficients(
             for k in range(order + 1):
                 coefficients[k, start:stop] = np.sum(current, axis=1)
                 current, previous = _next(xi, current, previous, k), current
-    return HermiteCoefficients(scales, coefficients, energy, refinement)
+    slopes = np.where(scales > 0, scales**2, 1.0) * slope_energies(phi, scales, refinement)
+    slopes[scales == 0] = 0.0
+    return HermiteCoefficients(scales, coefficients, energy, slopes, refinement)
+
+
+def slope_energies(phi: Pointwise, scales: Array, refinement: int = 0) -> Array:
+    """E[phi'(tau_i xi)^2] at every scale (dd of theory sheet section 3), shape (n,).
+
+    At a scale of zero it is the value that phi' has at 0 (from the right, where there is a kink), squared.  All are
+    infinite where phi jumps, and where its slope is so singular that one refinement of the panels more moves
+    the integral by over 1e-6.
+    """
+
+    def square(x: Array) -> Array:
+        return np.asarray(phi.derivative(x) ** 2)
+
+    infinite = np.full(scales.shape[0], np.inf)
+    for point in phi.breakpoints:
+        sides = phi.value(np.nextafter(point, np.array([-np.inf, np.inf])))
+        if abs(sides[1] - sides[0]) > _JUMP * max(1.0, float(np.abs(sides).max())):
+            return infinite
+    probes = np.unique(np.quantile(scales, [0.0, 1.0], method="nearest"))
+    with np.errstate(over="ignore", invalid="ignore"):
+        energies = gaussian_moment(square, scales, phi.breakpoints, refinement=refinement)
+        coarse = gaussian_moment(square, probes, phi.breakpoints, refinement=refinement)
+        fine = gaussian_moment(square, probes, phi.breakpoints, refinement=refinement + 1)
+        return energies if np.all(np.abs(fine - coarse) <= 1e-6 * np.abs(fine)) else infinite
 
 
 def _next(xi: Array, current: Array, previous: Array, k: int) -> Array:
     """One step of the recurrence of the orthonormal Hermite polynomials, from degree k to k + 1."""
     return np.asarray((xi * current - np.sqrt(k) * previous) / np.sqrt(k + 1))
+
+
+def dual_by_series(
+    left: Array, right: Array, rho: Array, order: int, used: Sequence[bool], *, slope: bool = True
+) -> tuple[Array, Array]:
+    """sum_k c_k(tau_i) c_k(tau_j) rho^k up to `order` by Horner's rule, and its derivative by rho.
+
+    Args:
+        left: coefficients c_k(tau_i), the degree first; the rest must broadcast with `right` to the shape of rho.
+        right: coefficients c_k(tau_j).
+        rho: correlations, any shape.
+        order: int, highest degree summed.
+        used: for every degree whether its coefficients are not all negligible.
+        slope: whether the derivative is wanted; the second result is zero otherwise.
+    """
+    total = np.multiply(left[order], right[order])
+    derivative = np.zeros_like(total)
+    term = np.empty_like(total)
+    for k in range(order - 1, -1, -1):
+        if slope:
+            derivative *= rho
+            derivative += total
+        total *= rho
+        if used[k]:
+            np.multiply(left[k], right[k], out=term)
+            total += term
+    return total, derivative
 
 
 def dual_by_quadrature(

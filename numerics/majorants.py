@@ -152,6 +152,8 @@ def _exponential_rate(poly: _Poly) -> arb:
     rate, factorial = arb(0), 1
     for power, coefficient in enumerate(poly[1:], start=1):
         factorial *= power
+        if coefficient.is_zero():
+            continue  # Arb's higher roots of 0 are not finite.
         rate = rate.max(((factorial * coefficient / poly[0]).abs_upper()).root(power).upper())
     return rate
 

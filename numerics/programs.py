@@ -7,7 +7,7 @@ steps call functions of the arithmetic, so text that a user typed is never compi
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from operator import add, mul
 from typing import Any, Protocol
@@ -61,11 +61,13 @@ class Program:
         constants: values of the constant slots, which come first.
         steps: the operations in order; step i writes slot len(constants) + number of inputs + i.
         outputs: slots of the results.
+        exact: the constants as expressions.
     """
 
     constants: tuple[Any, ...]
     steps: tuple[_Step, ...]
     outputs: tuple[int, ...]
+    exact: tuple[sp.Expr, ...] = ()
 
     def __post_init__(self) -> None:
         # Plain tuples (operation, first slot, second slot or -1): the loop over them is what most digits wait for.
@@ -80,6 +82,10 @@ class Program:
         for operation, first, second in plan:
             append(operation(slots[first]) if second < 0 else operation(slots[first], slots[second]))
         return tuple([slots[i] for i in self.outputs])
+
+    def renewed(self, arithmetic: Arithmetic) -> Program:
+        """Return the program with its constants evaluated afresh: for an arithmetic whose precision has changed."""
+        return replace(self, constants=tuple(arithmetic.constant(value) for value in self.exact))
 
 
 def compile_program(expressions: Sequence[sp.Expr], symbols: Sequence[sp.Symbol], arithmetic: Arithmetic) -> Program:
@@ -100,7 +106,7 @@ class _Compiler:
         self._arithmetic = arithmetic
         self._inputs = len(symbols)
         self._slots: dict[sp.Expr, int] = {symbol: position for position, symbol in enumerate(symbols)}
-        self._constants: list[Any] = []
+        self._constants: list[sp.Expr] = []
         self._steps: list[_Step] = []
 
     def slot(self, expression: sp.Expr) -> int:
@@ -112,7 +118,7 @@ class _Compiler:
         return place
 
     def _constant(self, expression: sp.Expr) -> int:
-        self._constants.append(self._arithmetic.constant(expression))
+        self._constants.append(expression)
         return -len(self._constants)
 
     def _emit(self, operation: Callable[..., Any], *arguments: int) -> int:
@@ -145,7 +151,8 @@ class _Compiler:
             return -place - 1 if place < 0 else place + count
 
         steps = tuple(_Step(step.operation, tuple(map(renumber, step.arguments))) for step in self._steps)
-        return Program(tuple(self._constants), steps, tuple(map(renumber, outputs)))
+        values = tuple(self._arithmetic.constant(value) for value in self._constants)
+        return Program(values, steps, tuple(map(renumber, outputs)), tuple(self._constants))
 
 
 class FloatArithmetic:

@@ -278,7 +278,9 @@ class PieceBounds:
             exponent += 1
         else:
             return None
-        far = arb(2) ** exponent
+        # From here on the majorants hold at every scale of the ball; the largest scales are past their start by then.
+        beyond = start.max((arb(2) ** exponent / scale).upper())
+        far = (scale * beyond).upper()
         total = [arb(0), arb(0), arb(0)]
         if far > near:
             flat = self._flat(side, near, far, gaussian_tail(None, 1, scale, start, power, arb(0), step))
@@ -286,9 +288,7 @@ class PieceBounds:
                 return None
             total = list(flat)
         for slot, (which, order) in enumerate(((0, 1), (0, 2), (1, 2))):
-            majorant = majorants[which]
-            beyond = start.max((far / scale).upper())
-            total[slot] += gaussian_tail(majorant, order, scale, beyond, power, arb(0), step)
+            total[slot] += gaussian_tail(majorants[which], order, scale, beyond, power, arb(0), step)
         return total[0].upper(), total[1].upper(), total[2].upper()
 
     def _real_majorants(self, side: int, exponent: int) -> tuple[Majorant, Majorant] | None:

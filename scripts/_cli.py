@@ -32,12 +32,14 @@ __all__ = [
     "activation_argument",
     "console",
     "integer_between",
+    "move_into_place",
     "number",
     "parameter",
     "prepare_output",
     "provenance",
     "run",
     "write_json",
+    "write_text",
 ]
 
 #: Exit codes: 0 as expected, 1 a claim fails, 2 bad use, 130 interrupted.
@@ -128,32 +130,41 @@ def provenance(seed: int | None = None) -> dict[str, Any]:
     return record
 
 
-def prepare_output(target: str | None) -> None:
+def prepare_output(target: str | None, option: str = "--json") -> None:
     """Raise UsageError when a result could not be written to ``target`` later ("-" and None always can)."""
     if target in (None, "-"):
         return
     path = Path(str(target))
     if path.is_dir():
-        raise UsageError(f"--json {target}: that is a folder; give the name of a file, or - for standard output")
+        raise UsageError(f"{option} {target}: that is a folder; give the name of a file, or - for standard output")
     if not path.parent.is_dir():
-        raise UsageError(f"--json {target}: the folder {path.parent} does not exist; give a file in an existing one")
+        raise UsageError(f"{option} {target}: the folder {path.parent} does not exist; give a file in an existing one")
     if not os.access(path.parent, os.W_OK):
-        raise UsageError(f"--json {target}: the folder {path.parent} cannot be written to")
+        raise UsageError(f"{option} {target}: the folder {path.parent} cannot be written to")
 
 
 def write_json(target: str, record: Mapping[str, Any]) -> None:
     """Write a record to a file (all of it or nothing) or, for "-", to standard output."""
-    text = json.dumps(record, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    write_text(target, json.dumps(record, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def write_text(target: str, text: str) -> None:
+    """Write a text to a file (all of it or nothing) or, for "-", to standard output."""
     if target == "-":
         sys.stdout.write(text)
         return
     path = Path(target)
     with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=path.parent, delete=False) as temporary:
         temporary.write(text)
+    move_into_place(temporary.name, path)
+
+
+def move_into_place(temporary: str, path: Path) -> None:
+    """Give a finished temporary file the permissions of a new file, and its name."""
     umask = os.umask(0)
     os.umask(umask)
-    Path(temporary.name).chmod(0o666 & ~umask)
-    Path(temporary.name).replace(path)
+    Path(temporary).chmod(0o666 & ~umask)
+    Path(temporary).replace(path)
 
 
 def run(main: Callable[[Sequence[str] | None], int]) -> NoReturn:
@@ -183,6 +194,8 @@ def run(main: Callable[[Sequence[str] | None], int]) -> NoReturn:
         code = 0
     except mendable as error:
         sentence = " ".join(str(error).split())
+        if isinstance(error, OSError) and error.strerror:
+            sentence = f"{error.filename}: {error.strerror.lower()}; give a path that can be read or written"
         sys.stderr.write(f"{name}: {sentence}\n")
         code = BAD_USE
     except KeyboardInterrupt:

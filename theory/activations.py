@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 import sympy as sp
 
@@ -52,6 +53,10 @@ class Activation:
     expr: sp.Expr
     parameters: tuple[Parameter, ...] = ()
     description: str = field(default="", compare=False)
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Without what has been derived and remembered, which need not pickle.
+        return {name: self.__dict__[name] for name in self.__dataclass_fields__}
 
     @staticmethod
     def from_text(text: str, name: str | None = None) -> Activation:

@@ -21,6 +21,7 @@ __all__ = [
     "NTKCoefficients",
     "ck_coefficients",
     "ck_equations",
+    "in_moments",
     "moment_definitions",
     "ntk_coefficients",
     "preactivation_coefficients",
@@ -97,6 +98,13 @@ def preactivation_coefficients() -> MappingProxyType[str, sp.Expr]:
     known = [(ck_equations()["alpha4"], alpha[4])]
     solved = _solve_in_turn(known + [(equations[f"lambda{k}"], lambda_[k]) for k in (1, 2, 3)])
     return MappingProxyType({f"lambda{k}": solved[lambda_[k]] for k in (1, 2, 3)})
+
+
+def in_moments(expression: sp.Expr) -> sp.Expr:
+    """Write an expression in alpha_k, lambda_k and gamma_*^2 as one in the moments and the weight variances."""
+    ck, pre = ck_coefficients(), preactivation_coefficients()
+    known = {alpha[k]: ck[f"alpha{k}"] for k in alpha} | {lambda_[k]: pre[f"lambda{k}"] for k in lambda_}
+    return expression.subs(gamma2, variance).subs(known)
 
 
 @dataclass(frozen=True)

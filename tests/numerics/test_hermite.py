@@ -13,10 +13,12 @@ from numpy.typing import NDArray
 
 from numerics.hermite import (
     dual_by_quadrature,
+    dual_by_series,
     gaussian_moment,
     gaussian_rule,
     hermite_coefficients,
     select_refinement,
+    slope_energies,
 )
 
 Array = NDArray[np.float64]
@@ -187,3 +189,47 @@ def test_two_dimensional_quadrature_matches_the_arcsine_law_of_a_jump(rho: float
     sign = Activation(np.sign, np.zeros_like, (0.0,), mp.sign)
     found, _ = dual_by_quadrature(sign, 0.7, 1.9, rho)
     assert abs(found - 2 / np.pi * np.arcsin(rho)) < 1e-12
+
+
+def test_series_and_its_derivative() -> None:
+    """Horner's rule with the vanishing degrees skipped, against the sums written out."""
+    found = hermite_coefficients(TANH, np.array([0.7, 1.2]), 9)
+    left, right = (np.repeat(found.coefficients[:, k : k + 1], 3, axis=1) for k in (0, 1))
+    rho = np.array([-0.4, 0.0, 0.9])
+    used = [bool(k % 2) for k in range(10)]
+    value, slope = dual_by_series(left, right, rho, 9, used)
+    products = found.coefficients[:, 0] * found.coefficients[:, 1]
+    np.testing.assert_allclose(value, sum(products[k] * rho**k for k in range(10)), atol=1e-15)
+    np.testing.assert_allclose(slope, sum(k * products[k] * rho ** (k - 1) for k in range(1, 10)), atol=1e-15)
+    again, zero = dual_by_series(left, right, rho, 9, used, slope=False)
+    np.testing.assert_array_equal(again, value)
+    assert not zero.any()
+
+
+def test_slope_tail_bounds_the_remainder_of_the_derivative() -> None:
+    scales = np.array([0.6, 1.3])
+    clipped = Activation(lambda x: np.clip(x, -1, 0.5), lambda x: ((x > -1) & (x < 0.5)) * 1.0, (-1.0, 0.5), mp.mpf)
+    long, short = hermite_coefficients(clipped, scales, 200), hermite_coefficients(clipped, scales, 10)
+    products = long.coefficients[:, 0] * long.coefficients[:, 1]
+    tails = np.sqrt(np.prod(short.slope_tail(10)))
+    for rho in (-0.7, 0.5, 0.9):
+        remainder = abs(sum(k * products[k] * rho ** (k - 1) for k in range(11, 201)))
+        assert 0 < remainder <= abs(rho) ** 10 * tails
+    # And it is no larger than what the remainder's energy is: tanh has hardly any beyond degree 100.
+    whole, part = hermite_coefficients(TANH, scales, 100), hermite_coefficients(TANH, scales, 6)
+    rest = np.sum(np.arange(7, 101)[:, None] * whole.coefficients[7:] ** 2, axis=0)
+    np.testing.assert_allclose(part.slope_tail(6)[0], rest[0], rtol=1e-10)
+    # Parseval for phi': sum k c_k^2 = tau^2 P(-1 < tau xi < 1/2).
+    chances = [float(mp.ncdf(0.5 / t) - mp.ncdf(-1 / t)) for t in scales]
+    np.testing.assert_allclose(long.slope_energy, scales**2 * chances, rtol=1e-13)
+
+
+def test_slope_energies_are_infinite_for_jumps_and_singular_slopes() -> None:
+    scales = np.array([0.5, 2.0])
+    root = Activation(
+        lambda x: np.sqrt(np.abs(x)), lambda x: np.sign(x) / (2 * np.sqrt(np.abs(x))), (0.0,), lambda x: mp.sqrt(abs(x))
+    )
+    for phi in (SHIFTED, root):
+        assert np.all(np.isinf(slope_energies(phi, scales)))
+    np.testing.assert_allclose(slope_energies(RELU, scales), 0.5, rtol=1e-14)
+    assert hermite_coefficients(RELU, np.array([0.0, 1.0]), 3).slope_energy[0] == 0

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from numerics.balls import constant_ball, contains_decimal, exact_bounds, rounded_decimal
 from numerics.certified import certify
 from numerics.equilibrium import EquilibriumError, solve
+from tests.numerics.test_certified import off_by
 from theory.activations import Activation
 from theory.registry import get
 
@@ -42,6 +43,14 @@ def test_balls_contain_plain_values(name: str, a: object, b: object, scale: obje
         assert text is not None
         with flint.ctx.workprec(200):
             assert ball.overlaps(arb(text) * arb(1, arb(10) ** -(2 * digits - 2)) + arb(0, arb(10) ** -(2 * digits)))
+        shown = found.decimal(key)
+        assert shown is not None
+        assert found.contains(key, shown)
+        if not ball.contains(0):
+            for units in (-1, 1):
+                assert not found.contains(key, off_by(shown, units)), key
+    if "tau" in found.balls:
+        assert found.followed
 
 
 @given(st.sampled_from(["tanh", "gelu", "swish", "elu"]), RATIONALS, SCALES)

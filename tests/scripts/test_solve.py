@@ -26,6 +26,7 @@ def test_json_on_standard_output(script: Script) -> None:
     assert all(isinstance(record[key], str) for key in KEYS)
     assert record["status"] == "ok"
     assert all(record["certified"].values())
+    assert record["followed"] is True
     assert all(float(radius) < 1e-40 for radius in record["radius"].values())
     assert set(record["margins"]) == {"tau", "ck", "ntk"}
     assert record["versions"]["sympy"]
@@ -59,9 +60,103 @@ def test_no_ntk_for_a_jump(script: Script) -> None:
     assert "infinite" in record["status"]
 
 
+def test_all_equilibria(script: Script) -> None:
+    arguments = ("--activation", "5*sigmoid(20*x - 40)", "--sigma-a2", "1", "--sigma-b2", "1/2", "--all-equilibria")
+    record = json.loads(script("solve", *arguments, "--digits", "20", "--json", "-").stdout)
+    roots = record["equilibria"]
+    assert [root["stable"] for root in roots] == [True, False, True]
+    assert [root["followed"] for root in roots] == [True, False, False]
+    assert roots[0]["tau"] == record["tau"]
+    assert all(float(root["radius"]) < 1e-20 for root in roots)
+    assert record["equilibria_complete"]
+    shown = script("solve", *arguments).stdout
+    assert "unstable" in shown
+    assert "these are all, with proof" in shown
+
+
+def test_all_equilibria_answers_where_none_is_reached(script: Script) -> None:
+    done = script("solve", "--activation", "cubic", "--sigma-a2", "0.3", "--all-equilibria", "--json", "-")
+    assert done.returncode == 0, done.stderr
+    record = json.loads(done.stdout)
+    assert record["equilibria"] == []
+    assert record["tau"] is None
+    assert "no stable equilibrium" in record["status"]
+    assert script("solve", "--activation", "cubic", "--sigma-a2", "0.3").returncode == 2
+
+
+@pytest.mark.parametrize(("kind", "symbol"), [("recurrent", "β₂"), ("preactivation", "η₂"), ("all", "θ₂")])
+def test_the_ntk_and_the_form_are_chosen(script: Script, kind: str, symbol: str) -> None:
+    shown = script("solve", "--activation", "relu", "--ntk", kind, "--form", "pre").stdout
+    assert symbol in shown
+    assert "λ₁" in shown
+    assert "α₁" not in shown
+
+
+def test_without_proof_the_digits_are_the_same_and_marked(script: Script) -> None:
+    proved = json.loads(script("solve", "--activation", "swish", "--digits", "25", "--json", "-").stdout)
+    plain = json.loads(script("solve", "--activation", "swish", "--digits", "25", "--no-certify", "--json", "-").stdout)
+    assert [plain[key] for key in KEYS] == [proved[key] for key in KEYS]
+    assert not any(plain["certified"].values())
+    assert plain["radius"] == {}
+
+
+def test_sweep(script: Script, tmp_path: Path) -> None:
+    sweep = ("--activation", "cubic", "--sweep", "sigma-a2=0:0.4:5", "--digits", "20")
+    done = script("solve", *sweep, "--json", "s.json", "--plot", "s.png")
+    assert done.returncode == 0, done.stderr
+    record = json.loads((tmp_path / "s.json").read_text())
+    assert [row["value"] for row in record["sweep"]] == ["0", "1/10", "1/5", "3/10", "2/5"]
+    assert [row["stable"] for row in record["sweep"]] == [True, True, True, False, False]
+    assert all(row["certified"] for row in record["sweep"][:3])
+    single = json.loads(script("solve", "--activation", "cubic", "--digits", "20", "--json", "-").stdout)
+    assert [record["sweep"][2][key] for key in KEYS] == [single[key] for key in KEYS]
+    loss = record["stability_loss"]
+    assert loss["kind"] == "fold"
+    assert loss["certified"]
+    assert 0.2 < float(loss["sigma_a2"]) < 0.3
+    assert len(loss["sigma_a2"]) == 22
+    assert (tmp_path / "s.png").read_bytes().startswith(b"\x89PNG")
+    assert "stability" in done.stdout
+
+
+def test_sweep_in_float64_agrees_and_says_so(script: Script) -> None:
+    sweep = ("--activation", "tanh", "--sigma-b2", "tied", "--sweep", "sigma-a2=0:0.9:4", "--json", "-")
+    proved = json.loads(script("solve", *sweep).stdout)["sweep"]
+    plain = json.loads(script("solve", *sweep, "--no-certify").stdout)["sweep"]
+    assert [row["sigma_b2"] for row in plain] == ["1", "7/10", "2/5", "1/10"]
+    for first, second in zip(proved, plain, strict=True):
+        assert first["certified"]
+        assert not second["certified"]
+        for key in KEYS:
+            assert float(first[key]) == pytest.approx(float(second[key]), rel=1e-11, abs=1e-12)
+
+
+@pytest.mark.parametrize("name", ["tau0=1/2:2:3", "sigma-b2=0.5:1.5:3"])
+def test_other_parameters_can_be_swept(script: Script, name: str) -> None:
+    record = json.loads(script("solve", "--activation", "relu", "--sweep", name, "--json", "-").stdout)
+    # ReLU is homogeneous: tau_*^2 is proportional to sigma_b^2 tau_0^2.
+    scales = [float(row["tau"]) for row in record["sweep"]]
+    if name.startswith("tau0"):
+        assert scales[1] / scales[0] == pytest.approx(2.5)
+    else:
+        assert (scales[1] / scales[0]) ** 2 == pytest.approx(2)
+    assert record["stability_loss"] is None
+
+
 @pytest.mark.parametrize(
     ("arguments", "word"),
     [
+        (("--activation", "relu", "--sweep", "alpha=0:1:5"), "sigma-a2"),
+        (("--activation", "relu", "--sweep", "sigma-a2=0:1"), "START:STOP:POINTS"),
+        (("--activation", "relu", "--sweep", "sigma-a2=0:1:1"), "from 2"),
+        (("--activation", "relu", "--sweep", "sigma-a2=1:1:5"), "different"),
+        (("--activation", "relu", "--sweep", "sigma-a2=0:x:5"), "x"),
+        (("--activation", "relu", "--sweep", "sigma-b2=1:2:3", "--sigma-b2", "tied"), "exclude"),
+        (("--activation", "relu", "--sweep", "tau0=1:2:3", "--all-equilibria"), "exclude"),
+        (("--activation", "relu", "--plot", "a.png"), "--sweep"),
+        (("--activation", "relu", "--sweep", "tau0=1:2:3", "--plot", "a.doc"), ".png"),
+        (("--activation", "relu", "--sweep", "tau0=1:2:3", "--plot", "missing/a.png"), "does not exist"),
+        (("--activation", "relu", "--ntk", "none"), "recurrent"),
         (("--activation", "relux"), "relu"),
         (("--activation", "tanh("), "column"),
         (("--activation", "1/x"), "pole"),

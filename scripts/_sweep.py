@@ -1,0 +1,235 @@
+"""The sweep of solve.py: coefficients along a line of one parameter, as a table, a picture and JSON."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import _cli
+import _figures
+
+from theory.latex import COEFFICIENT_SYMBOLS
+
+if TYPE_CHECKING:
+    import sympy as sp
+    from flint import arb
+
+    from numerics.stability import StabilityLoss
+    from numerics.sweep import Point, SweepPoint
+    from theory.activations import Activation
+
+__all__ = ["axis", "number_or_tied", "run"]
+
+_NAMES = ("sigma-a2", "sigma-b2", "tau0")
+_SYMBOLS = {"sigma-a2": "σa²", "sigma-b2": "σb²", "tau0": "τ₀"}
+_MOST_POINTS = 100_000
+#: Rows that are printed at most; the JSON has them all.
+_SHOWN_ROWS = 60
+
+
+def number_or_tied(text: str) -> sp.Expr | None:
+    """Read a number; ``tied`` gives None, which stands for 1 - sigma_a^2."""
+    return None if text.strip() == "tied" else _cli.number(text)
+
+
+def axis(text: str) -> tuple[str, sp.Expr, sp.Expr, int]:
+    """Read NAME=START:STOP:POINTS."""
+    name, equals, rest = text.partition("=")
+    parts = rest.split(":")
+    name = name.strip().replace("_", "-")
+    if not equals or name not in _NAMES or len(parts) != 3:
+        raise argparse.ArgumentTypeError(
+            f"must be NAME=START:STOP:POINTS with NAME {', '.join(_NAMES[:-1])} or {_NAMES[-1]}, such as "
+            f"sigma-a2=0:1:50, not {text!r}"
+        )
+    start, stop = _cli.number(parts[0]), _cli.number(parts[1])
+    if start == stop:
+        raise argparse.ArgumentTypeError(f"must start and stop at different numbers, not both at {start}")
+    return name, start, stop, _cli.integer_between(2, _MOST_POINTS)(parts[2])
+
+
+def run(arguments: argparse.Namespace, activation: Activation) -> int:
+    """Solve along the line and print the table; write the picture and the JSON that were asked for."""
+    name, start, stop, count = arguments.sweep
+    _figures.prepare_figure("--plot", arguments.plot)
+    if name == "sigma-b2" and arguments.sigma_b2 is None:
+        raise _cli.UsageError("--sigma-b2 tied and --sweep sigma-b2 exclude each other: give --sigma-b2 a number")
+
+    from numerics.sweep import line
+
+    points = [(value, _point(arguments, name, value)) for value in line(start, stop, count)]
+    solved = _solved(activation, points, arguments)
+    loss = _loss(activation, arguments) if name == "sigma-a2" else None
+    if arguments.plot:
+        _draw(arguments, activation, solved, loss)
+    if arguments.json:
+        _cli.write_json(arguments.json, _record(arguments, activation, solved, loss))
+    if arguments.json != "-":
+        _print(arguments, activation, solved, loss)
+    return 0
+
+
+def _point(arguments: argparse.Namespace, name: str, value: sp.Expr) -> Point:
+    numbers = {"sigma-a2": arguments.sigma_a2, "sigma-b2": arguments.sigma_b2, "tau0": arguments.tau0, name: value}
+    if numbers["sigma-b2"] is None:
+        numbers["sigma-b2"] = 1 - numbers["sigma-a2"]
+    return numbers["sigma-a2"], numbers["sigma-b2"], numbers["tau0"]
+
+
+def _solved(
+    activation: Activation, points: Sequence[tuple[sp.Expr, Point]], arguments: argparse.Namespace
+) -> list[SweepPoint]:
+    from rich.progress import track
+
+    from numerics.sweep import sweep
+
+    found = sweep(activation, points, arguments.digits, certified=arguments.certify)
+    progress = _cli.console(error=True)
+    return list(track(found, "solving", total=len(points), console=progress, transient=True))
+
+
+def _loss(activation: Activation, arguments: argparse.Namespace) -> StabilityLoss:
+    from numerics.stability import locate_stability_loss
+
+    with _cli.console(error=True).status("locating the loss of stability"):
+        return locate_stability_loss(activation, arguments.sigma_b2, arguments.tau0, arguments.digits)
+
+
+# --------------------------------------------------------------------------------------------------------------------
+
+
+def _columns(arguments: argparse.Namespace) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """What tables and pictures show: of the CK, and of the NTK."""
+    from numerics.equilibrium import NTK_KEYS
+
+    stem = "alpha" if arguments.form == "post" else "lambda"
+    return ("tau", *(f"{stem}{k}" for k in (1, 2, 3)), "gamma2"), NTK_KEYS[arguments.ntk]
+
+
+def _record(
+    arguments: argparse.Namespace, activation: Activation, solved: Sequence[SweepPoint], loss: StabilityLoss | None
+) -> dict[str, Any]:
+    from numerics.equilibrium import COEFFICIENTS
+
+    name, start, stop, count = arguments.sweep
+    rows = []
+    for point in solved:
+        row: dict[str, Any] = {"value": str(point.value)}
+        row |= dict(zip(("sigma_a2", "sigma_b2", "tau0"), map(str, point.parameters), strict=True))
+        row |= {"stable": point.stable, "certified": point.certified, "missing": point.missing}
+        row |= {key: point.decimals.get(key) for key in COEFFICIENTS}
+        row["margins"] = dict(point.margins)
+        rows.append(row)
+    found: dict[str, Any] | None = None
+    if loss is not None:
+        found = {
+            "kind": loss.kind,
+            "sigma_a2": loss.decimal(),
+            "tau": _known_digits(loss.tau),
+            "certified": loss.certified,
+            "explanation": loss.explanation,
+        }
+    return {
+        "status": "ok",
+        "activation": activation.name,
+        "expression": str(activation.expr),
+        "swept": {"name": name.replace("-", "_"), "start": str(start), "stop": str(stop), "points": count},
+        "digits": arguments.digits,
+        "form": arguments.form,
+        "ntk": arguments.ntk,
+        "sweep": rows,
+        "stability_loss": found,
+        **_cli.provenance(),
+    }
+
+
+def _known_digits(ball: arb | None) -> str | None:
+    """The digits of a ball that its radius leaves sure."""
+    from numerics.balls import rounded_decimal
+
+    return None if ball is None else rounded_decimal(ball, max(1, int(0.301 * ball.rel_accuracy_bits()) - 1))[0]
+
+
+def _print(
+    arguments: argparse.Namespace, activation: Activation, solved: Sequence[SweepPoint], loss: StabilityLoss | None
+) -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    console = _cli.console()
+    name = arguments.sweep[0]
+    others = {
+        "sigma-a2": arguments.sigma_a2,
+        "sigma-b2": "1 − σa²" if arguments.sigma_b2 is None else arguments.sigma_b2,
+        "tau0": arguments.tau0,
+    }
+    fixed = ", ".join(f"{_SYMBOLS[other]} = {value}" for other, value in others.items() if other != name)
+    console.print(Text(f"{activation.name}: φ₀(x) = {activation.expr};  {fixed}"))
+    every = max(1, -(-len(solved) // _SHOWN_ROWS))
+    for keys in _columns(arguments):
+        table = Table(box=None, pad_edge=False)
+        table.add_column(_SYMBOLS[name], justify="right")
+        for key in keys:
+            table.add_column(key, justify="right")
+        for point in solved[::every]:
+            table.add_row(f"{float(point.value):.6g}", *(_short(point.decimals.get(key)) for key in keys))
+        console.print(table)
+    if every > 1:
+        console.print(Text(f"every {every}th of {len(solved)} points; --json has them all", "dim"))
+    unproved = sum(point.stable and not point.certified for point in solved)
+    lost = [point for point in solved if not point.stable]
+    if lost:
+        console.print(Text(f"{len(lost)} of {len(solved)} points (-): {lost[0].missing}"))
+    if loss is not None:
+        _print_loss(console, loss)
+    if unproved:
+        console.print(Text(f"{unproved} of {len(solved)} points are computed, not certified"))
+    else:
+        console.print(Text("every digit is certified by interval arithmetic", "dim"))
+
+
+def _print_loss(console: Any, loss: StabilityLoss) -> None:
+    from rich.text import Text
+
+    where = "" if loss.sigma_a2 is None else f"at σa² = {loss.decimal()}"
+    proof = "" if loss.certified or loss.sigma_a2 is None else " (not certified)"
+    console.print(Text(f"loss of stability {where}{proof}: {loss.explanation}" if where else loss.explanation))
+
+
+def _short(text: str | None) -> str:
+    return "-" if text is None else f"{float(text):.6g}"
+
+
+def _draw(
+    arguments: argparse.Namespace, activation: Activation, solved: Sequence[SweepPoint], loss: StabilityLoss | None
+) -> None:
+    import numpy as np
+
+    name = arguments.sweep[0]
+    values = np.array([float(point.value) for point in solved])
+    figure, (left, right) = _figures.new_figure(1, 2, width=10.0, height=4.0)
+    styles = ("-", "--", "-.", ":")
+    for axes, chosen in zip((left, right), _columns(arguments), strict=True):
+        for position, key in enumerate(chosen):
+            heights = [float(point.decimals.get(key, "nan")) for point in solved]
+            axes.plot(values, heights, styles[position % 4], label=f"${COEFFICIENT_SYMBOLS[key]}$")
+        if loss is not None and loss.sigma_a2 is not None:
+            end = float(loss.sigma_a2)
+            if values.min() <= end <= values.max():
+                axes.axvline(end, color="0.5", linewidth=0.8)
+                axes.annotate(
+                    "stability lost",
+                    (end, 0.02),
+                    xycoords=("data", "axes fraction"),
+                    xytext=(-2, 0),
+                    textcoords="offset points",
+                    rotation=90,
+                    ha="right",
+                    va="bottom",
+                )
+        axes.set_xlabel({"sigma-a2": r"$\sigma_a^2$", "sigma-b2": r"$\sigma_b^2$", "tau0": r"$\tau_0$"}[name])
+        axes.legend(frameon=False)
+    left.set_title(f"{activation.name}: CK")
+    right.set_title(f"{activation.name}: NTK ({arguments.ntk})")
+    _figures.write_figure(arguments.plot, figure)
