@@ -24,7 +24,16 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.stats import f as f_distribution
 from scipy.stats import t as t_distribution
 
-__all__ = ["FittedLine", "RateCheck", "RateFit", "check_rate", "fit_rate", "local_slopes"]
+__all__ = [
+    "FittedLine",
+    "RateCheck",
+    "RateFit",
+    "RateReport",
+    "check_rate",
+    "fit_rate",
+    "local_slopes",
+    "report_rate",
+]
 
 Array = NDArray[np.float64]
 #: Ladder of errors: (sizes, seeds), or one sequence of any length for each size.
@@ -107,6 +116,27 @@ class RateCheck:
     fits: bool
     floor_free: bool
     compatible: bool
+
+
+@dataclass(frozen=True)
+class RateReport:
+    """What a ladder of errors says of a rate named beforehand, and what it cannot say.
+
+    Attributes:
+        fit: slope of log error against log size with its intervals, or None with too little data.
+        check: test of the rate, or None with too little data.
+        also_accepted: the other exponents that the same test accepts.
+        verdict: "supported", "refuted", or "undecided" with too little data.
+        sentence: the figures that decide it.
+        limits: what these data cannot tell.
+    """
+
+    fit: RateFit | None
+    check: RateCheck | None
+    also_accepted: tuple[float, ...]
+    verdict: str
+    sentence: str
+    limits: str
 
 
 def local_slopes(sizes: ArrayLike, errors: Errors) -> Array:
@@ -222,6 +252,80 @@ def check_rate(
         floor_free=floor_free,
         compatible=decays and fits and floor_free,
     )
+
+
+#: Errors below this are rounding: the kernels' own tolerance is 1e-12 an entry.
+ROUNDING = 1e-8
+
+
+def report_rate(
+    sizes: ArrayLike,
+    errors: Errors,
+    rng: np.random.Generator,
+    *,
+    slope: float = -0.5,
+    symbol: str = "p",
+    level: float = 0.95,
+    alternatives: Sequence[float] = (-0.25, -0.75, -1.0),
+) -> RateReport:
+    """Decide a rate by `check_rate`, with the slopes of `fit_rate`, and say how sharp the decision is.
+
+    Args:
+        sizes: (m,) distinct sizes.
+        errors: (m, draws) errors, or one sequence for each size.
+        rng: resamples the draws for the bootstrap.
+        slope: the exponent to test.
+        symbol: name of the size in the sentences.
+        level: confidence level of the slopes' intervals.
+        alternatives: exponents that are put to the same test, to show its power.
+
+    Raises:
+        ValueError: sizes and errors that do not fit together.
+    """
+    rows = [np.atleast_1d(np.asarray(row, dtype=np.float64)) for row in np.asarray(errors, dtype=object)]
+    largest = max((float(row.max(initial=0.0)) for row in rows), default=0.0)
+    if rows and largest <= ROUNDING:
+        sentence = f"the two kernels are equal to within rounding at every {symbol} (largest distance {largest:.1e})"
+        return RateReport(None, None, (), "supported", sentence, "no rate can be read off rounding errors")
+    if len(rows) < 3 or min(row.size for row in rows) < 2:
+        sentence = f"a rate in {symbol} needs at least three sizes and two draws of each"
+        return RateReport(None, None, (), "undecided", sentence, "nothing was fitted")
+    fit = fit_rate(sizes, rows, rng, level=level)
+    check = check_rate(sizes, rows, slope=slope)
+    also = tuple(other for other in alternatives if check_rate(sizes, rows, slope=other).compatible)
+    shown = (
+        f"slope of log error against log {symbol} over {fit.sizes[0]:g}..{fit.sizes[-1]:g}: {fit.plain.slope:.3f} "
+        f"[{fit.plain.interval[0]:.3f}, {fit.plain.interval[1]:.3f}], bootstrap over draws "
+        f"[{fit.plain.bootstrap[0]:.3f}, {fit.plain.bootstrap[1]:.3f}] ({level:.0%})"
+    )
+    if fit.corrected is not None:
+        low, high = fit.corrected.interval
+        shown += f"; with one correction {fit.corrected.slope:.3f} [{low:.3f}, {high:.3f}]"
+    count = len(check.amplitudes)
+    law = f"{symbol}^({slope:g}) ({_law_terms(count, symbol)})"
+    reasons = (
+        (check.fits, f"{law} does not fit (probability {check.lack_of_fit:.1e})"),
+        (check.decays, f"A_0 is not positive: the errors fall faster than {symbol}^({slope:g})"),
+        (check.floor_free, "a floor {:.3g} [{:.3g}, {:.3g}] is left".format(check.floor, *check.floor_interval)),
+    )
+    outcome = (
+        f"{law}, fits (probability {check.lack_of_fit:.2f}) with A_0 > 0 and no floor"
+        if check.compatible
+        else "; ".join(reason for held, reason in reasons if not held)
+    )
+    accepted = ", ".join(f"{other:g}" for other in also) or "none"
+    limits = (
+        f"A finite ladder shows no limit: nothing is said beyond {symbol} = {fit.sizes[-1]:g}. The largest floor that "
+        f"the fit allows is {max(check.floor_interval[1], 0.0):.2g}. Other exponents that pass the same test: "
+        f"{accepted} (of {', '.join(f'{other:g}' for other in alternatives)}). A slope's interval knows the scatter "
+        "between draws and not the next order of the expansion, so it may exclude the limit's slope while the law fits."
+    )
+    return RateReport(fit, check, also, "supported" if check.compatible else "refuted", f"{shown}; {outcome}", limits)
+
+
+def _law_terms(count: int, symbol: str) -> str:
+    powers = ("", f" {symbol}^(-1/2)", f" {symbol}^(-1)", f" {symbol}^(-3/2)")
+    return " + ".join(f"A_{k}{powers[k]}" for k in range(count))
 
 
 def _weighted(design: Array, values: Array, spread: Array) -> tuple[Array, Array, float]:

@@ -7,18 +7,34 @@ four numbers (beta_1, beta_2, beta_3, kappa_*^2), so the operator serves both.
 
 from __future__ import annotations
 
+from typing import Protocol
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse.linalg import LinearOperator
 
 from numerics.mixture import MixtureStatistics
 
-__all__ = ["DeterministicEquivalent", "low_rank_core"]
+__all__ = ["DeterministicEquivalent", "TraceStatistics", "low_rank_core"]
 
 Array = NDArray[np.float64]
 
 
-def low_rank_core(second: float, third: float, statistics: MixtureStatistics) -> Array:
+class TraceStatistics(Protocol):
+    """What the middle factor needs of the data: ``MixtureStatistics`` has it."""
+
+    @property
+    def t(self) -> Array:
+        """(K,) array, tr(C_a - C°)/sqrt(p)."""
+        ...
+
+    @property
+    def T(self) -> Array:
+        """(K, K) array, tr(C_a C_b)/p."""
+        ...
+
+
+def low_rank_core(second: float, third: float, statistics: TraceStatistics) -> Array:
     """C (or D) = [[a_2 t t^T + a_3 T, a_2 t], [a_2 t^T, a_2]], shape (K+1, K+1); theory sheet, section 4."""
     t = statistics.t
     classes = t.shape[0]

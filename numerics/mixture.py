@@ -1,7 +1,7 @@
 """Gaussian mixtures in high dimension: the population, its samples and their statistics J, t, T, psi, tau_0.
 
 Columns of the data are x_i = mu_a / sqrt(p) + w_i with w_i ~ N(0, C_a / p) for a sample of class a (theory sheet,
-section 1).
+section 1).  Other laws of w_i = C_a^(1/2) z_i / sqrt(p) with the same first two moments test universality.
 """
 
 from __future__ import annotations
@@ -13,11 +13,24 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["Covariance", "GaussianMixture", "MixtureSample", "MixtureStatistics", "Tau0Reading"]
+from numerics.weight_laws import ENTRY_LAWS, EntryLaw, draw_entries
+
+__all__ = [
+    "Covariance",
+    "GaussianMixture",
+    "MixtureSample",
+    "MixtureStatistics",
+    "StatisticsSource",
+    "Tau0Reading",
+    "class_sizes",
+    "estimate_statistics",
+]
 
 Array = NDArray[np.float64]
 #: Which tau_0: "population" is sqrt(tr C° / p), "empirical" is sqrt(tr S / n), which includes ||mu||^2 / p.
 Tau0Reading = Literal["population", "empirical"]
+#: Where t, T, psi and tr C° / p come from: the mixture, or the labelled samples alone.
+StatisticsSource = Literal["population", "estimated"]
 
 
 class Covariance:
@@ -26,12 +39,13 @@ class Covariance:
     Args:
         value: float, (p,) array or (p, p) array, the scale c of c I_p, the diagonal, or the matrix.
         dimension: int, optional, p; needed for a scale, and checked otherwise.
+        root: (p, p) array R with R R^T = C that colours the noise, where one is known; C^(1/2) by default.
 
     Raises:
         ValueError: wrong shape, entries that are not finite, or a matrix that is not symmetric positive semidefinite.
     """
 
-    def __init__(self, value: ArrayLike, dimension: int | None = None) -> None:
+    def __init__(self, value: ArrayLike, dimension: int | None = None, *, root: Array | None = None) -> None:
         array = np.array(value, dtype=np.float64)
         if not np.all(np.isfinite(array)):
             raise ValueError("a covariance must have finite entries")
@@ -48,11 +62,12 @@ class Covariance:
         if self.dimension < 1:
             raise ValueError(f"the dimension p must be at least 1, got {self.dimension}")
         self._value = array
-        self._root = self._square_root(array)
+        self._root = self._square_root(array) if root is None else root
         self._value.flags.writeable = False
 
     @staticmethod
     def _square_root(array: Array) -> Array:
+        """C^(1/2), symmetric: the roots of a diagonal, or a matrix."""
         if array.ndim < 2:
             if np.any(array < 0):
                 raise ValueError("the variances of a covariance must not be negative")
@@ -66,6 +81,40 @@ class Covariance:
                 f"a covariance matrix must be positive semidefinite; its smallest eigenvalue is {values[0]:.3g}"
             )
         return np.asarray((vectors * np.sqrt(np.clip(values, 0, None))) @ vectors.T)
+
+    @classmethod
+    def toeplitz(cls, dimension: int, decay: float, scale: float = 1.0) -> Covariance:
+        """scale decay^|j - k|, the covariance of a stationary first-order autoregression, coloured causally by it.
+
+        Raises:
+            ValueError: a decay outside (-1, 1), or a negative scale.
+        """
+        if not -1 < decay < 1:
+            raise ValueError(f"the decay of a Toeplitz covariance must lie in (-1, 1), got {decay}")
+        distance = np.abs(np.subtract.outer(np.arange(dimension), np.arange(dimension)))
+        if scale < 0:
+            raise ValueError(f"the scale of a covariance must not be negative, got {scale}")
+        value = scale * decay**distance
+        # The autoregression's own root, which also costs far less than C^(1/2).
+        return cls(value, dimension, root=np.asarray(np.linalg.cholesky(value)) if scale > 0 else np.zeros_like(value))
+
+    @classmethod
+    def low_rank_plus_noise(cls, directions: ArrayLike, strengths: ArrayLike, noise: float = 1.0) -> Covariance:
+        """noise I + U diag(strengths) U^T, a spiked covariance.
+
+        Args:
+            directions: (p, r) array U; its columns need not be orthonormal.
+            strengths: (r,) array.
+            noise: variance in every direction.
+
+        Raises:
+            ValueError: shapes that do not fit, or a matrix that is not positive semidefinite.
+        """
+        U, spikes = np.array(directions, dtype=np.float64), np.array(strengths, dtype=np.float64)
+        if U.ndim != 2 or spikes.shape != U.shape[1:]:
+            raise ValueError(f"(p, r) directions need r strengths, got arrays of shapes {U.shape} and {spikes.shape}")
+        product = (U * spikes) @ U.T
+        return cls(noise * np.eye(U.shape[0]) + (product + product.T) / 2)
 
     @property
     def trace(self) -> float:
@@ -108,13 +157,18 @@ class GaussianMixture:
         means: (K, p) array, class means mu_a (a sample's mean is mu_a / sqrt(p)).
         covariances: tuple of K Covariance, class covariances C_a (a sample's covariance is C_a / p).
         sizes: tuple of K int, samples n_a in each class, at least 1.
+        noise: law of the entries of z_i in w_i = C_a^(1/2) z_i / sqrt(p); any but "gaussian" makes it a mixture with
+            the same means and covariances whose classes are not normal.
     """
 
     means: Array
     covariances: tuple[Covariance, ...]
     sizes: tuple[int, ...]
+    noise: EntryLaw = "gaussian"
 
     def __post_init__(self) -> None:
+        if self.noise not in ENTRY_LAWS:
+            raise ValueError(f"the noise is one of {', '.join(ENTRY_LAWS)}, not {self.noise!r}")
         means = np.array(self.means, dtype=np.float64)
         if means.ndim != 2 or 0 in means.shape or not np.all(np.isfinite(means)):
             raise ValueError(f"means must be a finite (K, p) array with K, p >= 1, got shape {means.shape}")
@@ -136,7 +190,11 @@ class GaussianMixture:
 
     @classmethod
     def build(
-        cls, means: ArrayLike, covariances: Sequence[ArrayLike | Covariance], sizes: Sequence[int]
+        cls,
+        means: ArrayLike,
+        covariances: Sequence[ArrayLike | Covariance],
+        sizes: Sequence[int],
+        noise: EntryLaw = "gaussian",
     ) -> GaussianMixture:
         """Mixture from plain numbers and arrays: each covariance a scale, a diagonal or a matrix."""
         array = np.array(means, dtype=np.float64)
@@ -144,7 +202,7 @@ class GaussianMixture:
             raise ValueError(f"means must be a (K, p) array, got shape {array.shape}")
         p = array.shape[1]
         made = tuple(c if isinstance(c, Covariance) else Covariance(c, p) for c in covariances)
-        return cls(array, made, tuple(sizes))
+        return cls(array, made, tuple(sizes), noise)
 
     @classmethod
     def released_experiment(
@@ -154,6 +212,7 @@ class GaussianMixture:
         means: float = 8.0,
         cov_shift: float = 8.0,
         classes: int = 2,
+        noise: EntryLaw = "gaussian",
     ) -> GaussianMixture:
         """The released code's experiment: mu_a = means e_{8a}, C_a = (1 + cov_shift a / sqrt(p)) I, a = 0..K-1.
 
@@ -185,7 +244,7 @@ class GaussianMixture:
         centres[np.arange(classes), 8 * np.arange(classes)] = means
         covariances = [1 + cov_shift * a / np.sqrt(p) for a in range(classes)]
         sizes = [n // classes + (a < n % classes) for a in range(classes)]
-        return cls.build(centres, covariances, sizes)
+        return cls.build(centres, covariances, sizes, noise)
 
     @property
     def dimension(self) -> int:
@@ -228,7 +287,7 @@ class GaussianMixture:
         labels = np.repeat(np.arange(self.classes), self.sizes)
         for a, covariance in enumerate(self.covariances):
             members = labels == a
-            white = rng.standard_normal((p, self.sizes[a]))
+            white = draw_entries(self.noise, (p, self.sizes[a]), rng)
             noise[:, members] = covariance.colour(white) / np.sqrt(p)
         data = noise + self.means[labels].T / np.sqrt(p)
         return MixtureSample(self, data, labels, noise)
@@ -261,8 +320,16 @@ class MixtureSample:
             self.mixture, self.data[:, permutation], self.labels[permutation], self.noise[:, permutation]
         )
 
-    def statistics(self) -> MixtureStatistics:
-        """J, t, T, psi and both readings of tau_0."""
+    def statistics(self, source: StatisticsSource = "population") -> MixtureStatistics:
+        """J, t, T, psi and both readings of tau_0, of the population or estimated from the labelled data alone.
+
+        Raises:
+            ValueError: an unknown source, or classes too small to estimate from.
+        """
+        if source == "estimated":
+            return estimate_statistics(self.data, self.labels)
+        if source != "population":
+            raise ValueError(f'statistics come from the "population" or are "estimated", not {source!r}')
         p, n = self.data.shape
         indicator = np.zeros((n, self.mixture.classes))
         indicator[np.arange(n), self.labels] = 1.0
@@ -291,6 +358,7 @@ class MixtureStatistics:
         psi: (n,) array, ||w_i||^2 - tr C_a / p.
         tau0_population: float, sqrt(tr C° / p).
         tau0_empirical: float, sqrt(tr S / n).
+        source: whether t, T, psi and tr C° / p are the population's or estimated from labelled data.
     """
 
     dimension: int
@@ -300,6 +368,7 @@ class MixtureStatistics:
     psi: Array
     tau0_population: float
     tau0_empirical: float
+    source: StatisticsSource = "population"
 
     def tau0(self, reading: Tau0Reading) -> float:
         """tau_0 in the reading named; both are consistent, the empirical one converges faster."""
@@ -313,3 +382,75 @@ class MixtureStatistics:
     def low_rank(self) -> Array:
         """V = [J / sqrt(p), psi], shape (n, K + 1)."""
         return np.column_stack([self.indicator / np.sqrt(self.dimension), self.psi])
+
+
+def class_sizes(samples: int, proportions: ArrayLike) -> tuple[int, ...]:
+    """Whole class sizes n_a that add up to n, as near to n times the proportions as can be (largest remainders).
+
+    Args:
+        samples: n.
+        proportions: (K,) array, positive; only their ratios matter.
+
+    Raises:
+        ValueError: proportions that are not positive, or a class that would be empty.
+    """
+    shares = np.array(proportions, dtype=np.float64)
+    if shares.ndim != 1 or shares.size < 1 or not np.all(np.isfinite(shares)) or np.any(shares <= 0):
+        raise ValueError("the proportions of the classes must be positive and finite")
+    exact = samples * shares / shares.sum()
+    sizes = np.floor(exact).astype(int)
+    first = np.argsort(sizes - exact, kind="stable")[: samples - int(sizes.sum())]
+    sizes[first] += 1
+    if np.any(sizes < 1):
+        raise ValueError(f"{samples} samples leave a class of proportions {tuple(shares.tolist())} empty")
+    return tuple(int(size) for size in sizes)
+
+
+def estimate_statistics(data: Array, labels: NDArray[np.intp]) -> MixtureStatistics:
+    """J, t, T, psi and tau_0 from labelled samples alone, without bias for t, T, tau_0^2 and psi.
+
+    With S_a the sample covariance of class a (divisor n_a - 1), tr S_a and, for two classes, tr(S_a S_b) are unbiased.
+    Within a class tr(S_a^2) is not.  There the average of ((x_i - x_j) . (x_k - x_l))^2 / 4 over distinct samples is,
+    for any law; it is a combination of tr(S_a^2), (tr S_a)^2 and sum_i ||x_i - mean||^4 (Himeno and Yamada, 2014).
+
+    Args:
+        data: (p, n) array X.
+        labels: (n,) array of classes 0..K-1.
+
+    Raises:
+        ValueError: labels that do not fit, or a class with fewer than four samples.
+    """
+    if data.ndim != 2 or labels.shape != data.shape[1:] or labels.size < 1 or labels.min() < 0:
+        raise ValueError(f"(p, n) data need n labels from 0 on, got shapes {data.shape} and {labels.shape}")
+    p, n = data.shape
+    sizes = np.bincount(labels)
+    classes = sizes.size
+    if sizes.min() < 4:
+        raise ValueError(f"every class needs at least four samples to estimate from, got sizes {tuple(sizes)}")
+    indicator = np.zeros((n, classes))
+    indicator[np.arange(n), labels] = 1.0
+    centred = data - (data @ indicator / sizes) @ indicator.T
+    squares = np.einsum("ij,ij->j", centred, centred)
+    # tr C_a / p, and tr(C_a C_b) / p^2 until the end.
+    levels = indicator.T @ squares / (sizes - 1)
+    gram = centred.T @ centred
+    table = indicator.T @ gram**2 @ indicator / np.outer(sizes - 1, sizes - 1)
+    for a, k in enumerate(sizes):
+        fourth = float(np.sum(squares[labels == a] ** 2))
+        table[a, a] = (
+            (k - 1)
+            / (k * (k - 2) * (k - 3))
+            * ((k - 1) * (k - 2) * table[a, a] + levels[a] ** 2 - k / (k - 1) * fourth)
+        )
+    centre = float(sizes @ levels) / n
+    return MixtureStatistics(
+        dimension=p,
+        indicator=indicator,
+        t=(levels - centre) * np.sqrt(p),
+        T=(table + table.T) * (p / 2),
+        # E ||x_i - mean||^2 = (1 - 1/n_a) tr C_a / p.
+        psi=squares * (sizes / (sizes - 1))[labels] - levels[labels],
+        tau0_population=float(np.sqrt(centre)),
+        tau0_empirical=float(np.sqrt(np.einsum("ij,ij->", data, data) / n)),
+        source="estimated",
+    )

@@ -475,7 +475,11 @@ def _natural(text: str) -> int:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run from the command line; returns the exit status."""
-    parser = argparse.ArgumentParser(description="Fuzz the activation parser.")
+    parser = argparse.ArgumentParser(
+        description="Fuzz the activation parser.",
+        epilog="examples:\n  fuzz_parser.py --inputs 2000\n  fuzz_parser.py --seed 1 --json -",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("--inputs", type=_positive, default=200_000, help="number of texts")
     parser.add_argument("--seed", type=_natural, default=0, help="seed of the texts")
     parser.add_argument("--json", metavar="PATH", help="write the report there (- for stdout)")

@@ -11,8 +11,12 @@ import pytest
 from numpy.typing import NDArray
 from scipy.special import erf
 
+from numerics.duals import with_dual
+from numerics.hermite import dual_by_quadrature
 from numerics.kernels import KernelConvergenceError, explicit_ck, implicit_ck
 from numerics.mixture import GaussianMixture
+from numerics.pointwise import pointwise
+from theory import registry
 
 Array = NDArray[np.float64]
 
@@ -154,6 +158,40 @@ def test_implicit_entries_solve_their_equation_by_tensor_gauss_hermite(activatio
                 v = lower[1, 0] * nodes[:, None] + lower[1, 1] * nodes[None, :]
             product = (activation.value(u) - bias) * (activation.value(v) - bias)
             assert abs(weights @ product @ weights - found.kernel[i, j]) < 1e-10
+
+
+@pytest.mark.parametrize("name", ["relu", "hard_tanh", "tanh", "elu"])
+def test_any_correlation_down_to_the_last_bits(name: str) -> None:
+    """One layer on two samples, plain and with the closed form, against two-dimensional quadrature."""
+    activation = registry.get(name).with_parameters()
+    correlations = [0.0, 0.3, -0.9, 0.99, 1 - 1e-6, 1 - 1e-12, 1.0, -1 + 1e-12, -1.0]
+    for first, second in ((1.0, 1.0), (0.5, 2.0)):
+        expected = [
+            dual_by_quadrature(pointwise(activation), first, second, rho, bias=0.1, refinement=1)[0]
+            for rho in correlations
+        ]
+        for phi in (pointwise(activation), with_dual(activation)):
+            for rho, value in zip(correlations, expected, strict=True):
+                mixed = rho * first * second
+                gram = np.array([[first**2, mixed], [mixed, second**2]])
+                found = explicit_ck(gram, [(phi, 0.1)])
+                assert abs(found.kernel[0, 1] - value) < 2e-12, (rho, type(phi))
+                assert abs(found.kernel[0, 1] - value) <= found.truncation_bound + 2e-14
+
+
+def test_many_near_pairs_of_images() -> None:
+    """A common background puts most correlations above 0.8: interpolation and closed form give the same kernels."""
+    rng = np.random.default_rng(6)
+    background = np.abs(rng.standard_normal(50))
+    x = (background[:, None] + rng.uniform(0.01, 0.6, 150) * rng.standard_normal((50, 150))) / np.sqrt(50)
+    gram = gram_of(x * rng.uniform(0.6, 1.5, 150))
+    activation = registry.get("prelu").with_parameters()
+    plain, closed = (implicit_ck(gram, phi, 0.3, 0.7, 0.2) for phi in (pointwise(activation), with_dual(activation)))
+    assert plain.quadrature_pairs > 5000
+    np.testing.assert_allclose(plain.kernel, closed.kernel, atol=2e-12)
+    covariance = 0.3 * plain.kernel + 0.7 * gram
+    again = explicit_ck(covariance, [(with_dual(activation), 0.2)]).kernel
+    np.testing.assert_allclose(again, plain.kernel, atol=1e-11)
 
 
 def test_true_error_stays_within_the_reported_bound() -> None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from itertools import permutations
+
 import numpy as np
 import pytest
 
-from numerics.mixture import Covariance, GaussianMixture
+from numerics.mixture import Covariance, GaussianMixture, MixtureStatistics, class_sizes, estimate_statistics
+from numerics.weight_laws import ENTRY_LAWS, FOURTH_MOMENTS, EntryLaw
 
 
 def toeplitz(p: int, decay: float) -> np.ndarray:
@@ -88,6 +91,128 @@ def test_permuted_statistics_follow() -> None:
     np.testing.assert_array_equal(after.indicator, before.indicator[order])
 
 
+@pytest.mark.parametrize("noise", ENTRY_LAWS)
+def test_other_noise_has_the_same_first_two_moments_and_its_own_fourth(noise: EntryLaw) -> None:
+    p, n = 5, 60_000
+    means = np.zeros((1, p))
+    means[0, 1] = 4.0
+    covariance = Covariance.toeplitz(p, 0.6)
+    sample = GaussianMixture.build(means, [covariance], [n], noise).sample(np.random.default_rng(7))
+    x = sample.data * np.sqrt(p)
+    np.testing.assert_allclose(x.mean(axis=1), means[0], atol=0.03)
+    np.testing.assert_allclose(np.cov(x), covariance.dense(), atol=0.07)
+    white = np.linalg.solve(np.linalg.cholesky(covariance.dense()), x - means.T)
+    assert (white**4).mean() == pytest.approx(FOURTH_MOMENTS[noise], rel=0.25 if noise == "student" else 0.02)
+
+
+def test_gaussian_noise_is_drawn_as_it_always_was() -> None:
+    """The numbers of recorded runs: standard normals, class after class."""
+    mixture = general_mixture()
+    rng = np.random.default_rng(11)
+    blocks = [c.colour(rng.standard_normal((12, k))) for c, k in zip(mixture.covariances, mixture.sizes, strict=True)]
+    expected = np.hstack(blocks) / np.sqrt(12)
+    np.testing.assert_array_equal(mixture.sample(np.random.default_rng(11)).noise, expected)
+
+
+def test_named_covariances() -> None:
+    np.testing.assert_allclose(Covariance.toeplitz(6, 0.6, 2.0).dense(), 2 * toeplitz(6, 0.6))
+    U, strengths = np.random.default_rng(0).standard_normal((6, 2)), np.array([3.0, -0.01])
+    made = Covariance.low_rank_plus_noise(U, strengths, 0.5).dense()
+    expected = 0.5 * np.eye(6) + 3 * np.outer(U[:, 0], U[:, 0]) - 0.01 * np.outer(U[:, 1], U[:, 1])
+    np.testing.assert_allclose(made, expected)
+    with pytest.raises(ValueError, match=r"lie in \(-1, 1\)"):
+        Covariance.toeplitz(6, 1.0)
+    with pytest.raises(ValueError, match="r strengths"):
+        Covariance.low_rank_plus_noise(U, [1.0])
+    with pytest.raises(ValueError, match="semidefinite"):
+        Covariance.low_rank_plus_noise(U, [-9.0, 1.0], 0.5)
+
+
+def test_class_sizes_follow_the_proportions() -> None:
+    assert class_sizes(10, [1, 1, 1]) == (4, 3, 3)
+    assert class_sizes(100, [0.2, 0.3, 0.5]) == (20, 30, 50)
+    assert class_sizes(11, [0.26, 0.74]) == (3, 8)
+    for samples in range(3, 40):
+        sizes = class_sizes(samples, [5, 2, 6])
+        assert sum(sizes) == samples
+        assert np.all(np.abs(np.array(sizes) - samples * np.array([5, 2, 6]) / 13) < 1)
+    with pytest.raises(ValueError, match="empty"):
+        class_sizes(3, [1, 1000])
+    with pytest.raises(ValueError, match="positive"):
+        class_sizes(3, [1, 0])
+
+
+# --- statistics estimated from the data -----------------------------------------------------------
+
+
+def brute_force_trace_of_square(x: np.ndarray) -> float:
+    """Average of ((x_i - x_j).(x_k - x_l))^2 / 4 over all distinct i, j, k, l: unbiased for tr C^2 by inspection."""
+    terms = [((x[:, i] - x[:, j]) @ (x[:, k] - x[:, m])) ** 2 for i, j, k, m in permutations(range(x.shape[1]), 4)]
+    return float(np.mean(terms)) / 4
+
+
+def test_estimates_are_their_definitions() -> None:
+    rng = np.random.default_rng(4)
+    p, labels = 7, np.array([1, 0, 0, 1, 0, 0, 1, 1, 0, 0, 1])
+    data = rng.standard_t(5, (p, 11)) + 3 * labels
+    found = estimate_statistics(data, labels)
+    parts = [data[:, labels == a] for a in range(2)]
+    cov = [np.cov(part) * p for part in parts]
+    for a, part in enumerate(parts):
+        assert found.T[a, a] == pytest.approx(brute_force_trace_of_square(part) * p, rel=1e-12)
+    assert found.T[0, 1] == found.T[1, 0] == pytest.approx(np.trace(cov[0] @ cov[1]) / p)
+    centre = (6 * np.trace(cov[0]) + 5 * np.trace(cov[1])) / 11
+    np.testing.assert_allclose(found.t, [(np.trace(c) - centre) / np.sqrt(p) for c in cov])
+    assert found.tau0("population") == pytest.approx(np.sqrt(centre / p))
+    assert found.tau0("empirical") == pytest.approx(np.sqrt(np.sum(data**2) / 11))
+    for a, k in ((0, 6), (1, 5)):
+        gaps = parts[a] - parts[a].mean(axis=1, keepdims=True)
+        np.testing.assert_allclose(
+            found.psi[labels == a], np.sum(gaps**2, axis=0) * k / (k - 1) - np.trace(cov[a]) / p, atol=1e-12
+        )
+    assert found.source == "estimated"
+
+
+@pytest.mark.parametrize("noise", ["gaussian", "rademacher", "student"])
+def test_estimates_are_unbiased_for_any_noise(noise: EntryLaw) -> None:
+    p, draws = 10, 4000
+    means = np.zeros((2, p))
+    means[1, 0] = 5.0
+    mixture = GaussianMixture.build(means, [Covariance.toeplitz(p, 0.5), np.linspace(0.5, 2, p)], [5, 8], noise)
+    rng = np.random.default_rng(12)
+    samples = [mixture.sample(rng) for _ in range(draws)]
+    truth = samples[0].statistics()
+    estimates = [s.statistics("estimated") for s in samples]
+
+    def numbers(statistics: MixtureStatistics) -> np.ndarray:
+        return np.concatenate([statistics.T.ravel(), statistics.t, [statistics.tau0_population**2]])
+
+    table = np.array([numbers(e) for e in estimates])
+    error = table.std(axis=0) / np.sqrt(draws)
+    assert np.all(np.abs(table.mean(axis=0) - numbers(truth)) < 4.5 * error)
+    # The plug-in tr(S_a^2)/p is far outside the same bounds.
+    plug_in = [np.sum(np.cov(s.data[:, :5]) ** 2) * p for s in samples]
+    assert np.mean(plug_in) - truth.T[0, 0] > 20 * error[0]
+    gaps = np.array([e.psi - s.statistics().psi for e, s in zip(estimates, samples, strict=True)])
+    assert np.all(np.abs(gaps.mean(axis=0)) < 4.5 * gaps.std(axis=0) / np.sqrt(draws))
+
+
+def test_estimates_approach_the_population() -> None:
+    """The part V C V^T of the equivalent from estimates differs from the population's by O(p^(-1/2)) in norm."""
+    gaps = []
+    for p in (200, 800):
+        sample = GaussianMixture.released_experiment(p).sample(np.random.default_rng(p))
+        parts = []
+        for source in ("population", "estimated"):
+            statistics = sample.statistics(source)  # type: ignore[arg-type]
+            V, t = statistics.low_rank, np.append(statistics.t, 1.0)
+            core = np.outer(t, t)
+            core[:2, :2] += statistics.T
+            parts.append(V @ core @ V.T)
+        gaps.append(np.linalg.norm(parts[0] - parts[1], 2))
+    assert gaps[1] < 0.7 * gaps[0]
+
+
 @pytest.mark.parametrize(
     ("value", "dimension", "message"),
     [
@@ -132,3 +257,11 @@ def test_bad_mixtures() -> None:
         GaussianMixture.build(np.zeros((1, 3)), [np.ones(4)], [1])
     with pytest.raises(ValueError, match="empirical"):
         general_mixture().sample(np.random.default_rng(0)).statistics().tau0("guessed")
+    with pytest.raises(ValueError, match="not 'cauchy'"):
+        GaussianMixture.build(np.zeros((1, 3)), [1.0], [4], "cauchy")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="not 'guessed'"):
+        general_mixture().sample(np.random.default_rng(0)).statistics("guessed")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="four samples"):
+        estimate_statistics(np.ones((2, 6)), np.array([0, 0, 0, 1, 1, 1]))
+    with pytest.raises(ValueError, match="n labels"):
+        estimate_statistics(np.ones((2, 6)), np.zeros(5, dtype=int))

@@ -2,32 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from numerics.duals import with_dual
 from numerics.hermite import hermite_coefficients
 from numerics.kernels import explicit_ck, implicit_ck
+from numerics.ntk import KERNELS, implicit_kernels
+from numerics.pointwise import PointwiseActivation, pointwise
 from numerics.spectra import eigenvalues
+from theory import registry
 
 Array = NDArray[np.float64]
 
 
-@dataclass(frozen=True)
-class Activation:
-    name: str
-    value: Callable[[Array], Array]
-    derivative: Callable[[Array], Array]
-    breakpoints: tuple[float, ...]
-
-
-RELU = Activation("relu", lambda x: np.maximum(x, 0), lambda x: (x > 0) * 1.0, (0.0,))
-TANH = Activation("tanh", np.tanh, lambda x: 1 - np.tanh(x) ** 2, ())
-CLIP = Activation("clip", lambda x: np.clip(x, -0.5, 1.0), lambda x: ((x > -0.5) & (x < 1)) * 1.0, (-0.5, 1.0))
+RELU = with_dual(registry.get("relu"))
+TANH = pointwise(registry.get("tanh"))
+CLIP = with_dual(registry.resolve("clip(x, -1/2, 1)"))
 ACTIVATIONS = st.sampled_from([RELU, TANH, CLIP])
 SEEDS = st.integers(0, 2**32 - 1)
 # Below 1/2 every activation above has a stable equilibrium: |phi'| <= 1.
@@ -51,7 +44,7 @@ def gram_of(x: Array) -> Array:
 
 @given(SEEDS, ACTIVATIONS, VARIANCES, BIASES)
 def test_rotation_of_the_data_leaves_the_spectrum_alone(
-    seed: int, phi: Activation, sigma_a2: float, bias: float
+    seed: int, phi: PointwiseActivation, sigma_a2: float, bias: float
 ) -> None:
     x = data(seed)
     rotation, _ = np.linalg.qr(np.random.default_rng(seed + 1).standard_normal((12, 12)))
@@ -62,7 +55,7 @@ def test_rotation_of_the_data_leaves_the_spectrum_alone(
 
 @given(SEEDS, ACTIVATIONS, VARIANCES, BIASES)
 def test_permutation_of_the_samples_permutes_the_kernel(
-    seed: int, phi: Activation, sigma_a2: float, bias: float
+    seed: int, phi: PointwiseActivation, sigma_a2: float, bias: float
 ) -> None:
     gram = gram_of(data(seed))
     order = np.random.default_rng(seed + 1).permutation(9)
@@ -81,7 +74,7 @@ def test_relu_kernel_scales_with_the_data(seed: int, sigma_a2: float, bias: floa
 
 
 @given(SEEDS, ACTIVATIONS, BIASES)
-def test_without_recurrence_it_is_the_one_layer_network(seed: int, phi: Activation, bias: float) -> None:
+def test_without_recurrence_it_is_the_one_layer_network(seed: int, phi: PointwiseActivation, bias: float) -> None:
     gram = gram_of(data(seed))
     explicit = explicit_ck(0.8 * gram, [(phi, bias)]).kernel
     np.testing.assert_allclose(implicit_ck(gram, phi, 0.0, 0.8, bias).kernel, explicit, atol=1e-12)
@@ -91,7 +84,7 @@ def test_without_recurrence_it_is_the_one_layer_network(seed: int, phi: Activati
 
 
 @given(SEEDS, ACTIVATIONS, VARIANCES, BIASES)
-def test_kernel_is_a_covariance(seed: int, phi: Activation, sigma_a2: float, bias: float) -> None:
+def test_kernel_is_a_covariance(seed: int, phi: PointwiseActivation, sigma_a2: float, bias: float) -> None:
     kernel = implicit_ck(gram_of(data(seed)), phi, sigma_a2, 0.8, bias).kernel
     diagonal = np.diag(kernel)
     assert np.array_equal(kernel, kernel.T)
@@ -101,7 +94,7 @@ def test_kernel_is_a_covariance(seed: int, phi: Activation, sigma_a2: float, bia
 
 @given(SEEDS, ACTIVATIONS, VARIANCES, BIASES)
 def test_iterating_the_explicit_layer_leads_to_the_implicit_kernel(
-    seed: int, phi: Activation, sigma_a2: float, bias: float
+    seed: int, phi: PointwiseActivation, sigma_a2: float, bias: float
 ) -> None:
     """Weight-tied layers with input injection, G_l = layer(sigma_a^2 G_{l-1} + sigma_b^2 S)."""
     gram = gram_of(data(seed))
@@ -117,10 +110,42 @@ def test_iterating_the_explicit_layer_leads_to_the_implicit_kernel(
 
 
 @given(st.floats(0.05, 5.0), ACTIVATIONS)
-def test_stein_the_first_coefficient_is_the_mean_slope(tau: float, phi: Activation) -> None:
+def test_stein_the_first_coefficient_is_the_mean_slope(tau: float, phi: PointwiseActivation) -> None:
     """c_1(tau) = E[xi phi(tau xi)] = tau E[phi'(tau xi)]."""
     scale = np.array([tau])
     series = hermite_coefficients(phi, scale, 1)
-    slope = Activation("slope", phi.derivative, np.zeros_like, phi.breakpoints)
+    slope = PointwiseActivation("slope", phi.derivative, np.zeros_like, phi.breakpoints)
     mean_slope = hermite_coefficients(slope, scale, 0).coefficients[0, 0]
     assert abs(series.coefficients[1, 0] - tau * mean_slope) < 1e-12
+
+
+@given(SEEDS, ACTIVATIONS, st.floats(0.01, 0.5), BIASES)
+def test_tangent_kernels_follow_the_samples(seed: int, phi: PointwiseActivation, sigma_a2: float, bias: float) -> None:
+    """A permutation permutes them, a repeated sample repeats its row, and all are covariances."""
+    gram = gram_of(data(seed))
+    order = np.append(np.random.default_rng(seed + 1).permutation(9), 0)
+    straight = implicit_kernels(gram, phi, sigma_a2, 0.8, bias)
+    shuffled = implicit_kernels(gram[np.ix_(order, order)], phi, sigma_a2, 0.8, bias)
+    for name in KERNELS:
+        kernel, other = getattr(straight, name), getattr(shuffled, name)
+        np.testing.assert_allclose(other, kernel[np.ix_(order, order)], atol=2e-11)
+        np.testing.assert_allclose(other[9], other[np.nonzero(order == 0)[0][0]], atol=2e-11)
+        assert np.array_equal(kernel, kernel.T)
+        assert eigenvalues(kernel)[0] > -1e-11 * np.trace(kernel)
+    assert 0 <= straight.margin <= sigma_a2 * (1 + 1e-12)
+
+
+@given(SEEDS, ACTIVATIONS, st.floats(0.01, 0.5), BIASES)
+def test_the_three_tangent_kernels_are_tied_together(
+    seed: int, phi: PointwiseActivation, sigma_a2: float, bias: float
+) -> None:
+    """K_recurrent = G + sigma_a^2 Gdot K_recurrent, and sigma_a^2 K_all = K_preactivation - sigma_b^2 S."""
+    gram = gram_of(data(seed))
+    found = implicit_kernels(gram, phi, sigma_a2, 0.8, bias)
+    assert found.ck is not None
+    assert found.recurrent is not None
+    assert found.preactivation is not None
+    assert found.all is not None
+    np.testing.assert_allclose(sigma_a2 * found.all, found.preactivation - 0.8 * gram, atol=1e-12)
+    covariance = sigma_a2 * found.ck + 0.8 * gram
+    np.testing.assert_allclose(found.recurrent * covariance, found.preactivation * found.ck, atol=1e-12)

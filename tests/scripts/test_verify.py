@@ -9,33 +9,67 @@ import pytest
 
 from tests.scripts.conftest import Script
 
+RATES = ("--claims", "equilibrium", "forms", "ck-rate", "ck-slope", "--activation", "relu")
+
 
 def test_a_small_run_writes_the_same_bytes_whatever_the_workers(script: Script, tmp_path: Path) -> None:
-    small = ("--activation", "relu", "--p", "64,96,144,216", "--seeds", "5", "--seed", "1", "--quick")
+    small = (*RATES, "--p", "100,200,400,800", "--seeds", "6", "--seed", "1", "--quick")
     first = script("verify", *small, "--jobs", "1", "--json", "one.json")
     second = script("verify", *small, "--jobs", "2", "--json", "two.json")
     assert first.returncode == second.returncode == 0, first.stdout + first.stderr
     assert (tmp_path / "one.json").read_bytes() == (tmp_path / "two.json").read_bytes()
     record = json.loads((tmp_path / "one.json").read_text())
     assert record["seed"] == 1
-    assert {claim["id"] for claim in record["claims"]} >= {"equilibrium", "forms", "ck-rate", "ck-slope"}
-    assert len(record["experiments"][0]["errors"]) == 20
+    kinds = {verdict["claim"]: verdict["verdict"] for verdict in record["verdicts"]}
+    assert kinds == {"equilibrium": "certified", "forms": "derived", "ck-rate": "supported", "ck-slope": "supported"}
+    ladder = next(verdict["details"] for verdict in record["verdicts"] if verdict["claim"] == "ck-rate")
+    assert ladder["sizes"] == [100, 200, 400, 800]
+    assert [len(row) for row in ladder["errors"]] == [6] * 4
     assert "supported" in first.stdout
 
 
+def test_a_killed_run_is_taken_up_again(script: Script, tmp_path: Path) -> None:
+    small = (*RATES, "--p", "64,96,144", "--seeds", "3", "--quick", "--resume", "runs", "--json", "-")
+    first = script("verify", *small)
+    records = sorted((tmp_path / "runs").glob("*.json"))
+    assert len(records) == 24
+    records[0].unlink()
+    records[1].write_text("{")
+    assert script("verify", *small).stdout == first.stdout
+    assert sorted((tmp_path / "runs").glob("*.json")) == records
+
+
+def test_the_list_of_claims(script: Script) -> None:
+    record = json.loads(script("verify", "--list", "--json", "-").stdout)
+    assert len(record["claims"]) >= 25
+    assert all(claim["statement"] and claim["source"] and claim["expected"] for claim in record["claims"])
+    assert {claim["expected"] for claim in record["claims"]} == {"derived", "certified", "supported", "refuted"}
+    assert "ck-rate" in script("verify", "--list").stdout
+
+
 def test_standard_output_is_only_json(script: Script) -> None:
-    done = script("verify", "--activation", "tanh", "--p", "64,96,144", "--seeds", "3", "--quick", "--json", "-")
+    done = script("verify", "--claims", "system", "layers", "--json", "-")
     record = json.loads(done.stdout)
-    assert done.returncode == (0 if record["status"] == "as expected" else 1)
+    assert done.returncode == 0
+    assert record["as_expected"]
     assert "verdicts" in done.stderr
 
 
 def test_a_claim_that_fails_gives_code_1(script: Script) -> None:
     """Past the loss of stability the equilibrium claim is refuted, and the program says so."""
-    done = script("verify", "--activation", "relu", "--sigma-a2", "9", "--quick")
+    done = script("verify", "--activation", "relu", "--sigma-a2", "9", "--quick", "--claims", "equilibrium", "ck")
     assert done.returncode == 1
     assert "refuted" in done.stdout
     assert "does not stand" in done.stdout
+
+
+def test_a_released_formula_is_refuted_with_its_floor(script: Script) -> None:
+    done = script("verify", "--variant", "extra-diagonal", "--quick", "--json", "-")
+    assert done.returncode == 1
+    (verdict,) = json.loads(done.stdout)["verdicts"]
+    assert verdict["verdict"] == "refuted"
+    # tau_0^4 alpha_3, the size of the term that does not belong there (the sheet's table; here tau_0^2 is near 3/2).
+    assert verdict["details"]["floor"] == pytest.approx(2.25 * 0.0461, rel=0.15)
 
 
 @pytest.mark.parametrize(
@@ -44,12 +78,15 @@ def test_a_claim_that_fails_gives_code_1(script: Script) -> None:
         (("--p", "0"), "from 1 to"),
         (("--p", "200,x"), "from 1 to"),
         (("--p", "4"), "no data for p = 4"),
-        (("--ratio", "0"), "no data"),
-        (("--ratio", "0.0001"), "no data"),
-        (("--seeds", "0"), "from 1 to"),
+        (("--seeds", "1"), "from 2 to"),
+        (("--claims", "ck", "nonsense"), "no such claim"),
+        (("--quick", "--profile", "full"), "exclude"),
+        (("--variant", "nonsense"), "centred-T"),
+        (("--sigma-a2", "sqrt(2)"), "fraction"),
+        (("--html", "missing/x.html"), "does not exist"),
+        (("--resume", "missing/runs"), "runs"),
         (("--sigma-a2", "-1"), "sigma_a2 must be a number >= 0"),
         (("--activation", "nonsense"), "nonsense"),
-        (("--tau0-reading", "mean"), "population"),
         (("--json", "missing/x.json"), "does not exist"),
     ],
 )

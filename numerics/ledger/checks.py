@@ -1,0 +1,167 @@
+"""How a claim is checked: tasks that can run anywhere, and a judge that reads their results.
+
+A task is a function of plain values that returns plain values, so that it can be run in another process, kept in a
+file and taken up again.  Claims that need the same task share its result.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from theory.claims import Verdict
+
+__all__ = ["PROFILES", "Check", "Plan", "Profile", "Results", "Task"]
+
+#: Results of tasks, by the task's name.
+Results = Mapping[str, Mapping[str, Any]]
+
+
+@dataclass(frozen=True)
+class Task:
+    """A piece of work.
+
+    Attributes:
+        function: name of a function in ``numerics.ledger.tasks.TASKS``.
+        arguments: its arguments, plain JSON values.
+        cost: rough size of the work, to start the longest first.
+    """
+
+    function: str
+    arguments: Mapping[str, Any]
+    cost: float = 0.0
+
+    @property
+    def name(self) -> str:
+        """What its result is found by."""
+        return f"{self.function}({', '.join(f'{key}={value!r}' for key, value in sorted(self.arguments.items()))})"
+
+
+@dataclass(frozen=True)
+class Profile:
+    """How much work a run of the ledger is given.
+
+    Attributes:
+        name: quick, default or full.
+        witness_sizes: dimensions p of the witness checks, at least four.
+        witness_draws: draws at each of them.
+        limit_draws: draws at each of them where an assumption is strained.
+        witness_activations: what the equivalents' coefficients are checked on.
+        rate_sizes: dimensions p of the operator norms.
+        rate_draws: draws at each of them.
+        rate_activations: what the norms are computed for.
+        spectrum_sizes: dimensions p of the spectra.
+        widths: widths m of the finite networks.
+        width_draws: draws of the weights at each.
+        left_out: claims that it has no time for, unless they are asked for.
+        level: probability that one check refutes a true claim.
+    """
+
+    name: str
+    witness_sizes: tuple[int, ...]
+    witness_draws: tuple[int, ...]
+    limit_draws: tuple[int, ...]
+    witness_activations: tuple[str, ...]
+    rate_sizes: tuple[int, ...]
+    rate_draws: int
+    rate_activations: tuple[str, ...]
+    spectrum_sizes: tuple[int, ...]
+    widths: tuple[int, ...]
+    width_draws: int
+    left_out: tuple[str, ...] = ()
+    level: float = 0.001
+
+
+PROFILES = {
+    profile.name: profile
+    for profile in (
+        Profile(
+            "quick",
+            witness_sizes=(200, 400, 800, 1200),
+            witness_draws=(24, 16, 12, 10),
+            limit_draws=(9, 6, 5, 4),
+            witness_activations=("relu",),
+            rate_sizes=(200, 400, 800),
+            rate_draws=5,
+            rate_activations=("relu",),
+            spectrum_sizes=(200, 400, 800),
+            widths=(100, 200, 400),
+            width_draws=5,
+            left_out=(
+                *("universality-weights", "universality-data", "few-coefficients", "transition"),
+                *("limit-spike", "limit-jump", "limit-traces"),
+            ),
+        ),
+        Profile(
+            "default",
+            witness_sizes=(400, 800, 1600, 2400),
+            witness_draws=(48, 32, 20, 12),
+            limit_draws=(24, 16, 12, 8),
+            witness_activations=("relu", "tanh", "swish"),
+            rate_sizes=(200, 400, 800, 1600),
+            rate_draws=16,
+            rate_activations=("relu", "tanh", "swish"),
+            spectrum_sizes=(200, 400, 800, 1600),
+            widths=(250, 500, 1000, 2000),
+            width_draws=8,
+        ),
+        Profile(
+            "full",
+            witness_sizes=(400, 800, 1600, 3200),
+            witness_draws=(120, 72, 48, 20),
+            limit_draws=(32, 24, 16, 6),
+            witness_activations=("relu", "tanh", "swish", "gelu", "elu"),
+            rate_sizes=(200, 400, 800, 1600, 3200),
+            rate_draws=10,
+            rate_activations=("relu", "tanh", "swish", "gelu", "elu"),
+            spectrum_sizes=(200, 400, 800, 1600, 3200),
+            widths=(500, 1000, 2000, 4000),
+            width_draws=10,
+        ),
+    )
+}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is asked of the ledger.
+
+    Attributes:
+        profile: how much work.
+        seed: root of all random numbers.
+        sigma_a2: variance of the recurrent weights, as text that is an exact number.
+        sigma_b2: variance of the input weights, as text.
+        activations: what to check instead of the profile's activations, or an empty tuple.
+    """
+
+    profile: Profile
+    seed: int
+    sigma_a2: str = "1/5"
+    sigma_b2: str = "4/5"
+    activations: tuple[str, ...] = ()
+
+    @property
+    def witness_activations(self) -> tuple[str, ...]:
+        """Activations of the witness checks."""
+        return self.activations or self.profile.witness_activations
+
+    @property
+    def rate_activations(self) -> tuple[str, ...]:
+        """Activations of the operator norms."""
+        return self.activations or self.profile.rate_activations
+
+
+@dataclass(frozen=True)
+class Check:
+    """How one or several claims are checked.
+
+    Attributes:
+        claims: identifiers of the claims that the judge decides.
+        tasks: what has to be computed for a plan.
+        judge: verdicts from a plan and the results of its tasks.
+    """
+
+    claims: tuple[str, ...]
+    tasks: Callable[[Plan], Sequence[Task]]
+    judge: Callable[[Plan, Results], Sequence[Verdict]]

@@ -1,0 +1,67 @@
+"""All checks of the ledger, and the claims that each decides."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from numerics.ledger.assumptions import ASSUMPTION_CHECK, UNSTABLE_CHECK
+from numerics.ledger.checks import Check, Plan, Results, Task
+from numerics.ledger.equivalents import DEQ_CHECK, EXPLICIT_CHECK, VARIANT_CHECK
+from numerics.ledger.few import FEW_CHECK
+from numerics.ledger.rates import FINITE_CHECK, NTK_RATE_CHECK, RATE_CHECK, READING_CHECK, UNIVERSALITY_CHECK
+from numerics.ledger.spectra import SPECTRUM_CHECK, TRANSITION_CHECK
+from numerics.ledger.system import EQUILIBRIUM_CHECK, PROOF_CHECK, TIED_CHECK
+from theory.claims import CLAIMS, Verdict, VerdictKind
+
+__all__ = ["CHECKS", "checks_for", "failures", "judge", "tasks_for"]
+
+CHECKS: tuple[Check, ...] = (
+    PROOF_CHECK,
+    EQUILIBRIUM_CHECK,
+    TIED_CHECK,
+    DEQ_CHECK,
+    EXPLICIT_CHECK,
+    VARIANT_CHECK,
+    RATE_CHECK,
+    NTK_RATE_CHECK,
+    READING_CHECK,
+    FINITE_CHECK,
+    UNIVERSALITY_CHECK,
+    FEW_CHECK,
+    SPECTRUM_CHECK,
+    TRANSITION_CHECK,
+    ASSUMPTION_CHECK,
+    UNSTABLE_CHECK,
+)
+
+
+def checks_for(claims: Iterable[str]) -> tuple[Check, ...]:
+    """Return the checks that decide some claims, in the ledger's order."""
+    wanted = set(claims)
+    return tuple(check for check in CHECKS if wanted & set(check.claims))
+
+
+def tasks_for(checks: Iterable[Check], plan: Plan) -> list[Task]:
+    """Return what the checks need computed, each task once, the longest first."""
+    found = {task.name: task for check in checks for task in check.tasks(plan)}
+    return sorted(found.values(), key=lambda task: (-task.cost, task.name))
+
+
+def failures(checks: Iterable[Check], plan: Plan, results: Results) -> list[str]:
+    """Return why tasks of the checks could not be done, each reason once."""
+    found = (results[task.name].get("failure") for check in checks for task in check.tasks(plan))
+    return list(dict.fromkeys(reason for reason in found if reason))
+
+
+def judge(checks: Iterable[Check], plan: Plan, results: Results, claims: Iterable[str]) -> list[Verdict]:
+    """Return the verdicts on some claims, in the ledger's order; what could not be computed is undecided."""
+    wanted = set(claims)
+    verdicts: list[Verdict] = []
+    for check in checks:
+        failed = failures([check], plan, results)
+        if failed:
+            verdicts += [Verdict(claim, "", VerdictKind.UNDECIDED, failed[0]) for claim in check.claims]
+        else:
+            verdicts += check.judge(plan, results)
+    order = {claim: position for position, claim in enumerate(CLAIMS)}
+    return sorted((verdict for verdict in verdicts if verdict.claim in wanted), key=lambda one: order[one.claim])

@@ -1,0 +1,135 @@
+"""Does a quantity measured at several p tend to zero?  A test with a stated level, and its power.
+
+The mean over draws is fitted, by weighted least squares, with A_0 + A_1 p^(-1/2) + ... + A_m p^(-m/2); the theory says
+that A_0 = 0 (theory sheet, section 4: the error is p^(-1/2) times a series in p^(-1/2)).  Each of W quantities is
+tested at level/W (Bonferroni), so that a true theory is refuted with probability at most the level, up to the terms of
+the series that are left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import scipy.stats
+from numpy.typing import NDArray
+
+__all__ = ["LimitTest", "figures", "limit_test"]
+
+Array = NDArray[np.float64]
+
+#: Probability with which a change is to be detected before it is called detectable.
+_POWER = 0.9
+
+
+@dataclass(frozen=True)
+class LimitTest:
+    """The limits of W quantities, tested against zero.
+
+    Attributes:
+        names: of the quantities.
+        limits: (W,) array, estimated limits A_0.
+        errors: (W,) array, their standard errors.
+        allowances: (W,) array, by how much the next term of the series may have moved them.
+        critical: number of standard errors beyond which a limit is not zero, at level/W.
+        level: probability that a true theory is refuted.
+        freedom: degrees of freedom of the errors.
+    """
+
+    names: tuple[str, ...]
+    limits: Array
+    errors: Array
+    allowances: Array
+    critical: float
+    level: float
+    freedom: int
+
+    @property
+    def scores(self) -> Array:
+        """Limits beyond the allowance, in standard errors, (W,) array."""
+        beyond = np.maximum(np.abs(self.limits) - self.allowances, 0.0)
+        return np.asarray(np.sign(self.limits) * beyond / self.errors)
+
+    @property
+    def worst(self) -> int:
+        """Index of the quantity that is farthest from zero."""
+        return int(np.argmax(np.abs(self.scores)))
+
+    @property
+    def refuted(self) -> bool:
+        """Whether a limit is not zero."""
+        return bool(np.abs(self.scores[self.worst]) > self.critical)
+
+    def detectable(self, limits: Array) -> float:
+        """Smallest multiple of a change in the limits that is detected with probability 0.9.
+
+        Args:
+            limits: (W,) array, what a change of unit size adds to the limits.
+        """
+        quantile = float(scipy.stats.norm.ppf(_POWER))
+        with np.errstate(divide="ignore"):
+            return float(np.min(((self.critical + quantile) * self.errors + 2 * self.allowances) / np.abs(limits)))
+
+    def sentence(self) -> str:
+        """Return the figures that decide."""
+        k = self.worst
+        verdict = "is not 0" if self.refuted else "is compatible with 0"
+        return (
+            f"witness {self.names[k]} has the limit {self.limits[k]:+.2e} +- {self.errors[k]:.1e}, "
+            f"{abs(self.scores[k]):.1f} standard errors beyond the {self.allowances[k]:.1e} allowed to the next order "
+            f"(critical {self.critical:.1f} at level {self.level:g}): it {verdict}"
+        )
+
+
+def limit_test(
+    names: Sequence[str], sizes: Sequence[int], values: Sequence[Array], *, order: int = 2, level: float = 0.001
+) -> LimitTest:
+    """Estimate the limits of W quantities as p grows, and test them against zero.
+
+    Args:
+        names: of the quantities.
+        sizes: p, at least ``order`` + 2 of them.
+        values: for each p a (draws, W) array, at least two draws.
+        order: m, highest power of p^(-1/2).
+        level: of the test over all quantities together.
+
+    Raises:
+        ValueError: too few sizes or draws.
+    """
+    if len(sizes) < order + 2 or min(len(rows) for rows in values) < 2:
+        raise ValueError(f"a fit of order {order} needs at least {order + 2} sizes and two draws at each")
+    means = np.stack([rows.mean(axis=0) for rows in values])
+    squared = np.stack([rows.var(axis=0, ddof=1) / len(rows) for rows in values])
+    # The scatter at one p is known from few draws only; it follows a power law of p, which all of them fix together.
+    logs = np.log(np.maximum(squared * np.array([len(rows) for rows in values])[:, None], 1e-300))
+    line = np.polynomial.polynomial.polyfit(np.log(np.array(sizes, dtype=float)), logs, 1)
+    smooth = np.exp(np.polynomial.polynomial.polyval(np.log(np.array(sizes, dtype=float)), line)).T
+    squared = smooth / np.array([len(rows) for rows in values])[:, None]
+    powers = np.array(sizes, dtype=float)[:, None] ** (-0.5 * np.arange(order + 1))
+    following = np.array(sizes, dtype=float) ** (-0.5 * (order + 1))
+    limits, errors, allowances = (np.empty(len(names)) for _ in range(3))
+    for k in range(len(names)):
+        weights = 1 / np.sqrt(squared[:, k])
+        design = powers * weights[:, None]
+        inverse = np.linalg.inv(design.T @ design)
+        estimator = inverse @ design.T * weights
+        found = estimator @ means[:, k]
+        limits[k], errors[k] = found[0], np.sqrt(inverse[0, 0])
+        allowances[k] = abs(found[-1] * (estimator[0] @ following))
+    freedom = sum(len(rows) - 1 for rows in values)
+    critical = float(scipy.stats.t.ppf(1 - level / len(names) / 2, freedom))
+    return LimitTest(tuple(names), limits, errors, allowances, critical, level, freedom)
+
+
+def figures(test: LimitTest) -> dict[str, Any]:
+    """Return a test's figures as plain values."""
+    return {
+        "witnesses": list(test.names),
+        "limits": [float(value) for value in test.limits],
+        "errors": [float(value) for value in test.errors],
+        "allowances": [float(value) for value in test.allowances],
+        "critical": test.critical,
+        "level": test.level,
+    }

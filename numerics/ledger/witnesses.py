@@ -1,0 +1,229 @@
+"""Witnesses: linear functionals of a kernel's error that the operator norm bounds.
+
+For a symmetric M of nuclear norm at most 1, |tr(M R)| <= ||R||: where ||G* - Gbar|| -> 0, each witness tr(M(G* - Gbar))
+tends to 0 as well.  A witness is an average over many entries, so its scatter is far smaller than the norm, and its
+limit tells terms of the equivalent apart that the norm hides: M = I/n, S/tr S, and u v^T for the classes' indicators
+and psi.  It is linear in the equivalent's coefficients, so that one kernel serves every theory, right or wrong.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache, lru_cache
+from itertools import combinations_with_replacement
+from typing import Any
+
+import numpy as np
+import threadpoolctl
+from numpy.typing import NDArray
+
+from numerics.equilibrium import FORMULA_INPUTS, solve_float
+from numerics.float_moments import FloatMoments
+from numerics.ledger.data import PopulationStatistics, mixture
+from numerics.mixture import MixtureSample
+from numerics.moments import MomentValues
+from numerics.ntk import explicit_kernels, implicit_kernels
+from numerics.pointwise import PointwiseActivation, pointwise
+from numerics.programs import FloatArithmetic, Program, compile_program
+from theory.explicit import LayerCoefficients, LayerMoments, input_layer, next_layer
+from theory.registry import resolve
+from theory.symbols import mean, tau_0
+from theory.theories import KERNELS, Statistic, Theory
+
+__all__ = [
+    "Numbers",
+    "WitnessRecord",
+    "equivalent_numbers",
+    "explicit_numbers",
+    "explicit_witness_cell",
+    "residuals",
+    "witness_cell",
+    "witness_names",
+]
+
+Array = NDArray[np.float64]
+
+#: (linear, variance, square, identity): the four numbers of an equivalent.
+Numbers = tuple[float, float, float, float]
+
+
+@dataclass(frozen=True)
+class WitnessRecord:
+    """The witnesses of one draw.
+
+    Attributes:
+        p: dimension.
+        kernels: by kernel of ``KERNELS``, tr(M K) for every witness.
+        gram: tr(M S) for every witness.
+        trace: tr M for every witness.
+        low_rank: V^T M V for every witness, shape (W, K+1, K+1).
+    """
+
+    p: int
+    kernels: Mapping[str, Array]
+    gram: Array
+    trace: Array
+    low_rank: Array
+
+    @classmethod
+    def from_json(cls, record: Mapping[str, Any]) -> WitnessRecord:
+        """Read what ``witness_cell`` returned."""
+        return cls(
+            p=int(record["p"]),
+            kernels={name: np.array(values) for name, values in record["kernels"].items()},
+            gram=np.array(record["gram"]),
+            trace=np.array(record["trace"]),
+            low_rank=np.array(record["low_rank"]),
+        )
+
+
+def witness_names(classes: int) -> tuple[str, ...]:
+    """Names of the witnesses for a number of classes, in the order of the records."""
+    vectors = [f"class {a + 1}" for a in range(classes)] + ["psi"]
+    return ("I", "S", *(f"{u} x {v}" for u, v in combinations_with_replacement(vectors, 2)))
+
+
+def witness_cell(
+    data: str, activation: str, sigma_a2: float, sigma_b2: float, p: int, index: int, seed: int
+) -> dict[str, Any]:
+    """Draw data, compute the DEQ's exact kernels and return their witnesses, as plain numbers.
+
+    The NTKs are left out where they do not exist.
+
+    Args:
+        data: name of ``numerics.ledger.data.MIXTURES``.
+        activation: registered name, or an expression in x.
+        sigma_a2: variance of the recurrent weights.
+        sigma_b2: variance of the input weights.
+        p: dimension.
+        index: number of the draw.
+        seed: root seed; with p and the index it fixes the draw.
+    """
+    with threadpoolctl.threadpool_limits(limits=1):
+        sample = mixture(data, p).sample(np.random.default_rng([seed, p, index]))
+        phi = _phi(activation)
+        solution = solve_float(phi, sigma_a2, sigma_b2, sample.mixture.tau0)
+        wanted = ("ck", "recurrent", "preactivation", "all") if "kappa2" in solution.values else ("ck",)
+        found = implicit_kernels(sample.gram(), phi, sigma_a2, sigma_b2, bias=solution["bias"], kernels=wanted)
+        named = zip(KERNELS, (found.ck, found.recurrent, found.preactivation, found.all), strict=True)
+        return _record(sample, {name: kernel for name, kernel in named if kernel is not None})
+
+
+def explicit_witness_cell(data: str, activations: Sequence[str], p: int, index: int, seed: int) -> dict[str, Any]:
+    """Do as ``witness_cell`` for an explicit network, whose layers have the given activations, first to last."""
+    with threadpoolctl.threadpool_limits(limits=1):
+        sample = mixture(data, p).sample(np.random.default_rng([seed, p, index]))
+        layers = [(_phi(text), bias) for text, (_, bias) in _layers(tuple(activations), sample.mixture.tau0)]
+        found = explicit_kernels(sample.gram(), layers)
+        return _record(sample, {"explicit-ck": found.ck, "explicit-ntk": found.ntk})
+
+
+@lru_cache(maxsize=64)
+def _phi(text: str) -> PointwiseActivation:
+    return pointwise(resolve(text).with_parameters({}))
+
+
+def _record(sample: MixtureSample, kernels: Mapping[str, Array]) -> dict[str, Any]:
+    gram, statistics = sample.gram(), sample.statistics()
+    V = statistics.low_rank
+    indicator = statistics.indicator / np.sqrt(statistics.indicator.sum(axis=0))
+    vectors = np.column_stack([indicator, statistics.psi / np.linalg.norm(statistics.psi)])
+    pairs = list(combinations_with_replacement(range(vectors.shape[1]), 2))
+
+    def on(matrix: Array) -> list[float]:
+        """tr(M matrix) for every witness M."""
+        spectral = [float(np.trace(matrix)) / len(matrix), float(np.sum(matrix * gram)) / float(np.trace(gram))]
+        small = vectors.T @ matrix @ vectors
+        return spectral + [float(small[i, j]) for i, j in pairs]
+
+    projected = V.T @ vectors
+    low_rank = [V.T @ V / len(gram), V.T @ gram @ V / np.trace(gram)]
+    for i, j in pairs:
+        outer = np.outer(projected[:, i], projected[:, j])
+        low_rank.append((outer + outer.T) / 2)
+    overlaps = vectors.T @ vectors
+    return {
+        "p": sample.mixture.dimension,
+        "kernels": {name: on(kernel) for name, kernel in kernels.items()},
+        "gram": on(gram),
+        "trace": [1.0, 1.0, *(float(overlaps[i, j]) for i, j in pairs)],
+        "low_rank": np.array(low_rank).tolist(),
+    }
+
+
+@cache
+def _program(theory: Theory) -> Program:
+    parts = (theory.linear, theory.variance, theory.square, theory.identity)
+    return compile_program(parts, (*FORMULA_INPUTS, mean, tau_0), FloatArithmetic())
+
+
+def equivalent_numbers(theory: Theory, activation: str, sigma_a2: float, sigma_b2: float, tau0: float) -> Numbers:
+    """Evaluate a theory's four expressions for an activation, in float64.
+
+    Raises:
+        ValueError: the theory is of an NTK, and E[phi'^2] is infinite.
+    """
+    scale, moments = _moments(activation, sigma_a2, sigma_b2, tau0)
+    energy = moments.slope_energy
+    if energy is None and theory.kernel != "ck":
+        raise ValueError(f"E[phi'^2] is infinite for {activation}: it has no NTK")
+    inputs = (scale, moments.variance, moments.d1, moments.d2, moments.d22, energy or 0.0, sigma_a2, sigma_b2)
+    linear, second, third, identity = _program(theory)(*inputs, moments.mean, tau0)
+    return float(linear), float(second), float(third), float(identity)
+
+
+@lru_cache(maxsize=256)
+def _moments(activation: str, sigma_a2: float, sigma_b2: float, tau0: float) -> tuple[float, MomentValues]:
+    """tau_* and the moments there."""
+    phi = _phi(activation)
+    scale = solve_float(phi, sigma_a2, sigma_b2, tau0)["tau"]
+    return scale, FloatMoments(phi).at(scale)
+
+
+@lru_cache(maxsize=64)
+def _layers(activations: tuple[str, ...], tau0: float) -> tuple[tuple[str, tuple[LayerCoefficients, float]], ...]:
+    """Coefficients after each layer of an explicit network in float64, and what centres the layer."""
+    found = []
+    state = LayerCoefficients(**{name: float(value.subs(tau_0, tau0)) for name, value in vars(input_layer()).items()})
+    for text in activations:
+        at = FloatMoments(_phi(text)).at(float(np.sqrt(state.tau2)))
+        moments = LayerMoments(at.d1, at.d2, at.d22, at.slope_energy, at.variance)
+        state = LayerCoefficients(
+            **{name: float(value) for name, value in vars(next_layer(state, moments=moments)).items()}
+        )
+        found.append((text, (state, at.mean)))
+    return tuple(found)
+
+
+def explicit_numbers(kernel: str, activations: Sequence[str], tau0: float) -> Numbers:
+    """The equivalent's four numbers of an explicit network: kernel "explicit-ck" or "explicit-ntk"."""
+    _, (last, _) = _layers(tuple(activations), tau0)[-1]
+    if kernel == "explicit-ck":
+        return last.a1, last.a2, last.a3, last.tau2 - tau0**2 * last.a1
+    return last.b1, last.b2, last.b3, last.kappa2 - tau0**2 * last.b1
+
+
+def residuals(
+    kernel: str,
+    numbers: Numbers,
+    statistics: PopulationStatistics,
+    records: Sequence[WitnessRecord],
+    changes: frozenset[Statistic] = frozenset(),
+) -> Array:
+    """tr(M (K - Kbar)) of every draw (rows) and witness (columns), at one p.
+
+    Args:
+        kernel: key of the records' kernels.
+        numbers: the equivalent's, at this p.
+        statistics: of the population at this p.
+        records: of the draws.
+        changes: of the statistics, by a wrong theory.
+    """
+    linear, second, third, identity = numbers
+    core = statistics.core(second, third, changes)
+    rows = []
+    for record in records:
+        low = np.einsum("wij,ij->w", record.low_rank, core)
+        rows.append(record.kernels[kernel] - linear * record.gram - low - identity * record.trace)
+    return np.array(rows)

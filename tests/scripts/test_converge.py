@@ -1,0 +1,248 @@
+"""scripts/converge.py as a user runs it, and the measurements that it is made of."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+
+import numerics.experiments
+from numerics.convergence import report_rate
+from numerics.experiments import (
+    Cell,
+    Experiment,
+    KernelDistance,
+    KernelName,
+    distance_to_equivalent,
+    distance_to_limit,
+)
+from numerics.networks import FiniteDEQ
+from numerics.ntk import implicit_kernels
+from numerics.pointwise import pointwise
+from numerics.weight_laws import EntryLaw
+from tests.scripts.conftest import ROOT, Script
+from theory.registry import get
+
+RELU, TANH = get("relu"), get("tanh")
+SMALL_MEANS = Experiment(activations=(RELU,), means=2.0, seed=4)
+
+
+# --- distances -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("activation", [RELU, TANH], ids=["relu", "tanh"])
+def test_two_ntks_differ_by_a_multiple_of_the_gram_matrix(activation: object) -> None:
+    """K_all = (K_pre - sigma_b^2 S)/sigma_a^2, of kernels and equivalents alike: the errors are in that ratio."""
+    all_, pre = (
+        distance_to_equivalent(SMALL_MEANS, activation, kind, Cell(60, 0)).error  # type: ignore[arg-type]
+        for kind in ("ntk-all", "ntk-preactivation")
+    )
+    assert all_ == pytest.approx(pre / SMALL_MEANS.sigma_a2, rel=1e-9)
+
+
+@pytest.mark.parametrize("kernel", ["ck", "ntk-recurrent", "ntk-preactivation", "ntk-all"])
+def test_kernels_approach_their_equivalents(kernel: KernelName) -> None:
+    """p^(-1/2) makes the ratio 0.5 between p = 60 and p = 240; what does not decay keeps it at 1."""
+    small, large = (
+        np.mean([distance_to_equivalent(SMALL_MEANS, RELU, kernel, Cell(p, k)).error for k in range(4)])
+        for p in (60, 240)
+    )
+    assert large < 0.62 * small
+
+
+@pytest.mark.parametrize("law", ["rademacher", "student"])
+def test_other_noise_changes_the_draw_and_not_the_limit(law: EntryLaw) -> None:
+    """Universality is of the limit: the constant depends on the fourth moment, through the norms' fluctuations."""
+    other = Experiment(activations=(), means=2.0, seed=4, noise=law)
+    small, large = (
+        np.mean([distance_to_equivalent(other, TANH, "ck", Cell(p, k)).error for k in range(4)]) for p in (60, 240)
+    )
+    assert large < 0.7 * small
+    first, second = (distance_to_equivalent(one, TANH, "ck", Cell(60, 0)).error for one in (SMALL_MEANS, other))
+    assert first != second
+
+
+@pytest.mark.parametrize(("kernel", "law"), [("ck", "gaussian"), ("ntk-recurrent", "rademacher")])
+def test_the_distance_to_the_limit_is_the_norm_of_the_difference(kernel: KernelName, law: EntryLaw) -> None:
+    """One cell recomputed with dense linear algebra: the Jacobian solved sample by sample."""
+    width, cell = 40, Cell(60, 1)
+    found = distance_to_limit(SMALL_MEANS, TANH, kernel, cell, width, law)
+    rng = np.random.default_rng([4, 60, width, 1])
+    sample = SMALL_MEANS.mixture(60).sample(rng)
+    phi = pointwise(TANH)
+    network = FiniteDEQ.draw(phi, 0.0, 0.2, 0.8, width=width, dimension=60, rng=rng, law=law)
+    A, drive = np.sqrt(0.2 / width) * network.recurrent, np.sqrt(0.8) * network.inputs @ sample.data
+    h = np.zeros((width, 48))
+    for _ in range(200):
+        h = np.tanh(A @ h + drive)
+    finite = h.T @ h / width
+    if kernel == "ntk-recurrent":
+        v = 2.0 * rng.integers(0, 2, width, dtype=np.int8) - 1.0
+        g = np.empty_like(h)
+        for i in range(48):
+            D = np.diag(1 - h[:, i] ** 2)
+            g[:, i] = D @ np.linalg.solve(np.eye(width) - A.T @ D, v)
+        finite = finite * (1 + 0.2 * g.T @ g / width)
+    exact = implicit_kernels(sample.gram(), phi, 0.2, 0.8, 0.0)
+    limit = getattr(exact, kernel.removeprefix("ntk-"))
+    assert found.error == pytest.approx(np.abs(np.linalg.eigvalsh(finite - limit)).max(), rel=1e-7)
+    assert found.network_residual is not None
+    assert found.network_residual <= 1e-10
+
+
+# --- what is said of a rate ----------------------------------------------------------------------
+
+LADDER = 100.0 * 2 ** np.arange(6)
+
+
+def noisy(law: np.ndarray, scatter: float = 0.01) -> np.ndarray:
+    return law[:, None] * np.exp(scatter * np.random.default_rng(1).standard_normal((law.size, 12)))
+
+
+def test_a_rate_is_reported_with_its_power() -> None:
+    report = report_rate(LADDER, noisy(3 * LADDER**-0.5), np.random.default_rng(0), symbol="m")
+    assert report.verdict == "supported"
+    assert -0.25 not in report.also_accepted
+    assert "log m over 100..3200: -0.5" in report.sentence
+    assert "nothing is said beyond m = 3200" in report.limits
+    assert report.fit is not None
+    assert report.fit.plain.bootstrap[0] < -0.5 < report.fit.plain.bootstrap[1]
+    blurred = report_rate(LADDER[:3], noisy(3 * LADDER[:3] ** -0.5, 0.2), np.random.default_rng(0))
+    assert -0.25 in blurred.also_accepted
+    assert "-0.25" in blurred.limits.split("pass the same test")[1]
+
+
+@pytest.mark.parametrize(
+    ("law", "word"),
+    [
+        (0.3 + LADDER**-0.5, "floor"),
+        (LADDER**-0.1, "floor"),
+        (30 / LADDER, "faster"),
+        (LADDER**0.5, "not positive|fit"),
+    ],
+)
+def test_another_law_is_refuted_for_its_reason(law: np.ndarray, word: str) -> None:
+    report = report_rate(LADDER, noisy(law), np.random.default_rng(0))
+    assert report.verdict == "refuted"
+    assert any(part in report.sentence for part in word.split("|"))
+
+
+def test_too_little_data_and_rounding_are_named() -> None:
+    rng = np.random.default_rng(0)
+    assert report_rate([1, 2], np.ones((2, 3)), rng).verdict == "undecided"
+    assert report_rate([1, 2, 3], np.ones((3, 1)), rng).verdict == "undecided"
+    rounding = report_rate([1, 2, 3], np.full((3, 2), 1e-15), rng)
+    assert rounding.verdict == "supported"
+    assert "rounding" in rounding.sentence
+
+
+# --- the script ----------------------------------------------------------------------------------
+
+
+def test_errors_against_width(script: Script, tmp_path: Path) -> None:
+    arguments = ("--against", "m", "--p", "60", "--sizes", "50,100,200,400", "--draws", "10", "--means", "2")
+    kernel = ("--kernel", "ntk-all", "--weights", "student", "--data", "rademacher", "--activation", "tanh")
+    done = script("converge", *arguments, *kernel, "--jobs", "1", "--png", "w.png", "--json", "-")
+    assert done.returncode == 0, done.stderr
+    record = json.loads(done.stdout)
+    (result,) = record["results"]
+    assert record["params"]["weights"] == "student"
+    assert record["params"]["data"] == "rademacher"
+    assert record["seed"] == 0
+    assert record["versions"]["numpy"]
+    assert len(result["cells"]) == 40
+    means = np.array(result["errors"]).mean(axis=1)
+    np.testing.assert_allclose(result["means"], means)
+    np.testing.assert_allclose(result["standard_errors"], np.std(result["errors"], axis=1, ddof=1) / np.sqrt(10))
+    slope = np.polyfit(np.log(np.repeat(record["params"]["sizes"], 10)), np.log(np.ravel(result["errors"])), 1)[0]
+    assert result["slope"] == pytest.approx(slope)
+    assert result["slope_interval"][0] < -0.5 < result["slope_interval"][1]
+    assert result["slope_bootstrap"][0] < result["slope"] < result["slope_bootstrap"][1]
+    assert result["verdict"] == "supported"
+    assert "nothing is said beyond m = 400" in " ".join(done.stderr.split())
+    assert (tmp_path / "w.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.fixture
+def converge(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[ModuleType]:
+    """scripts/converge.py as a module, in a folder of its own."""
+    monkeypatch.syspath_prepend(str(ROOT / "scripts"))
+    monkeypatch.chdir(tmp_path)
+    yield import_module("converge")
+    for name in ("converge", "_campaign", "_cli", "_figures"):
+        sys.modules.pop(name, None)
+
+
+def test_pictures_do_not_depend_on_the_day(
+    converge: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["--sizes", "60,80,120", "--draws", "2", "--jobs", "1", "--means", "2", "--resume", "records"]
+    for name in ("one", "two"):
+        code = converge.main([*arguments, "--activation", "relu", "--activation", "sin", "--pdf", f"{name}.pdf"])
+        assert code in (0, 1)
+        shown = capsys.readouterr().out
+        assert "relu" in shown
+        assert "sin" in shown
+    assert (tmp_path / "one.pdf").read_bytes() == (tmp_path / "two.pdf").read_bytes()
+
+
+def test_a_floor_gives_code_1(converge: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Errors with a planted floor, in place of the measured ones."""
+
+    def planted(experiment: Experiment, activation: object, kernel: KernelName, cell: Cell) -> KernelDistance:
+        error = (0.3 + cell.p**-0.5) * (1 + 0.01 * np.sin(7.0 * cell.p + 3 * cell.index))
+        return KernelDistance("relu", kernel, cell.p, cell.p, None, cell.index, error, 0.0, 0.0, None)
+
+    monkeypatch.setattr(numerics.experiments, "distance_to_equivalent", planted)
+    sizes = "100,200,400,800,1600,3200,6400"
+    assert converge.main(["--sizes", sizes, "--draws", "12", "--jobs", "1"]) == 1
+    assert converge.main(["--sizes", "100,200", "--draws", "12", "--jobs", "1"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--sizes", "0"], "from 1 to"),
+        (["--sizes", "100,x"], "from 1 to"),
+        (["--sizes", "4"], "no data for p = 4"),
+        (["--against", "m", "--p", "4"], "no data for p = 4"),
+        (["--against", "n"], "invalid choice"),
+        (["--p", "50"], "--against m"),
+        (["--weights", "student"], "--against m"),
+        (["--weights", "cauchy"], "invalid choice"),
+        (["--draws", "0"], "from 1 to"),
+        (["--ratio", "0"], "ratio"),
+        (["--sigma-a2", "1"], "give --sigma-b2"),
+        (["--sigma-a2", "-1"], "sigma_a2 must be a number >= 0"),
+        (["--png", "x.pdf"], "ends in .png"),
+        (["--pdf", "missing/x.pdf"], "does not exist"),
+        (["--json", "missing/x.json"], "does not exist"),
+        (["--activation", "nonsense"], "nonsense"),
+        (["--activation", "sign", "--kernel", "ntk-all", "--sizes", "40", "--jobs", "1"], "E[phi'^2] is infinite"),
+        (["--activation", "relu", "--sigma-a2", "5", "--sigma-b2", "1", "--sizes", "40", "--jobs", "1"], "equilibrium"),
+        (
+            ["--against", "m", "--sigma-a2", "1.99", "--sigma-b2", "1", "--sizes", "6", "--p", "20", "--jobs", "1"],
+            "no fixed point in",
+        ),
+    ],
+)
+def test_bad_use(
+    converge: ModuleType,
+    arguments: list[str],
+    words: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["converge.py", *arguments])
+    with pytest.raises(SystemExit) as stopped:
+        converge._cli.run(converge.main)
+    shown = capsys.readouterr().err.strip()
+    assert stopped.value.code == 2
+    assert words in shown
+    assert len(shown.splitlines()) == 1
