@@ -1,0 +1,118 @@
+"""Drawn DEQs: each is matched by the constructive family, or an inequality forbids it; never a near miss."""
+
+from __future__ import annotations
+
+import sympy as sp
+from flint import arb
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from numerics.constructive import match_hermite
+from numerics.design import design
+from numerics.equilibrium import EquilibriumError
+from numerics.explicit_network import ExplicitLayer, ExplicitNetwork
+from numerics.forbidden import ck_is_forbidden, ntk_is_forbidden
+from numerics.matches import Target, match_leaky
+from theory.activations import Activation
+from theory.families import hermite_family, named_family
+
+#: Shapes with coefficients to be filled in: kinked, saturating, polynomial, even, odd, oscillating.
+SHAPES = (
+    "x + ({a})*x**2/8 - x**3/({b})/8",
+    "tanh(({b})*x) + ({a})*x**2/10",
+    "Max(x, 0) + ({a})*x",
+    "Max(x - ({a}), 0)",
+    "({b})*erf(x) + ({a})*Abs(x)",
+    "sin(({b})*x) + ({a})",
+    "exp(-x**2/2) + ({a})*x",
+    "cos(({b})*x)",
+    "Piecewise((x, x > 0), (({b})*(exp(x) - 1), True))",
+    "x*Phi(({b})*x) + ({a})",
+)
+shifts = st.fractions(min_value=-1, max_value=1, max_denominator=8).map(str)
+sizes = st.fractions(min_value="1/2", max_value=2, max_denominator=6).map(str)
+texts = st.builds(lambda shape, a, b: shape.format(a=a, b=b), st.sampled_from(SHAPES), shifts, sizes)
+variances = st.integers(1, 9).map(lambda k: sp.Rational(k, 10))
+scales = st.sampled_from([sp.Rational(1, 2), sp.S.One, sp.Rational(3, 2)])
+
+
+@settings(max_examples=25, deadline=None)
+@given(texts, variances, scales)
+def test_every_ck_is_matched_or_forbidden(text: str, sigma_a2: sp.Expr, tau0: sp.Expr) -> None:
+    activation = Activation.from_text(text)
+    assume(activation.expr.has(sp.Symbol("x", real=True)))
+    try:
+        outcome = design(activation, sigma_a2, 1 - sigma_a2, tau0, family="hermite", digits=12)
+    except EquilibriumError:
+        assume(False)
+    if outcome.status == "infeasible":
+        assert outcome.universal
+        assert outcome.residual_bound >= 0
+        assert outcome.residual > 0
+        return
+    wanted = outcome.target.numbers
+    for network in outcome.branches:
+        for have, want in zip(network.kernel_balls("ck", 40), wanted, strict=True):
+            assert have.overlaps(want)
+            assert abs(have - want) < arb(10) ** -14 * (1 + wanted[3])
+
+
+parts = st.integers(-64, 64).map(lambda k: arb(k) / 32)
+positive = st.integers(1, 64).map(lambda k: arb(k) / 32)
+
+
+@settings(max_examples=25, deadline=None)
+@given(positive, positive, positive, positive)
+def test_a_pair_of_leaky_layers_is_found_again(a1: arb, b1: arb, a2: arb, b2: arb) -> None:
+    """The kernel of a drawn network, as a target, gives that network back up to gauge and signs."""
+    family = named_family("leaky_relu")
+    assume(a1 != b1 and a2 != b2)
+    drawn = ExplicitNetwork(tuple(ExplicitLayer(family, {"a": a, "b": b}) for a, b in ((a1, b1), (a2, b2))), sp.S.One)
+    target = Target("ck", drawn.kernel_balls("ck", 40), sp.S.One, homogeneous=True)
+    found = match_leaky(target)
+    # The only excuse is a double root.
+    assume(found.status != "undecided")
+    assert found.status == "exact"
+    ratio = ((a1 - b1) / (a1 + b1)) ** 2
+    ratios = []
+    for first, _ in found.branches:
+        a, b = first.parameters.values()
+        ratios.append(((a - b) / (a + b)) ** 2)
+    assert any(abs(value - ratio) < arb("1e-9") for value in ratios)
+
+
+def drawn_pair(first: dict[str, arb], slope: arb, bend: arb) -> ExplicitNetwork:
+    """Two Hermite layers, the second with next to nothing in degree 3."""
+    second = {"c1": slope, "c2": bend, "c3": arb(1) / 64}
+    degrees = tuple(int(name[1:]) for name in first)
+    return ExplicitNetwork(
+        (ExplicitLayer(hermite_family(degrees), first), ExplicitLayer(hermite_family((1, 2, 3)), second)), sp.S.One
+    )
+
+
+@settings(max_examples=40, deadline=None)
+@given(parts, parts, parts, parts, positive, parts)
+def test_what_two_layers_can_do_is_never_forbidden(c2: arb, c3: arb, c4: arb, c5: arb, slope: arb, bend: arb) -> None:
+    """Soundness of both proofs of impossibility, close to where they begin to hold."""
+    assume(bend != 0)
+    network = drawn_pair({"c1": arb(1), "c2": c2 / 8, "c3": c3 / 4, "c4": c4 / 16, "c5": c5 / 16}, slope, bend)
+    assert not ck_is_forbidden(network.kernel_balls("ck", 25), arb(1))
+    found = match_hermite(Target("ck", network.kernel_balls("ck", 40), sp.S.One))
+    assert found.status != "infeasible"
+
+
+@settings(max_examples=25, deadline=None)
+@given(parts, parts, positive, parts)
+def test_ntks_of_two_layers_are_never_forbidden(c2: arb, c3: arb, slope: arb, bend: arb) -> None:
+    assume(bend != 0)
+    network = drawn_pair({"c1": arb(1), "c2": c2 / 8, "c3": c3 / 4}, slope, bend)
+    assert not ntk_is_forbidden(network.kernel_balls("ntk-all", 25), arb(1))
+
+
+def test_a_forbidden_deq_is_called_so() -> None:
+    """Draws rarely reach one: here it is certain."""
+    activation = Activation.from_text("x + x**2/1000 - x**3/50")
+    outcome = design(activation, sp.Rational(9, 10), sp.Rational(1, 10), sp.S.One, family="hermite", digits=8)
+    assert outcome.status == "infeasible"
+    assert outcome.universal
+    assert not outcome.branches
