@@ -46,8 +46,9 @@ $(STAMP): requirements.lock pyproject.toml
 verify: $(STAMP) ## check the theorem on the released experiment (scripts/verify.py)
 	@$(PY) scripts/verify.py $(ARGS)
 
+# One BLAS thread a worker: more would only get in each other's way.
 test: $(STAMP) ## pass the tests, in parallel over the cores
-	@$(PY) -m pytest -n auto --dist worksteal --durations 10 $(ARGS)
+	@OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(PY) -m pytest -n auto --dist worksteal --durations 10 $(ARGS)
 
 lint: $(STAMP) ## lint (ruff)
 	@$(PY) -m ruff check $(ARGS) .

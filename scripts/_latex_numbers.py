@@ -1,0 +1,200 @@
+"""Certified numbers in LaTeX: as macros, and in tables aligned at the decimal point.
+
+A digit is printed only where it is proved: a ball whose ends round to different decimals loses digits until they agree,
+and what is not certified at all is a dash.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from numerics.balls import rounded_decimal
+from numerics.equilibrium import COEFFICIENTS, NTK_KEYS
+from theory.latex import COEFFICIENT_SYMBOLS
+from theory.latex_layout import width
+
+if TYPE_CHECKING:
+    from flint import arb
+
+    from numerics.certified import CertifiedCoefficients
+    from numerics.derivation_cache import DerivedMoments
+    from theory.activations import Activation
+    from theory.latex_equations import EquationSet
+
+__all__ = ["GROUPS", "Subject", "certified_decimal", "macro_name", "macros", "number_record", "tables"]
+
+#: Rows of the tables of constants, by group.
+GROUPS: tuple[tuple[str, ...], ...] = (
+    ("tau", "bias", "gamma2"),
+    ("alpha1", "alpha2", "alpha3", "alpha4"),
+    ("lambda1", "lambda2", "lambda3"),
+    *NTK_KEYS.values(),
+)
+_GREEK_WORDS = {"tau": "Tau", "bias": "Bias", "gamma2": "GammaSquared", "kappa2": "KappaSquared"}
+_DIGIT_WORDS = ("Zero", "One", "Two", "Three", "Four", "Five", "Six", "Seven", "Eight", "Nine")
+_COLUMN_GAP = 1_200
+
+
+@dataclass(frozen=True)
+class Subject:
+    """One activation of an export.
+
+    Attributes:
+        title: its name in LaTeX.
+        suffix: its name in macros, letters only.
+        slug: its name in files.
+        note: one phrase about it in LaTeX, or nothing.
+        activation: with values for all parameters.
+        derived: its moments.
+        moments: the display of its moments.
+        system: the display of its system.
+        solution: its certified coefficients, or None where it has no stable equilibrium.
+        missing: why there is no solution, in words.
+    """
+
+    title: str
+    suffix: str
+    slug: str
+    note: str
+    activation: Activation
+    derived: DerivedMoments
+    moments: EquationSet
+    system: EquationSet
+    solution: CertifiedCoefficients | None
+    missing: str = ""
+
+
+def certified_decimal(ball: arb, digits: int) -> str:
+    """Return the longest correctly rounded decimal of at most ``digits`` significant digits that a ball proves.
+
+    A ball that is exactly 0 gives "0"; one that merely contains 0 gives the zeros that its radius proves.
+    """
+    if ball.is_zero():
+        return "0"
+    if ball.contains(0):
+        return rounded_decimal(ball * 0, digits)[0]
+    for kept in range(digits, 0, -1):
+        text, proved = rounded_decimal(ball, kept)
+        if proved:
+            return text
+    raise ValueError(f"not one digit of {ball} is proved")
+
+
+def values(subject: Subject, digits: int) -> dict[str, str]:
+    """Return the certified decimals of a subject by key of ``COEFFICIENTS``."""
+    solution = subject.solution
+    if solution is None:
+        return {}
+    return {key: certified_decimal(solution[key], digits) for key in COEFFICIENTS if solution.certified.get(key)}
+
+
+def _in_math(text: str) -> str:
+    """A decimal as it stands in a formula."""
+    mantissa, _, exponent = text.partition("e")
+    return rf"{mantissa}\cdot10^{{{int(exponent)}}}" if exponent else mantissa
+
+
+# --- macros and JSON -------------------------------------------------------------------------------------------------
+
+
+def macro_name(key: str, suffix: str) -> str:
+    """Return the command for a coefficient, such as ``deqAlphaOneTanh`` (without backslash)."""
+    if key in _GREEK_WORDS:
+        return f"deq{_GREEK_WORDS[key]}{suffix}"
+    stem, _, part = key.partition("_")
+    word = stem.rstrip("0123456789")
+    index = _DIGIT_WORDS[int(stem[len(word) :])] if stem != word else ""
+    return f"deq{word.capitalize()}{index}{part.capitalize()}{suffix}"
+
+
+def macros(subjects: Iterable[Subject], digits: int) -> str:
+    """Return one command for every certified number."""
+    lines = []
+    for subject in subjects:
+        lines.append(f"% {subject.slug}")
+        for key, text in values(subject, digits).items():
+            lines.append(rf"\newcommand{{\{macro_name(key, subject.suffix)}}}{{\ensuremath{{{_in_math(text)}}}}}")
+    return "\n".join(lines) + "\n"
+
+
+def number_record(subjects: Iterable[Subject], digits: int) -> list[dict[str, Any]]:
+    """Return every number with its radius, its macro, and what is missing and why."""
+    records = []
+    for subject in subjects:
+        found, solution = values(subject, digits), subject.solution
+        record: dict[str, Any] = {
+            "activation": subject.activation.name,
+            "expression": str(subject.activation.expr),
+            "file": subject.slug,
+            "values": found,
+            "radius": {key: solution.radius[key] for key in found} if solution is not None else {},
+            "macros": {key: macro_name(key, subject.suffix) for key in found},
+            "missing": subject.missing,
+        }
+        if solution is not None:
+            record["missing"] = solution.ntk_missing
+            record["uncertified"] = {key: solution.reason[key] for key in solution.plain}
+        records.append(record)
+    return records
+
+
+# --- tables ----------------------------------------------------------------------------------------------------------
+
+
+def tables(subjects: Sequence[Subject], digits: int, available: int) -> list[tuple[tuple[Subject, ...], str]]:
+    """Return tabulars of the constants: rows are coefficients, columns activations, as many as fit side by side.
+
+    Args:
+        subjects: the activations; those without a certified number are left out.
+        digits: significant digits, at most.
+        available: width of the text in hundredths of a point.
+    """
+    label = max(width(COEFFICIENT_SYMBOLS[key]) for key in COEFFICIENTS) + _COLUMN_GAP
+    found: list[list[Subject]] = []
+    room = 0
+    for subject in subjects:
+        if not values(subject, digits):
+            continue
+        need = _column_width(subject, digits)
+        if not found or need > room:
+            found.append([])
+            room = available - label
+        found[-1].append(subject)
+        room -= need
+    return [(tuple(columns), _tabular(columns, digits)) for columns in found]
+
+
+def _column_width(subject: Subject, digits: int) -> int:
+    # 525 hundredths of a point is the width of a typewriter letter.
+    heading = 525 * len(subject.title.removeprefix(r"\texttt").replace("\\", "").strip("{}"))
+    return max(heading, *(width(_in_math(text)) for text in values(subject, digits).values())) + _COLUMN_GAP
+
+
+def _tabular(subjects: Sequence[Subject], digits: int) -> str:
+    columns = [values(subject, digits) for subject in subjects]
+    heads = " & ".join(rf"\multicolumn{{2}}{{c}}{{{subject.title}}}" for subject in subjects)
+    lines = [rf"\begin{{tabular}}{{l*{{{len(subjects)}}}{{r@{{.}}l}}}}", r"\toprule", rf"& {heads} \\"]
+    for group in GROUPS:
+        if not any(key in column for column in columns for key in group):
+            continue
+        lines.append(r"\midrule")
+        for key in group:
+            cells = " & ".join(_cell(column.get(key)) for column in columns)
+            lines.append(rf"${COEFFICIENT_SYMBOLS[key]}$ & {cells} \\")
+    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}"])
+
+
+def _cell(text: str | None) -> str:
+    """Two cells: what stands before the decimal point and what stands behind it."""
+    if text is None:
+        return r"\multicolumn{2}{c}{---}"
+    mantissa, _, exponent = text.partition("e")
+    whole, point, rest = mantissa.partition(".")
+    if exponent:
+        rest += rf"\cdot10^{{{int(exponent)}}}"
+    if not point:
+        # The column would print its decimal point behind an integer.
+        return rf"\multicolumn{{1}}{{r@{{\phantom{{.}}}}}}{{${whole}{rest}$}} &"
+    return f"${whole}$ & ${rest}$"

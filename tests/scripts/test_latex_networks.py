@@ -1,0 +1,98 @@
+"""The matching networks of scripts/export_latex.py, read back from what it printed."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.latex_reader import equations, evaluate, gaussian_mean
+from tests.scripts.test_export_latex import DIGITS, certified, registry_export
+from theory import registry
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return registry_export(tmp_path_factory)
+
+
+_HERMITE = {"1": "({y})", "2": r"\frac{{({y})^2 - 1}}{{\sqrt{{2}}}}", "3": r"\frac{{({y})^3 - 3({y})}}{{\sqrt{{6}}}}"}
+
+
+def _solutions(fragment: str) -> Iterator[dict[str, str]]:
+    """The numbers of each solution by symbol, as they are printed, from the tables of a fragment."""
+    for body in re.findall(r"\\begin\{tabular\}(.*?)\\end\{tabular\}", fragment, flags=re.DOTALL):
+        rows = re.findall(r"^\$([^$]+)\$ & (.*) \\\\$", body, flags=re.MULTILINE)
+        found = []
+        for symbol, text in rows:
+            cells = re.sub(r"\\multicolumn\{1\}\{r@\{\\phantom\{\.\}\}\}\{(\$-?\d+\$)\} &", r"\1 & $0$", text)
+            parts = cells.replace("$", "").replace("\\cdot10^{", "e").replace("}", "").split(" & ")
+            found.append((symbol, [f"{a}.{b}" for a, b in zip(parts[::2], parts[1::2], strict=True)]))
+        for column in range(len(found[0][1])):
+            yield {symbol: texts[column] for symbol, texts in found}
+
+
+def _kernel(fragment: str, numbers: dict[str, str]) -> list[float]:
+    """alpha_1, alpha_2, alpha_3, gamma^2 of the printed layers (theory sheet, section 4), by quadrature."""
+    environment = {symbol.replace("{", "").replace("}", ""): float(text) for symbol, text in numbers.items()}
+    a1, a2, a3, a4, square = 1.0, 0.0, 0.0, 1.0, 1.0
+    for left, _, right in equations(fragment):
+        assert re.fullmatch(r"\\varphi_\d\(x\)", left)
+        text = re.sub(
+            r"\\operatorname\{he\}_\{(\d)\}\(([^)]*)\)",
+            lambda hit: "(" + _HERMITE[hit[1]].format(y=hit[2]) + ")",
+            right,
+        )
+        tau = math.sqrt(square)
+        kinks = [side * value / tau for name, value in environment.items() if name == "c_1" for side in (-1, 1)]
+
+        def moment(weight: Any, power: int, text: str = text, tau: float = tau, kinks: list[float] = kinks) -> float:
+            return gaussian_mean(
+                lambda xi: weight(xi) * evaluate(text.strip(), {**environment, "x": tau * xi}) ** power, [0.0, *kinks]
+            )
+
+        assert moment(np.ones_like, 1) == pytest.approx(0, abs=1e-8)
+        d1 = moment(lambda xi: xi, 1) / tau
+        d2 = moment(lambda xi: xi**2 - 1, 1) / tau**2
+        d22 = moment(lambda xi: xi**2 - 1, 2) / tau**2
+        a1, a2, a3, a4 = d1**2 * a1, d1**2 * a2 + d2**2 * a4**2 / 4, d1**2 * a3 + d2**2 * a1**2 / 2, d22 * a4 / 2
+        square = moment(np.ones_like, 2)
+    return [a1, a2, a3, square]
+
+
+def test_printed_networks_have_the_kernel_of_their_deq(exported: Path) -> None:
+    """Formulas and numbers are read back and integrated, every solution of every activation."""
+    families, most = set(), 0
+    for name in registry.names():
+        fragment = (exported / "fragments" / f"network-{name.replace('_', '-')}.tex").read_text("utf-8")
+        wanted = certified(name)
+        expected = [float(wanted[key]) for key in ("alpha1", "alpha2", "alpha3", "gamma2")]
+        solutions = list(_solutions(fragment))
+        assert solutions, name
+        for numbers in solutions:
+            assert _kernel(fragment, numbers) == pytest.approx(expected, rel=1e-7, abs=1e-9), name
+        most = max(most, len(solutions))
+        families |= set(re.findall(r"layers? of ([^:]*):", fragment))
+    assert most == 2
+    assert families == {"leaky ReLUs", "hard tanh", "Hermite polynomials", "sines"}
+
+
+def test_the_record_holds_the_printed_networks(exported: Path) -> None:
+    record = json.loads((exported / "numbers.json").read_text("utf-8"))
+    assert [each["activation"] for each in record["networks"]] == list(registry.names())
+    for each in record["networks"]:
+        assert each["status"] == "exact"
+        printed = list(_solutions((exported / "fragments" / f"{each['file']}.tex").read_text("utf-8")))
+        assert len(printed) == len(each["solutions"])
+        for numbers, layers in zip(printed, each["solutions"], strict=True):
+            told = [text for layer in layers for text in layer["values"].values()]
+            assert [float(text) for text in numbers.values()] == [float(text) for text in told]
+            for layer in layers:
+                for key, radius in layer["radius"].items():
+                    assert float(radius) < 10 ** -(DIGITS + 1) * max(1, abs(float(layer["values"][key])))

@@ -1,0 +1,186 @@
+r"""The theory's equations as sets that are typeset together: definitions, system, solution, NTKs, and one activation's.
+
+Every equation keeps the exact expression that its right side is written from, so that what was printed can be checked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import sympy as sp
+from sympy.core.parameters import distribute
+
+from theory import implicit
+from theory.activations import Activation
+from theory.latex import COEFFICIENT_SYMBOLS
+from theory.latex_expressions import latex, run
+from theory.latex_forms import by_coefficient, with_normal_cdf
+from theory.latex_layout import aligned, lines, width
+from theory.symbols import alpha, d1, d2, d22, dd, mean, sigma_a2, sigma_b2, tau, tau_0, variance
+
+__all__ = ["Equation", "EquationSet", "activation_moments", "activation_system", "general_sets"]
+
+#: A moment that is wider than this (hundredths of a point) is not written into the system of its activation.
+MAX_INSERTED = 5_500
+_NTK_SYMBOLS = {
+    "recurrent": ("beta1", "beta2", "beta3", "kappa2"),
+    "preactivation": ("eta1", "eta2", "eta3", "eta_diag"),
+    "all": ("theta1", "theta2", "theta3", "theta_diag"),
+}
+
+
+@dataclass(frozen=True)
+class Equation:
+    """One relation.
+
+    Attributes:
+        left: left side in LaTeX.
+        right: the expression that the right side is written from.
+        sign: the relation.
+        key: short name, used in its label.
+    """
+
+    left: str
+    right: sp.Expr
+    sign: str = "="
+    key: str = ""
+
+
+@dataclass(frozen=True)
+class EquationSet:
+    """Equations that are set in one display.
+
+    Attributes:
+        name: of the set: letters, digits and hyphens.
+        equations: in the order in which they are written.
+        numbered: whether the equations carry numbers and labels ``eq:deq-KEY``.
+        constants: values of named constants that occur, exact.
+    """
+
+    name: str
+    equations: tuple[Equation, ...]
+    numbered: bool = False
+    constants: Mapping[sp.Symbol, sp.Rational] = field(default_factory=dict)
+
+    def latex(self, available: int) -> str:
+        """Return the display, broken to a width in hundredths of a point."""
+        rows = [(equation.left, equation.sign, run(equation.right)) for equation in self.equations]
+        labels = [f"eq:deq-{equation.key}" for equation in self.equations] if self.numbered else None
+        return aligned(rows, available, labels)
+
+
+def general_sets() -> dict[str, EquationSet]:
+    """Return the system, its solution in terms of the moments, and the NTKs' coefficients (theory sheet, section 3)."""
+    equilibrium = implicit.tau_equation()
+    slope = implicit.stability_slope()
+    conditions = (slope, sigma_a2 * d1**2, sigma_a2 * dd)
+    sets = [
+        EquationSet("equilibrium", (Equation(latex(equilibrium.lhs), equilibrium.rhs, key="tau"),), numbered=True),
+        EquationSet("system", _numbered(implicit.ck_equations()), numbered=True),
+        EquationSet("preactivation", _numbered(implicit.preactivation_equations()), numbered=True),
+        EquationSet("solution", _solved()),
+        EquationSet(
+            "conditions",
+            tuple(
+                Equation(latex(condition), sp.S.One, "<", f"condition-{name}")
+                for name, condition in zip(("tau", "ck", "ntk"), conditions, strict=True)
+            ),
+            numbered=True,
+        ),
+    ]
+    for kind in implicit.NTK_KINDS:
+        ntk = implicit.ntk_coefficients(kind)
+        parts = (ntk.linear, ntk.variance, ntk.square, ntk.diagonal)
+        named = zip(_NTK_SYMBOLS[kind], parts, strict=True)
+        equations = tuple(Equation(COEFFICIENT_SYMBOLS[key], by_coefficient(part)) for key, part in named)
+        sets.append(EquationSet(f"ntk-{kind}", equations))
+    return {each.name: each for each in sets}
+
+
+def _numbered(equations: Mapping[str, sp.Eq]) -> tuple[Equation, ...]:
+    return tuple(Equation(latex(equation.lhs), equation.rhs, key=key) for key, equation in equations.items())
+
+
+def _solved() -> tuple[Equation, ...]:
+    """Each equation solved for its own unknown, in an order in which the right sides are known."""
+    equations = {**implicit.ck_equations(), **implicit.preactivation_equations()}
+    rows = []
+    for key in ("alpha1", "alpha4", "alpha2", "alpha3", "lambda1", "lambda2", "lambda3"):
+        unknown = equations[key].lhs
+        residual = sp.expand(unknown - equations[key].rhs)
+        solution = sp.factor(-residual.coeff(unknown, 0)) / sp.factor(residual.coeff(unknown, 1))
+        rows.append(Equation(COEFFICIENT_SYMBOLS[key], solution))
+    return tuple(rows)
+
+
+def activation_moments(
+    name: str,
+    activation: Activation,
+    moments: Mapping[str, sp.Expr],
+    definitions: Mapping[sp.Symbol, sp.Expr],
+    available: int,
+    constants: Mapping[sp.Symbol, sp.Rational] | None = None,
+) -> EquationSet:
+    r"""Return an activation and its moments at tau_*, in closed form or as expectations.
+
+    The variance of phi_0 and E[(phi^2)''] of the centred phi are written through those of phi_0 where the direct form
+    would need several lines.
+
+    Args:
+        name: of the set.
+        activation: as it is written.
+        moments: by name, as in ``GaussianMoments``; ``slope_energy`` is absent where it is infinite.
+        definitions: of the moment symbols (``theory.implicit.moment_definitions``).
+        available: width of the text in hundredths of a point.
+        constants: values of the named constants in the activation.
+    """
+    room = available - width(r"\mathbb{E}[(\phi_0^2)''(\tau_*\xi)] = ")
+
+    def is_long(expr: sp.Expr) -> bool:
+        return len(lines(run(with_normal_cdf(expr)), room * 95 // 100)) > 1
+
+    rows = [Equation(r"\phi_0(x)", with_normal_cdf(activation.expr))]
+    rows += [Equation(latex(mean), with_normal_cdf(definitions[mean]))]
+    if definitions[mean] != 0 and is_long(definitions[variance]):
+        second = r"\mathbb{E}[\phi_0(\tau_*\xi)^2]"
+        rows.append(Equation(second, with_normal_cdf(moments["second_moment"])))
+        rows.append(Equation(latex(variance), sp.Symbol(second) - mean**2))
+    else:
+        rows.append(Equation(latex(variance), with_normal_cdf(definitions[variance])))
+    rows += [Equation(latex(symbol), with_normal_cdf(definitions[symbol])) for symbol in (d1, d2)]
+    if definitions[mean] * definitions[d2] != 0 and is_long(definitions[d22]):
+        second = r"\mathbb{E}[(\phi_0^2)''(\tau_*\xi)]"
+        rows.append(Equation(second, with_normal_cdf(moments["square_second_derivative"])))
+        rows.append(Equation(latex(d22), sp.Symbol(second) - 2 * mean * d2))
+    else:
+        rows.append(Equation(latex(d22), with_normal_cdf(definitions[d22])))
+    rows.append(Equation(latex(dd), with_normal_cdf(moments.get("slope_energy", sp.oo))))
+    return EquationSet(name, tuple(rows), constants=dict(constants or {}))
+
+
+def activation_system(name: str, definitions: Mapping[sp.Symbol, sp.Expr]) -> EquationSet:
+    """Return the equations of tau_* and alpha_1 .. alpha_4 with an activation's short moments written in."""
+    values = {symbol: with_normal_cdf(definitions[symbol]) for symbol in (variance, d1, d2, d22)}
+    short = {symbol: value for symbol, value in values.items() if width(latex(value)) <= MAX_INSERTED}
+    equation = implicit.tau_equation()
+    rows = [Equation(latex(tau**2), _inserted(equation.rhs, short))]
+    with distribute(False):
+        ratio = definitions[variance] / tau**2
+    if not sp.cancel(ratio).has(tau):
+        # Homogeneous of degree one: the equation is linear in tau^2.
+        factor, rest = (sp.cancel(ratio) if ratio.has(tau) else ratio).as_coeff_Mul()
+        with distribute(False):
+            solved = factor.q * sigma_b2 * tau_0**2 / (factor.q - factor.p * sigma_a2 * rest)
+        rows = [Equation(latex(tau**2), solved)]
+    for k, (key, relation) in enumerate(implicit.ck_equations().items(), start=1):
+        solution = implicit.ck_coefficients()[key].subs(short)
+        right = sp.S.Zero if solution == 0 else _inserted(relation.rhs, short)
+        rows.append(Equation(latex(alpha[k]), right))
+    return EquationSet(name, tuple(rows))
+
+
+def _inserted(expr: sp.Expr, values: Mapping[sp.Symbol, sp.Expr]) -> sp.Expr:
+    """An expression with values for symbols, its products of sums left as they are."""
+    with distribute(False):
+        return expr.subs(values)
