@@ -278,8 +278,11 @@ def _complex_softplus_on_axis(value: Any) -> Any:
 
 
 def real_part(value: Any) -> arb:
-    """Return the real part of a ball that is real or complex."""
-    return value.real if isinstance(value, acb) else value
+    """Return the real part of a ball, real or complex, that stands for a real number; nan where it cannot be one."""
+    if not isinstance(value, acb):
+        real: arb = value
+        return real
+    return value.real if value.imag.contains(0) else arb.nan()
 
 
 def hull(first: arb, second: arb) -> arb:

@@ -41,7 +41,7 @@ from numerics.equilibrium import (
 )
 from numerics.float_moments import FloatMoments
 from numerics.moments import MomentAccuracyError
-from numerics.pointwise import pointwise
+from numerics.pointwise import moment_threshold, pointwise
 from numerics.programs import Program, UnsupportedExpressionError, compile_program
 from theory.activations import Activation
 from theory.latex import COEFFICIENT_SYMBOLS
@@ -171,7 +171,13 @@ def _latex_number(text: str) -> str:
 
 
 def certify(
-    activation: Activation, sigma_a2: sp.Expr, sigma_b2: sp.Expr, tau0: sp.Expr, digits: int = 15
+    activation: Activation,
+    sigma_a2: sp.Expr,
+    sigma_b2: sp.Expr,
+    tau0: sp.Expr,
+    digits: int = 15,
+    *,
+    prove_absence: bool = True,
 ) -> CertifiedCoefficients:
     """Solve the system with proof, to a number of significant digits.
 
@@ -181,6 +187,7 @@ def certify(
         sigma_b2: exact variance of the input weights, > 0.
         tau0: exact input scale tau_0 > 0.
         digits: significant decimal digits, >= 1.
+        prove_absence: where the quick way finds no equilibrium, whether to search for it with proof.
 
     Raises:
         EquilibriumError: parameters out of range, or no stable equilibrium reached from tau_0.
@@ -189,10 +196,18 @@ def certify(
     check_parameters(sigma_a2, sigma_b2, tau0)
     if digits < 1:
         raise EquilibriumError(f"digits must be at least 1, not {digits}")
-    limit = activation.threshold(2)
-    threshold = np.inf if limit is sp.oo else float(limit)
-    start = float_scale(FloatMoments(pointwise(activation)), float(sigma_a2), float(sigma_b2), float(tau0), threshold)
-    return solve_at(activation, sigma_a2, sigma_b2, tau0, digits, start)
+    floats = float(sigma_a2), float(sigma_b2), float(tau0)
+    try:
+        start = float_scale(FloatMoments(pointwise(activation)), *floats, moment_threshold(activation))
+        return solve_at(activation, sigma_a2, sigma_b2, tau0, digits, start)
+    except EquilibriumError:
+        from numerics.equilibria import find_followed  # which builds on this module
+
+        # Next to a fold float64 may miss two roots that nearly meet, or see one where there is none.
+        proved = find_followed(activation, (sigma_a2, sigma_b2, tau0)) if prove_absence else None
+        if proved is None:
+            raise
+    return solve_at(activation, sigma_a2, sigma_b2, tau0, digits, proved)
 
 
 def solve_uncertified(

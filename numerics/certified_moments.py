@@ -14,6 +14,7 @@ second-order Taylor expansion carries thin values to a ball of scales.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property, reduce
@@ -21,7 +22,16 @@ from functools import cached_property, reduce
 import sympy as sp
 from flint import acb, arb, ctx
 
-from numerics.balls import BallArithmetic, ComplexBallArithmetic, constant_ball, hull, integer_power, real_part
+from numerics.balls import (
+    BallArithmetic,
+    ComplexBallArithmetic,
+    ball_to_text,
+    constant_ball,
+    hull,
+    integer_power,
+    real_part,
+)
+from numerics.node_sums import Key, NodeSums
 from numerics.programs import Program, UnsupportedExpressionError, compile_program
 from numerics.strips import PieceBounds, StripTable
 from theory.activations import Activation
@@ -31,17 +41,22 @@ from theory.symbols import tau, x
 
 __all__ = ["CertifiedMoments", "Key", "MomentExpansion", "UnboundedError", "UncertifiedError"]
 
-#: (k, j) stands for E[xi^k f(tau xi)^j], and (k, 0) for E[xi^k f'(tau xi)^2].
-Key = tuple[int, int]
 #: Precision in bits of bounds, which need no more.
 _LOW = 64
 #: The trapezoidal rule is left to the adaptive integral where it would need more nodes than this.
 _MOST_NODES = 120_000
-#: Nodes that share a precision, and precisions whose compiled closed forms are kept.
-_BLOCK = 64
 #: Precision at which a closed form has to show some digits to be used.
 _PROBE = 2048
+#: Precisions whose compiled closed forms are kept.
 _REMEMBERED = 12
+#: Bits of a scale that name its cell: the bounds for all of a cell are hardly worse, and serve a whole sweep.
+_CELL_BITS = 6
+_MOST_RULES = 256
+
+#: Bounds of f phi, f^2 phi and f'^2 phi.
+_Bounds = tuple[arb, arb, arb]
+#: Reach L, bounds of the tails beyond it, and the trapezoidal step with its errors (None: too small a step).
+_Rule = tuple[arb, _Bounds, tuple[arb, _Bounds] | None]
 
 
 class UncertifiedError(ArithmeticError):
@@ -105,6 +120,7 @@ class CertifiedMoments:
         self._symbolic = GaussianMoments(activation)
         self._programs: dict[int, dict[Key, Program]] = {}
         self._excluded: set[Key] = set()
+        self._rules: dict[tuple[str, int, int], _Rule] = {}
 
     @cached_property
     def has_slope_energy(self) -> bool:
@@ -170,6 +186,7 @@ class CertifiedMoments:
         Raises:
             UncertifiedError: an enclosure was not found, with the reason.
         """
+        self._check_scale(scale)
         wanted = self.keys if keys is None else tuple(dict.fromkeys(keys))
         closed = self._closed_programs()
         found = {key: real_part(closed[key](scale)[0]) for key in wanted if key in closed}
@@ -189,6 +206,7 @@ class CertifiedMoments:
         Raises:
             UncertifiedError: an enclosure was not found, with the reason.
         """
+        self._check_scale(scales)
         closed = self._closed_programs()
         missing = [key for key in self.keys if key not in closed]
         values: Mapping[Key, arb] = known or {}
@@ -202,6 +220,7 @@ class CertifiedMoments:
 
     def enclose(self, scales: arb) -> dict[Key, arb]:
         """Return enclosures over a wide ball of scales by the mean value form, which is tighter than ``values``."""
+        self._check_scale(scales)
         centre = scales.mid()
         closed = self._closed_programs()
         wanted = [key for key in self.keys if key[1] != 0]
@@ -218,6 +237,15 @@ class CertifiedMoments:
         return found
 
     # ----------------------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def _threshold(self) -> sp.Expr:
+        return self.activation.threshold(2)
+
+    def _check_scale(self, scale: arb) -> None:
+        """A closed form goes on beyond the scales at which its moment exists, and means nothing there."""
+        if self._threshold is not sp.oo and not scale < constant_ball(self._threshold):
+            raise UncertifiedError(f"the moments are proved to exist only for tau < {self._threshold}")
 
     @cached_property
     def _bounds(self) -> tuple[PieceBounds, ...]:
@@ -238,18 +266,27 @@ class CertifiedMoments:
             return found
         if not scale > 0:
             raise UncertifiedError("the scale is not proved positive")
-        target = ctx.prec
-        rough = _outward(scale)
-        reach, tails = self._reach(rough, target, max(k for k, _ in rest))
-        rule = None
-        if len(self.activation.pieces) == 1:
-            rule = self._trapezoidal_step(rough, reach, target, max(k for k, _ in rest))
+        power = max(k for k, _ in rest)
+        if len(self.activation.pieces) > 1:
+            reach, tails = self._reach(_outward(scale), ctx.prec, power)
+            return found | self._adaptive(scale, rest, reach, tails)
+        reach, tails, rule = self._shared_rule(_cell(scale), ctx.prec, power)
         if rule is None:
             return found | self._adaptive(scale, rest, reach, tails)
         step, errors = rule
         return found | self._trapezoid(scale, rest, step, reach, tails, errors)
 
-    def _reach(self, scale: arb, bits: int, power: int) -> tuple[arb, tuple[arb, arb, arb]]:
+    def _shared_rule(self, cell: arb, bits: int, power: int) -> _Rule:
+        """Reach, tails and trapezoidal step for all scales of a cell, remembered: neighbouring scales share them."""
+        key = ball_to_text(cell), bits, power
+        if key not in self._rules:
+            reach, tails = self._reach(cell, bits, power)
+            if len(self._rules) >= _MOST_RULES:
+                self._rules.clear()
+            self._rules[key] = reach, tails, self._trapezoidal_step(cell, reach, bits, power)
+        return self._rules[key]
+
+    def _reach(self, scale: arb, bits: int, power: int) -> tuple[arb, _Bounds]:
         """L and bounds of what lies beyond +-L, each below 2^-bits, also for sums with a step up to 1."""
         with ctx.workprec(_LOW):
             exponent = bits * arb.const_log2() + 3
@@ -267,7 +304,7 @@ class CertifiedMoments:
                 length = (length * arb("1.04")).mid()
         raise UncertifiedError(f"the tails of the moments of {self.activation.name} are not bounded at this scale")
 
-    def _side_tail(self, side: int, scale: arb, length: arb, power: int, kinks: list[arb]) -> tuple[arb, arb, arb]:
+    def _side_tail(self, side: int, scale: arb, length: arb, power: int, kinks: list[arb]) -> _Bounds:
         """Bounds of what lies beyond +L (side 1) or -L; kinks out there cut it into stretches of several pieces."""
         ordered = self._bounds if side > 0 else self._bounds[::-1]
         outer = [side * kink for kink in (kinks if side > 0 else kinks[::-1])]
@@ -287,12 +324,10 @@ class CertifiedMoments:
             near = kink
         return total[0], total[1], total[2]
 
-    def _trapezoidal_step(
-        self, scale: arb, reach: arb, bits: int, power: int
-    ) -> tuple[arb, tuple[arb, arb, arb]] | None:
+    def _trapezoidal_step(self, scale: arb, reach: arb, bits: int, power: int) -> tuple[arb, _Bounds] | None:
         """The largest step with errors below 2^-bits over the strips at hand, and the errors; None if too small."""
         with ctx.workprec(_LOW):
-            best: tuple[arb, tuple[arb, arb, arb]] | None = None
+            best: tuple[arb, _Bounds] | None = None
             exponent = bits * arb.const_log2()
             for table in self._bounds[0].strips():
                 found = self._step_on(table, scale, exponent, power)
@@ -302,9 +337,7 @@ class CertifiedMoments:
                 return None
             return best
 
-    def _step_on(
-        self, table: StripTable, scale: arb, exponent: arb, power: int
-    ) -> tuple[arb, tuple[arb, arb, arb]] | None:
+    def _step_on(self, table: StripTable, scale: arb, exponent: arb, power: int) -> tuple[arb, _Bounds] | None:
         shift = (table.half_width / scale).lower().min((2 * exponent).sqrt()).lower()
         masses = table.line_integral(scale, shift, power)
         used = masses if self.has_slope_energy else masses[:2]
@@ -326,14 +359,14 @@ class CertifiedMoments:
         keys: list[Key],
         step: arb,
         reach: arb,
-        tails: tuple[arb, arb, arb],
-        errors: tuple[arb, arb, arb],
+        tails: _Bounds,
+        errors: _Bounds,
     ) -> dict[Key, arb]:
         bits = ctx.prec
         count = int(float((reach / step).upper())) + 1
         guard = 2 * count.bit_length() + 10
         with ctx.workprec(bits + guard):
-            sums = _NodeSums(self.activation, keys, scale, step)
+            sums = NodeSums(self.activation, keys, scale, step)
             sums.run(count, bits + guard)
             normal = step / (2 * arb.pi()).sqrt()
             found = {}
@@ -342,7 +375,7 @@ class CertifiedMoments:
                 found[key] = sums.totals[key] * normal + arb(0, (tails[slot] + errors[slot]).upper())
         return {key: +value for key, value in found.items()}
 
-    def _adaptive(self, scale: arb, keys: list[Key], reach: arb, tails: tuple[arb, arb, arb]) -> dict[Key, arb]:
+    def _adaptive(self, scale: arb, keys: list[Key], reach: arb, tails: _Bounds) -> dict[Key, arb]:
         pieces, slopes = self.activation.pieces, self.activation.slope_pieces
         panels: list[tuple[arb, arb, dict[bool, Program]]] = []
         for piece, slope in zip(pieces, slopes, strict=True):
@@ -412,81 +445,16 @@ def _outward(scale: arb) -> arb:
         return +scale
 
 
+def _cell(scale: arb) -> arb:
+    """A low-precision ball round a scale whose ends have few bits, so that neighbouring scales have the same one."""
+    rough = _outward(scale)
+    with ctx.workprec(_LOW):
+        unit = arb(2) ** (math.frexp(float(rough.mid()))[1] - _CELL_BITS)
+        if rough.rad() > unit:
+            return rough
+        return hull((rough.lower() / unit).floor() * unit, (rough.upper() / unit).ceil() * unit)
+
+
 def _step_bits(step: arb) -> int:
     """Bits after the binary point that give a step some 20 significant bits."""
     return 20 - int(float(step.log() / arb.const_log2()))
-
-
-class _NodeSums:
-    """Sums over the nodes j h of xi^k f(tau xi)^j exp(-xi^2/2), by key; far nodes need fewer bits."""
-
-    def __init__(self, activation: Activation, keys: list[Key], scale: arb, step: arb) -> None:
-        self._activation = activation
-        self._keys = keys
-        self._scale, self._step = scale, step
-        self._keys.sort()
-        self._slopes = any(j == 0 for _, j in keys)
-        self.totals: dict[Key, arb] = {key: arb(0) for key in keys}
-
-    def _program(self) -> Program:
-        exprs = [self._activation.pieces[0].expr]
-        if self._slopes:
-            exprs.append(self._activation.slope_pieces[0].expr)
-        return compile_program(exprs, [x], BallArithmetic())
-
-    def run(self, count: int, bits: int) -> None:
-        """Add the nodes -count .. count; the precision that is set must be ``bits``."""
-        program = self._program()
-        origin = self._terms(program, arb(0), arb(0), arb(1))
-        for key in self._keys:
-            # The origin was counted as two mirrored nodes.
-            self.totals[key] += origin[key] / 2 if key[0] == 0 else 0
-        square = self._step**2
-        weight, ratio, shrink = (-square / 2).exp(), (-3 * square / 2).exp(), (-square).exp()
-        node_scale = self._scale * self._step
-        length = float(self._step)
-        for begin in range(1, count + 1, _BLOCK):
-            needed = bits - int((begin * length) ** 2 / 1.3862943611198906)
-            with ctx.workprec(max(needed, 30) + 20):
-                block: dict[Key, arb] = {key: arb(0) for key in self._keys}
-                for j in range(begin, min(begin + _BLOCK, count + 1)):
-                    self._add(block, program, node_scale * j, self._step * j, weight)
-                    weight *= ratio
-                    ratio *= shrink
-            for key in self._keys:
-                self.totals[key] += block[key]
-
-    def _terms(self, program: Program, point: arb, node: arb, weight: arb) -> dict[Key, arb]:
-        block: dict[Key, arb] = {key: arb(0) for key in self._keys}
-        self._add(block, program, point, node, weight)
-        return block
-
-    def _add(self, block: dict[Key, arb], program: Program, point: arb, node: arb, weight: arb) -> None:
-        """Add the terms of a node and of its mirror image."""
-        right = program(point)
-        parity = self._activation.parity
-        values: dict[tuple[int, int], arb] = {}
-        if parity:
-            double = 2 * weight
-            values[1, 0] = values[1, 1] = right[0] * double
-            values[2, 0] = values[1, 0] * right[0]
-            if self._slopes:
-                values[0, 0] = double * right[1] * right[1]
-        else:
-            left = program(-point)
-            first, second = weight * right[0], weight * left[0]
-            values[1, 0], values[1, 1] = first + second, first - second
-            values[2, 0] = first * right[0] + second * left[0]
-            if self._slopes:
-                values[0, 0] = weight * (right[1] * right[1] + left[1] * left[1])
-        square = node * node
-        powers: dict[int, arb] = {1: node}
-        for k, j in self._keys:
-            value = values[j, k % 2]
-            if k == 0:
-                block[k, j] += value
-                continue
-            if k not in powers:
-                lower = powers.get(k - 2)
-                powers[k] = square if k == 2 else (integer_power(node, k - 2) if lower is None else lower) * square
-            block[k, j] += powers[k] * value

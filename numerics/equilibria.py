@@ -20,23 +20,32 @@ from numerics.asymptotics import largest_scale
 from numerics.balls import ball_from_text, ball_to_text, constant_ball, hull
 from numerics.certified import certified_moments, enclose_equilibrium
 from numerics.certified_moments import CertifiedMoments, Key, UncertifiedError
-from numerics.equilibrium import check_parameters
+from numerics.equilibrium import EquilibriumError, check_parameters
 from theory.activations import Activation
 from theory.growth import GrowthError, limit_at
 from theory.realline import UndecidedError
 from theory.symbols import x
 
-__all__ = ["Equilibrium", "EquilibriumSet", "VarianceEnclosure", "find_equilibria", "is_followed"]
+__all__ = [
+    "Equilibrium",
+    "EquilibriumSet",
+    "VarianceEnclosure",
+    "find_equilibria",
+    "find_followed",
+    "is_followed",
+]
 
 #: Ratio of the ends of the boxes of v that are tried first, and of the smallest that are halved.
 _FIRST_RATIO = 1.15
-_LAST_RATIO = 1 + 1e-7
+_LAST_RATIO = 1 + 1e-10
 #: Where no bound is proved the search ends at this multiple of the larger of tau_0^2 and sigma_b^2 tau_0^2.
 _REACH = 1e4
 _MOST_BOXES = 20_000
 #: Boxes that the way from tau_0 to one equilibrium may cost.
-_MOST_STEPS = 40
+_MOST_STEPS = 200
 _BASE_BITS = 90
+#: Of a root from which Newton's method starts.
+_START_DIGITS = 12
 
 
 @dataclass(frozen=True)
@@ -178,6 +187,33 @@ def is_followed(activation: Activation, exact: tuple[sp.Expr, sp.Expr, sp.Expr],
         return _Search(activation, exact, 1).nothing_before(root)
 
 
+def find_followed(activation: Activation, exact: tuple[sp.Expr, sp.Expr, sp.Expr]) -> float | None:
+    """Return the equilibrium that is proved to be reached from tau_0, to float64, or None where none is proved to be.
+
+    Args:
+        activation: the activation, without free parameters.
+        exact: sigma_a^2, sigma_b^2 and tau_0.
+
+    Raises:
+        EquilibriumError: it is proved that none is reached, or two nearly meet and it cannot be decided.
+    """
+    found = find_equilibria(activation, *exact, _START_DIGITS)
+    if found.followed is not None:
+        return float(found.followed.tau)
+    if found.bounded and found.unresolved:
+        raise EquilibriumError(
+            f"whether an equilibrium is reached from tau_0 is not decided: near tau = {found.unresolved[0][0]:.10g} "
+            "two of them nearly meet, or nearly appear; a smaller sigma_a2 would be accepted"
+        )
+    if found.complete and all(root.followed is False for root in found.equilibria):
+        others = f", though it has the root tau = {float(found.equilibria[0].tau):.6g}" if found.equilibria else ""
+        raise EquilibriumError(
+            "no stable equilibrium: it is proved that tau^2 = sigma_a^2 Var phi(tau xi) + sigma_b^2 tau_0^2 has no "
+            f"root that is reached from tau_0{others}; a smaller sigma_a2 would be accepted"
+        )
+    return None
+
+
 def _precision(exact: tuple[sp.Expr, sp.Expr, sp.Expr]) -> int:
     """Bits for boxes of v: the moments of small scales cancel."""
     smallest = float(sp.sqrt(exact[1]).evalf(20)) * float(exact[2].evalf(20))
@@ -236,7 +272,8 @@ class _Search:
         else:
             high, reason = (_REACH * start.max(self._source)).upper(), limit.reason
         self._enclosure.moments.choose_closed_forms(start.sqrt().mid())
-        self._isolate(low, high.max(2 * low))
+        if low < high:
+            self._isolate(low, high)
         roots = self._distinct()
         return EquilibriumSet(
             self._activation,
@@ -292,7 +329,7 @@ class _Search:
     def _boxes(low: arb, high: arb) -> list[tuple[arb, arb]]:
         edges = [low]
         while edges[-1] < high:
-            edges.append((edges[-1] * arb(_FIRST_RATIO)).mid())
+            edges.append((edges[-1] * arb(_FIRST_RATIO)).mid().min(high))
         return list(pairwise(edges))[::-1]
 
     def _judge(self, low: arb, high: arb) -> bool | None:

@@ -18,7 +18,7 @@ import sympy as sp
 
 from numerics.float_moments import FloatMoments
 from numerics.moments import HighPrecisionMoments, MomentValues
-from numerics.pointwise import PointwiseActivation, pointwise
+from numerics.pointwise import PointwiseActivation, moment_threshold, pointwise
 from numerics.programs import Arithmetic, FloatArithmetic, MpArithmetic, Program, compile_program
 from theory import implicit
 from theory.activations import Activation
@@ -188,6 +188,8 @@ _FIRST_CHUNK = 16
 _LAST_CHUNK = 128
 _MARCH_LENGTH = 2048
 _POLISH_STEPS = 100
+#: To which a local minimum between points of the march is located, relative to their distance.
+_DIP_TOLERANCE = 1e-7
 _EPS = float(np.finfo(np.float64).eps)
 
 
@@ -202,27 +204,69 @@ def _bracket(response: Callable[[np.ndarray], np.ndarray], start: float, thresho
     if first == 0.0:
         return start, start
     upwards = first > 0
+    sign = 1.0 if upwards else -1.0
+
+    def excess(v: np.ndarray) -> np.ndarray:
+        """How far the response is from v, relative to v: positive until the first root."""
+        return np.asarray(sign * (response(v) / v - 1))
+
     low, begin, length = start, 1, _FIRST_CHUNK
+    seen, values = np.array([start]), np.array([abs(first) / start])
     while begin < _MARCH_LENGTH:
         exponents = np.arange(begin, begin + length)
         trial = start * _MARCH_RATIO ** (exponents if upwards else -exponents)
         trial = trial[trial < threshold]
         if trial.size == 0:
             break
-        gap = response(trial) - trial
-        crossed = np.flatnonzero(~(gap > 0) if upwards else gap >= 0)
+        found = excess(trial)
+        crossed = np.flatnonzero(~(found > 0) if upwards else found <= 0)
+        passed = int(crossed[0]) if crossed.size else trial.size
+        # The last two points of the chunk before: a dip may lie on the border.
+        seen, values = np.append(seen[-2:], trial[:passed]), np.append(values[-2:], found[:passed])
+        dip = _dip(excess, seen, values, from_start=begin == 1)
+        if dip is not None:
+            return dip
         if crossed.size:
-            position = int(crossed[0])
-            if not np.isfinite(gap[position]):
+            if not np.isfinite(found[passed]):
                 break
-            return low if position == 0 else float(trial[position - 1]), float(trial[position])
+            return float(seen[-1]), float(trial[passed])
         low = float(trial[-1])
         begin, length = begin + length, min(2 * length, _LAST_CHUNK)
     bound = f" below tau = {np.sqrt(threshold):.6g}, where the moments cease to exist" if np.isfinite(threshold) else ""
     raise EquilibriumError(
-        f"no stable equilibrium: tau^2 = sigma_a^2 Var phi(tau xi) + sigma_b^2 tau_0^2 has no solution reached from "
-        f"tau_0{bound} (searched up to tau = {np.sqrt(low):.3g}); a smaller sigma_a2 would be accepted"
+        f"no stable equilibrium was found: tau^2 = sigma_a^2 Var phi(tau xi) + sigma_b^2 tau_0^2 has no solution seen "
+        f"on the way from tau_0{bound} (searched up to tau = {np.sqrt(low):.3g}); a smaller sigma_a2 would be accepted"
     )
+
+
+def _dip(
+    excess: Callable[[np.ndarray], np.ndarray], points: np.ndarray, values: np.ndarray, *, from_start: bool
+) -> tuple[float, float] | None:
+    """A bracket of the first of two roots that lie between neighbouring points, or None.
+
+    Just before a stable and an unstable root meet, the points of the march miss both; but then the values have a local
+    minimum there, which is looked at closely.
+    """
+    falls = np.append(from_start, values[1:] < values[:-1])
+    rises = np.append(values[:-1] <= values[1:], False)
+    lows = np.flatnonzero(falls & rises).tolist()
+    if not lows:
+        return None
+    from scipy.optimize import minimize_scalar  # slow to import, and seldom needed
+
+    for position in lows:
+        left, right = float(points[max(position - 1, 0)]), float(points[position + 1])
+        middle, reach = (left + right) / 2, (right - left) / 2
+        # In units of the interval, whose width sets the tolerance.
+        lowest = minimize_scalar(
+            lambda t: float(excess(np.array([middle + t * reach]))[0]),  # noqa: B023
+            bounds=(-1, 1),
+            method="bounded",
+            options={"xatol": _DIP_TOLERANCE},
+        )
+        if lowest.fun <= 0:
+            return left, middle + float(lowest.x) * reach
+    return None
 
 
 def float_scale(moments: FloatMoments, weight_a: float, weight_b: float, scale: float, threshold: float) -> float:
@@ -325,9 +369,8 @@ def solve(
     check_parameters(sigma_a2, sigma_b2, tau0)
     if digits < 1:
         raise EquilibriumError(f"digits must be at least 1, not {digits}")
-    limit = activation.threshold(2)
-    threshold = np.inf if limit is sp.oo else float(limit)
-    start = float_scale(FloatMoments(pointwise(activation)), float(sigma_a2), float(sigma_b2), float(tau0), threshold)
+    floats = float(sigma_a2), float(sigma_b2), float(tau0)
+    start = float_scale(FloatMoments(pointwise(activation)), *floats, moment_threshold(activation))
     moments = HighPrecisionMoments(activation)
     context = mpmath.MPContext()
     scale, at_root, residual, arithmetic = _newton(moments, context, (sigma_a2, sigma_b2, tau0), start, digits)

@@ -11,7 +11,6 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 import numpy as np
-import sympy as sp
 import threadpoolctl
 from numpy.typing import NDArray
 
@@ -22,7 +21,7 @@ from numerics.finite_ntk import implicit_ntks
 from numerics.mixture import GaussianMixture, MixtureStatistics, Tau0Reading
 from numerics.networks import FiniteDEQ
 from numerics.ntk import implicit_kernels
-from numerics.pointwise import pointwise
+from numerics.pointwise import moment_threshold, pointwise
 from numerics.spectra import operator_norm
 from numerics.weight_laws import EntryLaw, draw_entries
 from theory.activations import Activation
@@ -98,8 +97,7 @@ class Experiment:
         Raises:
             EquilibriumError: no stable equilibrium.
         """
-        limit = activation.threshold(2)
-        threshold = np.inf if limit is sp.oo else float(limit)
+        threshold = moment_threshold(activation)
         return solve_float(pointwise(activation), self.sigma_a2, self.sigma_b2, tau0, threshold=threshold)
 
 

@@ -229,16 +229,20 @@ def select_refinement(
         high = gaussian_moment(centred, probes, phi.breakpoints, degree=8, refinement=level)
         return energy, high
 
-    coarse = probe(0)
-    error = np.inf
-    for level in range(most):
-        fine = probe(level + 1)
+    def distance(coarse: tuple[Array, Array], fine: tuple[Array, Array]) -> float:
         scale = np.where(fine[0] > 0, fine[0], 1.0)
-        differences = np.abs(coarse[0] - fine[0]) / scale, np.abs(coarse[1] - fine[1]) / np.sqrt(scale)
-        error = float(np.max(differences))
-        if error <= tolerance:
-            return level, error
-        coarse = fine
+        return float(np.max([np.abs(coarse[0] - fine[0]) / scale, np.abs(coarse[1] - fine[1]) / np.sqrt(scale)]))
+
+    # Where phi overflows no level is fine enough: its moments are not finite, which the caller sees.
+    with np.errstate(over="ignore", invalid="ignore"):
+        coarse = probe(0)
+        error = np.inf
+        for level in range(most):
+            fine = probe(level + 1)
+            error = distance(coarse, fine)
+            if error <= tolerance:
+                return level, error
+            coarse = fine
     return most, error
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -14,7 +15,7 @@ from theory.activations import Activation
 from theory.piecewise import Piece
 from theory.symbols import x
 
-__all__ = ["PointwiseActivation", "pointwise"]
+__all__ = ["PointwiseActivation", "moment_threshold", "pointwise"]
 
 Array = NDArray[np.float64]
 
@@ -53,6 +54,12 @@ def pointwise(activation: Activation) -> PointwiseActivation:
         _assembled(activation.slope_pieces, breakpoints),
         breakpoints,
     )
+
+
+def moment_threshold(activation: Activation) -> float:
+    """Return the tau below which E[phi_0(tau xi)^2] is finite, in float64 (inf when always)."""
+    limit = activation.threshold(2)
+    return math.inf if limit is sp.oo else float(limit)
 
 
 def _assembled(pieces: tuple[Piece, ...], breakpoints: tuple[float, ...]) -> Callable[[Array], Array]:

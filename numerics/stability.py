@@ -29,7 +29,7 @@ from numerics.certified_moments import UncertifiedError
 from numerics.equilibria import VarianceEnclosure
 from numerics.equilibrium import EquilibriumError, check_parameters
 from numerics.float_moments import FloatMoments
-from numerics.pointwise import pointwise
+from numerics.pointwise import moment_threshold, pointwise
 from theory.activations import Activation
 
 __all__ = ["StabilityLoss", "locate_stability_loss"]
@@ -107,8 +107,7 @@ class _Branch:
         source = tau0**2 if sigma_b2 is None else sigma_b2 * tau0**2
         self.start = float(source)
         self.offset = float(tau0**2) if sigma_b2 is None else 0.0
-        limit = activation.threshold(2)
-        self._threshold = np.inf if limit is sp.oo else float(limit) ** 2
+        self._threshold = moment_threshold(activation) ** 2
         self._moments = FloatMoments(pointwise(activation))
         self.largest = 1.0 if sigma_b2 is None else np.inf
 

@@ -10,13 +10,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
-import numpy as np
 import sympy as sp
 
 from numerics.certified import CertifiedCoefficients, certify
 from numerics.equilibrium import COEFFICIENTS, EquilibriumError, solve_float
 from numerics.moments import MomentAccuracyError
-from numerics.pointwise import pointwise
+from numerics.pointwise import moment_threshold, pointwise
 from theory.activations import Activation
 
 __all__ = ["FLOAT_DIGITS", "Point", "SweepPoint", "line", "sweep"]
@@ -83,7 +82,7 @@ def sweep(
     for value, parameters in points:
         try:
             if certified:
-                yield _from_balls(value, certify(activation, *parameters, digits))
+                yield _from_balls(value, certify(activation, *parameters, digits, prove_absence=False))
             else:
                 yield _from_floats(value, activation, parameters, min(digits, FLOAT_DIGITS))
         except (EquilibriumError, MomentAccuracyError) as error:
@@ -104,9 +103,8 @@ def _from_balls(value: sp.Expr, solution: CertifiedCoefficients) -> SweepPoint:
 
 
 def _from_floats(value: sp.Expr, activation: Activation, parameters: Point, digits: int) -> SweepPoint:
-    limit = activation.threshold(2)
-    threshold = np.inf if limit is sp.oo else float(limit)
     weight_a, weight_b, scale = map(float, parameters)
+    threshold = moment_threshold(activation)
     solution = solve_float(pointwise(activation), weight_a, weight_b, scale, threshold=threshold)
     has_ntk = "kappa2" in solution.values
     # What a sum of terms of the activation's own size leaves of them is rounding, not a coefficient.

@@ -38,6 +38,7 @@ __all__ = [
     "prepare_output",
     "provenance",
     "run",
+    "short_number",
     "write_json",
     "write_text",
 ]
@@ -46,6 +47,8 @@ __all__ = [
 CLAIM_FAILED = 1
 BAD_USE = 2
 INTERRUPTED = 130
+#: Characters of an exact number that a heading shows.
+_HEADING_LENGTH = 24
 
 
 class UsageError(ValueError):
@@ -74,6 +77,12 @@ def number(text: str) -> sp.Expr:
         return parse_number(text)
     except ActivationSyntaxError as error:
         raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def short_number(value: sp.Expr) -> str:
+    """Return an exact number as text, or to 15 digits where that is too long for a heading."""
+    text = str(value)
+    return text if len(text) <= _HEADING_LENGTH else f"{sp.N(value, 15)}..."
 
 
 def integer_between(low: int, high: int) -> Callable[[str], int]:
@@ -194,7 +203,7 @@ def run(main: Callable[[Sequence[str] | None], int]) -> NoReturn:
         code = 0
     except mendable as error:
         sentence = " ".join(str(error).split())
-        if isinstance(error, OSError) and error.strerror:
+        if isinstance(error, OSError) and error.strerror and error.filename:
             sentence = f"{error.filename}: {error.strerror.lower()}; give a path that can be read or written"
         sys.stderr.write(f"{name}: {sentence}\n")
         code = BAD_USE

@@ -84,32 +84,37 @@ def _thousand_digits(say: Say) -> list[Measurement]:
 
 
 def _sweep(say: Say) -> list[Measurement]:
-    """1000 float64 solutions of one activation, against the many-digit path at 15 digits."""
-    from numerics.equilibrium import solve, solve_float
-    from numerics.pointwise import pointwise
+    """1000 certified solutions of one activation, against a plain mpmath script at as many digits."""
+    from numerics.certified import certify
+    from numerics.naive import solve_naively
 
     measured = []
-    few = 5
+    digits, count, few = 15, 1000, 5
+    weights = [_cli.number(f"{0.0008 * (1 + k):.4f}") for k in range(count)]
     for name in ("tanh", "relu", "gelu", "swish"):
         activation = _default_activation(name)
-        phi = pointwise(activation)
-        weights = [0.001 * (1 + k) * 0.8 for k in range(1000)]
-        say(f"{name}, 1000 float64 solutions")
-        seconds, _ = timed(lambda: [solve_float(phi, weight, 1 - weight, 1.0) for weight in weights])  # noqa: B023
-        say(f"{name}, {few} solutions with mpmath")
-        picked = [_cli.number(f"{weights[200 * k + 100]:.4f}") for k in range(few)]
-        slow, _ = timed(lambda: [solve(activation, w, 1 - w, _cli.number("1"), 15) for w in picked])  # noqa: B023
-        reference = slow / few * len(weights)
-        detail = f"reference: {few} solutions of the mpmath path at 15 digits, times {len(weights) // few}"
+
+        def solve(weight: Any, activation: Any = activation) -> Any:
+            return certify(activation, weight, 1 - weight, _cli.number("1"), digits)
+
+        say(f"{name}, {count} certified solutions of {digits} digits")
+        seconds, found = timed(lambda: [solve(weight) for weight in weights])
+        say(f"{name}, {few} of them by a plain mpmath script")
+        picked = [(weights[k], float(found[k]["tau"])) for k in range(count // few // 2, count, count // few)]
+        slow, _ = timed(
+            lambda: [solve_naively(activation, w, 1 - w, _cli.number("1"), digits, start) for w, start in picked]  # noqa: B023
+        )
+        reference = slow / few * count
+        proved = all(all(one.certified.values()) for one in found)
         measured.append(
             Measurement(
-                f"{name}: 1000 solutions, float64",
+                f"{name}: {count} solutions, {digits} digits, certified",
                 seconds,
                 reference,
                 reference / seconds,
                 "under 10 s",
-                seconds < 10,
-                detail,
+                proved and seconds < 10,
+                f"reference: a plain mpmath script at {few} of the points, times {count // few}",
             )
         )
     return measured
@@ -188,7 +193,7 @@ BENCHMARKS: dict[str, Benchmark] = {
         _against_naive(("gelu",), 500, 30), "the same for GELU, whose plain script takes very long", slow=True
     ),
     "certified-1000": Benchmark(_thousand_digits, "1000 certified digits of tanh"),
-    "sweep": Benchmark(_sweep, "1000 solutions in float64"),
+    "sweep": Benchmark(_sweep, "1000 certified solutions of 15 digits against plain mpmath"),
     "hard": Benchmark(_hard_cases, "parameters and activations that ask for trouble"),
     **_bench_laboratory.BENCHMARKS,
     "equilibria": Benchmark(_all_equilibria, "all equilibria, isolated with proof"),

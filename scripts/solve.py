@@ -208,7 +208,7 @@ def _print(
     from rich.text import Text
 
     console = _cli.console()
-    weights = "σa² = {}, σb² = {}, τ₀ = {}".format(*exact)
+    weights = "σa² = {}, σb² = {}, τ₀ = {}".format(*map(_cli.short_number, exact))
     console.print(Text(f"{activation.name}: φ₀(x) = {activation.expr};  {weights}"))
     if solution is None:
         console.print(Text(status))
@@ -275,7 +275,7 @@ def _print_equilibria(console: Console, found: EquilibriumSet, digits: int) -> N
         followed = {True: "reached from τ₀", False: "", None: "nearest to τ₀, not proved to be reached"}[root.followed]
         shown = rounded_decimal(root.tau, digits)[0], rounded_decimal(root.slope, 6)[0]
         table.add_row(*shown, "stable" if root.stable else "unstable", followed)
-    console.print(table)
+    console.print(table if found.equilibria else Text("no equilibrium"))
     for low, high in found.unresolved:
         console.print(Text(f"not resolved: {low:.17g} < τ < {high:.17g}"))
     if found.complete:

@@ -14,6 +14,7 @@ from flint import arb
 from numerics.asymptotics import asymptote, largest_scale
 from numerics.balls import contains_decimal
 from numerics.certified import certified_moments, certify, solve_uncertified
+from numerics.certified_moments import UncertifiedError
 from numerics.equilibria import find_equilibria, is_followed
 from numerics.equilibrium import EquilibriumError, solve_float
 from numerics.float_moments import FloatMoments
@@ -23,6 +24,7 @@ from theory.activations import Activation
 from theory.registry import get, names
 
 R = sp.Rational
+DEFAULT = (R(1, 5), R(4, 5), R(1))
 BISTABLE = "5*sigmoid(8*x - 16)"
 
 
@@ -193,6 +195,41 @@ def test_a_fold_separates_two_equilibria_from_none() -> None:
     above = find_equilibria(phi, fold * (1 + R(1, 10**8)), R(4, 5), R(1))
     assert above.complete
     assert above.equilibria == ()
+
+
+@pytest.mark.parametrize("power", [12, 16, 20])
+def test_next_to_a_fold_the_search_finds_what_float64_does_not_see(power: int) -> None:
+    """phi = x + x^2/2: v = a (v + v^2/2) + b has the roots (1 - a -+ sqrt((1 - a)^2 - 2 a b))/a."""
+    phi, a = activation("x + x**2/2"), R(1, 5)
+    fold = (1 - a) ** 2 / (2 * a)
+    found = certify(phi, a, fold * (1 - R(1, 10**power)), R(1), 20)
+    with flint.ctx.workprec(300):
+        # b = fold (1 - h) makes the square root (1 - a) sqrt(h).
+        expected = ((1 - arb(1) / 5) * (1 - (arb(10) ** -power).sqrt()) * 5).sqrt()
+        assert found["tau"].overlaps(expected)
+        assert found["tau"].rad() < arb(10) ** -22
+    assert found.followed
+    with pytest.raises(EquilibriumError, match="it is proved" if power < 20 else "not decided"):
+        certify(phi, a, fold * (1 + R(1, 10**power)), R(1), 20)
+
+
+def test_closed_forms_are_not_used_beyond_the_scales_of_their_moments() -> None:
+    """E[exp(2 tau^2 xi^2)] = 1/sqrt(1 - 4 tau^2) only for tau < 1/2, and sigma_b^2 tau_0^2 is beyond that already."""
+    phi = activation("exp(x**2)")
+    moments = certified_moments(phi, False)
+    assert moments.values(arb(1) / 4)[0, 2].overlaps(1 / arb("0.75").sqrt())
+    for way in (moments.values, moments.enclose, lambda scale: moments.expand(scale, scale)):
+        for scale in (arb("0.5"), arb("0.9"), arb(0.4, 0.2)):
+            with pytest.raises(UncertifiedError, match="only for tau < 1/2"):
+                way(scale)
+    found = find_equilibria(phi, *DEFAULT)
+    assert (found.complete, found.equilibria) == (True, ())
+    with pytest.raises(EquilibriumError, match="no stable equilibrium"):
+        certify(phi, *DEFAULT)
+    # Below it there are two, and the interval that touches the end stays open.
+    near = find_equilibria(activation("exp(x**2/8)"), *DEFAULT)
+    assert [root.stable for root in near.equilibria] == [True, False]
+    assert not near.complete
 
 
 def test_a_double_root_is_left_unresolved() -> None:

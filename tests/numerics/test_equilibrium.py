@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import math
+
 import mpmath
 import numpy as np
 import pytest
 import sympy as sp
 
-from numerics.equilibrium import COEFFICIENTS, EquilibriumError, decimal_string, solve, solve_float
+from numerics.equilibrium import COEFFICIENTS, EquilibriumError, decimal_string, float_scale, solve, solve_float
+from numerics.float_moments import FloatMoments
 from numerics.pointwise import pointwise
 from theory import registry
+from theory.activations import Activation
 
 R = sp.Rational
 DEFAULT = (R(1, 5), R(4, 5), R(1))
@@ -146,3 +150,19 @@ def test_decimal_strings_keep_their_digits() -> None:
 
 def test_every_key_is_reported_where_all_kernels_exist() -> None:
     assert tuple(solve(registry.get("relu"), *DEFAULT, 15).values) == COEFFICIENTS
+
+
+@pytest.mark.parametrize("power", [6, 9, 12])
+def test_two_roots_about_to_meet_are_not_stepped_over(power: int) -> None:
+    """phi = x + x^2/2: Var phi(tau xi) = v + v^2/2, so the roots of v = a (v + v^2/2) + b meet at (1 - a)^2 = 2 a b."""
+    a = R(1, 5)
+    fold = (1 - a) ** 2 / (2 * a)
+    b = fold * (1 - R(1, 10**power))
+    expected = float(((1 - a) - sp.sqrt((1 - a) ** 2 - 2 * a * b)) / a)
+    phi = pointwise(Activation.from_text("x + x**2/2"))
+    for start in (R(1, 2), R(1)):
+        found = float_scale(FloatMoments(phi), float(a), float(b / start**2), float(start), math.inf)
+        # An error e of the equation moves a root by sqrt(e) there.
+        assert found**2 == pytest.approx(expected, rel=3e-8 if power == 12 else 1e-9)
+    with pytest.raises(EquilibriumError, match="was found"):
+        float_scale(FloatMoments(phi), float(a), float(fold * (1 + R(1, 10**power))), 1.0, math.inf)
