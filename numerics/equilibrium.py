@@ -245,11 +245,11 @@ def _dip(
     """A bracket of the first of two roots that lie between neighbouring points, or None.
 
     Just before a stable and an unstable root meet, the points of the march miss both; but then the values have a local
-    minimum there, which is looked at closely.
+    minimum there, lower than it is deep, which is looked at closely.
     """
     falls = np.append(from_start, values[1:] < values[:-1])
     rises = np.append(values[:-1] <= values[1:], False)
-    lows = np.flatnonzero(falls & rises).tolist()
+    lows = [k for k in np.flatnonzero(falls & rises).tolist() if 2 * values[k] <= values[max(k - 1, 0) : k + 3].max()]
     if not lows:
         return None
     from scipy.optimize import minimize_scalar  # slow to import, and seldom needed
