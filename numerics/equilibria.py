@@ -38,6 +38,8 @@ __all__ = [
 #: Ratio of the ends of the boxes of v that are tried first, and of the smallest that are halved.
 _FIRST_RATIO = 1.15
 _LAST_RATIO = 1 + 1e-10
+#: Relative width at which a box without an enclosure is given up.
+_NARROW = 1e-3
 #: Where no bound is proved the search ends at this multiple of the larger of tau_0^2 and sigma_b^2 tau_0^2.
 _REACH = 1e4
 _MOST_BOXES = 20_000
@@ -197,6 +199,10 @@ def find_followed(activation: Activation, exact: tuple[sp.Expr, sp.Expr, sp.Expr
     Raises:
         EquilibriumError: it is proved that none is reached, or two nearly meet and it cannot be decided.
     """
+    limit = largest_scale(activation, certified_moments(activation, False), *exact)
+    if limit.bound is None and activation.threshold(2) is sp.oo:
+        # The search would be long, and prove nothing.
+        return None
     found = find_equilibria(activation, *exact, _START_DIGITS)
     if found.followed is not None:
         return float(found.followed.tau)
@@ -250,7 +256,10 @@ class _Search:
             try:
                 value, slope = self._over(box)
             except UncertifiedError:
-                return None
+                # Over a narrower ball of scales an enclosure may exist.
+                if abs(far / near - 1) < _NARROW:
+                    return None
+                value = slope = arb(0, 1)
             if not (slope > 0 or value > 0 or value < 0):
                 middle = box.mid()
                 pending += [(near, middle), (middle, far)]
@@ -316,7 +325,7 @@ class _Search:
                 verdict = self._judge(a, b)
             except UncertifiedError:
                 verdict = None
-                small = small or float(b / a) < 1.001
+                small = small or float(b / a) < 1 + _NARROW
             if verdict is not None:
                 continue
             if small:
