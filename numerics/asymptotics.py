@@ -23,6 +23,9 @@ from theory.symbols import x
 
 __all__ = ["Asymptote", "LargestScale", "asymptote", "largest_scale"]
 
+#: How often a scale is doubled in search of a bound.
+_DOUBLINGS = 120
+
 
 @dataclass(frozen=True)
 class Asymptote:
@@ -56,10 +59,8 @@ class LargestScale:
 
 def asymptote(activation: Activation) -> Asymptote | None:
     """Return the lines that an activation follows, at the current precision, or None where it is not proved to."""
-    # The left half is treated as the right half of phi(-x), whose line has the opposite slope.
-    mirrored = tuple(Piece(-p.upper, -p.lower, p.expr.subs(x, -x)) for p in reversed(activation.pieces))
     distance, slopes = arb(0), []
-    for pieces in (mirrored, activation.pieces):
+    for pieces in _halves(activation):
         slope, rest = _line_and_rest(pieces[-1].expr)
         slopes.append(slope)
         for piece in pieces:
@@ -76,11 +77,23 @@ def asymptote(activation: Activation) -> Asymptote | None:
     return Asymptote(left, right, distance.upper(), share)
 
 
+def _halves(activation: Activation) -> tuple[tuple[Piece, ...], tuple[Piece, ...]]:
+    """The pieces of phi(-x) and of phi(x): either half line is treated as the right one."""
+    mirrored = tuple(Piece(-p.upper, -p.lower, p.expr.subs(x, -x)) for p in reversed(activation.pieces))
+    return mirrored, activation.pieces
+
+
+def _terms(expr: sp.Expr) -> list[sp.Expr]:
+    """Summands that say how an expression behaves for x -> oo: powers of x apart from what decays."""
+    terms = sp.Add.make_args(sp.expand(_decaying(expr)))
+    rational = sp.Add(*(term for term in terms if term.is_rational_function(x)))
+    others = [term for term in terms if not term.is_rational_function(x)]
+    return [*sp.Add.make_args(sp.apart(sp.together(rational), x)), *others]
+
+
 def _line_and_rest(expr: sp.Expr) -> tuple[sp.Expr, sp.Expr]:
     """The coefficient of x and what is left, after saturating functions are written with decaying ones."""
-    if expr.is_rational_function(x):
-        expr = sp.apart(expr, x)
-    terms = sp.Add.make_args(sp.expand(_decaying(expr)))
+    terms = _terms(expr)
     linear = [term for term in terms if not (term / x).has(x)]
     return sp.Add(*(term / x for term in linear)), sp.Add(*(term for term in terms if term not in linear))
 
@@ -137,13 +150,14 @@ def largest_scale(
     * Lines at infinity: sqrt(Var) = sqrt(share) tau + O(distance).
     * A Lipschitz constant L with sigma_a^2 L^2 < 1: Var <= L^2 tau^2.
     * A polynomial closed form of Var: Cauchy's bound of its roots.
+    * A power of x above 1 that dominates on one side: Var outgrows tau^2.
     """
     with ctx.workprec(96):
         weight = constant_ball(sigma_a2)
         source = constant_ball(sigma_b2) * constant_ball(tau0) ** 2
         if weight.is_zero():
             return LargestScale(source.sqrt().upper(), "sigma_a2 = 0")
-        for rule in (_by_homogeneity, _by_lines, _by_lipschitz, _by_polynomial):
+        for rule in (_by_homogeneity, _by_lines, _by_lipschitz, _by_polynomial, _by_powers):
             found = rule(activation, moments, weight, source)
             if found is not None and found.bound is not None and found.bound.is_finite():
                 return found
@@ -206,6 +220,8 @@ def _by_polynomial(activation: Activation, moments: CertifiedMoments, weight: ar
     terms += [arb(0)] * (2 - len(terms))
     terms[0] -= source
     terms[1] += 1
+    while len(terms) > 1 and terms[-1].is_zero():
+        terms.pop()
     leading = abs(terms[-1])
     if not leading > 0:
         return None
@@ -213,3 +229,51 @@ def _by_polynomial(activation: Activation, moments: CertifiedMoments, weight: ar
     for term in terms[:-1]:
         ratio = ratio.max((abs(term) / leading).upper())
     return LargestScale((1 + ratio).sqrt().upper(), "the variance is a polynomial in tau^2")
+
+
+def _by_powers(activation: Activation, _moments: CertifiedMoments, weight: arb, _source: arb) -> LargestScale | None:
+    for pieces in _halves(activation):
+        bound = _power_bound(pieces[-1], weight)
+        if bound is not None:
+            return LargestScale(bound, "the activation grows faster than a line")
+    return None
+
+
+def _power_bound(piece: Piece, weight: arb) -> arb | None:
+    """A scale T beyond which sigma_a^2 Var > tau^2, from phi = a x^d + r with d > 1 on the last piece.
+
+    Var >= P(A) P(B) inf (phi_B - phi_A)^2 for disjoint events.  With xi in [1, 2] on A and in [3, 4] on B the
+    difference is at least |a| tau^d (3^d - 2^d) - 2 sup |r|, and |r(x)| <= sum |c_i| (4 tau)^q_i + R there.  Divided
+    by tau^d, what is subtracted falls with tau, so that one T decides for all larger scales.
+    """
+    powers: dict[sp.Rational, sp.Expr] = {}
+    others = []
+    for term in _terms(piece.expr):
+        factor, power = term.as_independent(x, as_Add=False)
+        exponent = sp.S.Zero if power == 1 else power.exp if power.is_Pow and power.base == x else sp.S.One
+        if power in (sp.S.One, x**exponent) and exponent.is_Rational and exponent >= 0:
+            powers[exponent] = powers.get(exponent, sp.S.Zero) + factor
+        else:
+            others.append(term)
+    degree = max(powers, default=sp.S.Zero)
+    ends = _right_half(piece)
+    if degree <= 1 or ends is None:
+        return None
+    rest = arb(0) if not others else _supremum(sp.Add(*others), *ends)
+    steep = abs(real_part(constant_ball(powers.pop(degree))))
+    if rest is None or not steep > 0:
+        return None
+    below, height = (
+        [(constant_ball(q), abs(real_part(constant_ball(c)))) for q, c in powers.items()],
+        constant_ball(degree),
+    )
+    root = arb(2).sqrt()
+    near, far = ((arb(b) / root).erf() - (arb(a) / root).erf() for a, b in ((1, 2), (3, 4)))
+    share = (weight * near * far).sqrt() / 2
+    scale = ends[0].max(arb(1)).upper()
+    for _ in range(_DOUBLINGS):
+        lost = sum((2 * c * arb(4) ** q * scale ** (q - height) for q, c in below), 2 * rest * scale**-height)
+        if steep * (arb(3) ** height - arb(2) ** height) - lost > scale ** (1 - height) / share:
+            return scale
+        scale = (2 * scale).upper()
+    return None

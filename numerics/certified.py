@@ -34,12 +34,12 @@ from numerics.equilibrium import (
     NTK_KEYS,
     EquilibriumError,
     check_parameters,
-    compile_formulas,
     decimal_string,
     float_scale,
     solve,
 )
 from numerics.float_moments import FloatMoments
+from numerics.formulas import CompiledFormulas
 from numerics.moments import MomentAccuracyError
 from numerics.pointwise import moment_threshold, pointwise
 from numerics.programs import Program, UnsupportedExpressionError, compile_program
@@ -297,7 +297,7 @@ _NTK = frozenset(key for keys in NTK_KEYS.values() for key in keys)
 
 def _ntk_missing(activation: Activation, margins: Mapping[str, arb]) -> str:
     margin = margins.get("ntk")
-    if margin is not None and margin > 1:
+    if margin is not None and margin >= 1:
         return f"sigma_a^2 E[phi'^2] = {float(margin.mid()):.6g} is not below 1, so the NTKs do not exist"
     if margins and not certified_moments(activation).has_slope_energy:
         return "E[phi'^2] is infinite, so the NTKs do not exist"
@@ -426,17 +426,16 @@ class _Certifier:
     def _coefficients(self, scale: arb, raw: dict[Key, arb]) -> tuple[dict[str, arb], dict[str, arb], dict[str, str]]:
         stein = _stein(scale, raw)
         energy = raw.get((0, 0))
-        keys, program = _formulas(energy is not None)
-        inputs = (stein[variance], stein[d1], stein[d2], stein[d22], arb(0) if energy is None else energy)
-        found = dict(zip(keys, program(scale, *inputs, *self._constants()[:2]), strict=True))
-        margins = {key.removeprefix("margin "): arb(found.pop(key)) for key in keys if key.startswith("margin ")}
+        moments = (stein[variance], stein[d1], stein[d2], stein[d22], arb(0) if energy is None else energy)
+        inputs = (scale, *moments, *self._constants()[:2])
+        formulas = _compiled_formulas().renewed(BallArithmetic())
+        margins = {k: arb(value) for k, value in formulas.margins_at(inputs, with_energy=energy is not None).items()}
         self._check_margins(margins, scale)
-        notes: dict[str, str] = {}
-        if "ntk" in margins and not margins["ntk"] < 1:
-            for key in _NTK:
-                found.pop(key, None)
-                if not margins["ntk"] > 1:
-                    notes[key] = "whether sigma_a^2 E[phi'^2] is below 1 is not decided at this precision"
+        with_ntk = energy is not None and bool(margins["ntk"] < 1)
+        undecided = energy is not None and not with_ntk and not margins["ntk"] >= 1
+        why = "whether sigma_a^2 E[phi'^2] is below 1 is not decided at this precision"
+        notes = dict.fromkeys(sorted(_NTK), why) if undecided else {}
+        found = formulas.coefficients_at(inputs, with_ntk=with_ntk)
         return {"tau": scale, "bias": stein[mean], **{key: arb(value) for key, value in found.items()}}, margins, notes
 
     @staticmethod
@@ -490,11 +489,5 @@ def _stein_forms(forms: tuple[sp.Symbol, ...]) -> Program:
 
 
 @cache
-def _compiled_formulas(with_ntk: bool) -> tuple[tuple[str, ...], Program]:
-    return compile_formulas(BallArithmetic(), with_ntk=with_ntk)
-
-
-def _formulas(with_ntk: bool) -> tuple[tuple[str, ...], Program]:
-    """The coefficients' formulas, with constants at the current precision."""
-    keys, program = _compiled_formulas(with_ntk)
-    return keys, program.renewed(BallArithmetic())
+def _compiled_formulas() -> CompiledFormulas:
+    return CompiledFormulas.over(BallArithmetic())

@@ -208,8 +208,8 @@ def find_followed(activation: Activation, exact: tuple[sp.Expr, sp.Expr, sp.Expr
         return float(found.followed.tau)
     if found.bounded and found.unresolved:
         raise EquilibriumError(
-            f"whether an equilibrium is reached from tau_0 is not decided: near tau = {found.unresolved[0][0]:.10g} "
-            "two of them nearly meet, or nearly appear; a smaller sigma_a2 would be accepted"
+            "whether a stable equilibrium is reached from tau_0 is not decided: between tau = {:.10g} and {:.10g} "
+            "roots are neither isolated nor excluded; a smaller sigma_a2 would be accepted".format(*found.unresolved[0])
         )
     if found.complete and all(root.followed is False for root in found.equilibria):
         others = f", though it has the root tau = {float(found.equilibria[0].tau):.6g}" if found.equilibria else ""

@@ -17,42 +17,24 @@ import numpy as np
 import sympy as sp
 
 from numerics.float_moments import FloatMoments
+from numerics.formulas import COEFFICIENTS, NTK_KEYS, CompiledFormulas
 from numerics.moments import HighPrecisionMoments, MomentValues
 from numerics.pointwise import PointwiseActivation, moment_threshold, pointwise
-from numerics.programs import Arithmetic, FloatArithmetic, MpArithmetic, Program, compile_program
-from theory import implicit
+from numerics.programs import FloatArithmetic, MpArithmetic
 from theory.activations import Activation
-from theory.symbols import d1, d2, d22, dd, sigma_a2, sigma_b2, tau, variance
 
 __all__ = [
     "COEFFICIENTS",
-    "FORMULA_INPUTS",
     "NTK_KEYS",
     "EquilibriumError",
     "FloatEquilibrium",
     "ImplicitCoefficients",
     "check_parameters",
-    "compile_formulas",
     "decimal_string",
     "float_scale",
-    "formulas",
     "solve",
     "solve_float",
 ]
-
-#: The reported quantities in order: the recurrent NTK's are beta, the pre-activation NTK's eta, that of all theta.
-COEFFICIENTS = (
-    *("tau", "bias", "gamma2", "alpha1", "alpha2", "alpha3", "alpha4", "lambda1", "lambda2", "lambda3"),
-    *("beta1", "beta2", "beta3", "kappa2"),
-    *("eta1", "eta2", "eta3", "eta_diag"),
-    *("theta1", "theta2", "theta3", "theta_diag"),
-)
-#: The NTKs' coefficients by kind: of S, of delta_i delta_j, of S entrywise squared, and the diagonal value.
-NTK_KEYS = {
-    "recurrent": ("beta1", "beta2", "beta3", "kappa2"),
-    "preactivation": ("eta1", "eta2", "eta3", "eta_diag"),
-    "all": ("theta1", "theta2", "theta3", "theta_diag"),
-}
 
 
 class EquilibriumError(ValueError):
@@ -116,54 +98,25 @@ def decimal_string(value: Any, digits: int) -> str:
 
 
 @cache
-def formulas() -> MappingProxyType[str, sp.Expr]:
-    """Every coefficient as a function of the moments and the weight variances, from ``theory.implicit``."""
-    ck = implicit.ck_coefficients()
-    pre = implicit.preactivation_coefficients()
-    found: dict[str, sp.Expr] = {"gamma2": variance, **ck, **pre}
-    for kind, keys in NTK_KEYS.items():
-        ntk = implicit.ntk_coefficients(kind)
-        parts = (ntk.linear, ntk.variance, ntk.square, ntk.diagonal)
-        for key, part in zip(keys, parts, strict=True):
-            found[key] = implicit.in_moments(part)
-    margins = {"margin tau": implicit.stability_slope(), "margin ck": sigma_a2 * d1**2, "margin ntk": sigma_a2 * dd}
-    return MappingProxyType(found | margins)
-
-
-#: The symbols that ``formulas`` are functions of, in the order in which a compiled program takes them.
-FORMULA_INPUTS = (tau, variance, d1, d2, d22, dd, sigma_a2, sigma_b2)
-
-
-def compile_formulas(arithmetic: Arithmetic, *, with_ntk: bool) -> tuple[tuple[str, ...], Program]:
-    """Compile ``formulas`` over an arithmetic: their keys, and the program of ``FORMULA_INPUTS``."""
-    needs_energy = {key for keys in NTK_KEYS.values() for key in keys} | {"margin ntk"}
-    keys = tuple(key for key in formulas() if with_ntk or key not in needs_energy)
-    return keys, compile_program([formulas()[key] for key in keys], FORMULA_INPUTS, arithmetic)
-
-
-@cache
-def _float_program(with_ntk: bool) -> tuple[tuple[str, ...], Program]:
-    return compile_formulas(FloatArithmetic(), with_ntk=with_ntk)
+def _float_formulas() -> CompiledFormulas:
+    return CompiledFormulas.over(FloatArithmetic())
 
 
 def _evaluate(
-    compiled: tuple[tuple[str, ...], Program], scale: Any, moments: MomentValues, weights: tuple[Any, Any]
+    compiled: CompiledFormulas, scale: Any, moments: MomentValues, weights: tuple[Any, Any]
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Coefficients and margins from the moments at tau_*; an NTK's are dropped where its margin is not below 1."""
-    keys, program = compiled
-    energy = 0 if moments.slope_energy is None else moments.slope_energy
-    numbers = program(scale, moments.variance, moments.d1, moments.d2, moments.d22, energy, *weights)
-    found = dict(zip(keys, numbers, strict=True))
-    margins = {key.removeprefix("margin "): found.pop(key) for key in list(found) if key.startswith("margin ")}
+    """Coefficients and margins from the moments at tau_*; an NTK's are left out where its margin is not below 1."""
+    has_energy = moments.slope_energy is not None
+    energy = moments.slope_energy if has_energy else 0
+    inputs = (scale, moments.variance, moments.d1, moments.d2, moments.d22, energy, *weights)
+    margins = compiled.margins_at(inputs, with_energy=has_energy)
+    _check_stability(margins["tau"], scale)
     if margins["ck"] >= 1:
         raise EquilibriumError(
             f"the CK's coefficients do not exist: sigma_a^2 E[phi']^2 = {float(margins['ck']):.6g} at tau_* = "
             f"{float(scale):.6g}, and it must be below 1; a smaller sigma_a2 would be accepted"
         )
-    if margins.get("ntk", 0) >= 1:
-        for ntk_keys in NTK_KEYS.values():
-            for key in ntk_keys:
-                found.pop(key, None)
+    found = compiled.coefficients_at(inputs, with_ntk=has_energy and bool(margins["ntk"] < 1))
     ordered = {"tau": scale, "bias": moments.mean, **found}
     return {key: ordered[key] for key in COEFFICIENTS if key in ordered}, margins
 
@@ -329,9 +282,7 @@ def solve_float(
     moments = FloatMoments(phi)
     scale = float_scale(moments, sigma_a2, sigma_b2, tau0, threshold)
     at_root = moments.at(scale)
-    compiled = _float_program(with_ntk=at_root.slope_energy is not None)
-    values, margins = _evaluate(compiled, scale, at_root, (sigma_a2, sigma_b2))
-    _check_stability(margins["tau"], scale)
+    values, margins = _evaluate(_float_formulas(), scale, at_root, (sigma_a2, sigma_b2))
     return FloatEquilibrium(MappingProxyType(values), MappingProxyType(margins))
 
 
@@ -375,9 +326,13 @@ def solve(
     context = mpmath.MPContext()
     scale, at_root, residual, arithmetic = _newton(moments, context, (sigma_a2, sigma_b2, tau0), start, digits)
     weights = (arithmetic.constant(sigma_a2), arithmetic.constant(sigma_b2))
-    compiled = compile_formulas(arithmetic, with_ntk=at_root.slope_energy is not None)
-    values, margins = _evaluate(compiled, scale, at_root, weights)
-    _check_stability(margins["tau"], scale)
+    values, margins = _evaluate(CompiledFormulas.over(arithmetic), scale, at_root, weights)
+    # An error e of the equation moves tau by e/(1 - slope): where two roots meet nothing is left of the digits.
+    if (1 - margins["tau"]) ** 2 < context.mpf(10) ** -(digits + 5):
+        raise EquilibriumError(
+            f"no stable equilibrium: at tau_* = {float(scale):.6g} the slope sigma_a^2 E[(phi^2)'']/2 is 1 to within "
+            f"{float(1 - margins['tau']):.1g}, and it must be below 1; a smaller sigma_a2 would be accepted"
+        )
     missing = ""
     if at_root.slope_energy is None:
         missing = "E[phi'^2] is infinite, so the NTKs do not exist"

@@ -12,7 +12,7 @@ from typing import Any
 import mpmath
 import sympy as sp
 
-from numerics.equilibrium import compile_formulas
+from numerics.formulas import CompiledFormulas
 from numerics.programs import MpArithmetic, compile_program
 from theory.activations import Activation
 from theory.piecewise import Piece
@@ -27,7 +27,7 @@ _GUARD = 10
 def solve_naively(
     activation: Activation, sigma_a2: sp.Expr, sigma_b2: sp.Expr, tau0: sp.Expr, digits: int, start: float
 ) -> Mapping[str, Any]:
-    """Return tau_* and every coefficient as mpmath numbers, by key of ``numerics.equilibrium.COEFFICIENTS``.
+    """Return tau_* and every coefficient as mpmath numbers, by key of ``numerics.formulas.COEFFICIENTS``.
 
     Args:
         activation: the activation, without free parameters, continuous and of less than quadratic-exponential growth.
@@ -65,9 +65,8 @@ def solve_naively(
     symbols = (mean, variance, d1, d2, d22)
     stein = compile_program([STEIN_FORMS[s] for s in symbols], [tau, *RAW_MOMENTS.values()], arithmetic)
     bias, *moments = stein(scale, *raw)
-    keys, program = compile_formulas(arithmetic, with_ntk=True)
-    found = dict(zip(keys, program(scale, *moments, energy, weight_a, weight_b), strict=True))
-    return {"tau": scale, "bias": bias, **{key: number for key, number in found.items() if "margin" not in key}}
+    inputs = (scale, *moments, energy, weight_a, weight_b)
+    return {"tau": scale, "bias": bias, **CompiledFormulas.over(arithmetic).coefficients_at(inputs, with_ntk=True)}
 
 
 def _function(pieces: tuple[Piece, ...], arithmetic: MpArithmetic) -> Callable[[Any], Any]:

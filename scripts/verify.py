@@ -37,6 +37,7 @@ _STYLE: dict[str, Any] = {"box": None, "pad_edge": False, "title_justify": "left
 _PROFILES = ("quick", "default", "full")
 #: The wrong theories are tried on the data of these claims.
 _PLANTED_NEEDS = {f"variant-{name}" for name in released_variants()}
+_SPECTRAL_NEEDS = {"bulk", "outliers"}
 
 
 def main(argv: Sequence[str] | None) -> int:
@@ -53,6 +54,7 @@ def main(argv: Sequence[str] | None) -> int:
 
     from numerics.ledger.equivalents import planted_outcomes, variant_verdict
     from numerics.ledger.registry import checks_for, failures, judge, tasks_for
+    from numerics.ledger.spectra import planted_spectra
 
     checks = checks_for(claims)
     tasks = tasks_for(checks, plan)
@@ -67,8 +69,9 @@ def main(argv: Sequence[str] | None) -> int:
         stands = verdicts[0].kind is not VerdictKind.REFUTED
     else:
         verdicts = judge(checks, plan, results, claims)
-        if _PLANTED_NEEDS & set(claims) and not failures(checks, plan, results):
-            planted = planted_outcomes(plan, results)
+        if not failures(checks, plan, results):
+            planted += planted_outcomes(plan, results) if _PLANTED_NEEDS & set(claims) else []
+            planted += planted_spectra(plan, results) if _SPECTRAL_NEEDS & set(claims) else []
         stands = all(verdict.kind is CLAIMS[verdict.claim].expected for verdict in verdicts)
         # Below the full profile's sizes a wrong theory may escape; the table says which.
         stands = stands and (plan.profile.name != "full" or all(outcome.refuted for outcome in planted))

@@ -26,7 +26,16 @@ from theory.implicit import (
 )
 from theory.symbols import d1, d2, d22, dd, mean, sigma_a2, sigma_b2, tau_0, variance
 
-__all__ = ["KERNELS", "Statistic", "Theory", "planted_errors", "released_variants", "true_theory"]
+__all__ = [
+    "KERNELS",
+    "PopulationChange",
+    "Statistic",
+    "Theory",
+    "planted_errors",
+    "planted_spectral_errors",
+    "released_variants",
+    "true_theory",
+]
 
 #: The kernels that have an equivalent: the CK and the three NTKs.
 KERNELS = ("ck", *(f"ntk-{kind}" for kind in NTK_KINDS))
@@ -45,6 +54,18 @@ class Statistic(Enum):
     INDICATOR_BY_SAMPLES = "V = [J/sqrt n, psi] instead of [J/sqrt p, psi]"
 
 
+class PopulationChange(Enum):
+    """A change of the population's numbers that a wrong law of the spectrum makes (theory sheet, section 5)."""
+
+    MEANS_ABSENT = "class means left out"
+    MEANS_SWAPPED = "class means exchanged between the classes"
+    SIZES_SWAPPED = "class sizes exchanged"
+    TRACE_ABSENT = "t left out"
+    TRACE_SWAPPED = "t with the classes in reverse order"
+    T_ABSENT = "T left out"
+    T_CENTRED = "T from centred covariances"
+
+
 @dataclass(frozen=True)
 class Theory:
     """One theory of one kernel's equivalent.
@@ -59,6 +80,7 @@ class Theory:
         square: coefficient of the entrywise square of S, which becomes that of T.
         identity: coefficient of I.
         statistics: changes of the data's statistics.
+        population: changes of the population's numbers, for the law of the spectrum.
     """
 
     identifier: str
@@ -70,6 +92,7 @@ class Theory:
     square: sp.Expr
     identity: sp.Expr
     statistics: frozenset[Statistic] = field(default_factory=frozenset)
+    population: frozenset[PopulationChange] = field(default_factory=frozenset)
 
 
 @cache
@@ -130,6 +153,19 @@ def planted_errors() -> Mapping[str, Theory]:
     found = [*released_variants().values(), *_scaled("ck"), *_scaled("ntk-recurrent")]
     found += _wrong_formulas() + _wrong_statistics() + _wrong_ntk()
     return MappingProxyType({theory.identifier: theory for theory in found})
+
+
+@cache
+def planted_spectral_errors() -> Mapping[str, Theory]:
+    """Wrong theories of the CK's spectrum, which the checks of bulk and isolated eigenvalues must refute."""
+    true = true_theory("ck")
+    wanted = {
+        theory.identifier: theory for theory in (*_scaled("ck"), *_wrong_formulas(), *released_variants().values())
+    }
+    kept = [theory for theory in wanted.values() if not theory.statistics]
+    kept += [_planted(true, change.value, change.value, population=frozenset({change})) for change in PopulationChange]
+    named = {f"spectrum: {theory.identifier}": theory for theory in kept}
+    return MappingProxyType({name: replace(theory, identifier=name) for name, theory in named.items()})
 
 
 def _planted(base: Theory, identifier: str, description: str, **changes: Any) -> Theory:

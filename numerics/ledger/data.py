@@ -23,6 +23,8 @@ MIXTURES = {
     "C_2 = (1 + 8/sqrt p) D with D's diagonal 0.9 and 2.1 in turn",
     "spiked": "the released one with C_2 = (1 + 8/sqrt p) I + 9 e_1 e_1^T, a spike of bounded strength",
     "far": "the released one with C_2 = 3/2 I: the traces differ by order p",
+    "sheet": "the released one with C_a = (1 + 20a/sqrt p) I, the example of theory sheet section 5",
+    "uneven": "classes of n/4 and 3n/4 samples, n = 0.8 p, means of norm 7/2 and 5/2, C_a = (1 + 12a/sqrt p) I",
 }
 
 
@@ -50,7 +52,13 @@ def mixture(name: str, p: int) -> GaussianMixture:
         spiked = np.full(p, 1 + 8 / np.sqrt(p))
         spiked[0] += 9.0
         return replace(released, covariances=(released.covariances[0], Covariance(spiked, p)))
+    if name == "sheet":
+        return GaussianMixture.released_experiment(p, 0.8, 2.0, 20.0)
     means = np.zeros((2, p))
+    if name == "uneven":
+        means[0, 0], means[1, 8] = 3.5, 2.5
+        first = round(0.2 * p)
+        return GaussianMixture.build(means, [1.0, 1 + 12 / np.sqrt(p)], [first, round(0.8 * p) - first])
     means[0, 0] = means[1, 8] = 2.0
     levels = np.where(np.arange(p) % 2 == 0, 0.9, 2.1) * (1 + 8 / np.sqrt(p))
     first = round(0.3 * p)

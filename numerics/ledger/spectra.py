@@ -2,146 +2,215 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
 import sympy as sp
 
-from numerics.convergence import fit_rate
 from numerics.equilibrium import FloatEquilibrium
 from numerics.experiments import Experiment
 from numerics.ledger.checks import Check, Plan, Results, Task
-from numerics.ledger.vanishing import figures, limit_test
+from numerics.ledger.equivalents import PlantedOutcome
+from numerics.ledger.spectral_witnesses import (
+    Setting,
+    SpectrumRecord,
+    law_of,
+    ranks_of,
+    spectral_residuals,
+    spectrum_names,
+)
+from numerics.ledger.vanishing import LimitTest, figures, limit_test
 from numerics.spectral_law import SpectralLaw, phase_transition
 from numerics.spectral_study import measure, predict
 from theory.activations import Activation
 from theory.claims import Verdict, VerdictKind
 from theory.registry import resolve
+from theory.theories import Theory, planted_spectral_errors, true_theory
 
-__all__ = ["SPECTRUM_CHECK", "TRANSITION_CHECK", "side_task", "spectrum_task", "transition_task"]
+__all__ = ["SPECTRUM_CHECK", "TRANSITION_CHECK", "planted_spectra", "side_task", "transition_task"]
 
-#: Means and covariance shift whose classes the outliers show (theory sheet, section 5).
-_MEANS, _SHIFT = 2.0, 20.0
+#: The data of the spectra; the wrong theories are tried on the second, where the classes differ in everything.
+_DATA = ("sheet", "uneven")
+#: What they are tried on: all its coefficients differ from 0.
+_PLANTED = ("uneven", "Abs(x) + x/5")
+#: Numbers of the equivalent, and the relative change by which their effect on the spectrum is found.
+_PARTS = ("linear", "variance", "square", "diagonal")
+_CHANGE = 0.01
+#: Changes of a witness below this are rounding.
+_ROUNDING = 1e-9
 #: The mean's norm below and above the transition, in units of the critical one.
 _SIDES = (0.6, 1.5)
 _TRANSITION_DRAWS = 6
 
 
-def _setting(activation: str, sigma_a2: str, sigma_b2: str, means: float, shift: float, seed: int) -> Experiment:
-    chosen = resolve(activation).with_parameters({})
-    weight_a, weight_b = float(sp.Rational(sigma_a2)), float(sp.Rational(sigma_b2))
-    return Experiment((chosen,), weight_a, weight_b, means=means, cov_shift=shift, seed=seed)
-
-
-@lru_cache(maxsize=64)
-def _law(
-    activation: str, sigma_a2: str, sigma_b2: str, means: float, shift: float, p: int
-) -> tuple[Activation, SpectralLaw, FloatEquilibrium]:
-    setting = _setting(activation, sigma_a2, sigma_b2, means, shift, 0)
-    return setting.activations[0], *predict(setting, setting.activations[0], "ck", p)
-
-
-def spectrum_task(
-    activation: str, sigma_a2: str, sigma_b2: str, means: float, shift: float, p: int, index: int, seed: int
-) -> dict[str, Any]:
-    """Spectrum of one draw's exact CK against the law, as plain values.
-
-    ``predicted`` and ``measured`` are paired by rank from the outermost inwards, on the right and then on the left.
-    """
-    chosen, law, solution = _law(activation, sigma_a2, sigma_b2, means, shift, p)
-    setting = _setting(activation, sigma_a2, sigma_b2, means, shift, seed)
-    found = measure(setting, chosen, "ck", p, index, law, solution)
-    left, right = law.edges[0][0], law.edges[-1][1]
-    above = sorted((value for value in law.outlier_values if value > right), reverse=True)
-    below = sorted(value for value in law.outlier_values if value < left)
-    spectrum = found.eigenvalues
-    measured = [*spectrum[: len(above)], *spectrum[::-1][: len(below)]]
-    return {
-        "predicted": [float(value) for value in (*above, *below)],
-        "measured": [float(value) for value in measured],
-        "sides": ["right"] * len(above) + ["left"] * len(below),
-        "isolated_right": int(np.count_nonzero(found.isolated > right)),
-        "ks": found.ks_distance,
-    }
-
-
 # --- bulk and outliers ---------------------------------------------------------------------------
 
 
-def _spectrum_tasks(plan: Plan) -> list[Task]:
-    common = {"sigma_a2": plan.sigma_a2, "sigma_b2": plan.sigma_b2, "means": _MEANS, "shift": _SHIFT, "seed": plan.seed}
+def _setting(plan: Plan, data: str, activation: str) -> Setting:
+    return Setting(data, activation, float(sp.Rational(plan.sigma_a2)), float(sp.Rational(plan.sigma_b2)))
+
+
+def _cells(plan: Plan, data: str, activation: str) -> list[Task]:
+    common = {**vars(_setting(plan, data, activation)), "seed": plan.seed}
     return [
-        Task("spectrum", {**common, "activation": plan.rate_activations[0], "p": p, "index": index}, cost=3.0 * p**2)
+        Task("spectrum", {**common, "p": p, "index": index}, cost=3.0 * p**2)
         for p in plan.profile.spectrum_sizes
         for index in range(plan.profile.rate_draws)
     ]
 
 
+def _spectrum_tasks(plan: Plan) -> list[Task]:
+    tasks = [task for data in _DATA for task in _cells(plan, data, plan.rate_activations[0])]
+    return tasks + _cells(plan, *_PLANTED)
+
+
+def _records(plan: Plan, results: Results, data: str, activation: str) -> dict[int, list[SpectrumRecord]]:
+    found: dict[int, list[SpectrumRecord]] = {}
+    for task in _cells(plan, data, activation):
+        found.setdefault(int(task.arguments["p"]), []).append(SpectrumRecord.from_json(results[task.name]))
+    return found
+
+
+def _test(
+    laws: Mapping[int, SpectralLaw],
+    setting: Setting,
+    records: Mapping[int, Sequence[SpectrumRecord]],
+    ranks: tuple[int, int],
+    level: float,
+    *,
+    bulk: bool,
+) -> LimitTest:
+    values = [spectral_residuals(laws[p], setting, p, rows, ranks, bulk=bulk) for p, rows in records.items()]
+    names = spectrum_names(ranks, values[0].shape[1] - sum(ranks))
+    return limit_test(names, list(records), values, order=min(2, len(records) - 2), level=level)
+
+
+def _laws(theory: Theory, setting: Setting, sizes: Sequence[int], part: str = "") -> dict[int, SpectralLaw]:
+    return {p: law_of(theory, setting, p, part, _CHANGE if part else 0.0) for p in sizes}
+
+
+def _power(
+    test: LimitTest,
+    setting: Setting,
+    records: Mapping[int, Sequence[SpectrumRecord]],
+    ranks: tuple[int, int],
+    *,
+    bulk: bool,
+) -> dict[str, float | None]:
+    """Smallest relative change of each number that is detected with probability 0.9; None where it has no effect."""
+    found: dict[str, float | None] = {}
+    for part in _PARTS:
+        laws = _laws(true_theory("ck"), setting, list(records), part)
+        change = (_test(laws, setting, records, ranks, test.level, bulk=bulk).limits - test.limits) / _CHANGE
+        found[part] = test.detectable(change) if np.abs(change).max() > _ROUNDING else None
+    return found
+
+
+def _shown(power: Mapping[str, float | None]) -> str:
+    return ", ".join(f"{part} {100 * value:.2g} %" for part, value in power.items() if value is not None)
+
+
 def _judge_spectrum(plan: Plan, results: Results) -> list[Verdict]:
-    rows: dict[int, list[Any]] = {}
-    for task in _spectrum_tasks(plan):
-        rows.setdefault(int(task.arguments["p"]), []).append(results[task.name])
-    subject = plan.rate_activations[0]
-    return [_outliers(subject, rows, plan), _bulk(subject, rows, plan)]
+    verdicts = []
+    for data in _DATA:
+        setting = _setting(plan, data, plan.rate_activations[0])
+        records = _records(plan, results, data, setting.activation)
+        laws = _laws(true_theory("ck"), setting, list(records))
+        verdicts += [_outliers(setting, records, laws, plan), _bulk(setting, records, laws, plan)]
+    return verdicts
 
 
-def _outliers(subject: str, rows: dict[int, list[Any]], plan: Plan) -> Verdict:
+def _subject(setting: Setting) -> str:
+    return f"{setting.activation}, {setting.data} data"
+
+
+def _outliers(
+    setting: Setting, records: Mapping[int, Sequence[SpectrumRecord]], laws: Mapping[int, SpectralLaw], plan: Plan
+) -> Verdict:
     # An eigenvalue may leave the bulk within the ladder: those that are out at every p are compared.
-    common = {side: min(records[0]["sides"].count(side) for records in rows.values()) for side in ("right", "left")}
-    names = [f"{side} {rank + 1}" for side, count in common.items() for rank in range(count)]
-    if not names:
+    ranks = ranks_of(list(laws.values()))
+    if not any(ranks):
         why = "no isolated eigenvalue is predicted at every p of the ladder"
-        return Verdict("outliers", subject, VerdictKind.UNDECIDED, why)
-
-    def chosen(record: Any, key: str) -> list[float]:
-        ranks = {side: iter(range(count)) for side, count in common.items()}
-        pairs = zip(record["sides"], record[key], strict=True)
-        return [float(value) for side, value in pairs if next(ranks[side], None) is not None]
-
-    differences = [
-        np.array([np.subtract(chosen(record, "measured"), chosen(record, "predicted")) for record in records])
-        for records in rows.values()
-    ]
-    test = limit_test(names, list(rows), differences, order=min(2, len(rows) - 2), level=plan.profile.level)
-    last = max(rows)
-    predicted, measured = (np.array([chosen(r, key) for r in rows[last]]) for key in ("predicted", "measured"))
+        return Verdict("outliers", _subject(setting), VerdictKind.UNDECIDED, why)
+    test = _test(laws, setting, records, ranks, plan.profile.level, bulk=False)
+    power = _power(test, setting, records, ranks, bulk=False)
+    last = max(records)
+    differences = spectral_residuals(laws[last], setting, last, records[last], ranks, bulk=False)
+    measured = np.array([[*r.largest[: ranks[0]], *r.smallest[: ranks[1]]] for r in records[last]])
     errors = measured.std(axis=0, ddof=1) / np.sqrt(len(measured))
+    predicted, means = (measured - differences)[0], measured.mean(axis=0)
     shown = ", ".join(
-        f"{name}: predicted {predicted[0, k]:.4g}, measured {measured[:, k].mean():.4g} +- {errors[k]:.1g}"
-        for k, name in enumerate(names)
+        f"{name}: predicted {predicted[k]:.4g}, measured {means[k]:.4g} +- {errors[k]:.1g}"
+        for k, name in enumerate(test.names)
     )
     kind = VerdictKind.REFUTED if test.refuted else VerdictKind.SUPPORTED
-    details = figures(test)
-    return Verdict("outliers", subject, kind, f"at p = {last}, {shown}; {test.sentence()}", details)
+    why = f"at p = {last}, {shown}; {test.sentence()}; would detect: {_shown(power)}"
+    return Verdict("outliers", _subject(setting), kind, why, figures(test) | {"power": power})
 
 
-def _bulk(subject: str, rows: dict[int, list[Any]], plan: Plan) -> Verdict:
-    errors = [[float(record["ks"]) for record in records] for records in rows.values()]
-    fit = fit_rate(list(rows), errors, np.random.default_rng([plan.seed, 11]), level=0.99)
-    low, high = fit.plain.interval
-    kind = VerdictKind.SUPPORTED if high < 0 else VerdictKind.UNDECIDED
-    means = ", ".join(f"{np.mean(row):.3g}" for row in errors)
+def _bulk(
+    setting: Setting, records: Mapping[int, Sequence[SpectrumRecord]], laws: Mapping[int, SpectralLaw], plan: Plan
+) -> Verdict:
+    if any(law.bulk is None for law in laws.values()):
+        why = "the bulk is a point: alpha_1 is 0"
+        return Verdict("bulk", _subject(setting), VerdictKind.UNDECIDED, why)
+    test = _test(laws, setting, records, (0, 0), plan.profile.level, bulk=True)
+    power = _power(test, setting, records, (0, 0), bulk=True)
+    means = ", ".join(f"{np.mean([row.ks for row in rows]):.3g}" for rows in records.values())
+    kind = VerdictKind.REFUTED if test.refuted else VerdictKind.SUPPORTED
     why = (
-        f"Kolmogorov distance {means} at p = {', '.join(map(str, rows))}: slope {fit.plain.slope:.2f} "
-        f"[{low:.2f}, {high:.2f}] (99 %)"
+        f"Kolmogorov distance {means} at p = {', '.join(map(str, records))}; shares below the law's deciles: "
+        f"{test.sentence()}; would detect: {_shown(power)}"
     )
-    details = {"symbol": "p", "sizes": list(rows), "errors": errors, "slope": fit.plain.slope}
-    return Verdict("bulk", subject, kind, why, details | {"slope_interval": [low, high]})
+    return Verdict("bulk", _subject(setting), kind, why, figures(test) | {"power": power})
 
 
 SPECTRUM_CHECK = Check(("outliers", "bulk"), _spectrum_tasks, _judge_spectrum)
 
 
+def planted_spectra(plan: Plan, results: Results) -> list[PlantedOutcome]:
+    """Put every wrong theory of the spectrum to the checks of bulk and outliers; needs ``SPECTRUM_CHECK``'s tasks."""
+    setting = _setting(plan, *_PLANTED)
+    records = _records(plan, results, *_PLANTED)
+    true = _laws(true_theory("ck"), setting, list(records))
+    outcomes = []
+    for theory in planted_spectral_errors().values():
+        laws = _laws(theory, setting, list(records))
+        both = (ranks_of(list(true.values())), ranks_of(list(laws.values())))
+        ranks = max(both[0][0], both[1][0]), max(both[0][1], both[1][1])
+        base = _test(true, setting, records, ranks, plan.profile.level, bulk=True)
+        test = _test(laws, setting, records, ranks, plan.profile.level, bulk=True)
+        detectable = base.detectable(test.limits - base.limits)
+        outcomes.append(
+            PlantedOutcome(theory, test.refuted, test.names[test.worst], float(test.scores[test.worst]), detectable)
+        )
+    return outcomes
+
+
 # --- the phase transition ------------------------------------------------------------------------
+
+
+def _experiment(activation: str, sigma_a2: str, sigma_b2: str, means: float, seed: int) -> Experiment:
+    chosen = resolve(activation).with_parameters({})
+    weight_a, weight_b = float(sp.Rational(sigma_a2)), float(sp.Rational(sigma_b2))
+    return Experiment((chosen,), weight_a, weight_b, means=means, cov_shift=0.0, seed=seed)
+
+
+@lru_cache(maxsize=64)
+def _law(
+    activation: str, sigma_a2: str, sigma_b2: str, means: float, p: int
+) -> tuple[Activation, SpectralLaw, FloatEquilibrium]:
+    setting = _experiment(activation, sigma_a2, sigma_b2, means, 0)
+    return setting.activations[0], *predict(setting, setting.activations[0], "ck", p)
 
 
 def transition_task(activation: str, sigma_a2: str, sigma_b2: str, p: int) -> dict[str, Any]:
     """Norm of the means at which an eigenvalue leaves the bulk, without a shift of the covariances."""
 
     def law(means: float) -> SpectralLaw:
-        return _law(activation, sigma_a2, sigma_b2, means, 0.0, p)[1]
+        return _law(activation, sigma_a2, sigma_b2, means, p)[1]
 
     return {"critical": phase_transition(law, 0.05, 20.0)}
 
@@ -155,9 +224,16 @@ def _critical_task(plan: Plan) -> Task:
 def side_task(
     activation: str, sigma_a2: str, sigma_b2: str, p: int, index: int, seed: int, factor: float
 ) -> dict[str, Any]:
-    """Do as ``spectrum_task`` with means of a multiple of the critical norm."""
+    """Count the isolated eigenvalues right of the bulk, predicted and measured, at a multiple of the critical norm."""
     critical = transition_task(activation, sigma_a2, sigma_b2, p)["critical"]
-    return spectrum_task(activation, sigma_a2, sigma_b2, factor * critical, 0.0, p, index, seed)
+    chosen, law, solution = _law(activation, sigma_a2, sigma_b2, factor * critical, p)
+    setting = _experiment(activation, sigma_a2, sigma_b2, factor * critical, seed)
+    found = measure(setting, chosen, "ck", p, index, law, solution)
+    right = law.edges[-1][1]
+    return {
+        "predicted": int(np.count_nonzero(law.outlier_values > right)),
+        "isolated": int(np.count_nonzero(found.isolated > right)),
+    }
 
 
 def _side_tasks(plan: Plan, factor: float) -> list[Task]:
@@ -168,16 +244,15 @@ def _side_tasks(plan: Plan, factor: float) -> list[Task]:
 
 def _judge_transition(plan: Plan, results: Results) -> Sequence[Verdict]:
     critical = float(results[_critical_task(plan).name]["critical"])
-    counts = {
-        factor: [int(results[task.name]["isolated_right"]) for task in _side_tasks(plan, factor)] for factor in _SIDES
-    }
-    predicted = {factor: len(results[_side_tasks(plan, factor)[0].name]["predicted"]) for factor in _SIDES}
+    counts = {factor: [int(results[task.name]["isolated"]) for task in _side_tasks(plan, factor)] for factor in _SIDES}
     below, above = (counts[factor] for factor in _SIDES)
-    base = predicted[_SIDES[0]]
+    base = int(results[_side_tasks(plan, _SIDES[0])[0].name]["predicted"])
     holds = all(count <= base for count in below) and all(count > base for count in above)
+    low, high = 1 / _SIDES[1], 1 / _SIDES[0]
     why = (
         f"predicted at ||mu|| = {critical:.4g}; isolated eigenvalues on the right in {_TRANSITION_DRAWS} draws: "
-        f"{below} at {_SIDES[0]} times that, {above} at {_SIDES[1]} times"
+        f"{below} at {_SIDES[0]} times that, {above} at {_SIDES[1]} times; a critical norm below {low:.2g} or above "
+        f"{high:.2g} times the predicted one would be seen"
     )
     kind = VerdictKind.SUPPORTED if holds else VerdictKind.REFUTED
     return [Verdict("transition", plan.rate_activations[0], kind, why, {"critical": critical})]

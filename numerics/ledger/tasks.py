@@ -13,7 +13,8 @@ from numerics.ledger.assumptions import past_the_fold_task
 from numerics.ledger.checks import Task
 from numerics.ledger.few import few_task
 from numerics.ledger.rates import distance_task, width_task
-from numerics.ledger.spectra import side_task, spectrum_task, transition_task
+from numerics.ledger.spectra import side_task, transition_task
+from numerics.ledger.spectral_witnesses import spectrum_cell
 from numerics.ledger.system import equilibrium_task, proof_task, tied_layers_task
 from numerics.ledger.witnesses import explicit_witness_cell, witness_cell
 from numerics.moments import MomentAccuracyError
@@ -31,7 +32,7 @@ TASKS: Mapping[str, Callable[..., dict[str, Any]]] = MappingProxyType(
         "distance": distance_task,
         "width distance": width_task,
         "few": few_task,
-        "spectrum": spectrum_task,
+        "spectrum": spectrum_cell,
         "transition": transition_task,
         "transition side": side_task,
         "past the fold": past_the_fold_task,

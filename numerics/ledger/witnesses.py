@@ -18,8 +18,9 @@ import numpy as np
 import threadpoolctl
 from numpy.typing import NDArray
 
-from numerics.equilibrium import FORMULA_INPUTS, solve_float
+from numerics.equilibrium import solve_float
 from numerics.float_moments import FloatMoments
+from numerics.formulas import FORMULA_INPUTS
 from numerics.ledger.data import PopulationStatistics, mixture
 from numerics.mixture import MixtureSample
 from numerics.moments import MomentValues

@@ -156,7 +156,13 @@ def test_lines_at_infinity_are_followed(name: str) -> None:
 
 @pytest.mark.parametrize("weight", [R(1, 5), R(3, 2), R(4)], ids=str)
 @pytest.mark.parametrize(
-    "name", ["tanh", "gelu", "relu", "softplus", "squared_relu", "cubic", "sin", "sign", "hard_tanh"]
+    "name",
+    [
+        *("tanh", "gelu", "relu", "softplus", "squared_relu", "cubic", "sin", "sign", "hard_tanh"),
+        *("relu(x + 2/3)**2/2", "x**2*Phi(x)", "(x*sigmoid(x) + 1)**2", "Max(-2*x, 1/3)**(5/2) + tanh(x)"),
+        "Piecewise((x**4/10, x < -2), (sin(-x), x <= 1/2), (tanh(-x), True))",
+        "Piecewise((x/(1 + Abs(x)) - sigmoid(x - 1/2), x < -2), (Phi(x), x <= 0), (2*atan(x), True))",
+    ],
 )
 def test_beyond_the_bound_the_equation_keeps_its_sign(name: str, weight: sp.Expr) -> None:
     phi = activation(name)
@@ -211,6 +217,17 @@ def test_next_to_a_fold_the_search_finds_what_float64_does_not_see(power: int) -
     assert found.followed
     with pytest.raises(EquilibriumError, match="it is proved" if power < 20 else "not decided"):
         certify(phi, a, fold * (1 + R(1, 10**power)), R(1), 20)
+
+
+def test_parameters_at_which_a_formula_divides_by_zero() -> None:
+    relu = certify(get("relu"), R(2), R(4, 5), R(1), 20)
+    assert all(relu.certified.values())
+    assert "kappa2" not in relu.balls
+    assert "is not below 1" in relu.ntk_missing
+    with pytest.raises(EquilibriumError, match=r"not decided: between tau = 2\.82842712"):
+        certify(get("squared_relu"), R(1, 20), R(1), R(2), 20)
+    with pytest.raises(EquilibriumError, match="it is proved"):
+        certify(get("identity"), R(1), R(4, 5), R(1), 20)
 
 
 def test_closed_forms_are_not_used_beyond_the_scales_of_their_moments() -> None:

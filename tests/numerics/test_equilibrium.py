@@ -166,3 +166,19 @@ def test_two_roots_about_to_meet_are_not_stepped_over(power: int) -> None:
         assert found**2 == pytest.approx(expected, rel=3e-8 if power == 12 else 1e-9)
     with pytest.raises(EquilibriumError, match="was found"):
         float_scale(FloatMoments(phi), float(a), float(fold * (1 + R(1, 10**power))), 1.0, math.inf)
+
+
+def test_an_ntk_whose_margin_is_exactly_one_does_not_exist() -> None:
+    """ReLU: E[phi'^2] = 1/2, so that sigma_a^2 = 2 makes kappa_*^2 = gamma_*^2/0."""
+    relu, parameters = registry.get("relu"), (R(2), R(4, 5), R(1))
+    solution = solve(relu, *parameters, 15)
+    assert solution.decimal("alpha1") == "0.400000000000000"
+    assert solution.decimal("kappa2") is None
+    assert "is not below 1" in solution.ntk_missing
+    assert "kappa2" not in solve_float(pointwise(relu), *map(float, parameters)).values
+
+
+def test_where_two_roots_meet_there_is_no_stable_equilibrium() -> None:
+    """phi = max(x, 0)^2: Var = 5 v^2/4, and v = v^2/16 + 4 has the double root 8."""
+    with pytest.raises(EquilibriumError, match="no stable equilibrium: at tau_"):
+        solve(registry.get("squared_relu"), R(1, 20), R(1), R(2), 15)

@@ -1,0 +1,221 @@
+"""Witnesses of a spectrum: its extreme eigenvalues, and the shares of it below fixed places, against the law.
+
+Theory sheet, section 5.  The isolated eigenvalues tend to the zeros of the determinant equation, and the share of the
+spectrum below a place of the bulk to the law's distribution function there.  Both are functions of the four numbers of
+the equivalent and of the population, so that one spectrum serves every theory, right or wrong.  Where a theory predicts
+fewer isolated eigenvalues than another, the next one's limit is the edge of its bulk.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import threadpoolctl
+from numpy.typing import NDArray
+
+from numerics.duals import with_dual
+from numerics.equilibrium import solve_float
+from numerics.kernels import implicit_ck
+from numerics.ledger.data import mixture, population
+from numerics.ledger.witnesses import equivalent_numbers
+from numerics.spectra import eigenvalues
+from numerics.spectral_distances import kolmogorov_distance
+from numerics.spectral_law import EquivalentCoefficients, SpectralLaw
+from numerics.spectral_population import Population
+from theory.registry import resolve
+from theory.theories import PopulationChange, Theory, true_theory
+
+__all__ = ["Setting", "SpectrumRecord", "law_of", "ranks_of", "spectral_residuals", "spectrum_cell", "spectrum_names"]
+
+Array = NDArray[np.float64]
+
+#: Eigenvalues kept at either end: more than any theory here predicts to be isolated.
+_EXTREMES = 6
+#: Shares of the bulk at whose places the distribution function is compared.
+_DECILES = np.arange(1, 10) / 10
+#: Points between which the law's distribution function is inverted.
+_GRID = 2000
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What a spectrum is of.
+
+    Attributes:
+        data: name of ``numerics.ledger.data.MIXTURES``.
+        activation: registered name, or an expression in x.
+        sigma_a2: variance of the recurrent weights.
+        sigma_b2: variance of the input weights.
+    """
+
+    data: str
+    activation: str
+    sigma_a2: float
+    sigma_b2: float
+
+
+@dataclass(frozen=True)
+class SpectrumRecord:
+    """The witnesses of one draw's exact CK.
+
+    Attributes:
+        largest: (k,) array, the largest eigenvalues, descending.
+        smallest: (k,) array, the smallest, ascending.
+        shares: (9,) array, shares of the eigenvalues below the true law's deciles; empty where the bulk is a point.
+        ks: Kolmogorov distance of all eigenvalues to the true law.
+    """
+
+    largest: Array
+    smallest: Array
+    shares: Array
+    ks: float
+
+    @classmethod
+    def from_json(cls, record: Mapping[str, Any]) -> SpectrumRecord:
+        """Read what ``spectrum_cell`` returned."""
+        largest, smallest, shares = (np.array(record[key], np.float64) for key in ("largest", "smallest", "shares"))
+        return cls(largest, smallest, shares, float(record["ks"]))
+
+
+def spectrum_cell(
+    data: str, activation: str, sigma_a2: float, sigma_b2: float, p: int, index: int, seed: int
+) -> dict[str, Any]:
+    """Draw data, and return the witnesses of the spectrum of the DEQ's exact CK, as plain numbers.
+
+    Args:
+        data: name of ``numerics.ledger.data.MIXTURES``.
+        activation: registered name, or an expression in x.
+        sigma_a2: variance of the recurrent weights.
+        sigma_b2: variance of the input weights.
+        p: dimension.
+        index: number of the draw.
+        seed: root seed; with p and the index it fixes the draw.
+
+    Raises:
+        EquilibriumError: no stable equilibrium.
+        KernelConvergenceError: an entry of the kernel has no stable fixed point.
+        SpectralLawError: the law was not found to the accuracy asked for.
+    """
+    setting = Setting(data, activation, sigma_a2, sigma_b2)
+    with threadpoolctl.threadpool_limits(limits=1):
+        sample = mixture(data, p).sample(np.random.default_rng([seed, p, index]))
+        phi = with_dual(resolve(activation).with_parameters({}))
+        bias = solve_float(phi, sigma_a2, sigma_b2, sample.mixture.tau0)["bias"]
+        spectrum = eigenvalues(implicit_ck(sample.gram(), phi, sigma_a2, sigma_b2, bias).kernel)
+    places = _places(setting, p)
+    return {
+        "largest": spectrum[::-1][:_EXTREMES].tolist(),
+        "smallest": spectrum[:_EXTREMES].tolist(),
+        "shares": (np.searchsorted(spectrum, places) / spectrum.size).tolist(),
+        "ks": kolmogorov_distance(spectrum, law_of(true_theory("ck"), setting, p)),
+    }
+
+
+# --- what a theory predicts ----------------------------------------------------------------------
+
+
+@lru_cache(maxsize=512)
+def law_of(theory: Theory, setting: Setting, p: int, part: str = "", change: float = 0.0) -> SpectralLaw:
+    """Return the law of the CK's spectrum by a theory, with one of its numbers changed or not.
+
+    Args:
+        theory: of the CK, right or wrong.
+        setting: data, activation and weights.
+        p: dimension.
+        part: attribute of ``EquivalentCoefficients`` that is changed, or an empty string.
+        change: relative change of it.
+
+    Raises:
+        EquilibriumError: no stable equilibrium.
+        SpectralLawError: the law was not found to the accuracy asked for.
+    """
+    held = _population(setting.data, p, theory.population)
+    numbers = equivalent_numbers(theory, setting.activation, setting.sigma_a2, setting.sigma_b2, held.tau0)
+    linear, second, third, identity = numbers
+    coefficients = EquivalentCoefficients(linear, second, third, identity + held.tau0**2 * linear)
+    if part:
+        coefficients = replace(coefficients, **{part: (1 + change) * getattr(coefficients, part)})
+    return SpectralLaw.of(held, coefficients)
+
+
+def _population(data: str, p: int, changes: frozenset[PopulationChange]) -> Population:
+    """The population of a mixture, as a wrong theory has it."""
+    held = mixture(data, p)
+    if PopulationChange.MEANS_ABSENT in changes:
+        held = replace(held, means=np.zeros_like(held.means))
+    if PopulationChange.MEANS_SWAPPED in changes:
+        held = replace(held, means=held.means[::-1].copy())
+    if PopulationChange.SIZES_SWAPPED in changes:
+        held = replace(held, sizes=held.sizes[::-1])
+    found = Population.from_mixture(held)
+    if PopulationChange.TRACE_ABSENT in changes:
+        found = replace(found, t=np.zeros_like(found.t))
+    if PopulationChange.TRACE_SWAPPED in changes:
+        found = replace(found, t=found.t[::-1].copy())
+    if PopulationChange.T_ABSENT in changes:
+        found = replace(found, T=np.zeros_like(found.T))
+    if PopulationChange.T_CENTRED in changes:
+        found = replace(found, T=population(data, p).T_centred)
+    return found
+
+
+@lru_cache(maxsize=64)
+def _places(setting: Setting, p: int) -> Array:
+    """The true law's deciles, to the accuracy of an interpolation: the shares are compared with the law there."""
+    law = law_of(true_theory("ck"), setting, p)
+    if law.bulk is None:
+        return np.empty(0)
+    points = law.density_points(_GRID)
+    levels = law.cumulative(points)
+    inside = _DECILES[(levels[0] < _DECILES) & (levels[-1] > _DECILES)]
+    return np.asarray(np.interp(inside, levels, points))
+
+
+def ranks_of(laws: Sequence[SpectralLaw]) -> tuple[int, int]:
+    """How many isolated eigenvalues every one of some laws has, right and left of the bulk."""
+    right = min(int(np.count_nonzero(law.outlier_values > law.edges[-1][1])) for law in laws)
+    left = min(int(np.count_nonzero(law.outlier_values < law.edges[0][0])) for law in laws)
+    return right, left
+
+
+def _predicted(law: SpectralLaw, ranks: tuple[int, int]) -> tuple[Array, Array]:
+    """Limits of the outermost eigenvalues on the right and on the left."""
+    values = law.outlier_values
+    above = [*values[values > law.edges[-1][1]], *[law.edges[-1][1]] * ranks[0]]
+    below = [*values[values < law.edges[0][0]][::-1], *[law.edges[0][0]] * ranks[1]]
+    return np.array(above[: ranks[0]]), np.array(below[: ranks[1]])
+
+
+def spectrum_names(ranks: tuple[int, int], places: int) -> tuple[str, ...]:
+    """Names of the witnesses, in the order of ``spectral_residuals``."""
+    sides = [
+        f"{side} {rank + 1}" for side, count in zip(("right", "left"), ranks, strict=True) for rank in range(count)
+    ]
+    return (*sides, *(f"decile {k + 1}" for k in range(places)))
+
+
+def spectral_residuals(
+    law: SpectralLaw, setting: Setting, p: int, records: Sequence[SpectrumRecord], ranks: tuple[int, int], *, bulk: bool
+) -> Array:
+    """Measured less predicted, of every draw (rows) and witness (columns).
+
+    Args:
+        law: a theory's.
+        setting: data, activation and weights.
+        p: dimension.
+        records: of the draws.
+        ranks: how many eigenvalues on the right and on the left.
+        bulk: whether the shares below the deciles are witnesses too.
+    """
+    right, left = _predicted(law, ranks)
+    rows = []
+    for record in records:
+        row = [*(record.largest[: ranks[0]] - right), *(record.smallest[: ranks[1]] - left)]
+        if bulk:
+            row += [*(record.shares - law.cumulative(_places(setting, p)))]
+        rows.append(row)
+    return np.array(rows)
