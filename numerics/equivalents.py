@@ -15,7 +15,7 @@ from scipy.sparse.linalg import LinearOperator
 
 from numerics.mixture import MixtureStatistics
 
-__all__ = ["DeterministicEquivalent", "TraceStatistics", "low_rank_core"]
+__all__ = ["DeterministicEquivalent", "TraceStatistics", "equivalent_parts", "low_rank_core"]
 
 Array = NDArray[np.float64]
 
@@ -43,6 +43,31 @@ def low_rank_core(second: float, third: float, statistics: TraceStatistics) -> A
     core[:classes, classes] = core[classes, :classes] = second * t
     core[classes, classes] = second
     return core
+
+
+def equivalent_parts(
+    numbers: tuple[float, float, float, float], statistics: MixtureStatistics, tau0: float, gram: Array
+) -> dict[str, LinearOperator]:
+    """What each of an equivalent's four numbers contributes to it, by name: the change that doubling it makes.
+
+    Args:
+        numbers: coefficients of S (at a fixed diagonal: alpha_1 (S - tau_0^2 I)), of t and psi, of T, and the diagonal.
+        statistics: of the sample.
+        tau0: the reading for which the numbers were solved.
+        gram: (n, n) array S.
+    """
+    first, second, third, diagonal = numbers
+
+    def part(linear: float, core: Array, identity: float) -> DeterministicEquivalent:
+        return DeterministicEquivalent(linear, core, statistics.low_rank, identity, gram=gram)
+
+    nothing = low_rank_core(0.0, 0.0, statistics)
+    return {
+        "linear": part(first, nothing, -(tau0**2) * first),
+        "variance": part(0.0, low_rank_core(second, 0.0, statistics), 0.0),
+        "square": part(0.0, low_rank_core(0.0, third, statistics), 0.0),
+        "diagonal": part(0.0, nothing, diagonal),
+    }
 
 
 class DeterministicEquivalent(LinearOperator):  # type: ignore[misc]  # SciPy has no types

@@ -7,6 +7,7 @@ order of the cells.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -16,11 +17,12 @@ from numpy.typing import NDArray
 
 from numerics.duals import with_dual
 from numerics.equilibrium import NTK_KEYS, EquilibriumError, FloatEquilibrium, check_parameters, solve_float
-from numerics.equivalents import DeterministicEquivalent
+from numerics.equivalents import DeterministicEquivalent, equivalent_parts
 from numerics.finite_ntk import implicit_ntks
 from numerics.mixture import GaussianMixture, MixtureStatistics, Tau0Reading
 from numerics.networks import FiniteDEQ
 from numerics.ntk import implicit_kernels
+from numerics.perturbed_norms import perturbed_norms
 from numerics.pointwise import moment_threshold, pointwise
 from numerics.spectra import operator_norm
 from numerics.weight_laws import EntryLaw, draw_entries
@@ -129,6 +131,9 @@ class KernelDistance:
         norm_residual: ||M v - lambda v|| of the eigenpair that gave the norm.
         kernel_residual: largest residual of the infinite-width kernel's entrywise fixed point.
         network_residual: relative residual of the network's states and adjoint states, or None.
+        changed: the error with a number of the equivalent changed, or with the infinite-width kernel multiplied, by
+            what is changed (``linear``, ``variance``, ``square``, ``diagonal`` or ``kernel``), in the order of the
+            relative changes that were asked for.
     """
 
     activation: str
@@ -141,6 +146,7 @@ class KernelDistance:
     norm_residual: float
     kernel_residual: float
     network_residual: float | None
+    changed: Mapping[str, list[float]]
 
     def record(self) -> dict[str, Any]:
         """Return the fields as plain JSON values."""
@@ -148,9 +154,16 @@ class KernelDistance:
 
 
 def distance_to_equivalent(
-    experiment: Experiment, activation: Activation, kernel: KernelName, cell: Cell
+    experiment: Experiment, activation: Activation, kernel: KernelName, cell: Cell, changes: Sequence[float] = ()
 ) -> KernelDistance:
     """||G* - Gbar|| (K* - Kbar for an NTK) of one draw of the data.
+
+    Args:
+        experiment: data and weights.
+        activation: of the DEQ.
+        kernel: which.
+        cell: which draw.
+        changes: relative changes of the equivalent's numbers, with which the norm is computed too.
 
     Raises:
         EquilibriumError: no stable equilibrium, or an NTK that does not exist.
@@ -164,9 +177,17 @@ def distance_to_equivalent(
         solution = experiment.solve(activation, tau0)
         equivalent = _equivalent(kernel, solution, statistics, tau0, gram)
         exact, residual = _exact_kernel(kernel, experiment, activation, solution, gram)
-        norm = operator_norm(exact - equivalent.dense(), rng)
+        error = exact - equivalent.dense()
+        norm = operator_norm(error, rng)
+        changed: dict[str, list[float]] = {}
+        if changes:
+            parts = equivalent_parts(_numbers(kernel, solution), statistics, tau0, gram)
+            # A larger number makes the error smaller.
+            factors = [-change for change in changes]
+            span = statistics.low_rank
+            changed = perturbed_norms(error, parts, factors, rng, span=span, full_rank=["linear"])
     return KernelDistance(
-        activation.name, kernel, cell.p, gram.shape[0], None, cell.index, norm.value, norm.residual, residual, None
+        activation.name, kernel, cell.p, len(gram), None, cell.index, norm.value, norm.residual, residual, None, changed
     )
 
 
@@ -177,10 +198,20 @@ def distance_to_limit(
     cell: Cell,
     width: int,
     weights: EntryLaw = "gaussian",
+    changes: Sequence[float] = (),
 ) -> KernelDistance:
     """||G_m - G*||, one finite network of m = `width` neurons against the infinite-width kernel of the same samples.
 
     Data and weights are drawn anew for every width, so that errors at different widths are independent.
+
+    Args:
+        experiment: data and weights' variances.
+        activation: of the DEQ.
+        kernel: which.
+        cell: which draw.
+        width: m.
+        weights: law of the weights' entries.
+        changes: relative changes of the infinite-width kernel, with which the norm is computed too.
 
     Raises:
         EquilibriumError: no stable equilibrium, or an NTK that does not exist.
@@ -211,7 +242,10 @@ def distance_to_limit(
             readout = draw_entries(weights, (width,), rng)
             kernels = implicit_ntks(network, sample.data, equilibrium, readout, tolerance=_NETWORK_TOLERANCE)
             finite, network_residual = getattr(kernels, kernel.removeprefix("ntk-")), kernels.residual
-        norm = operator_norm(finite - limit, rng)
+        error = finite - limit
+        norm = operator_norm(error, rng)
+        factors = [-change for change in changes]
+        changed = perturbed_norms(error, {"kernel": limit}, factors, rng, full_rank=["kernel"]) if changes else {}
     return KernelDistance(
         activation.name,
         kernel,
@@ -223,19 +257,26 @@ def distance_to_limit(
         norm.residual,
         residual,
         network_residual,
+        changed,
     )
 
 
 def _equivalent(
     kernel: KernelName, solution: FloatEquilibrium, statistics: MixtureStatistics, tau0: float, gram: Array
 ) -> DeterministicEquivalent:
-    """Gbar or Kbar: the coefficients of S, of delta_i delta_j, of S entrywise squared, and the diagonal value."""
-    keys = ("alpha1", "alpha2", "alpha3", "gamma2") if kernel == "ck" else NTK_KEYS[kernel.removeprefix("ntk-")]
-    _check_existence(kernel, solution)
-    first, second, third, diagonal = (solution[key] for key in keys)
+    """Gbar or Kbar."""
+    first, second, third, diagonal = _numbers(kernel, solution)
     return DeterministicEquivalent.from_statistics(
         statistics, alpha1=first, alpha2=second, alpha3=third, gamma2=diagonal, tau0=tau0, gram=gram
     )
+
+
+def _numbers(kernel: KernelName, solution: FloatEquilibrium) -> tuple[float, float, float, float]:
+    """The coefficients of S, of delta_i delta_j, of S entrywise squared, and the diagonal value."""
+    _check_existence(kernel, solution)
+    keys = ("alpha1", "alpha2", "alpha3", "gamma2") if kernel == "ck" else NTK_KEYS[kernel.removeprefix("ntk-")]
+    first, second, third, diagonal = (solution[key] for key in keys)
+    return first, second, third, diagonal
 
 
 def _check_existence(kernel: KernelName, solution: FloatEquilibrium) -> None:

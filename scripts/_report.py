@@ -183,13 +183,15 @@ def _percent(fraction: float) -> str:
 
 
 def _power(details: Mapping[str, Any]) -> str:
-    power = details.get("power")
-    if not power:
+    power, unseen = details.get("power"), details.get("unseen", ())
+    if not power and not unseen:
         return ""
-    found = ", ".join(f"{name} {_percent(value)}" for name, value in power.items() if value is not None)
-    zero = ", ".join(name for name, value in power.items() if value is None)
+    found = ", ".join(f"{name} {_percent(value)}" for name, value in (power or {}).items() if value is not None)
+    zero = ", ".join(name for name, value in (power or {}).items() if value is None)
+    lost = ", ".join(unseen)
     return (
         f"Smallest change of a coefficient this check would detect: {found or 'none'}."
+        f"{f' None up to 100 %: {lost}.' if lost else ''}"
         f"{f' Here 0 whatever its factor: {zero}.' if zero else ''}"
     )
 

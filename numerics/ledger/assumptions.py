@@ -8,12 +8,13 @@ import sympy as sp
 
 from numerics.equilibria import find_equilibria
 from numerics.ledger.checks import Check, Plan, Results, Task
-from numerics.ledger.equivalents import deq_cells, read_records, theory_test
-from numerics.ledger.vanishing import figures
+from numerics.ledger.equivalents import coefficient_power, deq_cells, read_records, theory_test
+from numerics.ledger.vanishing import figures, power_list
+from numerics.ledger.witnesses import Numbers, equivalent_numbers
 from numerics.stability import locate_stability_loss
 from theory.claims import Verdict, VerdictKind
 from theory.registry import get
-from theory.theories import true_theory
+from theory.theories import Theory, true_theory
 
 __all__ = ["ASSUMPTION_CHECK", "UNSTABLE_CHECK", "past_the_fold_task"]
 
@@ -25,14 +26,21 @@ def _judge(plan: Plan, results: Results) -> list[Verdict]:
     verdicts = []
     for claim, activation, data in _CASES:
         records = read_records(deq_cells(plan, activation, data), results)
-        test = theory_test(true_theory("ck"), activation, plan, records, data)
+        theory = true_theory("ck")
+        test = theory_test(theory, activation, plan, records, data)
+
+        def numbers(tau0: float, theory: Theory = theory, activation: str = activation) -> Numbers:
+            weights = float(sp.Rational(plan.sigma_a2)), float(sp.Rational(plan.sigma_b2))
+            return equivalent_numbers(theory, activation, *weights, tau0)
+
+        power = coefficient_power(test, "ck", numbers, records, data)
         kind = VerdictKind.REFUTED if test.refuted else VerdictKind.SUPPORTED
-        why = test.sentence()
+        why = f"{test.sentence()}; would detect: {power_list(power)}"
         if claim == "limit-jump":
             missing = all("ntk-all" not in record.kernels for rows in records.values() for record in rows)
             kind = kind if missing else VerdictKind.REFUTED
             why += f"; NTKs {'absent' if missing else 'present'}"
-        verdicts.append(Verdict(claim, f"{activation}, {data} data", kind, why, figures(test)))
+        verdicts.append(Verdict(claim, f"{activation}, {data} data", kind, why, figures(test) | {"power": power}))
     return verdicts
 
 

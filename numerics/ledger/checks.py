@@ -52,6 +52,7 @@ class Profile:
         rate_draws: draws at each of them.
         rate_activations: what the norms are computed for.
         spectrum_sizes: dimensions p of the spectra.
+        spectrum_draws: draws at each of them.
         widths: widths m of the finite networks.
         width_draws: draws of the weights at each.
         left_out: claims that it has no time for, unless they are asked for.
@@ -67,6 +68,7 @@ class Profile:
     rate_draws: int
     rate_activations: tuple[str, ...]
     spectrum_sizes: tuple[int, ...]
+    spectrum_draws: tuple[int, ...]
     widths: tuple[int, ...]
     width_draws: int
     left_out: tuple[str, ...] = ()
@@ -85,7 +87,8 @@ PROFILES = {
             rate_sizes=(200, 400, 800),
             rate_draws=5,
             rate_activations=("relu",),
-            spectrum_sizes=(200, 400, 800),
+            spectrum_sizes=(200, 300, 500, 800),
+            spectrum_draws=(10, 8, 6, 4),
             widths=(100, 200, 400),
             width_draws=5,
             left_out=(
@@ -103,6 +106,7 @@ PROFILES = {
             rate_draws=16,
             rate_activations=("relu", "tanh", "swish"),
             spectrum_sizes=(200, 400, 800, 1600),
+            spectrum_draws=(48, 32, 20, 10),
             widths=(250, 500, 1000, 2000),
             width_draws=8,
         ),
@@ -116,6 +120,7 @@ PROFILES = {
             rate_draws=10,
             rate_activations=("relu", "tanh", "swish", "gelu", "elu"),
             spectrum_sizes=(200, 400, 800, 1600, 3200),
+            spectrum_draws=(160, 100, 64, 40, 16),
             widths=(500, 1000, 2000, 4000),
             width_draws=10,
         ),

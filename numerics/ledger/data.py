@@ -24,7 +24,7 @@ MIXTURES = {
     "spiked": "the released one with C_2 = (1 + 8/sqrt p) I + 9 e_1 e_1^T, a spike of bounded strength",
     "far": "the released one with C_2 = 3/2 I: the traces differ by order p",
     "sheet": "the released one with C_a = (1 + 20a/sqrt p) I, the example of theory sheet section 5",
-    "uneven": "classes of n/4 and 3n/4 samples, n = 0.8 p, means of norm 7/2 and 5/2, C_a = (1 + 12a/sqrt p) I",
+    "uneven": "classes of n/4 and 3n/4 samples, n = 0.8 p, means of norm 7/2 and 5/2, C_a = (1 + 6a/sqrt p) I",
 }
 
 
@@ -58,7 +58,7 @@ def mixture(name: str, p: int) -> GaussianMixture:
     if name == "uneven":
         means[0, 0], means[1, 8] = 3.5, 2.5
         first = round(0.2 * p)
-        return GaussianMixture.build(means, [1.0, 1 + 12 / np.sqrt(p)], [first, round(0.8 * p) - first])
+        return GaussianMixture.build(means, [1.0, 1 + 6 / np.sqrt(p)], [first, round(0.8 * p) - first])
     means[0, 0] = means[1, 8] = 2.0
     levels = np.where(np.arange(p) % 2 == 0, 0.9, 2.1) * (1 + 8 / np.sqrt(p))
     first = round(0.3 * p)

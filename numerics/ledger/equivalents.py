@@ -11,7 +11,7 @@ import sympy as sp
 
 from numerics.ledger.checks import Check, Plan, Results, Task
 from numerics.ledger.data import population
-from numerics.ledger.vanishing import LimitTest, figures, limit_test
+from numerics.ledger.vanishing import LimitTest, figures, limit_test, power_list
 from numerics.ledger.witnesses import (
     Numbers,
     WitnessRecord,
@@ -28,6 +28,7 @@ __all__ = [
     "EXPLICIT_CHECK",
     "VARIANT_CHECK",
     "PlantedOutcome",
+    "coefficient_power",
     "deq_cells",
     "planted_outcomes",
     "read_records",
@@ -113,13 +114,22 @@ def theory_test(
     return _test(theory.kernel, numbers, records, plan.profile.level, theory.statistics, data)
 
 
-def _power(
+def coefficient_power(
     test: LimitTest,
     kernel: str,
     numbers: Callable[[float], Numbers],
     records: Mapping[int, Sequence[WitnessRecord]],
+    data: str = _DATA,
 ) -> dict[str, float | None]:
-    """Smallest relative change of each number that is detected with probability 0.9; None where the number is 0."""
+    """Smallest relative change of each number that is detected with probability 0.9; None where the number is 0.
+
+    Args:
+        test: of the numbers as they are.
+        kernel: key of the records' kernels.
+        numbers: the equivalent's four, from tau_0.
+        records: witnesses of the draws at every p.
+        data: the mixture that they are of.
+    """
     found: dict[str, float | None] = {}
     for position, part in enumerate(_PARTS):
 
@@ -133,21 +143,19 @@ def _power(
                 old[3] = diagonal - tau0**2 * old[0]
             return old[0], old[1], old[2], old[3]
 
-        apart = [np.subtract(changed(tau0), numbers(tau0)) for tau0 in (population(_DATA, p).tau0 for p in records)]
+        apart = [np.subtract(changed(tau0), numbers(tau0)) for tau0 in (population(data, p).tau0 for p in records)]
         if np.abs(apart).max() < _ROUNDING:
             found[part] = None
             continue
-        moved = _test(kernel, changed, records, test.level)
+        moved = _test(kernel, changed, records, test.level, data=data)
         found[part] = test.detectable(moved.limits - test.limits)
     return found
 
 
 def _verdict(claim: str, subject: str, test: LimitTest, power: Mapping[str, float | None]) -> Verdict:
     kind = VerdictKind.REFUTED if test.refuted else VerdictKind.SUPPORTED
-    shown = ", ".join(f"{part} {100 * value:.2g} %" for part, value in power.items() if value is not None)
-    return Verdict(
-        claim, subject, kind, f"{test.sentence()}; would detect: {shown}", figures(test) | {"power": dict(power)}
-    )
+    why = f"{test.sentence()}; would detect: {power_list(power)}"
+    return Verdict(claim, subject, kind, why, figures(test) | {"power": dict(power)})
 
 
 # --- the DEQ's kernels ---------------------------------------------------------------------------
@@ -173,7 +181,7 @@ def _judge_deq(plan: Plan, results: Results) -> list[Verdict]:
             def numbers(tau0: float, theory: Theory = theory, activation: str = activation) -> Numbers:
                 return equivalent_numbers(theory, activation, *weights, tau0)
 
-            verdicts.append(_verdict(kernel, activation, test, _power(test, kernel, numbers, records)))
+            verdicts.append(_verdict(kernel, activation, test, coefficient_power(test, kernel, numbers, records)))
     return verdicts
 
 
@@ -192,7 +200,9 @@ def _judge_explicit(plan: Plan, results: Results) -> list[Verdict]:
             return explicit_numbers(kernel, _LAYERS, tau0)
 
         test = _test(kernel, numbers, records, plan.profile.level)
-        verdicts.append(_verdict(kernel, " then ".join(_LAYERS), test, _power(test, kernel, numbers, records)))
+        verdicts.append(
+            _verdict(kernel, " then ".join(_LAYERS), test, coefficient_power(test, kernel, numbers, records))
+        )
     return verdicts
 
 

@@ -16,12 +16,13 @@ import sympy as sp
 import threadpoolctl
 from numpy.typing import NDArray
 
-from numerics.convergence import report_rate
 from numerics.equilibrium import EquilibriumError, solve_float
 from numerics.float_moments import FloatMoments
 from numerics.kernels import implicit_ck
 from numerics.ledger.checks import Check, Plan, Results, Task
+from numerics.ledger.rates import CHANGES, ladder_report, shown_power
 from numerics.mixture import GaussianMixture
+from numerics.perturbed_norms import perturbed_norms
 from numerics.pointwise import PointwiseActivation, pointwise
 from numerics.spectra import operator_norm
 from theory.activations import Activation
@@ -69,7 +70,7 @@ def polynomial_twin(phi: PointwiseActivation, sigma_a2: float, sigma_b2: float, 
 
 
 def few_task(p: int, index: int, seed: int, sigma_a2: str, sigma_b2: str) -> dict[str, Any]:
-    """Distance of the exact CKs of ReLU and of its twin on one draw of data, absolutely and against ReLU's norm."""
+    """Distance of the exact CKs of ReLU and of its twin on one draw of data, also with the twin's multiplied."""
     weights = float(sp.Rational(sigma_a2)), float(sp.Rational(sigma_b2))
     with threadpoolctl.threadpool_limits(limits=1):
         rng = np.random.default_rng([seed, p, index])
@@ -80,7 +81,10 @@ def few_task(p: int, index: int, seed: int, sigma_a2: str, sigma_b2: str) -> dic
         first, second = (
             implicit_ck(gram, phi, *weights, solve_float(phi, *weights, tau0)["bias"]).kernel for phi in (relu, twin)
         )
-        return {"error": operator_norm(first - second, rng).value, "norm": operator_norm(first, rng).value}
+        error = first - second
+        factors = [-change for change in CHANGES]
+        changed = perturbed_norms(error, {"kernel": second}, factors, rng, full_rank=["kernel"])
+        return {"error": operator_norm(error, rng).value, "changed": changed}
 
 
 def _tasks(plan: Plan) -> list[Task]:
@@ -93,15 +97,9 @@ def _tasks(plan: Plan) -> list[Task]:
 
 
 def _judge(plan: Plan, results: Results) -> list[Verdict]:
-    rows: dict[int, list[float]] = {}
-    for task in _tasks(plan):
-        rows.setdefault(int(task.arguments["p"]), []).append(float(results[task.name]["error"]))
-    report = report_rate(list(rows), list(rows.values()), np.random.default_rng([plan.seed, 5]))
-    details: dict[str, Any] = {"symbol": "p", "sizes": list(rows), "errors": list(rows.values())}
-    details |= {"limits": report.limits}
-    if report.fit is not None:
-        details |= {"slope": report.fit.plain.slope, "slope_interval": list(report.fit.plain.interval)}
-    return [Verdict("few-coefficients", "relu, quartic", VerdictKind(report.verdict), report.sentence, details)]
+    report, details = ladder_report(_tasks(plan), results, "p", plan.seed)
+    why = f"{report.sentence}{shown_power(details)}"
+    return [Verdict("few-coefficients", "relu, quartic", VerdictKind(report.verdict), why, details)]
 
 
 FEW_CHECK = Check(("few-coefficients",), _tasks, _judge)

@@ -2,28 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import sympy as sp
 
-from numerics.convergence import RateReport, fit_rate, report_rate
+from numerics.convergence import RateFit, RateReport, check_rate, fit_rate, report_rate
 from numerics.experiments import Cell, Experiment, KernelName, distance_to_equivalent, distance_to_limit
 from numerics.ledger.checks import Check, Plan, Results, Task
+from numerics.ledger.vanishing import power_list
 from numerics.mixture import Tau0Reading
 from numerics.weight_laws import EntryLaw
 from theory.claims import Verdict, VerdictKind
 from theory.registry import resolve
 
 __all__ = [
+    "CHANGES",
     "FINITE_CHECK",
+    "MAGNITUDES",
     "NTK_RATE_CHECK",
     "RATE_CHECK",
     "READING_CHECK",
     "UNIVERSALITY_CHECK",
     "distance_task",
-    "slope_verdict",
+    "ladder_report",
+    "shown_power",
     "width_task",
 ]
 
@@ -33,6 +37,13 @@ _RELEASED_MEANS, _SMALL_MEANS = 8.0, 2.0
 _WIDTH_DIMENSION = 100
 _NTK_NAMES: tuple[KernelName, ...] = ("ntk-recurrent", "ntk-preactivation", "ntk-all")
 _OTHER_LAWS: tuple[EntryLaw, ...] = ("rademacher", "student")
+#: The bootstrap plays no part in the decision.
+_FEW_RESAMPLES = 10
+#: Relative changes of an equivalent's numbers, or of the kernel that is compared with, that a ladder is tried on.
+MAGNITUDES = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
+CHANGES = tuple(sign * size for size in MAGNITUDES for sign in (1, -1))
+#: A change of all errors below this is rounding: the number that is changed is 0.
+_NOTHING = 1e-9
 #: The corrected line of a slope is rejected where its lack of fit is less probable than this.
 _SIGNIFICANCE = 0.01
 
@@ -51,7 +62,7 @@ def distance_task(
 ) -> dict[str, Any]:
     """Distance ||G* - Gbar|| (or K) of one draw of the released experiment's data, as plain values."""
     experiment, chosen = _experiment(activation, seed, sigma_a2, sigma_b2, means, reading, noise)
-    return distance_to_equivalent(experiment, chosen, kernel, Cell(p, index)).record()
+    return distance_to_equivalent(experiment, chosen, kernel, Cell(p, index), CHANGES).record()
 
 
 def width_task(
@@ -66,7 +77,8 @@ def width_task(
 ) -> dict[str, Any]:
     """Distance ||G_m - G*|| (or K) of one finite network from the exact kernel of the same data, as plain values."""
     experiment, chosen = _experiment(activation, seed, sigma_a2, sigma_b2, _SMALL_MEANS, "population", "gaussian")
-    return distance_to_limit(experiment, chosen, kernel, Cell(_WIDTH_DIMENSION, index), width, weights).record()
+    cell = Cell(_WIDTH_DIMENSION, index)
+    return distance_to_limit(experiment, chosen, kernel, cell, width, weights, CHANGES).record()
 
 
 def _experiment(
@@ -107,15 +119,34 @@ def _m_ladder(plan: Plan, **arguments: Any) -> list[Task]:
     ]
 
 
-def _errors(tasks: Sequence[Task], results: Results, size: str) -> tuple[list[int], list[list[float]]]:
+def _rows(tasks: Sequence[Task], size: str, value: Callable[[Task], float]) -> tuple[list[int], list[list[float]]]:
     rows: dict[int, list[float]] = {}
     for task in tasks:
-        rows.setdefault(int(task.arguments[size]), []).append(float(results[task.name]["error"]))
+        rows.setdefault(int(task.arguments[size]), []).append(value(task))
     return list(rows), list(rows.values())
 
 
-def _report(tasks: Sequence[Task], results: Results, size: str, seed: int) -> tuple[RateReport, dict[str, Any]]:
-    sizes, rows = _errors(tasks, results, size)
+#: Whether a ladder's errors (sizes, and one list for each) support a claim.
+Judge = Callable[[list[int], list[list[float]]], bool]
+
+
+def _has_the_rate(sizes: list[int], rows: list[list[float]]) -> bool:
+    return check_rate(sizes, rows).compatible
+
+
+def ladder_report(
+    tasks: Sequence[Task], results: Results, size: str, seed: int, judge: Judge = _has_the_rate
+) -> tuple[RateReport, dict[str, Any]]:
+    """The report on a ladder, and the figures for the record.
+
+    Args:
+        tasks: of the ladder.
+        results: of the tasks.
+        size: name of the argument that is the size, p or width.
+        seed: of the bootstrap.
+        judge: decides the claim; it is run on the errors of changed theories too, which it should not support.
+    """
+    sizes, rows = _rows(tasks, size, lambda task: float(results[task.name]["error"]))
     symbol = "p" if size == "p" else "m"
     report = report_rate(sizes, rows, np.random.default_rng([seed, len(tasks)]), symbol=symbol)
     details: dict[str, Any] = {"symbol": symbol, "sizes": sizes, "errors": rows, "limits": report.limits}
@@ -123,11 +154,40 @@ def _report(tasks: Sequence[Task], results: Results, size: str, seed: int) -> tu
         details |= {"slope": report.fit.plain.slope, "slope_interval": list(report.fit.plain.interval)}
     if report.check is not None:
         details |= {"amplitudes": list(report.check.amplitudes)}
+        details |= _measured_power(tasks, results, size, judge)
     return report, details
 
 
+def _measured_power(tasks: Sequence[Task], results: Results, size: str, judge: Judge) -> dict[str, Any]:
+    """The smallest change of each number from which on the same draws refute every larger one, up or down."""
+    power: dict[str, float | None] = {}
+    unseen = []
+    for part in results[tasks[0].name]["changed"]:
+        rows = {task.name: results[task.name]["changed"][part] for task in tasks}
+        if all(abs(value - results[name]["error"]) < _NOTHING for name, row in rows.items() for value in row):
+            power[part] = None
+            continue
+        refuted = [
+            not judge(*_rows(tasks, size, lambda task, k=k, rows=rows: float(rows[task.name][k])))  # type: ignore[misc]
+            for k in range(len(CHANGES))
+        ]
+        either = [up and down for up, down in zip(refuted[::2], refuted[1::2], strict=True)]
+        kept = next((k for k in range(len(either)) if all(either[k:])), None)
+        if kept is None:
+            unseen.append(part)
+        else:
+            power[part] = MAGNITUDES[kept]
+    return {"power": power, "unseen": unseen}
+
+
 def _verdict(claim: str, subject: str, report: RateReport, details: Mapping[str, Any]) -> Verdict:
-    return Verdict(claim, subject, VerdictKind(report.verdict), report.sentence, details)
+    return Verdict(claim, subject, VerdictKind(report.verdict), f"{report.sentence}{shown_power(details)}", details)
+
+
+def shown_power(details: Mapping[str, Any]) -> str:
+    """What a ladder's verdict says of its power, to go after its sentence."""
+    shown = power_list(details.get("power", {}), details.get("unseen", ()))
+    return f"; on these draws would detect: {shown}" if shown else ""
 
 
 # --- the DEQ's kernels against their equivalents -------------------------------------------------
@@ -158,35 +218,42 @@ def _judge_rates(plan: Plan, results: Results) -> list[Verdict]:
     verdicts = []
     for claim, subject, tasks in _rate_ladders(plan):
         if claim == "ck-slope":
-            sizes, rows = _errors(tasks, results, "p")
-            verdicts.append(slope_verdict(subject, sizes, rows, plan.seed))
+            verdicts.append(_slope_verdict(subject, tasks, results, plan.seed))
         else:
-            verdicts.append(_verdict(claim, subject, *_report(tasks, results, "p", plan.seed)))
+            verdicts.append(_verdict(claim, subject, *ladder_report(tasks, results, "p", plan.seed)))
     return verdicts
 
 
-def slope_verdict(subject: str, sizes: Sequence[int], errors: Sequence[Sequence[float]], seed: int) -> Verdict:
+def _slope_verdict(subject: str, tasks: Sequence[Task], results: Results, seed: int) -> Verdict:
     """Decide "ck-slope": the corrected slope's interval holds -1/2 and excludes 0, and the corrected line fits."""
-    details: dict[str, Any] = {"symbol": "p", "sizes": list(sizes), "errors": [list(row) for row in errors]}
-    if len(sizes) < 3:
-        why = "needs at least three sizes p"
-        return Verdict("ck-slope", subject, VerdictKind.UNDECIDED, why, details)
-    report = report_rate(sizes, errors, np.random.default_rng([seed, len(sizes)]))
+    report, details = ladder_report(tasks, results, "p", seed, _has_the_slope)
     if report.fit is None:
         return Verdict("ck-slope", subject, VerdictKind(report.verdict), report.sentence, details)
-    line = fit_rate(sizes, errors, np.random.default_rng([seed, len(sizes)])).corrected
+    kind, why = _slope_decision(report.fit)
+    if report.fit.corrected is not None:
+        line = report.fit.corrected
+        details |= {"slope": line.slope, "slope_interval": list(line.interval)}
+    return Verdict("ck-slope", subject, kind, f"{why}{shown_power(details)}", details)
+
+
+def _slope_decision(fit: RateFit) -> tuple[VerdictKind, str]:
+    line = fit.corrected
     if line is None:
-        return Verdict("ck-slope", subject, VerdictKind.UNDECIDED, "needs at least three sizes p", details)
+        return VerdictKind.UNDECIDED, "needs at least three sizes p"
     low, high = line.interval
     shown = (
-        f"corrected slope {line.slope:.3f} [{low:.3f}, {high:.3f}] (uncorrected {report.fit.plain.slope:.3f}), "
+        f"corrected slope {line.slope:.3f} [{low:.3f}, {high:.3f}] (uncorrected {fit.plain.slope:.3f}), "
         f"lack of fit probability {line.lack_of_fit:.2f}"
     )
-    details |= {"slope": line.slope, "slope_interval": [low, high]}
     if not high < 0:
-        return Verdict("ck-slope", subject, VerdictKind.UNDECIDED, f"{shown}: the interval does not exclude 0", details)
+        return VerdictKind.UNDECIDED, f"{shown}: the interval does not exclude 0"
     holds = low <= -0.5 <= high and not line.lack_of_fit < _SIGNIFICANCE
-    return Verdict("ck-slope", subject, VerdictKind.SUPPORTED if holds else VerdictKind.REFUTED, shown, details)
+    return VerdictKind.SUPPORTED if holds else VerdictKind.REFUTED, shown
+
+
+def _has_the_slope(sizes: list[int], rows: list[list[float]]) -> bool:
+    fit = fit_rate(sizes, rows, np.random.default_rng(0), resamples=_FEW_RESAMPLES)
+    return _slope_decision(fit)[0] is VerdictKind.SUPPORTED
 
 
 RATE_CHECK = Check(
@@ -199,7 +266,8 @@ NTK_RATE_CHECK = Check(
     ("ntk-rate",),
     lambda plan: [task for _, tasks in _ntk_ladders(plan) for task in tasks],
     lambda plan, results: [
-        _verdict("ntk-rate", subject, *_report(tasks, results, "p", plan.seed)) for subject, tasks in _ntk_ladders(plan)
+        _verdict("ntk-rate", subject, *ladder_report(tasks, results, "p", plan.seed))
+        for subject, tasks in _ntk_ladders(plan)
     ],
 )
 
@@ -217,7 +285,7 @@ def _judge_reading(plan: Plan, results: Results) -> list[Verdict]:
     reports = {}
     for reading in ("population", "empirical"):
         tasks = _reading_tasks(plan, reading)
-        reports[reading] = _report(tasks, results, "p", plan.seed)
+        reports[reading] = ladder_report(tasks, results, "p", plan.seed)
     kinds = {report.verdict for report, _ in reports.values()}
     last = {reading: float(np.mean(details["errors"][-1])) for reading, (_, details) in reports.items()}
     shown = "; ".join(f"{reading}: {report.sentence}" for reading, (report, _) in reports.items())
@@ -255,7 +323,7 @@ FINITE_CHECK = Check(
     ("finite-width", "ntk-parameters", "universality-weights"),
     lambda plan: [task for _, _, tasks in _finite_ladders(plan) for task in tasks],
     lambda plan, results: [
-        _verdict(claim, subject, *_report(tasks, results, "width", plan.seed))
+        _verdict(claim, subject, *ladder_report(tasks, results, "width", plan.seed))
         for claim, subject, tasks in _finite_ladders(plan)
     ],
 )
@@ -276,7 +344,7 @@ UNIVERSALITY_CHECK = Check(
     ("universality-data",),
     lambda plan: [task for _, tasks in _universality_ladders(plan) for task in tasks],
     lambda plan, results: [
-        _verdict("universality-data", subject, *_report(tasks, results, "p", plan.seed))
+        _verdict("universality-data", subject, *ladder_report(tasks, results, "p", plan.seed))
         for subject, tasks in _universality_ladders(plan)
     ],
 )

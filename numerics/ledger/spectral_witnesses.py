@@ -1,14 +1,16 @@
-"""Witnesses of a spectrum: its extreme eigenvalues, and the shares of it below fixed places, against the law.
+"""Witnesses of a spectrum: its extreme eigenvalues, and traces of smooth functions of the kernel, against the law.
 
-Theory sheet, section 5.  The isolated eigenvalues tend to the zeros of the determinant equation, and the share of the
-spectrum below a place of the bulk to the law's distribution function there.  Both are functions of the four numbers of
-the equivalent and of the population, so that one spectrum serves every theory, right or wrong.  Where a theory predicts
-fewer isolated eigenvalues than another, the next one's limit is the edge of its bulk.
+Theory sheet, section 5.  The isolated eigenvalues tend to the zeros of the determinant equation, and tr f(G)/n to the
+law's integral of f; f are the resolvent at points left of the spectrum, which determine the law, and the square.  (The
+shares below fixed places would do, but are no smooth functions of the kernel: at the edges their limits are not reached
+along a series in p^(-1/2).)  Both depend on the equivalent's four numbers and the population only, so that one spectrum
+serves every theory, right or wrong.  Where a theory predicts fewer isolated eigenvalues than another, the next one's
+limit is the edge of its bulk.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
@@ -23,6 +25,7 @@ from numerics.kernels import implicit_ck
 from numerics.ledger.data import mixture, population
 from numerics.ledger.witnesses import equivalent_numbers
 from numerics.spectra import eigenvalues
+from numerics.spectral_bulk import Bulk, solve_bulk
 from numerics.spectral_distances import kolmogorov_distance
 from numerics.spectral_law import EquivalentCoefficients, SpectralLaw
 from numerics.spectral_population import Population
@@ -35,10 +38,8 @@ Array = NDArray[np.float64]
 
 #: Eigenvalues kept at either end: more than any theory here predicts to be isolated.
 _EXTREMES = 6
-#: Shares of the bulk at whose places the distribution function is compared.
-_DECILES = np.arange(1, 10) / 10
-#: Points between which the law's distribution function is inverted.
-_GRID = 2000
+#: Where the resolvent is taken: to the left of 0 by these multiples of the true diagonal.
+_DISTANCES = (0.25, 1.0, 4.0)
 
 
 @dataclass(frozen=True)
@@ -65,20 +66,20 @@ class SpectrumRecord:
     Attributes:
         largest: (k,) array, the largest eigenvalues, descending.
         smallest: (k,) array, the smallest, ascending.
-        shares: (9,) array, shares of the eigenvalues below the true law's deciles; empty where the bulk is a point.
+        traces: (4,) array, tr f(G)/n for the functions of ``_functions``.
         ks: Kolmogorov distance of all eigenvalues to the true law.
     """
 
     largest: Array
     smallest: Array
-    shares: Array
+    traces: Array
     ks: float
 
     @classmethod
     def from_json(cls, record: Mapping[str, Any]) -> SpectrumRecord:
         """Read what ``spectrum_cell`` returned."""
-        largest, smallest, shares = (np.array(record[key], np.float64) for key in ("largest", "smallest", "shares"))
-        return cls(largest, smallest, shares, float(record["ks"]))
+        largest, smallest, traces = (np.array(record[key], np.float64) for key in ("largest", "smallest", "traces"))
+        return cls(largest, smallest, traces, float(record["ks"]))
 
 
 def spectrum_cell(
@@ -106,11 +107,10 @@ def spectrum_cell(
         phi = with_dual(resolve(activation).with_parameters({}))
         bias = solve_float(phi, sigma_a2, sigma_b2, sample.mixture.tau0)["bias"]
         spectrum = eigenvalues(implicit_ck(sample.gram(), phi, sigma_a2, sigma_b2, bias).kernel)
-    places = _places(setting, p)
     return {
         "largest": spectrum[::-1][:_EXTREMES].tolist(),
         "smallest": spectrum[:_EXTREMES].tolist(),
-        "shares": (np.searchsorted(spectrum, places) / spectrum.size).tolist(),
+        "traces": [float(np.mean(function(spectrum))) for function in _functions(setting, p)],
         "ks": kolmogorov_distance(spectrum, law_of(true_theory("ck"), setting, p)),
     }
 
@@ -139,7 +139,16 @@ def law_of(theory: Theory, setting: Setting, p: int, part: str = "", change: flo
     coefficients = EquivalentCoefficients(linear, second, third, identity + held.tau0**2 * linear)
     if part:
         coefficients = replace(coefficients, **{part: (1 + change) * getattr(coefficients, part)})
-    return SpectralLaw.of(held, coefficients)
+    return SpectralLaw.of(
+        held, coefficients, _bulk(setting.data, p, PopulationChange.SIZES_SWAPPED in theory.population)
+    )
+
+
+@lru_cache(maxsize=64)
+def _bulk(data: str, p: int, swapped: bool) -> Bulk:
+    """The bulk, which no kernel and no change of means, t or T alters; ``Population`` has no spikes set apart."""
+    changes = frozenset({PopulationChange.SIZES_SWAPPED} if swapped else ())
+    return solve_bulk(_population(data, p, changes))
 
 
 def _population(data: str, p: int, changes: frozenset[PopulationChange]) -> Population:
@@ -163,16 +172,14 @@ def _population(data: str, p: int, changes: frozenset[PopulationChange]) -> Popu
     return found
 
 
-@lru_cache(maxsize=64)
-def _places(setting: Setting, p: int) -> Array:
-    """The true law's deciles, to the accuracy of an interpolation: the shares are compared with the law there."""
-    law = law_of(true_theory("ck"), setting, p)
-    if law.bulk is None:
-        return np.empty(0)
-    points = law.density_points(_GRID)
-    levels = law.cumulative(points)
-    inside = _DECILES[(levels[0] < _DECILES) & (levels[-1] > _DECILES)]
-    return np.asarray(np.interp(inside, levels, points))
+def _functions(setting: Setting, p: int) -> list[Callable[[Array], Array]]:
+    """The functions whose traces are compared, in units of the true diagonal D: D/(x + d D) and (x/D)^2."""
+    diagonal = law_of(true_theory("ck"), setting, p).coefficients.diagonal
+
+    def resolvent(distance: float) -> Callable[[Array], Array]:
+        return lambda x: diagonal / (x + distance * diagonal)
+
+    return [*map(resolvent, _DISTANCES), lambda x: (x / diagonal) ** 2]
 
 
 def ranks_of(laws: Sequence[SpectralLaw]) -> tuple[int, int]:
@@ -190,12 +197,11 @@ def _predicted(law: SpectralLaw, ranks: tuple[int, int]) -> tuple[Array, Array]:
     return np.array(above[: ranks[0]]), np.array(below[: ranks[1]])
 
 
-def spectrum_names(ranks: tuple[int, int], places: int) -> tuple[str, ...]:
+def spectrum_names(ranks: tuple[int, int], *, bulk: bool) -> tuple[str, ...]:
     """Names of the witnesses, in the order of ``spectral_residuals``."""
-    sides = [
-        f"{side} {rank + 1}" for side, count in zip(("right", "left"), ranks, strict=True) for rank in range(count)
-    ]
-    return (*sides, *(f"decile {k + 1}" for k in range(places)))
+    sides = [f"{side} {k + 1}" for side, count in zip(("right", "left"), ranks, strict=True) for k in range(count)]
+    traces = [f"resolvent at -{distance:g}" for distance in _DISTANCES] + ["square"]
+    return (*sides, *(traces if bulk else ()))
 
 
 def spectral_residuals(
@@ -209,13 +215,12 @@ def spectral_residuals(
         p: dimension.
         records: of the draws.
         ranks: how many eigenvalues on the right and on the left.
-        bulk: whether the shares below the deciles are witnesses too.
+        bulk: whether the traces are witnesses too.
     """
     right, left = _predicted(law, ranks)
+    traces = [law.integrate(function) for function in _functions(setting, p)] if bulk else []
     rows = []
     for record in records:
-        row = [*(record.largest[: ranks[0]] - right), *(record.smallest[: ranks[1]] - left)]
-        if bulk:
-            row += [*(record.shares - law.cumulative(_places(setting, p)))]
-        rows.append(row)
+        ends = [*(record.largest[: ranks[0]] - right), *(record.smallest[: ranks[1]] - left)]
+        rows.append([*ends, *(record.traces - traces if bulk else ())])
     return np.array(rows)

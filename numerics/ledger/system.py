@@ -12,6 +12,7 @@ from numerics.balls import rounded_decimal
 from numerics.certified import certify
 from numerics.equilibrium import EquilibriumError, solve
 from numerics.ledger.checks import Check, Plan, Results, Task
+from numerics.ledger.vanishing import power_list
 from numerics.moments import HighPrecisionMoments, MomentAccuracyError
 from theory.claims import Verdict, VerdictKind
 from theory.explicit import LayerCoefficients, LayerMoments, next_layer, rest
@@ -108,7 +109,9 @@ _DEEPEST = 400
 _NAMES = ("tau2", "a1", "a2", "a3", "a4")
 #: The recurrence is tested from the layer whose error is below the first of these, and holds to within the second.
 _NEAR = 1e-11
-_RECURRENCE = 1e-5
+_RECURRENCE = 1e-8
+#: Relative changes of a gain that are tried to find the power of that test: from the smallest up to 1.
+_SMALLEST_CHANGE, _CHANGES = 1e-6, 35
 
 
 def tied_layers_task(activation: str, sigma_a2: str, sigma_b2: str, tau0: str) -> dict[str, Any]:
@@ -148,16 +151,27 @@ def tied_layers_task(activation: str, sigma_a2: str, sigma_b2: str, tau0: str) -
             break
     else:
         return {"refused": f"after {_DEEPEST} layers the error is still {float(max(map(abs, errors[-1]))):.1e}"}
-    total, product = r + s, r * s
-    polynomial = (product**2, -2 * total * product, total**2 + 2 * product, -2 * total, context.mpf(1))
-    left = [abs(sum(c * errors[k - 5][j] for k, c in enumerate(polynomial))) for j in range(len(_NAMES))]
-    terms = max(abs(c * errors[k - 5][j]) for k, c in enumerate(polynomial) for j in range(len(_NAMES)))
+    changes = [1.5**k * _SMALLEST_CHANGE for k in range(_CHANGES)]
+    power: dict[str, float | None] = {}
+    for gain, shares in (("r", (1, 0)), ("s", (0, 1))):
+        moved = ((r * (1 + shares[0] * context.mpf(c)), s * (1 + shares[1] * context.mpf(c)), c) for c in changes)
+        power[gain] = next((c for a, b, c in moved if _recurrence(errors, a, b) >= _RECURRENCE), 2.0)
     return {
         "gains": [float(r), float(s)],
         "depth": len(errors),
         "error": float(max(map(abs, errors[-1]))),
-        "recurrence": float(max(left) / terms) if terms > 0 else 0.0,
+        "recurrence": _recurrence(errors, r, s),
+        "power": power,
     }
+
+
+def _recurrence(errors: Sequence[Sequence[Any]], r: Any, s: Any) -> float:
+    """What (E - r)^2 (E - s)^2 leaves of the last five errors, relative to its largest term."""
+    total, product = r + s, r * s
+    polynomial = (product**2, -2 * total * product, total**2 + 2 * product, -2 * total, 1)
+    left = [abs(sum(c * errors[k - 5][j] for k, c in enumerate(polynomial))) for j in range(len(_NAMES))]
+    terms = max(abs(c * errors[k - 5][j]) for k, c in enumerate(polynomial) for j in range(len(_NAMES)))
+    return float(max(left) / terms) if terms > 0 else 0.0
 
 
 def _numeric(layer: LayerCoefficients, context: Any) -> LayerCoefficients:
@@ -191,6 +205,7 @@ def _judge_tied(plan: Plan, results: Results) -> Sequence[Verdict]:
         why = (
             f"after {found['depth']} layers the error is {found['error']:.1e}, and falls with the gains "
             f"sigma_a^2 d22/2 = {r:.6g} and sigma_a^2 d1^2 = {s:.6g} to a relative {found['recurrence']:.1e}; "
+            f"would detect a change of the gains: {power_list(found['power'])}; "
             f"{count - len(failed)} of {count} identities of the layer and its Jacobian hold symbolically"
         )
         verdicts.append(Verdict("tied-layers", subject, kind, why, dict(found)))

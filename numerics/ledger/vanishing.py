@@ -8,7 +8,7 @@ the series that are left out.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,10 +16,12 @@ import numpy as np
 import scipy.stats
 from numpy.typing import NDArray
 
-__all__ = ["LimitTest", "figures", "limit_test"]
+__all__ = ["LimitTest", "figures", "limit_test", "power_list"]
 
 Array = NDArray[np.float64]
 
+#: The numbers of an equivalent, in the order in which a power is stated; other names go after them.
+_PARTS = ("linear", "variance", "square", "diagonal")
 #: Probability with which a change is to be detected before it is called detectable.
 _POWER = 0.9
 
@@ -133,3 +135,20 @@ def figures(test: LimitTest) -> dict[str, Any]:
         "critical": test.critical,
         "level": test.level,
     }
+
+
+def power_list(power: Mapping[str, float | None], unseen: Sequence[str] = ()) -> str:
+    """Return the smallest relative changes that a test detects, as text.
+
+    Args:
+        power: by name; None stands for a number that is 0.
+        unseen: names of numbers that may change by 100 % unseen.
+    """
+    ordered = sorted(power.items(), key=lambda item: _PARTS.index(item[0]) if item[0] in _PARTS else len(_PARTS))
+    seen = [f"{part} {_percent(value)}" for part, value in ordered if value is not None and value <= 1]
+    lost = [*unseen, *(part for part, value in ordered if value is not None and value > 1)]
+    return ", ".join(seen + ([f"no change of {' or '.join(lost)} below 100 %"] if lost else []))
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.2g} %" if share < 0.995 else "100 %"

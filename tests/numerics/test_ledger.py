@@ -42,6 +42,7 @@ SMALL = dataclasses.replace(
     rate_sizes=(64, 96, 144),
     rate_draws=3,
     spectrum_sizes=(64, 96, 144),
+    spectrum_draws=(3, 3, 3),
     widths=(50, 100, 200),
     width_draws=3,
 )

@@ -197,7 +197,7 @@ def test_a_floor_gives_code_1(converge: ModuleType, monkeypatch: pytest.MonkeyPa
 
     def planted(experiment: Experiment, activation: object, kernel: KernelName, cell: Cell) -> KernelDistance:
         error = (0.3 + cell.p**-0.5) * (1 + 0.01 * np.sin(7.0 * cell.p + 3 * cell.index))
-        return KernelDistance("relu", kernel, cell.p, cell.p, None, cell.index, error, 0.0, 0.0, None)
+        return KernelDistance("relu", kernel, cell.p, cell.p, None, cell.index, error, 0.0, 0.0, None, {})
 
     monkeypatch.setattr(numerics.experiments, "distance_to_equivalent", planted)
     sizes = "100,200,400,800,1600,3200,6400"
