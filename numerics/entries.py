@@ -51,6 +51,8 @@ _TILE = 128
 #: Pairs in hand at once.
 _PAIRS = 1 << 12
 _MAX_STEPS = 200
+#: Hermite coefficients, relative to sqrt(E[phi^2]), are the same up to this.
+_ALIKE = 8 * float(np.finfo(np.float64).eps)
 #: Newton's step is trusted where 1 - slope is above this.
 _LEAST = 1e-6
 _EPS = float(np.finfo(np.float64).eps)
@@ -112,9 +114,12 @@ class Entries:
         sigma_b2: float,
         bias: float,
         tolerance: float,
+        *,
+        checked: bool = False,
     ) -> None:
         _check_parameters(sigma_a2, sigma_b2, bias, tolerance)
-        diagonal = _check_gram(gram)
+        # An earlier layer's kernel is a Gram matrix, symmetric to the last bit.
+        diagonal = np.diagonal(gram).copy() if checked else _check_gram(gram)
         solved = _solve_diagonal(phi, sigma_b2 * diagonal, sigma_a2, bias, tolerance)
         self._refinement, self.variances, self.quadrature_error, self.iterations, self.residual = solved
         self._gram, self._diagonal, self._phi = gram, diagonal, phi
@@ -137,6 +142,10 @@ class Entries:
         # A degree that no sample has need not be summed: every second one where phi is even or odd.
         sizes = np.abs(series.coefficients).max(axis=1)
         self._used: list[bool] = list(sizes > _EPS * self._norm.max())
+        # Where phi is homogeneous (and bias 0) all samples have the same coefficients up to their size.
+        shares = series.coefficients * self._inverse_norm
+        alike = bool(np.all(np.ptp(shares, axis=1) <= _ALIKE))
+        self._shape: Array | None = shares.mean(axis=1) if alike else None
         self._ladder = tuple(k for k in _LADDER if k <= order)
         smooth = bool(np.all(np.isfinite(series.slope_energy)))
         self._tails = [np.sqrt(series.tail(k)) for k in self._ladder]
@@ -177,13 +186,15 @@ class Entries:
         base[same] = 0.0
         scale = np.multiply.outer(self._norm[rows], self._norm[columns])
         index = np.arange(self._gram.shape[0])
-        problem = _Problem(index[rows, None], index[None, columns], base, self._sigma_a2 * inverse, scale)
+        gain = self._sigma_a2 * inverse if self._sigma_a2 > 0 else np.broadcast_to(0.0, inverse.shape)
+        problem = _Problem(index[rows, None], index[None, columns], base, gain, scale)
         kernel, slope, far = self._by_series(problem, rows, columns)
         if np.any(far):
             self._by_pairs(problem, np.nonzero(far), kernel, slope)
         slope *= inverse
         covariance = block * self._sigma_b2
-        covariance += self._sigma_a2 * kernel
+        if self._sigma_a2 > 0:
+            covariance += self._sigma_a2 * kernel
         if np.any(same):
             i, j = np.nonzero(same)
             first, second = i + rows.start, j + columns.start
@@ -198,11 +209,8 @@ class Entries:
 
     def _by_series(self, problem: _Problem, rows: slice, columns: slice) -> tuple[Array, Array, Mask]:
         """G and its derivative by rho from the series, and the mask of the entries it is too slow for."""
-        left, right = self._factors(rows, columns)
-        # To first order in rho the equation is linear.
-        lean = 1 - problem.gain * (left[1] * right[1])
-        start = (left[0] * right[0] + left[1] * right[1] * problem.base) / np.where(lean > _LEAST, lean, 1.0)
-        size = np.abs(problem.correlation(start))
+        start = self._first_guess(problem, rows, columns)
+        size = np.abs(self._correlation(problem, start))
         while True:
             rung, far = self._choose_rung(size)
             part = problem.without(far) if np.any(far) else problem
@@ -222,9 +230,21 @@ class Entries:
             self._account(
                 reach ** (order + 1) * float(tail[rows].max() * tail[columns].max()),
                 reach**order * float(turn[rows].max() * turn[columns].max()),
-                np.abs(problem.gain * slope)[near],
+                np.abs(problem.gain * slope)[near] if self._sigma_a2 > 0 else np.zeros(0),
             )
         return kernel, slope, far
+
+    def _correlation(self, problem: _Problem, g: Array) -> Array:
+        """Return rho at g, on which it does not depend without recurrence."""
+        return np.clip(problem.base, -1, 1) if self._sigma_a2 == 0 else problem.correlation(g)
+
+    def _first_guess(self, problem: _Problem, rows: slice, columns: slice) -> Array:
+        """G to first order in rho, where the equation is linear; anything will do without recurrence."""
+        if self._sigma_a2 == 0:
+            return problem.base
+        left, right = self._factors(rows, columns)
+        lean = 1 - problem.gain * (left[1] * right[1])
+        return np.asarray((left[0] * right[0] + left[1] * right[1] * problem.base) / np.where(lean > _LEAST, lean, 1.0))
 
     def _choose_rung(self, size: Array) -> tuple[int, Mask]:
         """The rung of the ladder for correlations of the given size, and the mask of those it does not reach."""
@@ -233,23 +253,35 @@ class Entries:
             self._extend(_LADDER[-1])
         rung = int(np.searchsorted(self._limits, peak))
         if rung == len(self._ladder) or self._ladder[rung] > _DENSE:
-            rung = int(np.searchsorted(self._limits, float(np.quantile(size, _MOST))))
+            most = int(_MOST * (size.size - 1))
+            rung = int(np.searchsorted(self._limits, float(np.partition(size, most, axis=None)[most])))
             rung = min(max(rung, self._ladder.index(_DENSE)), len(self._ladder) - 1)
         return rung, size > self._limits[rung]
 
     def _stages(self, rows: slice, columns: slice, order: int) -> Stage:
         """The series of an order for a tile: a few terms first; then all, with the first slope; then all of both."""
         left, right = self._factors(rows, columns)
+        scale: Array | None = None
+        if self._shape is not None:
+            left = right = self._shape[:, None, None]
+            scale = np.multiply.outer(self._norm[rows], self._norm[columns])
         used, rough = self._used, np.zeros(0)
+
+        def series(rho: Array, order: int, *, slope: bool = True) -> tuple[Array, Array]:
+            total, turn = dual_by_series(left, right, rho, order, used, slope=slope)
+            if scale is not None:
+                total *= scale
+                turn *= scale
+            return total, turn
 
         def stage(rho: Array, step: int) -> tuple[Array, Array, bool]:
             nonlocal rough
             if order <= _ROUGH or step >= 2:
-                return *dual_by_series(left, right, rho, order, used), True
+                return *series(rho, order), True
             if step == 0:
-                total, rough = dual_by_series(left, right, rho, _ROUGH, used)
+                total, rough = series(rho, _ROUGH)
                 return total, rough, False
-            return dual_by_series(left, right, rho, order, used, slope=False)[0], rough, False
+            return series(rho, order, slope=False)[0], rough, False
 
         return stage
 
@@ -292,7 +324,7 @@ class Entries:
             the right side by rho there.
         """
         if self._sigma_a2 == 0:
-            rho = problem.correlation(start)
+            rho = self._correlation(problem, start)
             total, slope, _ = stage(rho, _MAX_STEPS)
             return total, rho, slope
         goal = np.maximum(self._tolerance * problem.scale, 1e-300)

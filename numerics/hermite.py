@@ -19,6 +19,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from numerics.chebyshev import at_many_points
+
 __all__ = [
     "HermiteCoefficients",
     "Pointwise",
@@ -42,6 +44,8 @@ NODES = 16
 #: Samples handled at once, so that the work arrays stay in cache.
 _CHUNK = 128
 _EPS = float(np.finfo(np.float64).eps)
+#: Relative rounding error of an energy less the squares of its coefficients.
+_ROUNDING = 32 * _EPS
 #: Two neighbouring numbers at which phi differs by more than this, relative to phi or 1, are the sides of a jump: a
 #: square root's singularity makes 1e-8 of it.
 _JUMP = 1e-7
@@ -97,7 +101,7 @@ class HermiteCoefficients:
         """
         self._check(order)
         kept = np.sum(self.coefficients[: order + 1] ** 2, axis=0)
-        return np.asarray(np.maximum(self.energy - kept, 8 * _EPS * self.energy))
+        return np.asarray(np.maximum(self.energy - kept, _ROUNDING * self.energy))
 
     def slope_tail(self, order: int) -> Array:
         """What the degrees above `order` add to `slope_energy`, shape (n,), likewise never below rounding.
@@ -108,7 +112,7 @@ class HermiteCoefficients:
         self._check(order)
         degrees = np.arange(order + 1)
         kept = np.sum(degrees[:, None] * self.coefficients[: order + 1] ** 2, axis=0)
-        floor = 8 * _EPS * np.maximum(self.slope_energy, self.energy)
+        floor = _ROUNDING * np.maximum(self.slope_energy, self.energy)
         return np.asarray(np.maximum(self.slope_energy - kept, floor))
 
     def _check(self, order: int) -> None:
@@ -267,6 +271,22 @@ def hermite_coefficients(
         raise ValueError(f"order must be at least 0, got {order}")
     if scales.ndim != 1 or not np.all(np.isfinite(scales)) or np.any(scales < 0):
         raise ValueError("scales must be a one-dimensional array of finite nonnegative numbers")
+
+    def rows(some: Array) -> Array:
+        """Coefficients, energy and slope energy, one below the other."""
+        coefficients, energy = _project(phi, some, order, bias, refinement)
+        slopes = np.where(some > 0, some**2, 1.0) * slope_energies(phi, some, refinement)
+        slopes[some == 0] = 0.0
+        return np.vstack([coefficients, energy, slopes])
+
+    found = at_many_points(rows, scales)
+    # An interpolant may fall below 0 by rounding.
+    energy, slopes = np.maximum(found[-2:], 0.0)
+    return HermiteCoefficients(scales, found[:-2], energy, slopes, refinement)
+
+
+def _project(phi: Pointwise, scales: Array, order: int, bias: float, refinement: int) -> tuple[Array, Array]:
+    """c_k(tau_i), shape (order + 1, n), and E[phi(tau_i xi)^2], by quadrature at every scale."""
     n = scales.shape[0]
     coefficients = np.empty((order + 1, n))
     energy = np.empty(n)
@@ -293,9 +313,7 @@ def hermite_coefficients(
             for k in range(order + 1):
                 coefficients[k, start:stop] = np.sum(current, axis=1)
                 current, previous = _next(xi, current, previous, k), current
-    slopes = np.where(scales > 0, scales**2, 1.0) * slope_energies(phi, scales, refinement)
-    slopes[scales == 0] = 0.0
-    return HermiteCoefficients(scales, coefficients, energy, slopes, refinement)
+    return coefficients, energy
 
 
 def slope_energies(phi: Pointwise, scales: Array, refinement: int = 0) -> Array:
@@ -340,14 +358,41 @@ def dual_by_series(
         used: for every degree whether its coefficients are not all negligible.
         slope: whether the derivative is wanted; the second result is zero otherwise.
     """
-    total = np.multiply(left[order], right[order])
-    derivative = np.zeros_like(total)
-    term = np.empty_like(total)
-    for k in range(order - 1, -1, -1):
-        if slope:
-            derivative *= rho
-            derivative += total
+    parities = {k % 2 for k in range(2, order + 1) if used[k]}
+    if len(parities) == 2:
+        return _horner(left, right, rho, range(order, -1, -1), used, slope=slope)
+    # Half of the degrees are absent: a polynomial in rho^2, of half the degree, and what is left of degrees 0 and 1.
+    odd = parities.pop() if parities else order % 2
+    square = rho * rho
+    total, rate = _horner(left, right, square, range(order - (order - odd) % 2, odd - 1, -2), used, slope=slope)
+    derivative = 2 * rho * rate if slope else rate
+    if odd:
+        derivative = rho * derivative + total if slope else rate
         total *= rho
+        if used[0]:
+            total += left[0] * right[0]
+    elif order > 0 and used[1]:
+        linear = left[1] * right[1]
+        total += linear * rho
+        if slope:
+            derivative += linear
+    return total, derivative
+
+
+def _horner(
+    left: Array, right: Array, x: Array, degrees: range, used: Sequence[bool], *, slope: bool
+) -> tuple[Array, Array]:
+    """The sum of left[k] right[k] x^m over degrees k, m = 0 for the last one, and its derivative by x."""
+    total = np.empty(x.shape)
+    total[...] = left[degrees[0]] * right[degrees[0]]
+    derivative = np.zeros(x.shape)
+    term = np.empty(np.broadcast_shapes(left.shape[1:], right.shape[1:]))
+    for step, k in enumerate(degrees[1:]):
+        if slope:
+            if step:
+                derivative *= x
+            derivative += total
+        total *= x
         if used[k]:
             np.multiply(left[k], right[k], out=term)
             total += term

@@ -185,7 +185,7 @@ def explicit_kernels(
     current, ck, ntk = gram, np.empty(gram.shape), np.array(gram, dtype=np.float64)
     reports = []
     for phi, bias in layers:
-        entries = Entries(current, phi, 0.0, 1.0, bias, tolerance)
+        entries = Entries(current, phi, 0.0, 1.0, bias, tolerance, checked=current is ck)
         _require_tangent(entries, 0.0)
         for tile in entries.tiles():
             # From the second layer on ck is overwritten while it is read: a tile is read before it is written, and

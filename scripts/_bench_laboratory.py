@@ -164,7 +164,7 @@ _OTHER_PYTHON = "NEURAL_TANGENTS_PYTHON"
 _OTHER_PROGRAM = """
 import sys, time
 import numpy as np
-from jax import config
+from jax import config, jit
 config.update("jax_enable_x64", True)
 from neural_tangents import stax
 folder, name, layers = sys.argv[1], sys.argv[2], int(sys.argv[3])
@@ -172,13 +172,20 @@ inputs = np.load(folder + "/inputs.npy")
 activation = {"relu": stax.Relu, "erf": stax.Erf}[name]
 parts = [part for _ in range(layers) for part in (stax.Dense(1), activation())]
 kernel = stax.serial(*parts, stax.Dense(1))[2]
-kernel(inputs, None, ("nngp", "ntk"))
-begin = time.process_time()
-found = kernel(inputs, None, ("nngp", "ntk"))
-nngp, ntk = np.asarray(found.nngp), np.asarray(found.ntk)
-np.savez(folder + "/kernels.npz", nngp=nngp, ntk=ntk, seconds=time.process_time() - begin)
+compiled = jit(lambda x: tuple(kernel(x, None, ("nngp", "ntk"))))
+[each.block_until_ready() for each in compiled(inputs)]
+seconds = float("inf")
+for _ in range(5):
+    begin = time.process_time()
+    nngp, ntk = (np.asarray(each) for each in compiled(inputs))
+    seconds = min(seconds, time.process_time() - begin)
+np.savez(folder + "/kernels.npz", nngp=nngp, ntk=ntk, seconds=seconds)
 """
 _LAYERS = 5
+
+
+def _first(pair: tuple[float, object]) -> float:
+    return pair[0]
 
 
 def _neural_tangents(say: Say) -> list[Measurement]:
@@ -208,12 +215,13 @@ def _neural_tangents(say: Say) -> list[Measurement]:
             theirs = np.load(Path(folder) / "kernels.npz")
             phi = with_dual(_cli.activation_argument(name))
             say(f"{name}, this project")
-            seconds, found = timed(lambda: explicit_kernels(gram, [(phi, 0.0)] * _LAYERS, 1e-9))  # noqa: B023
+            layers = [(phi, 0.0)] * _LAYERS
+            seconds, found = min((timed(lambda: explicit_kernels(gram, layers, 1e-8)) for _ in range(5)), key=_first)  # noqa: B023
             # Their NTK ends with a trained dense layer and starts with one, as ours does: K_L + the readout's G_L.
             apart = max(np.abs(theirs["nngp"] - found.ck).max(), np.abs(theirs["ntk"] - found.ntk).max())
             reference = float(theirs["seconds"])
             met = bool(apart < 1e-6 and seconds <= reference)
-            detail = f"largest difference of CK and NTK {apart:.1e}; tolerance 1e-9; reference: its compiled call"
+            detail = f"largest difference of CK and NTK {apart:.1e}; reference: its compiled call; least of 5 of both"
             shown = f"{name}: {_LAYERS} layers, n = {len(gram)}"
             measured.append(
                 Measurement(shown, seconds, reference, reference / seconds, "equal to 1e-6, no slower", met, detail)

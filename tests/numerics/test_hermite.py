@@ -191,17 +191,29 @@ def test_two_dimensional_quadrature_matches_the_arcsine_law_of_a_jump(rho: float
     assert abs(found - 2 / np.pi * np.arcsin(rho)) < 1e-12
 
 
-def test_series_and_its_derivative() -> None:
+@pytest.mark.parametrize("name", ["odd", "even", "ReLU-like", "odd with a constant", "all", "line", "constant"])
+@pytest.mark.parametrize("order", [0, 1, 2, 3, 8, 9])
+def test_series_and_its_derivative(name: str, order: int) -> None:
     """Horner's rule with the vanishing degrees skipped, against the sums written out."""
-    found = hermite_coefficients(TANH, np.array([0.7, 1.2]), 9)
-    left, right = (np.repeat(found.coefficients[:, k : k + 1], 3, axis=1) for k in (0, 1))
+    patterns = {
+        "odd": lambda k: k % 2 == 1,
+        "even": lambda k: k % 2 == 0,
+        "ReLU-like": lambda k: k % 2 == 0 or k == 1,
+        "odd with a constant": lambda k: k % 2 == 1 or k == 0,
+        "all": lambda k: True,
+        "line": lambda k: k <= 1,
+        "constant": lambda k: k == 0,
+    }
+    used = [patterns[name](k) for k in range(order + 1)]
+    rng = np.random.default_rng(order)
+    left, right = (rng.standard_normal((order + 1, 3)) * np.array(used)[:, None] for _ in range(2))
     rho = np.array([-0.4, 0.0, 0.9])
-    used = [bool(k % 2) for k in range(10)]
-    value, slope = dual_by_series(left, right, rho, 9, used)
-    products = found.coefficients[:, 0] * found.coefficients[:, 1]
-    np.testing.assert_allclose(value, sum(products[k] * rho**k for k in range(10)), atol=1e-15)
-    np.testing.assert_allclose(slope, sum(k * products[k] * rho ** (k - 1) for k in range(1, 10)), atol=1e-15)
-    again, zero = dual_by_series(left, right, rho, 9, used, slope=False)
+    value, slope = dual_by_series(left, right, rho, order, used)
+    products = left * right
+    np.testing.assert_allclose(value, sum(products[k] * rho**k for k in range(order + 1)), atol=1e-13)
+    expected = sum((k * products[k] * rho ** (k - 1) for k in range(1, order + 1)), np.zeros(3))
+    np.testing.assert_allclose(slope, expected, atol=1e-13)
+    again, zero = dual_by_series(left, right, rho, order, used, slope=False)
     np.testing.assert_array_equal(again, value)
     assert not zero.any()
 
