@@ -6,14 +6,14 @@ numbered from the input), and every parameter in them is a row of the table, a c
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import sympy as sp
-from _latex_document import Export, escaped
-from _latex_numbers import Subject, _cell, _in_math, certified_decimal
+from _latex_document import Export
+from _latex_numbers import Subject, certified_decimal, decimal_cell, in_math
+from _latex_words import worded
 
 from theory.latex_expressions import run
 from theory.latex_layout import Chunk, Run, aligned, width
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from numerics.explicit_network import ExplicitNetwork
     from theory.families import Family
 
-__all__ = ["Matching", "match", "network_record", "networks", "worded"]
+__all__ = ["Matching", "match", "network_record", "networks"]
 
 #: Digits by which the means and scales of layers are computed beyond those of the parameters.
 _GUARD = 20
@@ -148,7 +148,7 @@ def _tables(branches: Sequence[ExplicitNetwork], digits: int, available: int) ->
     groups: list[list[int]] = []
     left = 0
     for number, texts in enumerate(written):
-        need = max(width(_in_math(text)) for text in texts) + _COLUMN_GAP
+        need = max(width(in_math(text)) for text in texts) + _COLUMN_GAP
         alike = bool(groups) and _symbols(columns[groups[-1][0]]) == _symbols(columns[number])
         if not alike or need > left:
             groups.append([])
@@ -172,7 +172,7 @@ def _tabular(columns: Sequence[Sequence[_Row]], written: Sequence[Sequence[str]]
         if row.layer != last:
             lines.append(r"\midrule")
         last = row.layer
-        cells = " & ".join(_cell(written[number][position]) for number in group)
+        cells = " & ".join(decimal_cell(written[number][position]) for number in group)
         lines.append(rf"${row.symbol}$ & {cells} \\")
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}"])
 
@@ -188,17 +188,19 @@ _FAMILIES = {
 }
 _NUMBERS = ("no", "one", "two", "three", "four")
 _INTRODUCTION = r"""
-The explicit network of width $m$ with activations $\varphi_1, \varphi_2, \ldots$ is
+An explicit network with activations $\varphi_1, \varphi_2, \ldots$ and width $m$ has the layers
 \[ h_1 = \varphi_1(W_1 x), \quad h_l = \varphi_l\bigl(W_l h_{l-1}/\sqrt{m}\bigr), \]
 with independent standard Gaussian entries in $W_1, W_2, \ldots$ As $m \to \infty$, the conjugate kernels of the
-networks below have the equivalent $\bar G$ of the DEQ with the activation named, all four coefficients alike. Here
-$\tau_l$ is the standard deviation of layer $l$'s pre-activations, $m_l$ the mean that centres its activation,
-$\operatorname{he}_k = \operatorname{He}_k/\sqrt{k!}$ are the orthonormal Hermite polynomials,
+networks below have the equivalent $\bar G$ of the DEQ with the activation named, all four coefficients alike."""
+_SCALE = r"Here $\tau_l$ is the standard deviation of layer $l$'s pre-activations."
+_MEAN = r"Here $m_l$ is the mean that centres the activation of layer $l$."
+_HERMITE = r"""
+The orthonormal Hermite polynomials $\operatorname{he}_k = \operatorname{He}_k/\sqrt{k!}$ are
 \[ \operatorname{he}_1(y) = y, \quad \operatorname{he}_2(y) = \frac{y^2 - 1}{\sqrt{2}}, \quad
-\operatorname{he}_3(y) = \frac{y^3 - 3y}{\sqrt{6}}, \]
-and every digit is certified: the decimals are correctly rounded values of parameters that are proved to match.
-To multiply layer 1 by $k > 0$ and divide the input of layer 2 by $k$ changes no kernel; nor does a change of sign of a
-layer."""
+\operatorname{he}_3(y) = \frac{y^3 - 3y}{\sqrt{6}}. \]"""
+_DIGITS = r"""
+Every digit is certified: the decimals are correctly rounded values of parameters that are proved to match. To multiply
+layer~1 by $k > 0$ and divide the input of layer~2 by $k$ changes no kernel; nor does a change of sign of a layer."""
 
 
 def networks(export: Export, found: Mapping[str, Matching]) -> str:
@@ -208,11 +210,26 @@ def networks(export: Export, found: Mapping[str, Matching]) -> str:
         export: the activations.
         found: what is known of their networks, by slug.
     """
-    parts = [r"\section{Matching explicit networks}", rf"At {export.parameters}.", _INTRODUCTION.strip()]
+    parts = [r"\section{Matching explicit networks}", rf"All that follows is for {export.parameters}."]
+    parts += [_INTRODUCTION.strip(), *_explanations(found.values())]
     for subject in export.subjects:
         parts.append(rf"\subsection*{{{subject.title}}}")
         parts.append(export.fragment(f"network-{subject.slug}", _matching(found[subject.slug], export.available)))
     return "\n".join(parts)
+
+
+def _explanations(found: Iterable[Matching]) -> Iterator[str]:
+    """What the formulas of the networks that match need to be understood."""
+    matched = [each.design.network for each in found if each.design is not None and each.design.status == "exact"]
+    families = [layer.family for network in matched for layer in network.layers]
+    if any(family.own_scale for family in families):
+        yield _SCALE
+    if any(family.bias != 0 for family in families):
+        yield _MEAN
+    if any(family.name == "hermite" for family in families):
+        yield _HERMITE.strip()
+    if families:
+        yield _DIGITS.strip()
 
 
 def _matching(matching: Matching, available: int) -> str:
@@ -229,18 +246,3 @@ def _matching(matching: Matching, available: int) -> str:
     # Without the last, two fragments in a row would be kept on one page.
     body += [r"\end{samepage}", r"\pagebreak[0]"]
     return "\n".join(body)
-
-
-#: Names of coefficients in sentences: alpha_4, sigma_a^2, He_3, k_2.
-_NAMED = re.compile(r"\b(alpha|lambda|sigma|tau|gamma|beta|kappa|He|k|c)_(\*|[0-9a-z])(\^[0-9])?(?![0-9A-Za-z])")
-_LATIN = {"He": r"\operatorname{He}", "k": "k", "c": "c"}
-
-
-def worded(text: str) -> str:
-    """Return a sentence of the program with the names of coefficients in it written as formulas."""
-    written, last = "", 0
-    for hit in _NAMED.finditer(text):
-        name = _LATIN.get(hit[1], rf"\{hit[1]}")
-        written += escaped(text[last : hit.start()]) + rf"${name}_{{{hit[2]}}}{hit[3] or ''}$"
-        last = hit.end()
-    return written + escaped(text[last:])

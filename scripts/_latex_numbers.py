@@ -23,7 +23,18 @@ if TYPE_CHECKING:
     from theory.activations import Activation
     from theory.latex_equations import EquationSet
 
-__all__ = ["GROUPS", "Subject", "certified_decimal", "macro_name", "macros", "number_record", "tables"]
+__all__ = [
+    "GROUPS",
+    "Subject",
+    "certified_decimal",
+    "decimal_cell",
+    "in_math",
+    "macro_name",
+    "macros",
+    "number_record",
+    "tables",
+    "values",
+]
 
 #: Rows of the tables of constants, by group.
 GROUPS: tuple[tuple[str, ...], ...] = (
@@ -70,11 +81,20 @@ def certified_decimal(ball: arb, digits: int) -> str:
     """Return the longest correctly rounded decimal of at most ``digits`` significant digits that a ball proves.
 
     A ball that is exactly 0 gives "0"; one that merely contains 0 gives the zeros that its radius proves.
+
+    Raises:
+        ValueError: not one digit is proved.
     """
+    from flint import arb
+
     if ball.is_zero():
         return "0"
     if ball.contains(0):
-        return rounded_decimal(ball * 0, digits)[0]
+        # 0.000 says that the number is below half a unit of its last digit.
+        for places in range(digits - 1, 0, -1):
+            if abs(ball) < arb(10) ** -places / 2:
+                return "0." + "0" * places
+        raise ValueError(f"not one digit of {ball} is proved")
     for kept in range(digits, 0, -1):
         text, proved = rounded_decimal(ball, kept)
         if proved:
@@ -90,8 +110,8 @@ def values(subject: Subject, digits: int) -> dict[str, str]:
     return {key: certified_decimal(solution[key], digits) for key in COEFFICIENTS if solution.certified.get(key)}
 
 
-def _in_math(text: str) -> str:
-    """A decimal as it stands in a formula."""
+def in_math(text: str) -> str:
+    """Return a decimal as it stands in a formula."""
     mantissa, _, exponent = text.partition("e")
     return rf"{mantissa}\cdot10^{{{int(exponent)}}}" if exponent else mantissa
 
@@ -115,7 +135,7 @@ def macros(subjects: Iterable[Subject], digits: int) -> str:
     for subject in subjects:
         lines.append(f"% {subject.slug}")
         for key, text in values(subject, digits).items():
-            lines.append(rf"\newcommand{{\{macro_name(key, subject.suffix)}}}{{\ensuremath{{{_in_math(text)}}}}}")
+            lines.append(rf"\newcommand{{\{macro_name(key, subject.suffix)}}}{{\ensuremath{{{in_math(text)}}}}}")
     return "\n".join(lines) + "\n"
 
 
@@ -169,7 +189,7 @@ def tables(subjects: Sequence[Subject], digits: int, available: int) -> list[tup
 def _column_width(subject: Subject, digits: int) -> int:
     # 525 hundredths of a point is the width of a typewriter letter.
     heading = 525 * len(subject.title.removeprefix(r"\texttt").replace("\\", "").strip("{}"))
-    return max(heading, *(width(_in_math(text)) for text in values(subject, digits).values())) + _COLUMN_GAP
+    return max(heading, *(width(in_math(text)) for text in values(subject, digits).values())) + _COLUMN_GAP
 
 
 def _tabular(subjects: Sequence[Subject], digits: int) -> str:
@@ -181,13 +201,13 @@ def _tabular(subjects: Sequence[Subject], digits: int) -> str:
             continue
         lines.append(r"\midrule")
         for key in group:
-            cells = " & ".join(_cell(column.get(key)) for column in columns)
+            cells = " & ".join(decimal_cell(column.get(key)) for column in columns)
             lines.append(rf"${COEFFICIENT_SYMBOLS[key]}$ & {cells} \\")
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}"])
 
 
-def _cell(text: str | None) -> str:
-    """Two cells: what stands before the decimal point and what stands behind it."""
+def decimal_cell(text: str | None) -> str:
+    """Return two cells: what stands before the decimal point of a decimal and what stands behind it; None is a dash."""
     if text is None:
         return r"\multicolumn{2}{c}{---}"
     mantissa, _, exponent = text.partition("e")

@@ -168,8 +168,8 @@ def _activations(arguments: argparse.Namespace) -> list[tuple[Activation, Activa
 
 
 def _subjects(pairs: Sequence[tuple[Activation, Activation]], arguments: argparse.Namespace) -> Iterator[Subject]:
-    from _latex_document import escaped
     from _latex_numbers import Subject
+    from _latex_words import escaped
     from rich.progress import Progress
 
     from numerics.derivation_cache import derive
@@ -195,7 +195,7 @@ def _subjects(pairs: Sequence[tuple[Activation, Activation]], arguments: argpars
                 title,
                 _suffix(slug),
                 slug,
-                _note(valued, written, escaped),
+                _note(valued, written),
                 valued,
                 derived,
                 moments,
@@ -205,16 +205,18 @@ def _subjects(pairs: Sequence[tuple[Activation, Activation]], arguments: argpars
             )
 
 
-def _note(valued: Activation, written: Activation, escaped: Any) -> str:
+def _note(valued: Activation, written: Activation) -> str:
     """What an activation is, where that is said without formulas, and the values of its symbolic parameters."""
-    from theory.latex_expressions import latex
+    from _latex_words import sentence
 
-    note = valued.description if _PHRASE.fullmatch(valued.description) else ""
-    sentence = escaped(note[:1].upper() + note[1:]) + "." if note else ""
+    from theory.latex_expressions import inline, latex
+
+    parts = [sentence(valued.description)] if _PHRASE.fullmatch(valued.description) else []
     if written.parameters:
-        defaults = ", ".join(f"${latex(each.symbol)} = {latex(each.default)}$" for each in written.parameters)
-        sentence += f" The constants are those of {defaults}."
-    return sentence.strip()
+        defaults = [f"${latex(each.symbol)} = {inline(each.default)}$" for each in written.parameters]
+        listed = " and ".join([", ".join(defaults[:-1]), defaults[-1]] if len(defaults) > 1 else defaults)
+        parts.append(f"The constants are those of {listed}.")
+    return " ".join(parts)
 
 
 def _suffix(slug: str) -> str:

@@ -181,6 +181,8 @@ class _Parser:
         while self._peek() != "}":
             letters += self._take()
         self._take("}")
+        if letters == "Re":
+            return np.real(self.group("[", "]"))
         if letters not in _FUNCTIONS:
             raise LatexReadError(f"unknown operator {letters}")
         return self._function(_FUNCTIONS[letters])
@@ -307,16 +309,18 @@ class _Parser:
                 token += self._take()
         if token not in self._environment:
             raise LatexReadError(f"unknown name {token}")
-        return self._environment[token]
+        value = self._environment[token]
+        return value(self.group("(", ")")) if callable(value) else value
 
 
 def evaluate(text: str, environment: Environment) -> Any:
     r"""Return the value of a formula.
 
     Args:
-        text: LaTeX of an expression, possibly over several lines of an align environment.
+        text: LaTeX of an expression, possibly over several lines of an align environment, with punctuation at its end.
         environment: values by name as it is written without braces, such as ``\tau_*``, ``\alpha_*,1`` or ``c_1``;
-            the theory's moments go by the values of ``_ATOMS``; ``kinks`` lists where integrands have kinks in xi.
+            the theory's moments go by the values of ``_ATOMS``; ``kinks`` lists where integrands have kinks in xi; a
+            function, such as ``\phi_0``, is called with what stands in parentheses behind it.
 
     Raises:
         LatexReadError: the text is not in the grammar, or names something unknown.
@@ -353,7 +357,7 @@ def _rows(body: str) -> list[str]:
         if part.startswith(r"\begin{cases}"):
             rows[-1] += part
         else:
-            first, *rest = part.split(r"\\")
+            first, *rest = re.split(r"\\\\(?:\[\d+pt\])?", part)
             rows[-1] += first
             rows += rest
     return rows

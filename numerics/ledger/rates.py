@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -178,9 +179,11 @@ def slope_verdict(subject: str, sizes: Sequence[int], errors: Sequence[Sequence[
     if line is None:
         return Verdict("ck-slope", subject, VerdictKind.UNDECIDED, "needs at least three sizes p", details)
     low, high = line.interval
+    fit = "no size to spare for a test of fit"
+    if not math.isnan(line.lack_of_fit):
+        fit = f"lack of fit probability {line.lack_of_fit:.2f}"
     shown = (
-        f"corrected slope {line.slope:.3f} [{low:.3f}, {high:.3f}] (uncorrected {report.fit.plain.slope:.3f}), "
-        f"lack of fit probability {line.lack_of_fit:.2f}"
+        f"corrected slope {line.slope:.3f} [{low:.3f}, {high:.3f}] (uncorrected {report.fit.plain.slope:.3f}), {fit}"
     )
     details |= {"slope": line.slope, "slope_interval": [low, high]}
     if not high < 0:

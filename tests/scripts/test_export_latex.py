@@ -19,7 +19,7 @@ from pylatexenc.latexwalker import LatexWalker, LatexWalkerParseError
 
 from numerics.certified import CertifiedCoefficients, certify
 from tests.latex_reader import equations, evaluate, macro_numbers, table_rows
-from tests.scripts.conftest import ROOT, Script
+from tests.scripts.conftest import ROOT, Script, script_module
 from theory import registry
 from theory.latex import COEFFICIENT_SYMBOLS
 
@@ -211,6 +211,7 @@ def test_the_document_holds_every_fragment(exported: Path) -> None:
 def _plain(text: str) -> str:
     """Text that was escaped and broken, as a reader sees it."""
     text = text.replace(r"\allowbreak{}", "").replace(r"\textbackslash{}", "\\").replace("{}", "")
+    text = re.sub(r"(?<!\\)\$", "", text).replace(r"\,\%", r" \%").replace(r"\times", "x")
     return re.sub(r"\\([{}%&#_$^~])", r"\1", text)
 
 
@@ -220,13 +221,13 @@ def test_verdicts_stand_with_their_claims(exported: Path, verdicts: dict[str, An
     items = {_plain(name): body for name, body in items.items()}
     assert set(items) == {claim["id"] for claim in verdicts["claims"]}
     assert items["ck"].count(r"\item[") == 2
-    assert r"relu: \textbf{supported}, as expected: at most 2 \% of it is left." in items["ck"]
-    assert r"\textbf{refuted}, \textbf{not as expected}: " in items["ck"]
-    assert "6 identities cancel to 0." in items["forms"]
+    assert r"relu: \textbf{supported}. At most $2\,\%$ of it is left." in items["ck"]
+    assert r"\textbf{refuted, not as expected (supported)}. " in items["ck"]
+    assert "$6$ identities cancel to $0$." in items["forms"]
     for name, body in items.items():
         assert ("Not checked in this run." in body) == (name not in {"ck", "forms"}), name
     document = (exported / "deq.tex").read_text("utf-8")
-    assert r"at $\sigma_a^2 = \frac{1}{4}$, $\sigma_b^2 = \frac{3}{4}$, seed 7: 2 of 3 are as expected." in document
+    assert r"for $\sigma_a^2 = 1/4$ and $\sigma_b^2 = 3/4$, seed 7: 2 of 3 are as expected." in document
 
 
 def test_text_of_the_file_is_data(exported: Path) -> None:
@@ -240,15 +241,18 @@ def test_text_of_the_file_is_data(exported: Path) -> None:
 
 
 def test_every_wrong_theory_is_in_the_tables(exported: Path, verdicts: dict[str, Any]) -> None:
+    worded = script_module("_latex_words").worded
     rows = []
-    for path in sorted((exported / "fragments").glob("planted-*.tex")):
+    for path in sorted((exported / "fragments").glob("planted-*.tex"), key=lambda path: int(path.stem.split("-")[1])):
         rows += re.findall(r"^\\raggedright (.*) \\\\$", path.read_text("utf-8"), flags=re.MULTILINE)
     assert len(rows) == len(verdicts["planted"]) == 40
     for row, outcome in zip(rows, verdicts["planted"], strict=True):
         words, witness, score, seen = row.split(" & ")
-        assert " ".join(outcome["id"].split()) in _plain(words)
+        name = outcome["id"].removeprefix("statistics: ").removeprefix(f"{outcome['kernel']} ")
+        assert words.startswith(worded(name))
+        assert f"({outcome['kernel']})" in words
         assert ("not refuted" in words) == (not outcome["refuted"])
-        assert witness.endswith("class 1 x psi")
+        assert witness.endswith(r"class $1 {}\times{} \psi$")
         assert score == f"${outcome['score']:+.1f}$"
         assert seen == ("---" if outcome["detectable"] is None else r"5\,\%")
     assert f"refutes {sum(each['refuted'] for each in verdicts['planted'])} of 40" in (exported / "deq.tex").read_text(
@@ -303,7 +307,9 @@ def test_what_is_not_certified_is_not_printed(script: Script, tmp_path: Path) ->
     assert entry["uncertified"]
     assert not set(entry["uncertified"]) & set(entry["values"])
     files = _files(tmp_path / "out")
-    assert "No network was designed: alpha1 of the DEQ is not certified: " in files["fragments/network-custom-1.tex"]
+    assert (
+        r"No network was designed: $\alpha_1$ of the DEQ is not certified: " in files["fragments/network-custom-1.tex"]
+    )
     assert set(macro_numbers(files["macros.tex"])) == set(entry["macros"].values())
     for name, text in files.items():
         if name.startswith("fragments/constants"):
@@ -344,7 +350,7 @@ def test_an_activation_of_the_registry_without_equilibrium_is_said(tmp_path: Pat
     assert done.returncode == 0, done.stderr
     assert "no constants for identity: " in done.stdout
     files = _files(tmp_path / "out")
-    assert r"\texttt{identity} has none: " in files["deq.tex"]
+    assert r"\texttt{identity} has none. No stable equilibrium: " in files["deq.tex"]
     assert "deqTauIdentity" not in files["macros.tex"]
     assert "deqTauTanh" in files["macros.tex"]
     records = json.loads(files["numbers.json"])["activations"]

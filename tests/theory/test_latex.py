@@ -15,14 +15,40 @@ from numerics.equilibrium import NTK_KEYS
 from tests.latex_reader import LatexReadError, equations, evaluate, gaussian_mean
 from theory import implicit, registry
 from theory.activations import Activation
-from theory.expectations import DivergentMomentError, GaussianMoments
+from theory.expectations import DivergentMomentError, GaussianExpectation, GaussianMoments
 from theory.functions import sigmoid, softplus
 from theory.latex import COEFFICIENT_SYMBOLS
+from theory.latex_constants import constant
 from theory.latex_equations import activation_moments, activation_system, general_sets
 from theory.latex_expressions import LatexError, latex, run
-from theory.latex_forms import NormalCDF, by_coefficient, name_long_constants, with_normal_cdf
+from theory.latex_forms import (
+    NormalCDF,
+    RealPart,
+    by_coefficient,
+    gathered,
+    in_activation,
+    name_long_constants,
+    real_parts,
+    with_normal_cdf,
+)
 from theory.latex_layout import flat, lines, width
-from theory.symbols import alpha, d1, d2, d22, dd, gamma2, lambda_, mean, sigma_a2, sigma_b2, tau, tau_0, variance, x
+from theory.symbols import (
+    alpha,
+    d1,
+    d2,
+    d22,
+    dd,
+    gamma2,
+    lambda_,
+    mean,
+    sigma_a2,
+    sigma_b2,
+    tau,
+    tau_0,
+    variance,
+    x,
+    xi,
+)
 
 TAU = 0.83
 WIDTHS = (23_500, 39_000)
@@ -53,7 +79,23 @@ a, b = sp.Symbol("a", real=True), sp.Symbol("b", positive=True)
         (sp.Rational(851, 500), "1.702"),
         (sp.Rational(1, 3000), r"\frac{1}{3000}"),
         (sp.sqrt(2) * tau / (2 * sp.sqrt(sp.pi)), r"\frac{\tau_*}{\sqrt{2\pi}}"),
-        (sp.sqrt(2) / (sp.sqrt(sp.pi) * tau), r"\frac{\sqrt{2}}{\sqrt{\pi}\,\tau_*}"),
+        (sp.sqrt(2) / (sp.sqrt(sp.pi) * tau), r"\frac{\sqrt{2/\pi}}{\tau_*}"),
+        (sp.sqrt(sp.pi) * tau / (5 * sp.sqrt(2)), r"\frac{\sqrt{\pi/2}\,\tau_*}{5}"),
+        (sp.sqrt(2) * x / sp.sqrt(sp.pi), r"\sqrt{2/\pi}\,x"),
+        (2 / sp.sqrt(3 * sp.pi), r"\frac{2}{\sqrt{3\pi}}"),
+        (sp.sqrt(2) ** 3 / sp.pi ** sp.Rational(3, 2), r"\frac{2\sqrt{2/\pi}}{\pi}"),
+        (sp.Rational(121, 400), r"\frac{121}{400}"),
+        (sp.Rational(10001, 20000), r"\frac{10001}{20000}"),
+        ((x**2 - 1) * sp.sqrt(4 + x**4), r"\bigl(x^2 - 1\bigr)\,\sqrt{4 + x^4}"),
+        (sp.Rational(9801, 80000) / (sp.pi * tau**2), r"\frac{9801}{80000\pi\tau_*^2}"),
+        (sp.cos(x) / (1 + x**2), r"\frac{\cos(x)}{1 + x^2}"),
+        (sp.atan(tau) / (2 * sp.pi), r"\frac{\arctan(\tau_*)}{2\pi}"),
+        (sp.atan(x / tau) / (2 * sp.pi), r"\frac{1}{2\pi}\arctan\Bigl(\frac{x}{\tau_*}\Bigr)"),
+        (sp.sin(3 * x) * sp.exp(-(x**2)) * 3 / 5, r"\frac{3}{5}\,e^{-x^2}\sin(3x)"),
+        (sp.exp(-x / (2 * (2 * x**2 + 7) ** 3)), r"e^{-x/(2(7 + 2x^2)^3)}"),
+        (sp.erf(x) ** 3, r"\operatorname{erf}^3(x)"),
+        (x * (1 + a * (1 - sp.tanh(x))) ** 2, r"x\bigl(1 + a(1 - \tanh(x))\bigr)^2"),
+        (sp.Heaviside(2 * x + 5), r"\mathbf{1}\{2x > -5\}"),
         (3 * sp.sqrt(2) * tau / (8 * sp.sqrt(sp.pi)), r"\frac{3\tau_*}{4\sqrt{2\pi}}"),
         (1 - 1 / sp.pi, r"1 - \frac{1}{\pi}"),
         (sp.exp(-1 / (8 * tau**2)), r"e^{-1/(8\tau_*^2)}"),
@@ -70,7 +112,11 @@ a, b = sp.Symbol("a", real=True), sp.Symbol("b", positive=True)
         ((b - 1) ** 2, r"(1 - b)^2"),
         (NormalCDF(-tau), r"\Phi(-\tau_*)"),
         (sp.Max(0, x), r"\max\{0,\,x\}"),
-        (sp.Piecewise((x, x > 0), (0, True)), r"\begin{cases} x, & x > 0 \\ 0, & \text{otherwise} \end{cases}"),
+        (sp.Piecewise((x, x > 0), (0, True)), r"\begin{cases} x, & x > 0 \\ 0, & x \le 0 \end{cases}"),
+        (
+            sp.Piecewise((x, x > 1), (0, x > 0), (a, True)),
+            r"\begin{cases} x, & x > 1 \\ 0, & x > 0 \\ a, & \text{otherwise} \end{cases}",
+        ),
         (sp.Symbol("beta", real=True) * x, r"\beta x"),
         (sp.Symbol("c_1", real=True) ** 2, "c_1^2"),
         (sp.oo, r"\infty"),
@@ -164,6 +210,19 @@ def test_a_float_has_no_latex() -> None:
         latex(x + sp.Float("0.5"))
 
 
+@pytest.mark.parametrize(
+    ("pi", "above", "below"),
+    [
+        (-1, [r"\sqrt{2/(3\pi)}"], []),
+        (1, [r"\sqrt{2\pi/3}"], []),
+        (0, [r"\sqrt{2/3}"], []),
+        (2, [r"\pi", r"\sqrt{2/3}"], []),
+    ],
+)
+def test_a_constant_has_one_root(pi: int, above: list[str], below: list[str]) -> None:
+    assert constant(sp.S.One, sp.Rational(2, 3), pi, divided=False) == (above, below)
+
+
 # --- forms -----------------------------------------------------------------------------------------------------------
 
 
@@ -173,6 +232,38 @@ def test_the_normal_distribution_function_is_recognised() -> None:
     kept = sp.erf(tau) + sp.erfc(tau)
     assert with_normal_cdf(kept) == kept
     assert sp.expand(NormalCDF(x).rewrite(sp.erf) - (1 + sp.erf(x / sp.sqrt(2))) / 2) == 0
+
+
+def test_expectations_are_gathered() -> None:
+    g = sp.tanh(tau * xi)
+    means = [GaussianExpectation(xi**k * g) for k in (0, 2, 4)]
+    assert gathered((means[1] - means[0]) / tau) == GaussianExpectation((xi**2 - 1) * g) / tau
+    assert gathered(means[2] - means[1] + means[0]) == GaussianExpectation((xi**2 - 1) * xi**2 * g) + means[0]
+    for kept in (means[1] + means[0], tau * means[1] - means[0], tau * means[1] + means[1] - means[0], means[0] ** 2):
+        assert sp.expand(gathered(kept) - kept) == 0
+
+
+def test_conjugate_pairs_are_a_real_part() -> None:
+    term = (1 + (3 - a) * sp.I) * sp.exp(2 * sp.I * tau) * sp.erfc(tau + sp.I)
+    pair = sp.expand(term + term.xreplace({sp.I: -sp.I}))
+    found = real_parts(pair + tau)
+    assert len(found.atoms(RealPart)) == 1
+    environment = {r"\tau_*": 0.7, "a": 0.4}
+    expected = complex((pair + tau).subs({tau: 0.7, a: 0.4}).evalf(20))
+    assert evaluate(latex(found), environment) == pytest.approx(expected.real, rel=1e-12)
+    for kept in (term + tau, sp.erf(a) + tau, pair + term):
+        assert real_parts(kept) == kept
+
+
+@pytest.mark.parametrize("scale", [0.3, 1.4])
+def test_moments_through_the_activation_are_steins_identities(scale: float) -> None:
+    """For phi_0 = sin the derivatives are known."""
+    environment = {r"\tau_*": scale, r"\phi_0": np.sin}
+    derivatives = (np.cos, lambda u: -np.sin(u), lambda u: 2 * np.cos(2 * u))
+    forms = (in_activation(d1), in_activation(d2), in_activation(d2, squared=True))
+    for form, derivative in zip(forms, derivatives, strict=True):
+        expected = gaussian_mean(lambda xi, derivative=derivative: derivative(scale * xi))
+        assert evaluate(latex(form), environment) == pytest.approx(expected, abs=1e-12)
 
 
 def test_long_constants_get_names() -> None:
@@ -282,7 +373,7 @@ def test_the_tau_equation_and_the_conditions() -> None:
     assert left == r"\tau_*^2"
     assert evaluate(right, environment) == pytest.approx(0.3 * 0.4 + 0.7 * 1.1**2)
     found = equations(sets["conditions"].latex(39_000))
-    assert [(sign, right.partition(r"\label")[0].strip()) for _, sign, right in found] == [("<", "1")] * 3
+    assert [(sign, right.partition(r"\label")[0].strip(" ,.")) for _, sign, right in found] == [("<", "1")] * 3
     assert [evaluate(left, environment) for left, _, _ in found] == pytest.approx([0.12, 0.108, 0.15])
 
 
@@ -398,9 +489,13 @@ def test_every_formula_of_an_activation_reads_back(name: str) -> None:
         at = np.array([-7.3, -1.1, -0.21, 0.13, 0.77, 5.9])
         assert evaluate(first[2], base | {"x": at}) == pytest.approx(function(at) + 0 * at, rel=1e-13, abs=1e-14)
         assert {"mean", "variance", "d1", "d2", "d22", "dd"} <= {_LEFT[left] for left, _, _ in rest}
+
+        def printed(argument: Any, text: str = first[2]) -> Any:
+            return evaluate(text, base | {"x": argument})
+
         for left, _, right in rest:
             key = _LEFT[left]
-            found = complex(evaluate(right, base | measured))
+            found = complex(evaluate(right, base | measured | {r"\phi_0": printed}))
             scale = max(1.0, abs(measured["second moment"]))
             assert found.imag == pytest.approx(0, abs=1e-12)
             assert found.real == pytest.approx(measured[key], rel=1e-10, abs=2e-11 * scale), (name, key, right)
