@@ -25,6 +25,7 @@ from numerics.balls import (
     ball_to_text,
     constant_ball,
     contains_decimal,
+    proved_decimal,
     radius_text,
     rounded_decimal,
 )
@@ -146,7 +147,7 @@ class CertifiedCoefficients:
         rows = []
         for key in COEFFICIENTS:
             ball = self.balls.get(key)
-            shown = self.plain.get(key) if ball is None else rounded_decimal(ball, digits)[0]
+            shown = self.plain.get(key) if ball is None else proved_decimal(ball, digits)
             if shown is not None:
                 mark = "" if ball is not None else r"\quad\text{(not certified)}"
                 rows.append(rf"{COEFFICIENT_SYMBOLS[key]} &= {_latex_number(shown)}{mark}")

@@ -15,7 +15,7 @@ from _latex_words import sentence
 
 from theory.latex import COEFFICIENT_SYMBOLS
 from theory.latex_equations import general_sets
-from theory.latex_expressions import inline, latex
+from theory.latex_expressions import inline
 from theory.latex_layout import width
 
 __all__ = ["SECTIONS", "Export", "Section", "bibliography", "document"]
@@ -231,27 +231,11 @@ def _activations(export: Export) -> str:
         parts.append(rf"\subsection*{{{subject.title}}}")
         if subject.note:
             parts.append(subject.note)
-        body = subject.moments.latex(export.available)
-        if subject.moments.constants:
-            named = ", \\\\\n".join(
-                f"{latex(name)} &= {_exact_decimal(value)}" for name, value in subject.moments.constants.items()
-            )
-            body += f"\nwhere\n\\begin{{align*}}\n{named}.\n\\end{{align*}}"
-        parts.append(export.fragment(f"moments-{subject.slug}", body))
+        parts.append(export.fragment(f"moments-{subject.slug}", subject.moments.latex(export.available)))
         system = export.fragment(f"system-{subject.slug}", subject.system.latex(export.available))
         # Not to be broken over pages: it is short.
         parts += [r"The system then reads", r"{\allowdisplaybreaks[0]%", f"{system}}}"]
     return "\n".join(parts)
-
-
-def _exact_decimal(value: sp.Rational) -> str:
-    """A rational whose decimal ends, in full; otherwise a fraction."""
-    for places in range(60):
-        scaled = value * sp.Integer(10) ** places
-        if scaled.is_Integer:
-            digits = str(scaled).rjust(places + 1, "0")
-            return digits[: len(digits) - places] + ("." + digits[len(digits) - places :] if places else "")
-    return rf"{value.p}/{value.q}"
 
 
 def _constants(export: Export) -> str:
@@ -348,7 +332,7 @@ _SOURCES = (
     _Source("inproceedings", "Gu2022", (
         ("author", "Lingyu Gu and Yongqi Du and Yuan Zhang and Di Xie and Shiliang Pu and Robert C. Qiu"
          " and Zhenyu Liao"),
-        ("title", "``Lossless'' Compression of Deep Neural Networks: A High-dimensional Neural Tangent Kernel"
+        ("title", "{``Lossless''} Compression of Deep Neural Networks: A High-dimensional Neural Tangent Kernel"
          " Approach"),
         ("booktitle", "Advances in Neural Information Processing Systems 35"),
         ("note", "arXiv:2403.00258"),

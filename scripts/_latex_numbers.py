@@ -10,14 +10,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from numerics.balls import rounded_decimal
+from numerics.balls import proved_decimal
 from numerics.equilibrium import COEFFICIENTS, NTK_KEYS
 from theory.latex import COEFFICIENT_SYMBOLS
 from theory.latex_layout import width
 
 if TYPE_CHECKING:
-    from flint import arb
-
     from numerics.certified import CertifiedCoefficients
     from numerics.derivation_cache import DerivedMoments
     from theory.activations import Activation
@@ -26,7 +24,6 @@ if TYPE_CHECKING:
 __all__ = [
     "GROUPS",
     "Subject",
-    "certified_decimal",
     "decimal_cell",
     "in_math",
     "macro_name",
@@ -77,37 +74,12 @@ class Subject:
     missing: str = ""
 
 
-def certified_decimal(ball: arb, digits: int) -> str:
-    """Return the longest correctly rounded decimal of at most ``digits`` significant digits that a ball proves.
-
-    A ball that is exactly 0 gives "0"; one that merely contains 0 gives the zeros that its radius proves.
-
-    Raises:
-        ValueError: not one digit is proved.
-    """
-    from flint import arb
-
-    if ball.is_zero():
-        return "0"
-    if ball.contains(0):
-        # 0.000 says that the number is below half a unit of its last digit.
-        for places in range(digits - 1, 0, -1):
-            if abs(ball) < arb(10) ** -places / 2:
-                return "0." + "0" * places
-        raise ValueError(f"not one digit of {ball} is proved")
-    for kept in range(digits, 0, -1):
-        text, proved = rounded_decimal(ball, kept)
-        if proved:
-            return text
-    raise ValueError(f"not one digit of {ball} is proved")
-
-
 def values(subject: Subject, digits: int) -> dict[str, str]:
     """Return the certified decimals of a subject by key of ``COEFFICIENTS``."""
     solution = subject.solution
     if solution is None:
         return {}
-    return {key: certified_decimal(solution[key], digits) for key in COEFFICIENTS if solution.certified.get(key)}
+    return {key: proved_decimal(solution[key], digits) for key in COEFFICIENTS if solution.certified.get(key)}
 
 
 def in_math(text: str) -> str:
@@ -119,27 +91,29 @@ def in_math(text: str) -> str:
 # --- macros and JSON -------------------------------------------------------------------------------------------------
 
 
-def macro_name(key: str, suffix: str) -> str:
+def macro_name(key: str, suffix: str, prefix: str = "deq") -> str:
     """Return the command for a coefficient, such as ``deqAlphaOneTanh`` (without backslash)."""
     if key in _GREEK_WORDS:
-        return f"deq{_GREEK_WORDS[key]}{suffix}"
+        return f"{prefix}{_GREEK_WORDS[key]}{suffix}"
     stem, _, part = key.partition("_")
     word = stem.rstrip("0123456789")
     index = _DIGIT_WORDS[int(stem[len(word) :])] if stem != word else ""
-    return f"deq{word.capitalize()}{index}{part.capitalize()}{suffix}"
+    return f"{prefix}{word.capitalize()}{index}{part.capitalize()}{suffix}"
 
 
-def macros(subjects: Iterable[Subject], digits: int) -> str:
+def macros(subjects: Iterable[Subject], digits: int, prefix: str) -> str:
     """Return one command for every certified number."""
     lines = []
     for subject in subjects:
         lines.append(f"% {subject.slug}")
         for key, text in values(subject, digits).items():
-            lines.append(rf"\newcommand{{\{macro_name(key, subject.suffix)}}}{{\ensuremath{{{in_math(text)}}}}}")
+            lines.append(
+                rf"\newcommand{{\{macro_name(key, subject.suffix, prefix)}}}{{\ensuremath{{{in_math(text)}}}}}"
+            )
     return "\n".join(lines) + "\n"
 
 
-def number_record(subjects: Iterable[Subject], digits: int) -> list[dict[str, Any]]:
+def number_record(subjects: Iterable[Subject], digits: int, prefix: str) -> list[dict[str, Any]]:
     """Return every number with its radius, its macro, and what is missing and why."""
     records = []
     for subject in subjects:
@@ -150,7 +124,7 @@ def number_record(subjects: Iterable[Subject], digits: int) -> list[dict[str, An
             "file": subject.slug,
             "values": found,
             "radius": {key: solution.radius[key] for key in found} if solution is not None else {},
-            "macros": {key: macro_name(key, subject.suffix) for key in found},
+            "macros": {key: macro_name(key, subject.suffix, prefix) for key in found},
             "missing": subject.missing,
         }
         if solution is not None:

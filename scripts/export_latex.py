@@ -42,10 +42,10 @@ _EXAMPLES = """\
 In a paper: \\input{tables/macros}, \\input{tables/fragments/system}, \\input{tables/fragments/constants-1};
 the fragments need amsmath, amssymb and, for tables, booktabs."""
 
-_DIGITS_AT_MOST = 50
+_DIGITS_AT_MOST, _PREFIX_AT_MOST = 50, 20
 _LINE_WIDTHS = (240, 1000)
 _DIGIT_WIDTH = 5
-_LABEL_WIDTH = 95
+_LABEL_WIDTH = 130
 _PHRASE = re.compile(r"[A-Za-z]{2}[A-Za-z ,;()-]*")
 
 
@@ -73,9 +73,10 @@ def main(argv: Sequence[str] | None) -> int:
     )
     files = {"deq.tex": document(export, _sections(found, verdicts))}
     files |= {f"fragments/{name}.tex": text for name, text in export.fragments.items()}
-    files["macros.tex"] = export.heading + macros(subjects, arguments.digits)
+    prefix = arguments.macro_prefix
+    files["macros.tex"] = export.heading + macros(subjects, arguments.digits, prefix)
     files["references.bib"] = bibliography()
-    record = _parameters(arguments) | {"activations": number_record(subjects, arguments.digits)}
+    record = _parameters(arguments) | {"activations": number_record(subjects, arguments.digits, prefix)}
     if found:
         from _latex_networks import network_record
 
@@ -119,6 +120,10 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         help="width of the text that formulas and tables are fitted to, in points (default 390)",
     )  # fmt: skip
     parser.add_argument(
+        "--macro-prefix", type=_letters, default="deq", metavar="LETTERS",
+        help="of the macros' names, so that two exports can be used in one paper (default deq)",
+    )  # fmt: skip
+    parser.add_argument(
         "--networks", action="store_true", help="explicit networks with the same conjugate kernels as well"
     )
     parser.add_argument("--verdicts", metavar="FILE", help="show the verdicts that verify.py --json wrote to this file")
@@ -131,6 +136,13 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         parser.error(f"--digits {arguments.digits} do not fit a line of {arguments.line_width} pt: at most {most} do")
     _cli.prepare_output(arguments.json)
     return arguments
+
+
+def _letters(text: str) -> str:
+    """Read the beginning of a LaTeX command."""
+    if not (text.isascii() and text.isalpha() and len(text) <= _PREFIX_AT_MOST):
+        raise argparse.ArgumentTypeError(f"must be 1 to {_PREFIX_AT_MOST} letters from A to z, not {text!r}")
+    return text
 
 
 def _prepared_folder(target: str) -> Path:
@@ -275,7 +287,9 @@ def _sections(found: dict[str, Matching], verdicts: VerdictFile | None) -> Itera
 def _parameters(arguments: argparse.Namespace) -> dict[str, Any]:
     names = ("sigma_a2", "sigma_b2", "tau0")
     record: dict[str, Any] = {name: str(getattr(arguments, name)) for name in names}
-    return record | {name: getattr(arguments, name) for name in ("digits", "line_width", "symbolic", "networks")}
+    return record | {
+        name: getattr(arguments, name) for name in ("digits", "line_width", "symbolic", "networks", "macro_prefix")
+    }
 
 
 def _author() -> str:

@@ -8,12 +8,13 @@ import sympy as sp
 
 from theory.latex_layout import joined
 
-__all__ = ["constant", "decimal", "number", "script"]
+__all__ = ["constant", "decimal", "exact", "number", "script"]
 
 #: Rationals with a larger numerator or denominator than the first are written as decimals where these end: 1.702, not
 #: 851/500.  Up to the second that is done for short decimals only, beside another denominator only beyond the third.
 MAX_FRACTION, MAX_PLAIN_FRACTION, MAX_DIVIDED_FRACTION = 200, 100_000, 1_000_000
 SHORT_DECIMAL, MAX_DECIMAL = 3, 12
+_MAX_EXACT = 60
 
 _LARGE = re.compile(r"\\[bB]igg?[lr](?![A-Za-z])")
 
@@ -43,6 +44,17 @@ def decimal(value: sp.Rational, *, divided: bool = False) -> str | None:
             digits = str(scaled).rjust(places + 1, "0")
             return ("-" if value < 0 else "") + digits[:-places] + "." + digits[-places:]
     return None
+
+
+def exact(value: sp.Rational) -> str:
+    """Return a rational number in full: its decimal where that ends within 60 places, otherwise a fraction."""
+    for places in range(_MAX_EXACT):
+        scaled = abs(value) * sp.Integer(10) ** places
+        if scaled.is_Integer:
+            digits = str(scaled).rjust(places + 1, "0")
+            point = "." + digits[len(digits) - places :] if places else ""
+            return ("-" if value < 0 else "") + digits[: len(digits) - places] + point
+    return rf"{value.p}/{value.q}"
 
 
 def constant(rational: sp.Rational, root: sp.Rational, pi: int, divided: bool) -> tuple[list[str], list[str]]:

@@ -15,8 +15,9 @@ from theory import implicit
 from theory.activations import Activation
 from theory.expectations import GaussianExpectation
 from theory.latex import COEFFICIENT_SYMBOLS
+from theory.latex_constants import exact
 from theory.latex_expressions import latex, run
-from theory.latex_forms import by_coefficient, gathered, in_activation, real_parts, with_normal_cdf
+from theory.latex_forms import by_coefficient, in_activation, readable, with_normal_cdf
 from theory.latex_layout import aligned, ended, lines, width
 from theory.symbols import alpha, d1, d2, d22, dd, mean, sigma_a2, sigma_b2, tau, tau_0, variance
 
@@ -67,14 +68,18 @@ class EquationSet:
     end: str = "."
 
     def latex(self, available: int) -> str:
-        """Return the display, broken to a width in hundredths of a point."""
+        """Return the display, broken to a width in hundredths of a point, and one more of its constants, if any."""
         marks = [","] * (len(self.equations) - 1) + [self.end]
         rows = [
             (equation.left, equation.sign, ended(run(equation.right), mark))
             for equation, mark in zip(self.equations, marks, strict=True)
         ]
         labels = [f"eq:deq-{equation.key}" for equation in self.equations] if self.numbered else None
-        return aligned(rows, available, labels)
+        display = aligned(rows, available, labels)
+        if self.constants:
+            named = ", \\\\\n".join(f"{latex(name)} &= {exact(value)}" for name, value in self.constants.items())
+            display += f"\nwhere\n\\begin{{align*}}\n{named}.\n\\end{{align*}}"
+        return display
 
 
 def general_sets() -> dict[str, EquationSet]:
@@ -147,20 +152,20 @@ def activation_moments(
 
     def is_unwieldy(expr: sp.Expr) -> bool:
         means = expr.atoms(GaussianExpectation)
-        return any(each.has(sp.Piecewise) for each in means) or len(lines(run(_readable(expr)), room * 95 // 100)) > 1
+        return any(each.has(sp.Piecewise) for each in means) or len(lines(run(readable(expr)), room * 95 // 100)) > 1
 
     def derivative(expr: sp.Expr, symbol: sp.Symbol, *, squared: bool = False) -> sp.Expr:
         if expr.has(GaussianExpectation) and is_unwieldy(expr):
             return in_activation(symbol, squared=squared)
-        return _readable(expr)
+        return readable(expr)
 
     rows = [Equation(r"\phi_0(x)", with_normal_cdf(activation.expr))]
-    rows += [Equation(latex(mean), _readable(definitions[mean]))]
+    rows += [Equation(latex(mean), readable(definitions[mean]))]
     if definitions[mean] != 0 and is_unwieldy(definitions[variance]):
-        rows.append(Equation(second, _readable(moments["second_moment"])))
+        rows.append(Equation(second, readable(moments["second_moment"])))
         rows.append(Equation(latex(variance), sp.Symbol(second) - mean**2))
     else:
-        rows.append(Equation(latex(variance), _readable(definitions[variance])))
+        rows.append(Equation(latex(variance), readable(definitions[variance])))
     rows += [Equation(latex(symbol), derivative(definitions[symbol], symbol)) for symbol in (d1, d2)]
     if definitions[mean] * definitions[d2] != 0 and is_unwieldy(definitions[d22]):
         rows.append(Equation(second_slope, derivative(moments["square_second_derivative"], d2, squared=True)))
@@ -168,15 +173,15 @@ def activation_moments(
     elif definitions[mean] * definitions[d2] == 0:
         rows.append(Equation(latex(d22), derivative(definitions[d22], d2, squared=True)))
     else:
-        rows.append(Equation(latex(d22), _readable(definitions[d22])))
-    rows.append(Equation(latex(dd), _readable(moments.get("slope_energy", sp.oo))))
+        rows.append(Equation(latex(d22), readable(definitions[d22])))
+    rows.append(Equation(latex(dd), readable(moments.get("slope_energy", sp.oo))))
     constants = dict(constants or {})
     return EquationSet(name, tuple(rows), constants=constants, end="," if constants else ".")
 
 
 def activation_system(name: str, definitions: Mapping[sp.Symbol, sp.Expr]) -> EquationSet:
     """Return the equations of tau_* and alpha_1 .. alpha_4 with an activation's short moments written in."""
-    values = {symbol: _readable(definitions[symbol]) for symbol in (variance, d1, d2, d22)}
+    values = {symbol: readable(definitions[symbol]) for symbol in (variance, d1, d2, d22)}
     short = {symbol: value for symbol, value in values.items() if width(latex(value)) <= MAX_INSERTED}
     equation = implicit.tau_equation()
     rows = [Equation(latex(tau**2), _inserted(equation.rhs, short))]
@@ -193,11 +198,6 @@ def activation_system(name: str, definitions: Mapping[sp.Symbol, sp.Expr]) -> Eq
         right = sp.S.Zero if solution == 0 else _inserted(relation.rhs, short)
         rows.append(Equation(latex(alpha[k]), right))
     return EquationSet(name, tuple(rows))
-
-
-def _readable(expr: sp.Expr) -> sp.Expr:
-    """A moment in the form in which it is written."""
-    return gathered(real_parts(with_normal_cdf(expr)))
 
 
 def _inserted(expr: sp.Expr, values: Mapping[sp.Symbol, sp.Expr]) -> sp.Expr:

@@ -198,7 +198,7 @@ class _Product:
         sums: list[tuple[sp.Add, sp.Expr]] = []
         for base, exponent in self.powers.items():
             if exponent.could_extract_minus_sign() and not isinstance(base, sp.exp):
-                below.append(_power(base, -exponent))
+                below.append(_below(base, -exponent))
             elif isinstance(base, sp.Add) and exponent.is_Integer:
                 sums.append((base, exponent))
             elif isinstance(base, sp.Symbol | sp.exp) or base is sp.I:
@@ -421,7 +421,7 @@ def _slashed(product: _Product) -> str:
     above, below = constant(product.rational, product.root, product.pi, product.divided)
     for base, exponent in product.powers.items():
         under = exponent.could_extract_minus_sign() and not isinstance(base, sp.exp)
-        (below if under else above).append(_power(base, -exponent if under else exponent))
+        (below if under else above).append(_slashed_power(base, -exponent if under else exponent))
     top, bottom = _spaced(above) or "1", _spaced(below)
     if not below:
         return top
@@ -429,15 +429,31 @@ def _slashed(product: _Product) -> str:
     return f"{top}/{bottom}" if single else f"{top}/({bottom})"
 
 
+def _slashed_power(base: sp.Expr, exponent: sp.Expr) -> str:
+    """A power, its base on one line too where that is a sum."""
+    if not (isinstance(base, sp.Add) and exponent.is_Integer):
+        return _power(base, exponent)
+    power = "" if exponent == 1 else "^" + script(str(exponent))
+    return f"({_inline(base)}){power}"
+
+
+def _below(base: sp.Expr, exponent: sp.Expr) -> str:
+    """A factor below the fraction line, where no other fraction stands unless functions do."""
+    text = _power(base, exponent)
+    if r"\frac" not in text or base.atoms(sp.Function, GaussianExpectation):
+        return text
+    return _slashed_power(base, exponent)
+
+
 # --- cases and conditions --------------------------------------------------------------------------------------------
 
 
 def _cases(expr: sp.Piecewise) -> str:
-    pairs = [(value, condition) for value, condition in expr.args]
-    if len(pairs) == 2 and pairs[1][1] == sp.true and isinstance(pairs[0][1], tuple(_RELATIONS)):
+    values, conditions = [value for value, _ in expr.args], [condition for _, condition in expr.args]
+    if len(conditions) == 2 and conditions[1] == sp.true and type(conditions[0]) in _RELATIONS:
         # Of two cases the second is the opposite of the first.
-        pairs[1] = (pairs[1][0], pairs[0][1].negated)
-    rows = [rf"{latex(value)}, & {_condition(condition)}" for value, condition in pairs]
+        conditions[1] = conditions[0].negated
+    rows = [rf"{latex(value)}, & {_condition(condition)}" for value, condition in zip(values, conditions, strict=True)]
     return r"\begin{cases} " + r" \\ ".join(rows) + r" \end{cases}"
 
 

@@ -19,6 +19,7 @@ __all__ = [
     "gathered",
     "in_activation",
     "name_long_constants",
+    "readable",
     "real_parts",
     "with_normal_cdf",
 ]
@@ -168,3 +169,8 @@ def by_coefficient(expr: sp.Expr) -> sp.Expr:
         sp.Mul(*(symbol**power for symbol, power in zip(unknowns, powers, strict=True))) for powers, _ in terms
     )
     return sp.Add(*(sp.factor(factor / denominator) * m for m, (_, factor) in zip(monomials, terms, strict=True)))
+
+
+def readable(expr: sp.Expr) -> sp.Expr:
+    """Return a moment in the form in which it is written: all of this module's but by_coefficient."""
+    return gathered(real_parts(with_normal_cdf(expr)))

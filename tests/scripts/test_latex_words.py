@@ -60,7 +60,7 @@ def test_any_text_is_text(text: str) -> None:
     LatexWalker(found, tolerant_parsing=False).get_latex_nodes()
     pieces = re.split(r"(?<!\\)\$", found)
     assert len(pieces) % 2 == 1
-    assert "$$" not in found
+    assert not re.search(r"(?<!\\)\$\$", found)
     plain, formulas = pieces[::2], pieces[1::2]
     for piece in plain:
         assert not re.search(r"(?<!\\)[%&#_$^~]", piece)
@@ -84,3 +84,16 @@ def test_no_symbol_of_a_wrong_theory_is_left_in_words() -> None:
 def _has_no_raw_symbol(latex: str) -> None:
     plain = re.sub(r"(?<!\\)\$[^$]*\$", "", latex)
     assert not re.search(r"\\_|\\\^|\d|\b(?:alpha|beta|gamma|kappa|lambda|sigma|tau|phi|psi)\b", plain), latex
+
+
+@given(
+    st.lists(st.floats(-1e9, 1e9), min_size=1, max_size=4),
+    st.sampled_from(["+.2e", ".1e", "+.3g", ".6f", "g", ".2f"]),
+)
+def test_numbers_keep_their_digits(values: list[float], form: str) -> None:
+    texts = [f"{value:{form}}" for value in values]
+    found = words.worded(", ".join(f"limit {text} of it" for text in texts))
+    read = re.findall(r"limit \$(.*?)\$ of it", found)
+    assert [re.sub(r"\\cdot10\^\{(-?\d+)\}", r"e\1", each) for each in read] == [
+        re.sub(r"e([+-]\d+)", lambda power: f"e{int(power[1])}", text) for text in texts
+    ]
