@@ -206,9 +206,11 @@ def _draw(
 ) -> None:
     import numpy as np
 
+    from numerics.figures import new_figure
+
     name = arguments.sweep[0]
     values = np.array([float(point.value) for point in solved])
-    figure, (left, right) = _figures.new_figure(1, 2, width=10.0, height=4.0)
+    figure, (left, right) = new_figure(1, 2, width=10.0, height=4.0)
     styles = ("-", "--", "-.", ":")
     for axes, chosen in zip((left, right), _columns(arguments), strict=True):
         for position, key in enumerate(chosen):
