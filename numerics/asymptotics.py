@@ -137,6 +137,13 @@ def largest_scale(
     * Lines at infinity: sqrt(Var) = sqrt(share) tau + O(distance).
     * A Lipschitz constant L with sigma_a^2 L^2 < 1: Var <= L^2 tau^2.
     * A polynomial closed form of Var: Cauchy's bound of its roots.
+
+    Args:
+        activation: without free parameters.
+        moments: its moments in balls.
+        sigma_a2: exact variance of the recurrent weights.
+        sigma_b2: exact variance of the input weights.
+        tau0: exact input scale tau_0.
     """
     with ctx.workprec(96):
         weight = constant_ball(sigma_a2)

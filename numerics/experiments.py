@@ -154,6 +154,12 @@ def distance_to_equivalent(
 ) -> KernelDistance:
     """||G* - Gbar|| (K* - Kbar for an NTK) of one draw of the data.
 
+    Args:
+        experiment: the data model and the variances.
+        activation: without free parameters.
+        kernel: which kernel.
+        cell: which draw, and at which dimension.
+
     Raises:
         EquilibriumError: no stable equilibrium, or an NTK that does not exist.
         KernelConvergenceError: an entry of the kernel has no stable fixed point.
@@ -183,6 +189,14 @@ def distance_to_limit(
     """||G_m - G*||, one finite network of m = `width` neurons against the infinite-width kernel of the same samples.
 
     Data and weights are drawn anew for every width, so that errors at different widths are independent.
+
+    Args:
+        experiment: the data model and the variances.
+        activation: without free parameters.
+        kernel: which kernel.
+        cell: which draw, and at which dimension.
+        width: m.
+        weights: law of the network's weights.
 
     Raises:
         EquilibriumError: no stable equilibrium, or an NTK that does not exist.

@@ -152,7 +152,7 @@ def convergence_figure(
 
     Args:
         sizes: ascending.
-        errors: by name of what was studied, one sequence of draws for each size.
+        errors: by name of what was studied, one (draws,) array for each size.
         reports: what `numerics.convergence.report_rate` says of them, by the same names; their lines are drawn.
         symbol: of the size.
         ylabel: what the errors are.

@@ -69,7 +69,11 @@ class Parser(argparse.ArgumentParser):
 
 
 def number(text: str) -> sp.Expr:
-    """Read an exact real number: 0.2 is 1/5; fractions and constants such as sqrt(2) are accepted."""
+    """Read an exact real number: 0.2 is 1/5; fractions and constants such as sqrt(2) are accepted.
+
+    Raises:
+        argparse.ArgumentTypeError: the text is not one.
+    """
     try:
         return parse_number(text)
     except ActivationSyntaxError as error:
@@ -77,7 +81,7 @@ def number(text: str) -> sp.Expr:
 
 
 def integer_between(low: int, high: int) -> Callable[[str], int]:
-    """Return an argument type for whole numbers in a range."""
+    """Return an argument type for whole numbers in a range; it raises argparse.ArgumentTypeError."""
 
     def read(text: str) -> int:
         try:
@@ -92,7 +96,11 @@ def integer_between(low: int, high: int) -> Callable[[str], int]:
 
 
 def parameter(text: str) -> tuple[str, sp.Expr]:
-    """Read NAME=NUMBER."""
+    """Read NAME=NUMBER.
+
+    Raises:
+        argparse.ArgumentTypeError: the text is not of that form.
+    """
     name, equals, value = text.partition("=")
     if not equals or not name.strip():
         raise argparse.ArgumentTypeError(f"must be NAME=NUMBER, such as a=0.1, not {text!r}")

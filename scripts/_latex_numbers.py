@@ -92,7 +92,13 @@ def in_math(text: str) -> str:
 
 
 def macro_name(key: str, suffix: str, prefix: str = "deq") -> str:
-    """Return the command for a coefficient, such as ``deqAlphaOneTanh`` (without backslash)."""
+    """Return the command for a coefficient, such as ``deqAlphaOneTanh`` (without backslash).
+
+    Args:
+        key: of ``COEFFICIENTS``.
+        suffix: name of the activation, letters only.
+        prefix: letters that all commands begin with.
+    """
     if key in _GREEK_WORDS:
         return f"{prefix}{_GREEK_WORDS[key]}{suffix}"
     stem, _, part = key.partition("_")
@@ -102,7 +108,7 @@ def macro_name(key: str, suffix: str, prefix: str = "deq") -> str:
 
 
 def macros(subjects: Iterable[Subject], digits: int, prefix: str) -> str:
-    """Return one command for every certified number."""
+    """Return one command for every certified number, its name begun with a prefix."""
     lines = []
     for subject in subjects:
         lines.append(f"% {subject.slug}")
@@ -114,7 +120,7 @@ def macros(subjects: Iterable[Subject], digits: int, prefix: str) -> str:
 
 
 def number_record(subjects: Iterable[Subject], digits: int, prefix: str) -> list[dict[str, Any]]:
-    """Return every number with its radius, its macro, and what is missing and why."""
+    """Return every number with its radius, its macro (begun with a prefix), and what is missing and why."""
     records = []
     for subject in subjects:
         found, solution = values(subject, digits), subject.solution

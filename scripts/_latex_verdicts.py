@@ -38,7 +38,15 @@ _TWO_DIGITS = 10
 
 @dataclass(frozen=True)
 class Verdict:
-    """One verdict of the file: claim, subject, kind, whether it is the one expected, and a sentence of evidence."""
+    """One verdict of the file.
+
+    Attributes:
+        claim: identifier of the claim.
+        subject: what it was checked on.
+        kind: the verdict.
+        as_expected: whether it is the one that a correct theory gets.
+        evidence: a sentence with the figures that decide it.
+    """
 
     claim: str
     subject: str

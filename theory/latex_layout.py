@@ -216,7 +216,13 @@ _SHORT = 10_000
 
 
 def parenthesised(run: Run, opening: str = "(", closing: str = ")") -> Run:
-    r"""Return a formula in parentheses that suit its height and may stand on different lines (no \left, \right)."""
+    r"""Return a formula in parentheses that suit its height and may stand on different lines (no \left, \right).
+
+    Args:
+        run: the formula.
+        opening: left delimiter, without its size.
+        closing: right delimiter, without its size.
+    """
     left, right = _delimiters(flat(run))
     # Short parentheses stay whole, and so does a short first term with what follows it.
     whole = width(flat(run)) < _SHORT

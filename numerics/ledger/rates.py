@@ -50,7 +50,20 @@ def distance_task(
     reading: Tau0Reading = "population",
     noise: EntryLaw = "gaussian",
 ) -> dict[str, Any]:
-    """Distance ||G* - Gbar|| (or K) of one draw of the released experiment's data, as plain values."""
+    """Distance ||G* - Gbar|| (or K) of one draw of the released experiment's data, as plain values.
+
+    Args:
+        activation: a name or an expression in x.
+        kernel: which kernel.
+        p: dimension.
+        index: number of the draw.
+        seed: root of the random numbers.
+        sigma_a2: exact variance of the recurrent weights, as text.
+        sigma_b2: exact variance of the input weights, as text.
+        means: norm of the class means.
+        reading: of tau_0.
+        noise: law of the entries of the whitened noise.
+    """
     experiment, chosen = _experiment(activation, seed, sigma_a2, sigma_b2, means, reading, noise)
     return distance_to_equivalent(experiment, chosen, kernel, Cell(p, index)).record()
 
@@ -65,7 +78,18 @@ def width_task(
     sigma_b2: str,
     weights: EntryLaw = "gaussian",
 ) -> dict[str, Any]:
-    """Distance ||G_m - G*|| (or K) of one finite network from the exact kernel of the same data, as plain values."""
+    """Distance ||G_m - G*|| (or K) of one finite network from the exact kernel of the same data, as plain values.
+
+    Args:
+        activation: a name or an expression in x.
+        kernel: which kernel.
+        width: m.
+        index: number of the draw.
+        seed: root of the random numbers.
+        sigma_a2: exact variance of the recurrent weights, as text.
+        sigma_b2: exact variance of the input weights, as text.
+        weights: law of the network's weights.
+    """
     experiment, chosen = _experiment(activation, seed, sigma_a2, sigma_b2, _SMALL_MEANS, "population", "gaussian")
     return distance_to_limit(experiment, chosen, kernel, Cell(_WIDTH_DIMENSION, index), width, weights).record()
 

@@ -49,6 +49,16 @@ def spectrum_task(
     """Spectrum of one draw's exact CK against the law, as plain values.
 
     ``predicted`` and ``measured`` are paired by rank from the outermost inwards, on the right and then on the left.
+
+    Args:
+        activation: a name or an expression in x.
+        sigma_a2: exact variance of the recurrent weights, as text.
+        sigma_b2: exact variance of the input weights, as text.
+        means: norm of the class means.
+        shift: C_a = (1 + shift a/sqrt p) I.
+        p: dimension.
+        index: number of the draw.
+        seed: root of the random numbers.
     """
     chosen, law, solution = _law(activation, sigma_a2, sigma_b2, means, shift, p)
     setting = _setting(activation, sigma_a2, sigma_b2, means, shift, seed)
