@@ -8,10 +8,10 @@ import os
 import platform
 import sys
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import sympy as sp
 
@@ -38,9 +38,12 @@ __all__ = [
     "prepare_output",
     "provenance",
     "run",
+    "track",
     "write_json",
     "write_text",
 ]
+
+_Item = TypeVar("_Item")
 
 #: Exit codes: 0 as expected, 1 a claim fails, 2 bad use, 130 interrupted.
 CLAIM_FAILED = 1
@@ -119,6 +122,15 @@ def console(*, error: bool = False) -> Console:
     from rich.console import Console
 
     return Console(stderr=error, highlight=False, soft_wrap=False)
+
+
+def track(items: Sequence[_Item], description: str) -> Iterator[_Item]:
+    """Yield items while a bar on stderr shows how far that is; none where stderr is no terminal."""
+    from rich.progress import Progress
+
+    shown = console(error=True)
+    with Progress(console=shown, transient=True, disable=not shown.is_terminal) as progress:
+        yield from progress.track(items, description=description)
 
 
 def provenance(seed: int | None = None) -> dict[str, Any]:

@@ -239,27 +239,25 @@ def _print_latex(activation: Activation, derived: DerivedMoments, *, use_cache: 
 
 
 def _registry(target: str | None, *, use_cache: bool) -> int:
-    from rich.progress import Progress
     from rich.table import Table
 
     from numerics.derivation_cache import derive
     from theory import registry
 
     rows: list[dict[str, Any]] = []
-    with Progress(console=_cli.console(error=True), transient=True) as progress:
-        for name in progress.track(registry.names(), description="deriving"):
-            derived = derive(registry.get(name), use_cache=use_cache)
-            kinds = [_kind(value) for value in derived.values.values()]
-            rows.append(
-                {
-                    "activation": name,
-                    "closed_forms": kinds.count("closed form"),
-                    "integrals": kinds.count("integral"),
-                    "infinite": len(derived.divergent),
-                    "cached": derived.cached,
-                    "seconds": round(derived.seconds, 4),
-                }
-            )
+    for name in _cli.track(registry.names(), "deriving"):
+        derived = derive(registry.get(name), use_cache=use_cache)
+        kinds = [_kind(value) for value in derived.values.values()]
+        rows.append(
+            {
+                "activation": name,
+                "closed_forms": kinds.count("closed form"),
+                "integrals": kinds.count("integral"),
+                "infinite": len(derived.divergent),
+                "cached": derived.cached,
+                "seconds": round(derived.seconds, 4),
+            }
+        )
     total = round(sum(row["seconds"] for row in rows), 3)
     if target:
         _cli.write_json(target, {"activations": rows, "seconds": total} | _cli.provenance())

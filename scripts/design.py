@@ -50,13 +50,19 @@ def main(argv: Sequence[str] | None) -> int:
     parser.add_argument(
         "--parameter", action="append", type=_cli.parameter, default=[], metavar="NAME=NUMBER", help="repeatable"
     )
-    parser.add_argument("--sigma-a2", type=_cli.number, default=_cli.number("0.2"), help="recurrent weight variance")
+    parser.add_argument(
+        "--sigma-a2", type=_cli.number, default=_cli.number("0.2"), help="recurrent weight variance (default 1/5)"
+    )
     parser.add_argument("--sigma-b2", type=_cli.number, help="input weight variance, 1 - sigma_a2 by default")
-    parser.add_argument("--tau0", type=_cli.number, default=_cli.number("1"), help="input scale, sqrt(tr C/p)")
+    parser.add_argument(
+        "--tau0", type=_cli.number, default=_cli.number("1"), help="input scale, sqrt(tr C/p) (default 1)"
+    )
     parser.add_argument("--family", choices=_FAMILIES, help="family of the layers; chosen if absent")
     parser.add_argument("--layers", type=_cli.integer_between(1, 2), help="hidden layers, with --family")
     parser.add_argument("--kernel", choices=_KERNELS, default="ck", help="kernel to match (ck)")
-    parser.add_argument("--digits", type=_cli.integer_between(1, 300), default=15, help="significant digits")
+    parser.add_argument(
+        "--digits", type=_cli.integer_between(1, 300), default=15, help="significant digits (default 15)"
+    )
     parser.add_argument("--json", metavar="PATH", help="write JSON to a file, or to standard output for -")
     parser.add_argument("--emit", choices=_FORMATS, help="write the network's text")
     parser.add_argument("--output", metavar="PATH", help="where --emit writes (standard output by default)")

@@ -109,11 +109,17 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     )  # fmt: skip
     parser.add_argument("--symbolic", action="store_true", help="keep parameters without a --parameter as symbols in "
                         "the formulas (the numbers take their defaults)")  # fmt: skip
-    parser.add_argument("--sigma-a2", type=_cli.number, default=_cli.number("0.2"), help="recurrent weight variance")
-    parser.add_argument("--sigma-b2", type=_cli.number, default=_cli.number("0.8"), help="input weight variance")
-    parser.add_argument("--tau0", type=_cli.number, default=_cli.number("1"), help="input scale, sqrt(tr C/p)")
     parser.add_argument(
-        "--digits", type=_cli.integer_between(1, _DIGITS_AT_MOST), default=10, help="significant digits"
+        "--sigma-a2", type=_cli.number, default=_cli.number("0.2"), help="recurrent weight variance (default 1/5)"
+    )
+    parser.add_argument(
+        "--sigma-b2", type=_cli.number, default=_cli.number("0.8"), help="input weight variance (default 4/5)"
+    )
+    parser.add_argument(
+        "--tau0", type=_cli.number, default=_cli.number("1"), help="input scale, sqrt(tr C/p) (default 1)"
+    )
+    parser.add_argument(
+        "--digits", type=_cli.integer_between(1, _DIGITS_AT_MOST), default=10, help="significant digits (default 10)"
     )
     parser.add_argument(
         "--line-width", type=_cli.integer_between(*_LINE_WIDTHS), default=390, metavar="PT",
@@ -182,39 +188,37 @@ def _activations(arguments: argparse.Namespace) -> list[tuple[Activation, Activa
 def _subjects(pairs: Sequence[tuple[Activation, Activation]], arguments: argparse.Namespace) -> Iterator[Subject]:
     from _latex_numbers import Subject
     from _latex_words import escaped
-    from rich.progress import Progress
 
     from numerics.derivation_cache import derive
     from theory.latex_equations import activation_moments, activation_system
     from theory.latex_forms import name_long_constants
 
     customs = 0
-    with Progress(console=_cli.console(error=True), transient=True) as progress:
-        for written, valued in progress.track(pairs, description="deriving and certifying"):
-            named, constants = name_long_constants(written)
-            derived = derive(named)
-            if valued.name.isidentifier() and valued.name != "x":
-                slug, title = valued.name.replace("_", "-"), rf"\texttt{{{escaped(valued.name)}}}"
-            else:
-                customs += 1
-                slug, title = f"custom-{customs}", f"Custom activation {customs}"
-            available = arguments.line_width * 100
-            moments = activation_moments(
-                f"moments-{slug}", named, derived.values, derived.definitions, available, constants
-            )
-            solution, missing = _solution(valued, arguments)
-            yield Subject(
-                title,
-                _suffix(slug),
-                slug,
-                _note(valued, written),
-                valued,
-                derived,
-                moments,
-                activation_system(f"system-{slug}", derived.definitions),
-                solution,
-                missing,
-            )
+    for written, valued in _cli.track(pairs, "deriving and certifying"):
+        named, constants = name_long_constants(written)
+        derived = derive(named)
+        if valued.name.isidentifier() and valued.name != "x":
+            slug, title = valued.name.replace("_", "-"), rf"\texttt{{{escaped(valued.name)}}}"
+        else:
+            customs += 1
+            slug, title = f"custom-{customs}", f"Custom activation {customs}"
+        available = arguments.line_width * 100
+        moments = activation_moments(
+            f"moments-{slug}", named, derived.values, derived.definitions, available, constants
+        )
+        solution, missing = _solution(valued, arguments)
+        yield Subject(
+            title,
+            _suffix(slug),
+            slug,
+            _note(valued, written),
+            valued,
+            derived,
+            moments,
+            activation_system(f"system-{slug}", derived.definitions),
+            solution,
+            missing,
+        )
 
 
 def _note(valued: Activation, written: Activation) -> str:
@@ -266,12 +270,10 @@ def _networks(subjects: Sequence[Subject], arguments: argparse.Namespace) -> dic
     if not arguments.networks:
         return {}
     from _latex_networks import match
-    from rich.progress import Progress
 
     exact = (arguments.sigma_a2, arguments.sigma_b2, arguments.tau0)
-    with Progress(console=_cli.console(error=True), transient=True) as progress:
-        tracked = progress.track(subjects, description="designing networks")
-        return {subject.slug: match(subject, exact, arguments.digits) for subject in tracked}
+    tracked = _cli.track(subjects, "designing networks")
+    return {subject.slug: match(subject, exact, arguments.digits) for subject in tracked}
 
 
 def _sections(found: dict[str, Matching], verdicts: VerdictFile | None) -> Iterator[Section]:
