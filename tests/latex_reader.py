@@ -431,17 +431,20 @@ def equations(text: str) -> list[tuple[str, str, str]]:
 
 
 def _rows(body: str) -> list[str]:
-    """Rows of an align environment, cases kept whole."""
-    parts = re.split(r"(\\begin\{cases\}.*?\\end\{cases\})", body, flags=re.DOTALL)
-    rows = [""]
-    for part in parts:
-        if part.startswith(r"\begin{cases}"):
-            rows[-1] += part
-        else:
-            first, *rest = re.split(r"\\\\(?:\[\d+pt\])?", part)
-            rows[-1] += first
-            rows += rest
-    return rows
+    """Rows of an align environment, cases and matrices kept whole."""
+    rows, at = [""], 0
+    for block in re.finditer(r"\\begin\{(cases|pmatrix)\}.*?\\end\{\1\}", body, flags=re.DOTALL):
+        first, *rest = re.split(_ROW_END, body[at : block.start()])
+        rows[-1] += first
+        rows += rest
+        rows[-1] += block[0]
+        at = block.end()
+    first, *rest = re.split(_ROW_END, body[at:])
+    rows[-1] += first
+    return rows + rest
+
+
+_ROW_END = r"\\\\(?:\[\d+pt\])?"
 
 
 def _decimal(text: str) -> str:

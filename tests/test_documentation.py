@@ -35,7 +35,7 @@ SCRIPTS = sorted(path for path in (ROOT / "scripts").glob("*.py") if not path.na
 INTERPRETER = ".venv/bin/python"
 
 #: Blocks that may be exempt from running, in all documents together.
-MOST_NOT_RUN = 8
+MOST_NOT_RUN = 4
 #: Options of other programs that the documents name.
 FOREIGN_OPTIONS = {"--require-hashes"}
 

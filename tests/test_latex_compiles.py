@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -142,6 +143,27 @@ def test_fragments_macros_and_sources_work_in_a_paper(folder: Path, name: str) -
         assert done.returncode == 0, done.stdout
         assert "Warning" not in done.stdout, done.stdout
     assert _complaints(_compile(target, "paper.tex")) == []
+
+
+def test_the_paper_in_the_documentation_compiles(tmp_path: Path) -> None:
+    """With the export of the command that docs/latex.md shows before it."""
+    page = (ROOT / "docs" / "latex.md").read_text("utf-8")
+    (command,) = re.findall(r"^\$ \S+ (scripts/export_latex\.py .*)$", page, re.MULTILINE)
+    (paper,) = re.findall(r"```tex\n(.*?)```", page, re.DOTALL)
+    script, *arguments = shlex.split(command)
+    done = subprocess.run(
+        [sys.executable, str(ROOT / script), *arguments], cwd=tmp_path, capture_output=True, timeout=300, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    (tmp_path / "paper.tex").write_text(paper, "utf-8")
+    _compile(tmp_path, "paper.tex", runs=1)
+    assert subprocess.run(["bibtex", "paper"], cwd=tmp_path, capture_output=True, check=False).returncode == 0
+    assert _complaints(_compile(tmp_path, "paper.tex")) == []
+    listed = set(
+        re.findall(r"`([a-z]+(?:-[a-z]+)?)(?:-NAME|-1)?`", page.partition("| fragment |")[2].partition("NAME is")[0])
+    )
+    made = {re.sub(r"-(?:tanh|relu|\d+)$", "", path.stem) for path in (tmp_path / "tables" / "fragments").iterdir()}
+    assert made <= listed
 
 
 @pytest.mark.parametrize(
