@@ -369,10 +369,10 @@ def document(export: Export, more: Iterable[Section]) -> str:
         [
             export.heading + r"\documentclass[10pt]{article}",
             r"\usepackage{amsmath,amssymb,booktabs}",
-            rf"\usepackage[textwidth={export.line_width}pt,textheight=650pt]{{geometry}}",
+            rf"\usepackage[textwidth={export.line_width}pt,textheight=660pt]{{geometry}}",
             r"\allowdisplaybreaks[1]",
             r"\emergencystretch=3em",
-            r"\makeatletter\setlength{\@fptop}{0pt}\setlength{\@fpsep}{2em}\makeatother",
+            r"\makeatletter\setlength{\@fptop}{0pt}\setlength{\@fpsep}{1em}\makeatother",
             r"\title{High-dimensional kernels of deep equilibrium models:\\ equations, moments and constants}",
             rf"\author{{{export.author}}}",
             r"\date{}",

@@ -102,7 +102,8 @@ _FORMULAS: tuple[tuple[str, str | _Writer], ...] = (
     (r"(?<=\s)-(?=\s)", "-"),
     (r"\btr(?=[ (])", r"\operatorname{tr}"),
     (r"(?<![\w.])(?P<first>\d{1,9})\.\.(?P<last>\d{1,9})\b", lambda found: rf"{found['first']},\ldots,{found['last']}"),
-    (r"(?<=\d )x(?= (?:class|psi)\b)", r"{}\times{}"),
+    (r"(?<=\d )x(?= psi\b)", r"\times"),
+    (r"(?<=\d )x(?= class\b)", r"\;\times"),
     (
         rf"\b(?:(?P<letter>{_GREEK}|[CTKAac]|he|He|k|d(?=\d))_?(?<=[_d])(?P<index>\*|[a-z]{{1,2}}(?![A-Za-z])|\d{{1,2}}"
         rf"|{'|'.join(_NAMED_INDICES)}))(?:\^(?P<exponent>\d))?(?![A-Za-z0-9_])",

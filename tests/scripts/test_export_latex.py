@@ -262,7 +262,7 @@ def test_every_wrong_theory_is_in_the_tables(exported: Path, verdicts: dict[str,
         assert words.startswith(worded(name))
         assert f"({outcome['kernel']})" in words
         assert ("not refuted" in words) == (not outcome["refuted"])
-        assert witness.endswith(r"class $1 {}\times{} \psi$")
+        assert witness.endswith(r"class $1 \times \psi$")
         assert score == f"${outcome['score']:+.1f}$"
         assert seen == ("---" if outcome["detectable"] is None else r"5\,\%")
     assert f"refutes {sum(each['refuted'] for each in verdicts['planted'])} of 40" in (exported / "deq.tex").read_text(

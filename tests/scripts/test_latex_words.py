@@ -26,7 +26,8 @@ words = script_module("_latex_words")
         ("slope -0.5 [-0.6, 0.1] (95%)", r"slope $-0.5$ [$-0.6$, $0.1$] ($95\,\%$)"),
         ("over 200..800", r"over $200,\ldots,800$"),
         ("p^(-0.5) (A_0 + A_1 p^(-1/2))", r"$p^{-1/2} (A_0 + A_1 p^{-1/2}$)"),
-        ("class 1 x psi", r"class $1 {}\times{} \psi$"),
+        ("class 1 x psi", r"class $1 \times \psi$"),
+        ("class 1 x class 2", r"class $1 \;\times$ class $2$"),
         ("gamma_*^2 - tau_0^2 alpha_1", r"$\gamma_*^2 - \tau_0^2 \alpha_1$"),
         ("||G* - Gbar||", r"$\|G_* - \bar G\|$"),
         ("||C_a|| and ||mu_a||", r"$\|C_a\|$ and $\|\mu_a\|$"),
@@ -64,7 +65,7 @@ def test_any_text_is_text(text: str) -> None:
     plain, formulas = pieces[::2], pieces[1::2]
     for piece in plain:
         assert not re.search(r"(?<!\\)[%&#_$^~]", piece)
-    known = r"\\(?:[,%]|times|pm|cdot|to|ldots|bar|circ|sqrt|mathbb|mathrm|operatorname|\||" + words._GREEK + r")"
+    known = r"\\(?:[,;%]|times|pm|cdot|to|ldots|bar|circ|sqrt|mathbb|mathrm|operatorname|\||" + words._GREEK + r")"
     for piece in formulas:
         assert not re.search(r"\\(to|pm|times|cdot|ldots|bar|psi|tau|phi)[A-Za-z]", piece), piece
         assert re.fullmatch(r"[\w\s()\[\]{}^/=+<>.,*'-]*", re.sub(known, "", piece)), piece
