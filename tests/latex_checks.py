@@ -32,8 +32,8 @@ __all__ = [
     "quadrature",
 ]
 
-#: Where formulas in tau_* are evaluated.
-TAU = 0.83
+#: Where formulas in tau_* are evaluated, and a second place, where what lies behind kinks far out is seen as well.
+TAU, _WIDE = 0.83, 1.7
 
 _SYMBOLS = {
     "d1": d1, "d2": d2, "d22": d22, "dd": dd, "mean": mean, "variance": variance,
@@ -139,7 +139,8 @@ _LEFT = {
     r"\mathbb{E}[(\phi^2)''(\tau_*\xi)]": "d22",
     r"\mathbb{E}[\phi'(\tau_*\xi)^2]": "dd",
 }
-_AT = np.array([-7.3, -1.1, -0.21, 0.13, 0.77, 5.9])
+#: Close enough that a piece that ends in the wrong place is seen.
+_AT = np.linspace(-9.03, 9.01, 400)
 
 
 def _function(expr: sp.Expr) -> Any:
@@ -155,38 +156,38 @@ def _soft(value: Any) -> Any:
 
 
 @cache
-def quadrature(activation: Activation) -> Mapping[str, float]:
-    """The moments at TAU from the activation as it was given, by Stein's identities, without theory's integration."""
+def quadrature(activation: Activation, scale: float = TAU) -> Mapping[str, float]:
+    """The moments at a scale from the activation as it was given, by Stein's identities, not theory's integration."""
     written = _function(activation.expr)
-    kinks = [float(point) / TAU for point in activation.breakpoints]
+    kinks = [float(point) / scale for point in activation.breakpoints]
 
     @np.errstate(invalid="ignore")  # a piece is evaluated outside its interval too, and then left out
     def function(argument: Any) -> Any:
         return written(argument)
 
     def raw(power: int, order: int) -> float:
-        return gaussian_mean(lambda xi: xi**power * (function(TAU * xi) + 0 * xi) ** order, kinks)
+        return gaussian_mean(lambda xi: xi**power * (function(scale * xi) + 0 * xi) ** order, kinks)
 
     def slope_energy() -> float:
         total = 0.0
         for piece in activation.slope_pieces:
             slope = _function(piece.expr)
-            low, high = float(piece.lower) / TAU, float(piece.upper) / TAU
+            low, high = float(piece.lower) / scale, float(piece.upper) / scale
 
             def inside(xi: Any, slope: Any = slope, low: float = low, high: float = high) -> Any:
                 # A piece may not even exist outside its interval.
                 where = np.clip(xi, low, high)
-                return np.where((xi > low) & (xi < high), (slope(TAU * where) + 0 * xi) ** 2, 0.0)
+                return np.where((xi > low) & (xi < high), (slope(scale * where) + 0 * xi) ** 2, 0.0)
 
             total += gaussian_mean(inside, kinks)
         return total
 
     first = raw(0, 1)
-    second = (raw(2, 1) - first) / TAU**2
-    square = (raw(2, 2) - raw(0, 2)) / TAU**2
+    second = (raw(2, 1) - first) / scale**2
+    square = (raw(2, 2) - raw(0, 2)) / scale**2
     return {
         "mean": first, "second moment": raw(0, 2), "variance": raw(0, 2) - first**2,
-        "d1": raw(1, 1) / TAU, "d2": second, "second moment''": square, "d22": square - 2 * first * second,
+        "d1": raw(1, 1) / scale, "d2": second, "second moment''": square, "d22": square - 2 * first * second,
         "dd": np.inf if not activation.has_finite_slope_energy else slope_energy(),
     }  # fmt: skip
 
@@ -200,23 +201,25 @@ def check_constants(text: str, constants: Mapping[sp.Symbol, sp.Rational]) -> No
 @np.errstate(invalid="ignore")
 def check_moments(text: str, activation: Activation, constants: Mapping[sp.Symbol, sp.Rational]) -> None:
     """An activation and its moments; a formula that goes through phi_0 means the one that is printed."""
-    measured = quadrature(activation)
-    base: dict[str, Any] = {r"\tau_*": TAU, "kinks": [0.0, *(float(point) / TAU for point in activation.breakpoints)]}
-    base |= {symbol.name: float(value) for symbol, value in constants.items()}
     first, *rest = equations(text)
     assert first[0] == r"\phi_0(x)"
-
-    def phi_0(argument: Any) -> Any:
-        return evaluate(first[2], base | {"x": argument})
-
-    assert phi_0(_AT) == pytest.approx(_function(activation.expr)(_AT) + 0 * _AT, rel=1e-13, abs=1e-14)
     assert {"mean", "variance", "d1", "d2", "d22", "dd"} <= {_LEFT[left] for left, _, _ in rest}
-    for left, sign, right in rest:
-        found = complex(evaluate(right, base | measured | {r"\phi_0": phi_0}))
-        scale = max(1.0, abs(measured["second moment"]))
-        assert sign == "="
-        assert found.imag == pytest.approx(0, abs=1e-12)
-        assert found.real == pytest.approx(measured[_LEFT[left]], rel=1e-10, abs=2e-11 * scale), (left, right)
+    named = {symbol.name: float(value) for symbol, value in constants.items()}
+    for scale in (TAU, _WIDE):
+        measured = quadrature(activation, scale)
+        kinks = [0.0, *(float(point) / scale for point in activation.breakpoints)]
+        known: dict[str, Any] = named | {r"\tau_*": scale, "kinks": kinks} | measured
+
+        def phi_0(argument: Any, known: dict[str, Any] = known) -> Any:
+            return evaluate(first[2], known | {"x": argument})
+
+        assert phi_0(_AT) == pytest.approx(_function(activation.expr)(_AT) + 0 * _AT, rel=1e-12, abs=1e-13)
+        size = max(1.0, abs(measured["second moment"]))
+        for left, sign, right in rest:
+            found = complex(evaluate(right, known | {r"\phi_0": phi_0}))
+            assert sign == "="
+            assert found.imag == pytest.approx(0, abs=1e-12)
+            assert found.real == pytest.approx(measured[_LEFT[left]], rel=1e-10, abs=2e-11 * size), (left, right)
 
 
 @np.errstate(invalid="ignore")

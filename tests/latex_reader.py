@@ -326,6 +326,11 @@ class _Parser:
         self._take(r"\end")
         for letter in "{cases}":
             self._take(letter)
+        # Without "otherwise" the conditions exclude each other, and leave nothing out.
+        if not any(np.ndim(each) == 0 and each for each in holds) and np.any(
+            sum(np.asarray(h, int) for h in holds) != 1
+        ):
+            raise LatexReadError("cases that overlap or leave something out")
         shape = np.broadcast(*values, *holds)
         return np.select(
             [np.broadcast_to(h, shape.shape) for h in holds], [np.broadcast_to(v, shape.shape) for v in values]

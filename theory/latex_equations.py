@@ -193,9 +193,10 @@ def activation_system(name: str, definitions: Mapping[sp.Symbol, sp.Expr]) -> Eq
         with distribute(False):
             solved = factor.q * sigma_b2 * tau_0**2 / (factor.q - factor.p * sigma_a2 * rest)
         rows = [Equation(latex(tau**2), solved)]
-    for k, (key, relation) in enumerate(implicit.ck_equations().items(), start=1):
-        solution = implicit.ck_coefficients()[key].subs(short)
-        right = sp.S.Zero if solution == 0 else _inserted(relation.rhs, short)
+    # What vanishes by symmetry is not carried along: alpha_1 of an even activation, alpha_2 and alpha_3 of an odd one.
+    vanishing = {alpha[k]: sp.S.Zero for k in alpha if implicit.ck_coefficients()[f"alpha{k}"].subs(short) == 0}
+    for k, relation in enumerate(implicit.ck_equations().values(), start=1):
+        right = vanishing.get(alpha[k], _inserted(relation.rhs, short | vanishing))
         rows.append(Equation(latex(alpha[k]), right))
     return EquationSet(name, tuple(rows))
 

@@ -63,8 +63,8 @@ def _kernel(fragment: str, numbers: dict[str, str]) -> list[float]:
     """alpha_1, alpha_2, alpha_3, gamma^2 of the printed layers (theory sheet, section 4), by quadrature."""
     environment = {symbol.replace("{", "").replace("}", ""): float(text) for symbol, text in numbers.items()}
     a1, a2, a3, a4, square = 1.0, 0.0, 0.0, 1.0, 1.0
-    for left, _, right in equations(fragment):
-        assert re.fullmatch(r"\\varphi_\d\(x\)", left)
+    for number, (left, _, right) in enumerate(equations(fragment), start=1):
+        assert left == rf"\varphi_{number}(x)"
         text = re.sub(
             r"\\operatorname\{he\}_(\d)\(([^)]*)\)",
             lambda hit: "(" + _HERMITE[hit[1]].format(y=hit[2]) + ")",
@@ -94,6 +94,8 @@ def check_networks(files: dict[str, str], name: str) -> tuple[int, set[str]]:
     expected = [float(wanted[key]) for key in ("alpha1", "alpha2", "alpha3", "gamma2")]
     found = list(solutions(fragment))
     assert found, name
+    heads = re.findall(r"\{solution (\d+)\}", fragment)
+    assert heads == ([str(number) for number in range(1, len(found) + 1)] if len(found) > 1 else [])
     for numbers in found:
         assert _kernel(fragment, numbers) == pytest.approx(expected, rel=1e-7, abs=1e-9), name
     return len(found), set(re.findall(r"layers? of ([^:]*):", fragment))

@@ -123,6 +123,14 @@ def check_setting(files: dict[str, str]) -> None:
     mean = sum(size / n * each for size, each in zip(mixture.sizes, dense, strict=True))
     known: dict[str, Any] = {"p": 24, "m": 30, "n": n, "X": Matrix(sample.data), "mean C": Matrix(mean)}
 
+    for inline in (
+        r"$\phi = \phi_0 - \mathbb{E}[\phi_0(\tau_*\xi)]$ with $\xi \sim \mathcal{N}(0,1)$",
+        r"$J \in \{0,1\}^{n\times K}$",
+        r"$w_i \sim \mathcal{N}(0, C_a/p)$",
+        r"G_{ij} &= \mathbb{E}[\phi(u_i)\phi(u_j)],",
+        r"(u_i, u_j) &\sim \mathcal{N}\bigl(0, (L_{kl})_{k,l \in \{i,j\}}\bigr),",
+    ):
+        assert inline in text
     assert evaluate(printed["S"], known).values == pytest.approx(sample.gram())
     body = printed[r"C^\circ"].strip().removeprefix(r"\sum_{a=1}^{K}")
     terms = [

@@ -194,6 +194,15 @@ def test_any_smooth_expression_reads_back(expr: sp.Expr) -> None:
         assert abs(evaluate(text, environment) - expected) <= room, text
 
 
+def test_the_reader_wants_cases_that_are_a_partition() -> None:
+    at = np.array([-1.0, 0.5, 2.0])
+    whole = r"\begin{cases} x, & x > 0 \\ -x, & x \le 0 \end{cases}"
+    assert evaluate(whole, {"x": at}) == pytest.approx(np.abs(at))
+    for changed in (whole.replace(r"\le 0", r"\le 1"), whole.replace(r"\le 0", "< -3")):
+        with pytest.raises(LatexReadError, match="overlap or leave"):
+            evaluate(changed, {"x": at})
+
+
 @pytest.mark.parametrize("text", ["x + ", "x y", r"\foo(x)", "(x", "x^12", r"\operatorname{foo}(x)", "x ] 2"])
 def test_the_reader_refuses_what_it_does_not_know(text: str) -> None:
     with pytest.raises(LatexReadError):

@@ -90,6 +90,13 @@ def test_the_system_of_an_activation_holds_at_its_solution(name: str) -> None:
     check_system(activation_system("s", definitions).latex(39_000), ACTIVATIONS[name], constants)
 
 
+def test_what_vanishes_by_symmetry_is_not_carried_along() -> None:
+    _, _, (_, definitions) = _prepared("abs")
+    text = activation_system("s", definitions).latex(39_000)
+    assert r"\alpha_{*,1} &= 0," in text
+    assert r"\alpha_{*,3} &= \frac{\sigma_b^4}{\pi\tau_*^2}," in text
+
+
 def test_displays_are_punctuated() -> None:
     for name, each in general_sets().items():
         rows = [row for row in each.latex(39_000).splitlines() if not row.startswith(("\\begin", "\\end"))]
