@@ -151,6 +151,13 @@ def largest_scale(
     * A Lipschitz constant L with sigma_a^2 L^2 < 1: Var <= L^2 tau^2.
     * A polynomial closed form of Var: Cauchy's bound of its roots.
     * A power of x above 1 that dominates on one side: Var outgrows tau^2.
+
+    Args:
+        activation: without free parameters.
+        moments: its moments in balls.
+        sigma_a2: exact variance of the recurrent weights.
+        sigma_b2: exact variance of the input weights.
+        tau0: exact input scale tau_0.
     """
     with ctx.workprec(96):
         weight = constant_ball(sigma_a2)

@@ -26,6 +26,7 @@ __all__ = [
     "exact_bounds",
     "hull",
     "integer_power",
+    "proved_decimal",
     "radius_text",
     "real_part",
     "rounded_decimal",
@@ -353,6 +354,29 @@ def rounded_decimal(ball: arb, digits: int) -> tuple[str, bool]:
     low, high = exact_bounds(ball)
     first, second = _rounded(low, digits), _rounded(high, digits)
     return _written(*_rounded((low + high) / 2, digits), digits), first == second
+
+
+def proved_decimal(ball: arb, digits: int) -> str:
+    """Return the longest correctly rounded decimal of at most ``digits`` significant digits that a ball proves.
+
+    A ball that is exactly 0 gives "0"; one that merely contains 0 gives the zeros that its radius proves: 0.000 says
+    that the number is below half a unit of its last digit.
+
+    Raises:
+        ValueError: not one digit is proved.
+    """
+    if ball.is_zero():
+        return "0"
+    if ball.contains(0):
+        for places in range(digits - 1, 0, -1):
+            if abs(ball) < arb(10) ** -places / 2:
+                return "0." + "0" * places
+        raise ValueError(f"not one digit of {ball} is proved")
+    for kept in range(digits, 0, -1):
+        text, proved = rounded_decimal(ball, kept)
+        if proved:
+            return text
+    raise ValueError(f"not one digit of {ball} is proved")
 
 
 def radius_text(ball: arb) -> str:

@@ -25,6 +25,7 @@ from numerics.balls import (
     ball_to_text,
     constant_ball,
     contains_decimal,
+    proved_decimal,
     radius_text,
     rounded_decimal,
 )
@@ -146,7 +147,7 @@ class CertifiedCoefficients:
         rows = []
         for key in COEFFICIENTS:
             ball = self.balls.get(key)
-            shown = self.plain.get(key) if ball is None else rounded_decimal(ball, digits)[0]
+            shown = self.plain.get(key) if ball is None else proved_decimal(ball, digits)
             if shown is not None:
                 mark = "" if ball is not None else r"\quad\text{(not certified)}"
                 rows.append(rf"{COEFFICIENT_SYMBOLS[key]} &= {_latex_number(shown)}{mark}")
@@ -226,7 +227,16 @@ def certified_moments(activation: Activation, with_slope_energy: bool = True) ->
 def solve_at(
     activation: Activation, sigma_a2: sp.Expr, sigma_b2: sp.Expr, tau0: sp.Expr, digits: int, start: float
 ) -> CertifiedCoefficients:
-    """Do as ``certify`` for the equilibrium next to tau = ``start``, known to a few digits."""
+    """Do as ``certify`` for one of several equilibria; arguments, result and errors are those of ``certify``.
+
+    Args:
+        activation: the activation, without free parameters.
+        sigma_a2: exact variance of the recurrent weights, >= 0.
+        sigma_b2: exact variance of the input weights, > 0.
+        tau0: exact input scale tau_0 > 0.
+        digits: significant decimal digits, >= 1.
+        start: tau_* of the equilibrium that is meant, to a few digits.
+    """
     exact = (sigma_a2, sigma_b2, tau0)
     parameters = (activation, *exact, digits)
     reasons: list[str] = []

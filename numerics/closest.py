@@ -77,7 +77,13 @@ def _hermite_excluded(target: Target) -> bool:
 
 
 def closest_network(target: Target, family: str, layers: int) -> ExplicitNetwork:
-    """Return a network of the family whose residual is as small as could be found, in float64 (no proof of that)."""
+    """Return a network of the family whose residual is as small as could be found, in float64 (no proof of that).
+
+    Args:
+        target: the four numbers to be matched.
+        family: name of the layers' family.
+        layers: how many there are, 1 or 2.
+    """
     if family == "leaky_relu":
         return _closest_leaky(target, layers)
     if family == "hermite":

@@ -121,6 +121,11 @@ def _odd_up_to_a_constant(activation: Activation) -> bool:
 def solve_target(target: Target, family: str, layers: int) -> Decision:
     """Match one target with one family at the current precision.
 
+    Args:
+        target: the four numbers to be matched, in balls.
+        family: name of the layers' family.
+        layers: how many there are.
+
     Raises:
         DesignError: a family or a number of layers that is not offered.
     """

@@ -91,10 +91,10 @@ class ClosedForm:
         """Return the terms of E[phi_0(u) phi_0(v)] and those of E[phi_0'(u) phi_0'(v)].
 
         Args:
-            a: scale of u, positive.
-            b: scale of v, positive.
-            rho: correlation.
-            sin: sqrt(1 - rho^2) where it is known better than from rho.
+            a: scale of u, positive: an array of any shape that broadcasts with the others.
+            b: scale of v, positive: an array likewise.
+            rho: correlation: an array likewise.
+            sin: sqrt(1 - rho^2) where it is known better than from rho: an array likewise.
         """
         if sin is None:
             edge = 1 - np.abs(rho) <= BLUR
@@ -107,7 +107,13 @@ class ClosedForm:
         return found[: self._count], found[self._count :]
 
     def values(self, a: Array, b: Array, rho: Array) -> tuple[Array, Array]:
-        """Return E[phi_0(u) phi_0(v)] and E[phi_0'(u) phi_0'(v)]."""
+        """Return E[phi_0(u) phi_0(v)] and E[phi_0'(u) phi_0'(v)].
+
+        Args:
+            a: scale of u, positive: an array of any shape that broadcasts with the others.
+            b: scale of v, positive: an array likewise.
+            rho: correlation: an array likewise.
+        """
         value, slope = (_sum(parts) for parts in self.parts(a, b, rho))
         near = 1 - np.abs(rho) <= _NEAR
         if self._from_end and np.any(near):
@@ -164,10 +170,10 @@ def bivariate_normal_cdf(h: Array, k: Array, r: Array, c: Array) -> Array:
     """P(Y_1 < h, Y_2 < k) for standard normal variables of correlation r, by Owen's T function (Owen 1956).
 
     Args:
-        h: first level, finite, any shape.
-        k: second level.
-        r: correlation, in [-1, 1].
-        c: sqrt(1 - r^2), positive, given because it cannot be had from r near |r| = 1.
+        h: first level, finite: an array of any shape.
+        k: second level, finite: an array of that shape.
+        r: correlation, in [-1, 1]: an array of that shape.
+        c: sqrt(1 - r^2), positive: an array of that shape, given because it cannot be had from r near |r| = 1.
     """
     h, k, r, c = np.broadcast_arrays(*(np.asarray(value, dtype=np.float64) for value in (h, k, r, c)))
 
@@ -336,7 +342,15 @@ class LongSeriesDual:
 
 
 def slow_dual(phi: Pointwise, scales: Array, bias: float, refinement: int, tolerance: float) -> PairDual:
-    """Return the fastest way to the dual of phi_0 - bias that reaches the tolerance at the given scales."""
+    """Return the fastest way to the dual of phi_0 - bias that reaches the tolerance at the given scales.
+
+    Args:
+        phi: the activation, uncentred.
+        scales: (n,) array of standard deviations.
+        bias: subtracted from phi.
+        refinement: of the panels of Gauss-Legendre nodes, see ``numerics.hermite.select_refinement``.
+        tolerance: of the dual, relative.
+    """
     closed = ClosedDual(phi, scales, bias, refinement) if isinstance(phi, DualActivation) else None
     if closed is not None and not closed.tilted:
         return closed

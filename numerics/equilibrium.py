@@ -122,7 +122,16 @@ def _evaluate(
 
 
 def check_parameters(weight_a: Any, weight_b: Any, scale: Any) -> None:
-    """Raise EquilibriumError unless sigma_a^2 >= 0, sigma_b^2 > 0 and tau_0 > 0."""
+    """Check that the parameters are in their ranges.
+
+    Args:
+        weight_a: sigma_a^2, a number or an exact expression.
+        weight_b: sigma_b^2, likewise.
+        scale: tau_0, likewise.
+
+    Raises:
+        EquilibriumError: not sigma_a^2 >= 0, sigma_b^2 > 0 and tau_0 > 0.
+    """
     if not weight_a >= 0:
         raise EquilibriumError(f"sigma_a2 must be a number >= 0, not {weight_a}")
     if not weight_b > 0:
@@ -226,6 +235,13 @@ def float_scale(moments: FloatMoments, weight_a: float, weight_b: float, scale: 
     """Return tau_* in float64, the root reached from tau_0 = ``scale``.
 
     Newton's method on tau^2 inside the bracket, which halves it where it would leave.
+
+    Args:
+        moments: of the activation.
+        weight_a: sigma_a^2 >= 0.
+        weight_b: sigma_b^2 > 0.
+        scale: tau_0 > 0.
+        threshold: tau below which E[phi^2] is finite, often infinite.
 
     Raises:
         EquilibriumError: no root is reached from tau_0.

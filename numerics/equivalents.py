@@ -35,7 +35,13 @@ class TraceStatistics(Protocol):
 
 
 def low_rank_core(second: float, third: float, statistics: TraceStatistics) -> Array:
-    """C (or D) = [[a_2 t t^T + a_3 T, a_2 t], [a_2 t^T, a_2]], shape (K+1, K+1); theory sheet, section 4."""
+    """C (or D) = [[a_2 t t^T + a_3 T, a_2 t], [a_2 t^T, a_2]], shape (K+1, K+1); theory sheet, section 4.
+
+    Args:
+        second: a_2, which is alpha_2 (or beta_2).
+        third: a_3, which is alpha_3 (or beta_3).
+        statistics: t and T.
+    """
     t = statistics.t
     classes = t.shape[0]
     core = np.empty((classes + 1, classes + 1))
@@ -131,7 +137,18 @@ class DeterministicEquivalent(LinearOperator):  # type: ignore[misc]  # SciPy ha
     ) -> DeterministicEquivalent:
         """Gbar of theory sheet section 4 (Kbar when given beta_1, beta_2, beta_3 and kappa_*^2 instead).
 
-        `tau0` must be the reading for which the coefficients were solved.
+        Args:
+            statistics: J, t, T and psi of the data.
+            alpha1: coefficient of S.
+            alpha2: coefficient of the norms' fluctuations.
+            alpha3: coefficient of the covariances' traces.
+            gamma2: diagonal.
+            tau0: tau_0 in the reading for which the coefficients were solved.
+            gram: (n, n) array S; give either this or `data`.
+            data: (p, n) array X.
+
+        Raises:
+            ValueError: shapes that do not fit, or both or neither of S and X given.
         """
         core = low_rank_core(alpha2, alpha3, statistics)
         diagonal = gamma2 - tau0**2 * alpha1

@@ -159,10 +159,10 @@ def distance_to_equivalent(
     """||G* - Gbar|| (K* - Kbar for an NTK) of one draw of the data.
 
     Args:
-        experiment: data and weights.
-        activation: of the DEQ.
-        kernel: which.
-        cell: which draw.
+        experiment: the data model and the variances.
+        activation: without free parameters.
+        kernel: which kernel.
+        cell: which draw, and at which dimension.
         changes: relative changes of the equivalent's numbers, with which the norm is computed too.
 
     Raises:
@@ -205,12 +205,12 @@ def distance_to_limit(
     Data and weights are drawn anew for every width, so that errors at different widths are independent.
 
     Args:
-        experiment: data and weights' variances.
-        activation: of the DEQ.
-        kernel: which.
-        cell: which draw.
+        experiment: the data model and the variances.
+        activation: without free parameters.
+        kernel: which kernel.
+        cell: which draw, and at which dimension.
         width: m.
-        weights: law of the weights' entries.
+        weights: law of the network's weights.
         changes: relative changes of the infinite-width kernel, with which the norm is computed too.
 
     Raises:

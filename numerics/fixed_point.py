@@ -194,7 +194,16 @@ def locate(covariances: Covariances, places: Array, scale: float) -> list[Placem
 
 
 def refine_inside(covariances: Covariances, places: Array, guesses: Complex) -> tuple[Complex, NDArray[np.bool_]]:
-    """Solve at real points inside the support from good guesses, (N, K); and which points were solved."""
+    """Solve at real points inside the support from good guesses.
+
+    Args:
+        covariances: of the classes.
+        places: (N,) array of points.
+        guesses: (N, K) array, complex, of the unknowns there.
+
+    Returns:
+        The (N, K) solutions, and an (N,) array of booleans: which points were solved.
+    """
     return _newton(covariances, places.astype(np.complex128), guesses)
 
 

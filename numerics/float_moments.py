@@ -66,7 +66,7 @@ class FloatMoments:
         return np.nan_to_num(rates, nan=0.0, posinf=0.0, neginf=0.0)
 
     def variance(self, scales: Array) -> Array:
-        """Return Var phi_0(tau xi) for every tau in a vector."""
+        """Return Var phi_0(tau xi) for every tau of an (n,) array."""
         result = np.empty(scales.shape)
         # Scales of one size share panels; the panels of a large scale would be wasted on a small one.
         order = np.argsort(scales)
@@ -91,7 +91,7 @@ class FloatMoments:
         return np.concatenate(ends)[None, :] / scale if ends else None
 
     def refinement(self, scales: Array) -> int:
-        """Return the level of panel refinement that a range of scales needs."""
+        """Return the level of panel refinement that scales, an (n,) array of standard deviations, need."""
         return select_refinement(self.phi, scales)[0]
 
     def at(self, scale: float, level: int | None = None) -> MomentValues:

@@ -56,12 +56,12 @@ class Pointwise(Protocol):
 
     @property
     def value(self) -> Callable[[Array], Array]:
-        """phi_0, elementwise and uncentred."""
+        """phi_0, elementwise on arrays of any shape, uncentred."""
         ...
 
     @property
     def derivative(self) -> Callable[[Array], Array]:
-        """Derivative of phi_0 almost everywhere, elementwise."""
+        """Derivative of phi_0 almost everywhere, elementwise on arrays of any shape."""
         ...
 
     @property
@@ -120,7 +120,16 @@ class HermiteCoefficients:
             raise ValueError(f"order must lie in 0..{self.order}, got {order}")
 
     def truncation_bound(self, rho: Array, i: NDArray[np.intp], j: NDArray[np.intp]) -> Array:
-        """Bound on the series' remainder at correlation rho for the pairs (i, j), all of one shape."""
+        """Bound on the series' remainder.
+
+        Args:
+            rho: correlations, an array of any shape.
+            i: numbers of the first scales, an array of that shape.
+            j: numbers of the second scales, an array of that shape.
+
+        Returns:
+            An array of that shape.
+        """
         tail = np.sqrt(self.tail(self.order))
         return np.asarray(np.abs(rho) ** (self.order + 1) * tail[i] * tail[j])
 
@@ -194,7 +203,16 @@ def gaussian_moment(
     refinement: int = 0,
     nodes: int = NODES,
 ) -> Array:
-    """E[f(scale_i xi) he_degree(xi)] for every scale, shape (n,)."""
+    """E[f(scale_i xi) he_degree(xi)] for every scale, shape (n,).
+
+    Args:
+        function: f, elementwise.
+        scales: (n,) array of standard deviations.
+        breakpoints: kinks and jumps of f, ascending.
+        degree: of the orthonormal Hermite polynomial.
+        refinement: how often the panels are halved.
+        nodes: Gauss-Legendre nodes in a panel.
+    """
     result = np.empty(scales.shape[0])
     for start in range(0, scales.shape[0], _CHUNK):
         part = scales[start : start + _CHUNK]
@@ -215,6 +233,13 @@ def select_refinement(
 
     The error is the larger difference, relative to E[phi^2], between one level and the next in E[phi^2] and in
     the coefficient of degree 8, at the smallest, middle and largest scale.
+
+    Args:
+        phi: the activation, uncentred.
+        scales: (n,) array of standard deviations.
+        bias: subtracted from phi.
+        tolerance: of the error, relative.
+        most: the finest level that is tried.
 
     Returns:
         The level, and its estimated relative error, which exceeds `tolerance` if no level up to
@@ -319,6 +344,11 @@ def _project(phi: Pointwise, scales: Array, order: int, bias: float, refinement:
 def slope_energies(phi: Pointwise, scales: Array, refinement: int = 0) -> Array:
     """E[phi'(tau_i xi)^2] at every scale (dd of theory sheet section 3), shape (n,).
 
+    Args:
+        phi: the activation.
+        scales: (n,) array, tau_i.
+        refinement: how often the panels are halved.
+
     At a scale of zero it is the value that phi' has at 0 (from the right, where there is a kink), squared.  All are
     infinite where phi jumps, and where its slope is so singular that one refinement of the panels more moves
     the integral by over 1e-6.
@@ -352,7 +382,7 @@ def dual_by_series(
 
     Args:
         left: coefficients c_k(tau_i), the degree first; the rest must broadcast with `right` to the shape of rho.
-        right: coefficients c_k(tau_j).
+        right: coefficients c_k(tau_j), an array likewise.
         rho: correlations, any shape.
         order: int, highest degree summed.
         used: for every degree whether its coefficients are not all negligible.
@@ -414,6 +444,15 @@ def dual_by_quadrature(
     The inner integral, over v given u, is split at the breakpoints of phi; the outer one at those in u and,
     graded, at those in v, round which the inner integral changes on the scale sqrt(1 - rho^2).  The second
     value takes phi' almost everywhere, so it lacks what a jump of phi adds.
+
+    Args:
+        phi: the activation, uncentred.
+        first: standard deviation of u.
+        second: standard deviation of v.
+        rho: correlation of u and v.
+        bias: subtracted from phi.
+        nodes: Gauss-Legendre nodes in a panel.
+        refinement: how often the panels are halved.
     """
     spread = float(np.sqrt(max((1 - rho) * (1 + rho), 0.0)))
     breaks = np.asarray(phi.breakpoints, dtype=np.float64)

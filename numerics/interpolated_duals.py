@@ -44,8 +44,8 @@ class PairFunction:
     """The dual activation of some pairs as a function of their correlations, elementwise.
 
     Attributes:
-        evaluate: from rho to E[phi(u) phi(v)] and its derivative by rho.
-        errors: from rho to estimates of the absolute errors of both.
+        evaluate: from rho, an array of any shape, to E[phi(u) phi(v)] and its derivative by rho (arrays of that shape).
+        errors: from rho to estimates of the absolute errors of both (arrays of that shape).
     """
 
     evaluate: Callable[[Array], tuple[Array, Array]]
@@ -61,7 +61,15 @@ class PairDual(Protocol):
 
 
 def blurred(evaluate: Callable[[Array], tuple[Array, Array]], rho: Array) -> tuple[Array, Array]:
-    """What the rounding of rho does to a dual: near |rho| = 1 the slope of a kinked phi changes like sqrt(1 - rho)."""
+    """What the rounding of rho does to a dual: near |rho| = 1 the slope of a kinked phi changes like sqrt(1 - rho).
+
+    Args:
+        evaluate: the dual and its derivative, elementwise.
+        rho: correlations, an array of any shape.
+
+    Returns:
+        What rounding may change in both, arrays of that shape.
+    """
     here, there = evaluate(rho), evaluate(rho - np.sign(rho) * BLUR)
     with np.errstate(invalid="ignore"):
         moved = [np.abs(x - y) for x, y in zip(here, there, strict=True)]

@@ -79,7 +79,13 @@ def _inverse(matrix: list[list[arb]]) -> arb_mat | None:
 
 
 def krawczyk_image(system: BallSystem, box: Box, data: Sequence[arb]) -> Box | None:
-    """Return K(X) from the first n equations, or None where their Jacobian cannot be inverted."""
+    """Return K(X) from the first n equations, or None where their Jacobian cannot be inverted.
+
+    Args:
+        system: of at least n equations.
+        box: X, n balls.
+        data: balls for the system's other symbols.
+    """
     n = len(box)
     centre = tuple(part.mid() for part in box)
     slopes = system.jacobian(box, data)[:n]

@@ -49,14 +49,27 @@ class LanczosSpectrum:
         return float(values.mean()), error
 
     def cumulative(self, x: ArrayLike, width: float = 0.0) -> Array:
-        """Estimated distribution function, smoothed by a normal law of standard deviation `width`."""
+        """Estimated distribution function, smoothed by a normal law of standard deviation `width`.
+
+        Args:
+            x: points, an array of any shape; the result has that shape.
+            width: of the smoothing; 0 is none.
+        """
         points = np.array(x, dtype=np.float64)
         gap = points[..., None] - self.nodes.reshape(-1)
         steps = ndtr(gap / width) if width > 0 else (gap >= 0).astype(np.float64)
         return np.asarray(steps @ self.weights.reshape(-1) / self.nodes.shape[0])
 
     def density(self, x: ArrayLike, width: float) -> Array:
-        """Estimated density, smoothed by a normal law of standard deviation `width` > 0."""
+        """Estimated density, smoothed by a normal law of standard deviation `width`.
+
+        Args:
+            x: points, an array of any shape; the result has that shape.
+            width: of the smoothing, positive.
+
+        Raises:
+            ValueError: a width that is not positive.
+        """
         if not width > 0:
             raise ValueError(f"the width of the smoothing must be positive, got {width}")
         points = np.array(x, dtype=np.float64)
@@ -64,7 +77,7 @@ class LanczosSpectrum:
         return np.asarray(bells @ self.weights.reshape(-1) / (np.sqrt(2 * np.pi) * width * self.nodes.shape[0]))
 
     def extreme(self, count: int, tolerance: float = 1e-6) -> Array:
-        """Largest eigenvalues, descending, that some probe has found to a residual, at most `count`.
+        """Largest eigenvalues, a descending array of at most `count`, that some probe has found to a residual.
 
         Nodes of several probes within the tolerance are one eigenvalue: multiplicities are not seen.
 

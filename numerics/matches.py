@@ -129,7 +129,13 @@ def undecided(reason: str, *, digits_help: bool = True) -> Decision:
 
 
 def evaluate(expressions: Sequence[sp.Expr], target: Target, extra: Mapping[sp.Symbol, arb] | None = None) -> list[arb]:
-    """Return expressions in the targets, tau_0 and other symbols as balls."""
+    """Return expressions in the targets, tau_0 and other symbols as balls.
+
+    Args:
+        expressions: to be evaluated.
+        target: gives the targets' symbols and tau_0 their balls.
+        extra: balls of the other symbols.
+    """
     known = dict(extra or {})
     program = compile_program(expressions, [*TARGETS, tau_0, *known], BallArithmetic())
     return [arb(value) for value in program(*target.numbers, target.scale, *known.values())]

@@ -86,6 +86,11 @@ class Covariance:
     def toeplitz(cls, dimension: int, decay: float, scale: float = 1.0) -> Covariance:
         """scale decay^|j - k|, the covariance of a stationary first-order autoregression, coloured causally by it.
 
+        Args:
+            dimension: p.
+            decay: between -1 and 1.
+            scale: variance of every entry.
+
         Raises:
             ValueError: a decay outside (-1, 1), or a negative scale.
         """
@@ -131,7 +136,11 @@ class Covariance:
         return np.broadcast_to(self._value, (self.dimension,)).copy()
 
     def trace_product(self, other: Covariance) -> float:
-        """tr(C C') with another covariance of the same dimension: a matrix product, not an elementwise one."""
+        """tr(C C') with another covariance of the same dimension: a matrix product, not an elementwise one.
+
+        Raises:
+            ValueError: another dimension.
+        """
         if other.dimension != self.dimension:
             raise ValueError(f"dimensions differ: {self.dimension} and {other.dimension}")
         if self._value.ndim == 2 and other._value.ndim == 2:
@@ -196,7 +205,17 @@ class GaussianMixture:
         sizes: Sequence[int],
         noise: EntryLaw = "gaussian",
     ) -> GaussianMixture:
-        """Mixture from plain numbers and arrays: each covariance a scale, a diagonal or a matrix."""
+        """Mixture from plain numbers and arrays.
+
+        Args:
+            means: (K, p) array, the class means mu_a.
+            covariances: of each class: a scale, a (p,) diagonal, a (p, p) matrix, or a `Covariance`.
+            sizes: number of samples of each class.
+            noise: law of the entries of the whitened noise.
+
+        Raises:
+            ValueError: shapes that do not fit, a covariance that is not one, or a class without samples.
+        """
         array = np.array(means, dtype=np.float64)
         if array.ndim != 2:
             raise ValueError(f"means must be a (K, p) array, got shape {array.shape}")
@@ -218,6 +237,14 @@ class GaussianMixture:
 
         n is `ratio` p rounded to the nearest integer (ties to even); it is split equally, and what is left over
         goes one each to the first classes.
+
+        Args:
+            p: dimension.
+            ratio: n/p.
+            means: norm of the class means.
+            cov_shift: see above.
+            classes: K.
+            noise: law of the entries of the whitened noise.
 
         Raises:
             ValueError: p, the number of classes or n out of range, or a covariance that would be negative.
@@ -315,7 +342,7 @@ class MixtureSample:
         return np.asarray((product + product.T) / 2)
 
     def permuted(self, permutation: NDArray[np.intp]) -> MixtureSample:
-        """The same samples in another order."""
+        """The same samples in another order: that of an (n,) array of their numbers."""
         return MixtureSample(
             self.mixture, self.data[:, permutation], self.labels[permutation], self.noise[:, permutation]
         )
@@ -371,7 +398,11 @@ class MixtureStatistics:
     source: StatisticsSource = "population"
 
     def tau0(self, reading: Tau0Reading) -> float:
-        """tau_0 in the reading named; both are consistent, the empirical one converges faster."""
+        """tau_0 in the reading named; both are consistent, the empirical one converges faster.
+
+        Raises:
+            ValueError: another reading than "population" and "empirical".
+        """
         if reading == "population":
             return self.tau0_population
         if reading == "empirical":

@@ -231,6 +231,16 @@ class FiniteDEQ:
     ) -> FiniteDEQ:
         """Network of m = `width` neurons on p = `dimension` inputs, A drawn before B.
 
+        Args:
+            phi: the activation, uncentred.
+            bias: subtracted from phi.
+            sigma_a2: variance of the recurrent weights.
+            sigma_b2: variance of the input weights.
+            width: m.
+            dimension: p.
+            rng: source of the weights.
+            law: of the weights' entries, of mean 0 and variance 1.
+
         Raises:
             ValueError: a width or dimension below 1, a variance out of range, or an unknown law.
         """
@@ -245,7 +255,7 @@ class FiniteDEQ:
         return int(self.recurrent.shape[0])
 
     def activate(self, preactivations: Array) -> Array:
-        """phi_0 - bias, elementwise."""
+        """phi_0 - bias, elementwise on an array of any shape."""
         return np.asarray(self.phi.value(preactivations) - self.bias)
 
     def drive(self, data: Array) -> Array:
@@ -333,6 +343,13 @@ class FiniteExplicitNetwork:
         law: EntryLaw = "gaussian",
     ) -> FiniteExplicitNetwork:
         """Network with `width` neurons in each of its layers on `dimension` inputs, W_1 drawn first.
+
+        Args:
+            layers: activation (uncentred) and what is subtracted from it, for each hidden layer.
+            width: m.
+            dimension: p.
+            rng: source of the weights.
+            law: of the weights' entries, of mean 0 and variance 1.
 
         Raises:
             ValueError: no layer, a width or dimension below 1, or an unknown law.

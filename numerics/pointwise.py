@@ -26,8 +26,9 @@ class PointwiseActivation:
 
     Attributes:
         name: name of the activation.
-        value: phi_0, elementwise on arrays of any shape.
-        derivative: the almost-everywhere derivative, elementwise; at a breakpoint the one from the right.
+        value: phi_0, elementwise on arrays (of any shape).
+        derivative: the almost-everywhere derivative, elementwise on arrays (of any shape); at a breakpoint the one from
+            the right.
         breakpoints: kinks and jumps, ascending.
     """
 

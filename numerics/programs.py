@@ -91,6 +91,11 @@ class Program:
 def compile_program(expressions: Sequence[sp.Expr], symbols: Sequence[sp.Symbol], arithmetic: Arithmetic) -> Program:
     """Compile expressions in the given symbols.
 
+    Args:
+        expressions: what the program returns, in this order.
+        symbols: its arguments, in this order.
+        arithmetic: of the numbers that it will be given.
+
     Raises:
         UnsupportedExpressionError: a function the arithmetic does not have, or a symbol that is not given.
     """

@@ -88,7 +88,7 @@ class Interval:
         return np.asarray(np.arccos(np.clip((low + high - 2 * y) / (high - low), -1, 1)))
 
     def density(self, x: Array) -> Array:
-        """Density at points of any shape, 0 outside the open interval."""
+        """Density at points, an array of any shape; 0 outside the open interval."""
         points = x.reshape(-1)
         inside = (points > self.left) & (points < self.right)
         theta = self._angle(points[inside])
@@ -100,7 +100,7 @@ class Interval:
         return result.reshape(x.shape)
 
     def cumulative(self, x: Array) -> Array:
-        """Mass at or below points of any shape."""
+        """Mass at or below points, an array of any shape."""
         theta = self._angle(x.reshape(-1))
         k = np.arange(1, self.series.size)
         values = self.series[0] * theta + np.sin(np.outer(theta, k)) @ (self.series[1:] / k)
@@ -124,12 +124,12 @@ class Bulk:
     gaps: tuple[Gap, ...]
 
     def density(self, x: ArrayLike) -> Array:
-        """Density of the continuous part."""
+        """Density of the continuous part at points, an array of any shape."""
         points = np.array(x, dtype=np.float64)
         return np.asarray(sum((part.density(points) for part in self.intervals), np.zeros(points.shape)))
 
     def cumulative(self, x: ArrayLike, *, left: bool = False) -> Array:
-        """Distribution function, or its limit from the left."""
+        """Distribution function, or its limit from the left, at points, an array of any shape."""
         points = np.array(x, dtype=np.float64)
         atom = self.mass_at_zero * ((points > 0) if left else (points >= 0))
         return np.asarray(sum((part.cumulative(points) for part in self.intervals), atom.astype(np.float64)))

@@ -41,7 +41,7 @@ class Law(Protocol):
         ...
 
     def cumulative(self, x: ArrayLike, *, left: bool = False) -> Array:
-        """Distribution function, or its limit from the left."""
+        """Distribution function, or its limit from the left, at points, an array of any shape."""
         ...
 
 
@@ -76,6 +76,10 @@ def kolmogorov_distance(values: ArrayLike, law: Law, *, slack: float = 0.0) -> f
 def levy_distance(values: ArrayLike, law: Law) -> float:
     """The least e with F(x - e) - e <= F_n(x) <= F(x + e) + e for all x: small also where a point mass is smeared out.
 
+    Args:
+        values: (n,) array of eigenvalues, in any order.
+        law: F.
+
     Raises:
         ValueError: no eigenvalues, or some that are not finite.
     """
@@ -95,6 +99,10 @@ def levy_distance(values: ArrayLike, law: Law) -> float:
 def kolmogorov_between(first: ArrayLike, second: ArrayLike) -> float:
     """sup_x |F_n(x) - F_m(x)| of two spectra.
 
+    Args:
+        first: (n,) array of eigenvalues, in any order.
+        second: (m,) array of eigenvalues, in any order.
+
     Raises:
         ValueError: an empty spectrum, or one that is not finite.
     """
@@ -108,6 +116,10 @@ def wasserstein_distance(values: ArrayLike, law: Law) -> float:
     """Integral of |F_n - F|, the distance of order 1, in units of the eigenvalues.
 
     By trapezoids between neighbouring points of a grid of 8192 and the eigenvalues.
+
+    Args:
+        values: (n,) array of eigenvalues, in any order.
+        law: F.
 
     Raises:
         ValueError: no eigenvalues, or some that are not finite.
@@ -125,6 +137,10 @@ def wasserstein_distance(values: ArrayLike, law: Law) -> float:
 
 def wasserstein_between(first: ArrayLike, second: ArrayLike) -> float:
     """Integral of |F_n - F_m| of two spectra, in units of the eigenvalues.
+
+    Args:
+        first: (n,) array of eigenvalues, in any order.
+        second: (m,) array of eigenvalues, in any order.
 
     Raises:
         ValueError: an empty spectrum, or one that is not finite.
@@ -176,8 +192,8 @@ class OutlierMatch:
 
     Attributes:
         pairs: (k, 2) array, predicted and measured, descending.
-        missing: predicted ones without a partner.
-        unexpected: measured ones without a partner.
+        missing: (r,) array, predicted ones without a partner.
+        unexpected: (s,) array, measured ones without a partner.
     """
 
     pairs: Array
@@ -198,8 +214,8 @@ def match_outliers(predicted: ArrayLike, measured: ArrayLike, support: tuple[flo
     from above.
 
     Args:
-        predicted: eigenvalues of the law, in any order.
-        measured: eigenvalues of a matrix, in any order.
+        predicted: (r,) array, eigenvalues of the law, in any order.
+        measured: (s,) array, eigenvalues of a matrix, in any order.
         support: (left, right), the outer edges.
     """
     pairs: list[tuple[float, float]] = []

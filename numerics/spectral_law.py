@@ -194,11 +194,11 @@ class SpectralLaw:
 
     @property
     def outlier_values(self) -> Array:
-        """Isolated eigenvalues, descending, each as often as its multiplicity."""
+        """Isolated eigenvalues, a descending array in which each stands as often as its multiplicity."""
         return np.repeat([o.value for o in self.outliers], [o.multiplicity for o in self.outliers])
 
     def density(self, x: ArrayLike) -> Array:
-        """Density of the continuous part."""
+        """Density of the continuous part at points, an array of any shape."""
         points = np.array(x, dtype=np.float64)
         if self.bulk is None:
             return np.zeros(points.shape)
@@ -206,7 +206,7 @@ class SpectralLaw:
         return self.bulk.density((points - self.shift) / slope) / slope
 
     def cumulative(self, x: ArrayLike, *, left: bool = False) -> Array:
-        """Distribution function of the bulk, or its limit from the left."""
+        """Distribution function of the bulk, or its limit from the left, at points, an array of any shape."""
         points = np.array(x, dtype=np.float64) - self.shift
         if self.bulk is None:
             return ((points > 0) if left else (points >= 0)).astype(np.float64)
@@ -231,7 +231,7 @@ class SpectralLaw:
         return total
 
     def density_points(self, count: int = 400) -> Array:
-        """About `count` points, shared among the intervals by width and crowded towards their ends."""
+        """An array of about `count` points, shared among the intervals by width and crowded towards their ends."""
         widths = np.array([right - left for left, right in self.edges])
         numbers = np.maximum(16, np.round(count * widths / max(widths.sum(), np.finfo(np.float64).tiny))).astype(int)
         angles = [np.linspace(0, np.pi, number) for number in numbers]

@@ -252,6 +252,9 @@ class Population:
 
         The means within one kind of direction span at most K of its directions; any orthonormal basis of these does.
 
+        Args:
+            rows: (k,) array, the numbers of those kinds.
+
         Raises:
             ValueError: the covariances have no common eigenbasis.
         """

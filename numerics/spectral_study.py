@@ -57,7 +57,7 @@ class MeasuredSpectrum:
 
     Attributes:
         eigenvalues: (n,) array, descending.
-        isolated: those outside the predicted support, descending.
+        isolated: (k,) array of those outside the predicted support, descending.
         ks_distance: Kolmogorov distance of the others to the law.
         levy_distance: Levy distance of the others to the law.
         wasserstein_distance: of the others to the law, in units of the kernel.

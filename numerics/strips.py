@@ -87,6 +87,15 @@ def gaussian_tail(
 
     F is the majorant (1 where it is None), which must hold from scale * start on.  With a step h the bound also holds
     for h times the sum over any grid of that step.  Non-finite where the Gaussian does not win.
+
+    Args:
+        majorant: F.
+        order: power of F.
+        scale: tau.
+        start: where the tail begins, in xi.
+        power: see above.
+        shift: see above.
+        step: h, or None for the integral.
     """
     begin = arb(0)
     factor, linear, quadratic = [arb(1)], arb(0), arb(0)

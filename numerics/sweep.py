@@ -56,6 +56,11 @@ class SweepPoint:
 def line(start: sp.Expr, stop: sp.Expr, count: int) -> tuple[sp.Expr, ...]:
     """Return ``count`` equidistant exact numbers from start to stop, both included.
 
+    Args:
+        start: the first, exact.
+        stop: the last, exact.
+        count: how many, at least 2.
+
     Raises:
         ValueError: fewer than two points.
     """

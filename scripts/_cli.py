@@ -8,10 +8,10 @@ import os
 import platform
 import sys
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import sympy as sp
 
@@ -39,9 +39,12 @@ __all__ = [
     "provenance",
     "run",
     "short_number",
+    "track",
     "write_json",
     "write_text",
 ]
+
+_Item = TypeVar("_Item")
 
 #: Exit codes: 0 as expected, 1 a claim fails, 2 bad use, 130 interrupted.
 CLAIM_FAILED = 1
@@ -72,7 +75,11 @@ class Parser(argparse.ArgumentParser):
 
 
 def number(text: str) -> sp.Expr:
-    """Read an exact real number: 0.2 is 1/5; fractions and constants such as sqrt(2) are accepted."""
+    """Read an exact real number: 0.2 is 1/5; fractions and constants such as sqrt(2) are accepted.
+
+    Raises:
+        argparse.ArgumentTypeError: the text is not one.
+    """
     try:
         return parse_number(text)
     except ActivationSyntaxError as error:
@@ -86,7 +93,7 @@ def short_number(value: sp.Expr) -> str:
 
 
 def integer_between(low: int, high: int) -> Callable[[str], int]:
-    """Return an argument type for whole numbers in a range."""
+    """Return an argument type for whole numbers in a range; it raises argparse.ArgumentTypeError."""
 
     def read(text: str) -> int:
         try:
@@ -101,7 +108,11 @@ def integer_between(low: int, high: int) -> Callable[[str], int]:
 
 
 def parameter(text: str) -> tuple[str, sp.Expr]:
-    """Read NAME=NUMBER."""
+    """Read NAME=NUMBER.
+
+    Raises:
+        argparse.ArgumentTypeError: the text is not of that form.
+    """
     name, equals, value = text.partition("=")
     if not equals or not name.strip():
         raise argparse.ArgumentTypeError(f"must be NAME=NUMBER, such as a=0.1, not {text!r}")
@@ -120,6 +131,15 @@ def console(*, error: bool = False) -> Console:
     from rich.console import Console
 
     return Console(stderr=error, highlight=False, soft_wrap=False)
+
+
+def track(items: Sequence[_Item], description: str) -> Iterator[_Item]:
+    """Yield items while a bar on stderr shows how far that is; none where stderr is no terminal."""
+    from rich.progress import Progress
+
+    shown = console(error=True)
+    with Progress(console=shown, transient=True, disable=not shown.is_terminal) as progress:
+        yield from progress.track(items, description=description)
 
 
 def provenance(seed: int | None = None) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The text of an explicit network for use elsewhere: NumPy, PyTorch, SymPy or LaTeX."""
+"""The text of an explicit network for use elsewhere: NumPy, PyTorch or SymPy."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from _cli import UsageError
 __all__ = ["FORMATS", "check_target", "emit", "write_text"]
 
 #: What ``emit`` writes.
-FORMATS = ("numpy", "torch", "sympy", "latex")
+FORMATS = ("numpy", "torch", "sympy")
 
 Layer = Mapping[str, Any]
 
@@ -32,14 +32,6 @@ _SYMPY = {
     "sin": "{a} * sin({w} * x)",
     "rational": "{a} * x / (1 + (x / {w}) ** 2)",
 }
-_LATEX = {
-    "leaky_relu": r"\begin{{cases}} {a}\,x & x > 0 \\ {b}\,x & x \le 0 \end{{cases}}",
-    "hard_tanh": r"{a}\,\max(-{c}, \min(x, {c}))",
-    "erf": r"{a}\,\operatorname{{erf}}({w}\,x)",
-    "sin": r"{a}\,\sin({w}\,x)",
-    "rational": r"\frac{{{a}\,x}}{{1 + (x/{w})^2}}",
-}
-
 _HERMITE = '''
 
 def hermite(x, tau, coefficients):
@@ -104,7 +96,7 @@ def emit(form: str, layers: Sequence[Layer], tau0: str, title: str) -> str:
     Raises:
         UsageError: another form.
     """
-    writers = {"numpy": _numpy, "torch": _torch, "sympy": _sympy, "latex": _latex}
+    writers = {"numpy": _numpy, "torch": _torch, "sympy": _sympy}
     if form not in writers:
         raise UsageError(f"--emit {form}: accepted are {', '.join(FORMATS)}")
     return writers[form](layers, tau0, title)
@@ -181,28 +173,6 @@ def _sympy(layers: Sequence[Layer], tau0: str, title: str) -> str:
 
 def _float(text: str) -> str:
     return f'Float("{text}", {max(15, sum(c.isdigit() for c in text))})'
-
-
-def _latex(layers: Sequence[Layer], tau0: str, title: str) -> str:
-    lines = [f"% {title}", r"\begin{aligned}"]
-    for number, layer in enumerate(layers, 1):
-        values = {k: _latex_number(v) for k, v in layer["parameters"].items()}
-        if layer["family"] == "hermite":
-            argument = f"x/{_latex_number(layer['scale'])}"
-            value = " + ".join(rf"({v})\,\mathrm{{he}}_{{{k[1:]}}}({argument})" for k, v in values.items())
-        else:
-            value = _LATEX[layer["family"]].format(**values)
-        lines.append(rf"\varphi_{number}(x) &= {value}{_centring(_latex_number(layer['bias']))} \\")
-    lines.append(rf"\tau_0 &= {_latex_number(tau0)}")
-    lines.append(r"\end{aligned}")
-    if any(layer["family"] == "hermite" for layer in layers):
-        lines.append(r"% \mathrm{he}_k: orthonormal Hermite polynomials")
-    return "\n".join(lines) + "\n"
-
-
-def _latex_number(text: str) -> str:
-    mantissa, _, exponent = text.partition("e")
-    return rf"{mantissa} \cdot 10^{{{int(exponent)}}}" if exponent else mantissa
 
 
 def check_target(target: str) -> None:

@@ -1,4 +1,4 @@
-"""Figures of the scripts: one style, colours that a colour-blind reader tells apart, files all or nothing."""
+"""Figures of the scripts as files: endings that are accepted, all or nothing (``numerics.figures`` draws)."""
 
 from __future__ import annotations
 
@@ -12,21 +12,10 @@ import _cli
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["FORMATS", "new_figure", "prepare_figure", "write_figure"]
+__all__ = ["FORMATS", "prepare_figure", "write_figure"]
 
 #: File endings that are accepted.
 FORMATS = (".png", ".pdf", ".svg")
-#: Okabe and Ito's palette.
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
-_STYLE: dict[Any, Any] = {
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "grid.alpha": 0.25,
-    "legend.frameon": False,
-    "figure.dpi": 150,
-    "svg.hashsalt": "deqverify",
-}
 
 
 def prepare_figure(option: str, target: str | None) -> None:
@@ -38,23 +27,11 @@ def prepare_figure(option: str, target: str | None) -> None:
     _cli.prepare_output(target, option)
 
 
-def new_figure(rows: int = 1, columns: int = 1, *, width: float = 7.0, height: float = 4.5) -> tuple[Figure, Any]:
-    """Return a figure in the house's style, in inches, and its axes (an array where there are several)."""
-    import matplotlib as mpl
-    from cycler import cycler
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    with mpl.rc_context({**_STYLE, "axes.prop_cycle": cycler(color=_COLOURS)}):
-        figure = Figure(figsize=(width, height), layout="constrained")
-        FigureCanvasAgg(figure)
-        axes = figure.subplots(rows, columns)
-    return figure, axes
-
-
 def write_figure(target: str, figure: Figure) -> None:
     """Write a figure, without a date, so that the same figure gives the same bytes; all of it or nothing."""
     import matplotlib as mpl
+
+    from numerics.figures import STYLE
 
     path = Path(target)
     ending = path.suffix.lower()
@@ -62,7 +39,7 @@ def write_figure(target: str, figure: Figure) -> None:
     handle, temporary = tempfile.mkstemp(suffix=ending, dir=path.parent)
     os.close(handle)
     try:
-        with mpl.rc_context(_STYLE):
+        with mpl.rc_context(STYLE):
             figure.savefig(temporary, metadata=metadata)
         _cli.move_into_place(temporary, path)
     finally:

@@ -6,18 +6,19 @@ given to ``document``; what it passes through ``Export.fragment`` becomes a file
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 import sympy as sp
-from _latex_numbers import Subject, tables
+from _latex_numbers import Subject, tables, values
+from _latex_words import sentence
 
+from theory.latex import COEFFICIENT_SYMBOLS
 from theory.latex_equations import general_sets
-from theory.latex_expressions import latex
+from theory.latex_expressions import inline
 from theory.latex_layout import width
 
-__all__ = ["SECTIONS", "Export", "Section", "bibliography", "document", "escaped"]
+__all__ = ["SECTIONS", "Export", "Section", "bibliography", "document"]
 
 _POINT = 100
 
@@ -55,30 +56,15 @@ class Export:
 
     @property
     def parameters(self) -> str:
-        """The parameters as a formula."""
+        """The parameters in the running text."""
         named = ((r"\sigma_a^2", self.sigma_a2), (r"\sigma_b^2", self.sigma_b2), (r"\tau_0", self.tau0))
-        return "$" + "$, $".join(rf"{name} = {latex(value)}" for name, value in named) + "$"
+        first, second, third = (rf"${name} = {inline(value)}$" for name, value in named)
+        return f"{first}, {second} and {third}"
 
     def fragment(self, name: str, body: str) -> str:
         r"""Keep a piece of LaTeX as a file to \input, and return it."""
         self.fragments[name] = f"{self.heading}{body}\n"
         return body
-
-
-_ESCAPES = {
-    "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "_": r"\_", "^": r"\^{}", "~": r"\~{}", "&": r"\&", "%": r"\%",
-    "#": r"\#", "$": r"\$", "<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}",
-    "`": r"\`{}",
-    "\N{DEGREE SIGN}": r"$^\circ$", "\N{PLUS-MINUS SIGN}": r"$\pm$", "\N{MULTIPLICATION SIGN}": r"$\times$",
-}  # fmt: skip
-
-
-def escaped(text: str) -> str:
-    """Return plain text with what LaTeX reads as commands escaped, on one line; what ASCII lacks is a question mark."""
-    letters = (" " if letter.isspace() else letter for letter in text)
-    plain = "".join(_ESCAPES.get(each, each if each.isascii() and each.isprintable() else "?") for each in letters)
-    # Two in a row would be joined to another sign.
-    return re.sub(r"([-'])(?=\1)", r"\1{}", plain)
 
 
 # --- sections --------------------------------------------------------------------------------------------------------
@@ -91,13 +77,13 @@ $\psi_i = \|w_i\|^2 - \operatorname{tr} C_a/p$, and $J \in \{0,1\}^{n\times K}$ 
 The deep equilibrium model of width $m$ is
 <model>
 with independent standard Gaussian entries in $A$ and $B$, and the activation is centred at equilibrium:
-$\phi = \phi_0 - \mathbb{E}[\phi_0(\tau_*\xi)]$, $\xi \sim \mathcal{N}(0,1)$. In the limit of infinite width its
-conjugate kernel $G_*$ is the fixed point of
+$\phi = \phi_0 - \mathbb{E}[\phi_0(\tau_*\xi)]$ with $\xi \sim \mathcal{N}(0,1)$. In the limit of infinite width its
+conjugate kernel (CK) $G_*$ is the fixed point $G$ of
 <kernel>
-With $\dot G_{ij} = \mathbb{E}[\phi'(u_i)\phi'(u_j)]$ its neural tangent kernels are, entrywise,
+With $\dot G_{ij} = \mathbb{E}[\phi'(u_i)\phi'(u_j)]$ its neural tangent kernels (NTKs) are, entrywise,
 <tangent>
-that of the readout and $A$, that of the recursion written on pre-activations \cite{FengKolter2023}, and that of the
-readout, $A$ and $B$."""
+The first is that of the readout and $A$ trained, the second that of the recursion written on pre-activations
+\cite{FengKolter2023}, the third that of the readout, $A$ and $B$ trained."""
 
 #: Displays of definitions: left side, relation, right side.
 _Definitions = tuple[tuple[str, str, str], ...]
@@ -119,7 +105,7 @@ _DISPLAYS: dict[str, _Definitions] = {
     "tangent": (
         (r"K_{\mathrm{recurrent}}", "=", r"\frac{G}{1 - \sigma_a^2 \dot G},"),
         (r"K_{\mathrm{preactivation}}", "=", r"\frac{L}{1 - \sigma_a^2 \dot G},"),
-        (r"K_{\mathrm{all}}", "=", r"G + \frac{L\,\dot G}{1 - \sigma_a^2 \dot G}:"),
+        (r"K_{\mathrm{all}}", "=", r"G + \frac{L\,\dot G}{1 - \sigma_a^2 \dot G}."),
     ),
     "equivalents": (
         (
@@ -130,11 +116,10 @@ _DISPLAYS: dict[str, _Definitions] = {
         (
             r"\bar K",
             "=",
-            r"\beta_{*,1} S + V D V^\top + \bigl(\kappa_*^2 - \tau_0^2 \beta_{*,1}\bigr) I_n,",
+            r"\beta_{*,1} S + V D V^\top + \bigl(\kappa_*^2 - \tau_0^2 \beta_{*,1}\bigr) I_n",
         ),
     ),
     "cores": (
-        ("V", "=", r"\bigl[\,J/\sqrt{p},\ \psi\,\bigr],"),
         (
             "C",
             "=",
@@ -200,15 +185,16 @@ def _system(export: Export) -> str:
 
 
 def _equivalents(export: Export) -> str:
-    displays = (_display(name, export.available) for name in ("equivalents", "cores"))
-    body = export.fragment("equivalents", "\n".join(displays))
+    equivalents, cores = (_display(name, export.available) for name in ("equivalents", "cores"))
+    body = export.fragment("equivalents", f"{equivalents}\nwith $V = [J/\\sqrt{{p}},\\ \\psi]$ and\n{cores}")
     return "\n".join(
         [
             r"\section{Equivalents}",
             r"As $n, p \to \infty$ in proportion, $\|G_* - \bar G\| \to 0$ and $\|K_* - \bar K\| \to 0$ in operator"
             r" norm \cite{Ling2024}, where",
             body,
-            r"The other two neural tangent kernels have equivalents of the same form, with their own four numbers.",
+            r"Here $\bar K$ is that of the readout and $A$; the other two NTKs have equivalents of the same form, with"
+            r" their own four numbers.",
         ]
     )
 
@@ -223,8 +209,8 @@ _NTK_TITLES = {
 def _tangent_kernels(export: Export) -> str:
     parts = [
         r"\section{Coefficients of the neural tangent kernels}",
-        r"In the order of $\bar K$ above: the coefficient of $S$, that of the norms' fluctuations, that of the"
-        r" covariances' traces, and the diagonal.",
+        r"Of each kernel: the coefficient of $S$, that of the norms' fluctuations, that of the covariances' traces, and"
+        r" the diagonal, in the places of $\beta_{*,1}$, $\beta_{*,2}$, $\beta_{*,3}$ and $\kappa_*^2$ above.",
     ]
     for kind, title in _NTK_TITLES.items():
         parts += [
@@ -245,54 +231,50 @@ def _activations(export: Export) -> str:
         parts.append(rf"\subsection*{{{subject.title}}}")
         if subject.note:
             parts.append(subject.note)
-        body = subject.moments.latex(export.available)
-        if subject.moments.constants:
-            named = " \\\\\n".join(
-                f"{latex(name)} &= {_exact_decimal(value)}" for name, value in subject.moments.constants.items()
-            )
-            body += f"\nwhere\n\\begin{{align*}}\n{named}.\n\\end{{align*}}"
-        parts.append(export.fragment(f"moments-{subject.slug}", body))
-        parts.append(export.fragment(f"system-{subject.slug}", subject.system.latex(export.available)))
+        parts.append(export.fragment(f"moments-{subject.slug}", subject.moments.latex(export.available)))
+        system = export.fragment(f"system-{subject.slug}", subject.system.latex(export.available))
+        # Not to be broken over pages: it is short.
+        parts += [r"The system then reads", r"{\allowdisplaybreaks[0]%", f"{system}}}"]
     return "\n".join(parts)
-
-
-def _exact_decimal(value: sp.Rational) -> str:
-    """A rational whose decimal ends, in full; otherwise a fraction."""
-    for places in range(60):
-        scaled = value * sp.Integer(10) ** places
-        if scaled.is_Integer:
-            digits = str(scaled).rjust(places + 1, "0")
-            return digits[: len(digits) - places] + ("." + digits[len(digits) - places :] if places else "")
-    return rf"{value.p}/{value.q}"
 
 
 def _constants(export: Export) -> str:
     parts = [
         r"\section{Constants}",
-        rf"At {export.parameters}. Every digit is certified: interval arithmetic encloses $\tau_*$, proves it unique in"
-        r" its ball and encloses every coefficient, and each number is that ball's correctly rounded decimal. A dash"
-        r" stands for a number that does not exist or is not certified.",
+        rf"The numbers are for {export.parameters}. Every digit is certified: interval arithmetic encloses $\tau_*$,"
+        r" proves it unique in its ball and encloses every coefficient, and each number is that ball's correctly"
+        r" rounded decimal.",
+        *_absences(export),
     ]
-    absent = [rf"{s.title} has none: {escaped(s.missing)}." for s in export.subjects if s.solution is None]
+    found = tables(export.subjects, export.digits, export.available)
+    for position, (_, body) in enumerate(found, start=1):
+        shown = export.fragment(f"constants-{position}", body)
+        part = f" ({position} of {len(found)})" if len(found) > 1 else ""
+        parts += [
+            r"\begin{table}[htbp]", r"\centering\small",
+            rf"\caption{{Coefficients of the equivalents for {export.parameters}{part}.}}",
+            rf"\label{{tab:deq-constants-{position}}}", r"\smallskip", shown, r"\end{table}",
+        ]  # fmt: skip
+    return "\n".join([*parts, r"\clearpage"])
+
+
+def _absences(export: Export) -> Iterator[str]:
+    """What the tables lack, and why."""
+    if any(len(values(subject, export.digits)) < len(COEFFICIENT_SYMBOLS) for subject in export.subjects):
+        yield "A dash stands for a number that does not exist or is not certified."
     for subject in export.subjects:
         solution = subject.solution
-        if solution is not None and not solution.balls:
-            absent.append(f"None of those of {subject.title} is certified.")
-        if solution is not None and solution.ntk_missing:
+        if solution is None:
+            yield f"{subject.title} has none. {sentence(subject.missing)}"
+            continue
+        if not solution.balls:
+            yield f"None of those of {subject.title} is certified."
+        if solution.ntk_missing:
             margin = solution.margins.get("ntk")
             reason = r"$\mathbb{E}[\phi'(\tau_*\xi)^2]$ is infinite"
             if margin is not None and margin > 1:
                 reason = r"$\sigma_a^2\,\mathbb{E}[\phi'(\tau_*\xi)^2]$ is not below 1"
-            absent.append(f"{subject.title} has no neural tangent kernel: {reason}.")
-    parts += absent
-    for position, (_, body) in enumerate(tables(export.subjects, export.digits, export.available), start=1):
-        shown = export.fragment(f"constants-{position}", body)
-        parts += [
-            r"\begin{table}[htbp]", r"\centering\small",
-            rf"\caption{{Coefficients of the equivalents at {export.parameters}.}}",
-            rf"\label{{tab:deq-constants-{position}}}", r"\smallskip", shown, r"\end{table}",
-        ]  # fmt: skip
-    return "\n".join([*parts, r"\clearpage"])
+            yield f"{subject.title} has no NTK: {reason}."
 
 
 Section = Callable[[Export], str]
@@ -350,17 +332,11 @@ _SOURCES = (
     _Source("inproceedings", "Gu2022", (
         ("author", "Lingyu Gu and Yongqi Du and Yuan Zhang and Di Xie and Shiliang Pu and Robert C. Qiu"
          " and Zhenyu Liao"),
-        ("title", "``Lossless'' Compression of Deep Neural Networks: A High-dimensional Neural Tangent Kernel"
+        ("title", "{``Lossless''} Compression of Deep Neural Networks: A High-dimensional Neural Tangent Kernel"
          " Approach"),
         ("booktitle", "Advances in Neural Information Processing Systems 35"),
         ("note", "arXiv:2403.00258"),
         ("year", "2022"),
-    )),
-    _Source("misc", "FengKolter2023", (
-        ("author", "Zhili Feng and J. Zico Kolter"),
-        ("title", "On the Neural Tangent Kernel of Equilibrium Models"),
-        ("note", "arXiv:2310.14062"),
-        ("year", "2023"),
     )),
     _Source("article", "Johansson2017", (
         ("author", "Fredrik Johansson"),
@@ -370,6 +346,12 @@ _SOURCES = (
         ("number", "8"),
         ("pages", "1281--1292"),
         ("year", "2017"),
+    )),
+    _Source("misc", "FengKolter2023", (
+        ("author", "Zhili Feng and J. Zico Kolter"),
+        ("title", "On the Neural Tangent Kernel of Equilibrium Models"),
+        ("note", "arXiv:2310.14062"),
+        ("year", "2023"),
     )),
 )  # fmt: skip
 
@@ -387,9 +369,10 @@ def document(export: Export, more: Iterable[Section]) -> str:
         [
             export.heading + r"\documentclass[10pt]{article}",
             r"\usepackage{amsmath,amssymb,booktabs}",
-            rf"\usepackage[textwidth={export.line_width}pt,textheight=650pt]{{geometry}}",
-            r"\allowdisplaybreaks[2]",
+            rf"\usepackage[textwidth={export.line_width}pt,textheight=660pt]{{geometry}}",
+            r"\allowdisplaybreaks[1]",
             r"\emergencystretch=3em",
+            r"\makeatletter\setlength{\@fptop}{0pt}\setlength{\@fpsep}{1em}\makeatother",
             r"\title{High-dimensional kernels of deep equilibrium models:\\ equations, moments and constants}",
             rf"\author{{{export.author}}}",
             r"\date{}",

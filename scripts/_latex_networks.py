@@ -6,15 +6,17 @@ numbered from the input), and every parameter in them is a row of the table, a c
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import sympy as sp
-from _latex_document import Export, escaped
-from _latex_numbers import Subject, _cell, _in_math, certified_decimal
+from _latex_document import Export
+from _latex_numbers import Subject, decimal_cell, in_math
+from _latex_words import worded
 
+from numerics.balls import proved_decimal
+from theory.latex_constants import script
 from theory.latex_expressions import run
 from theory.latex_layout import Chunk, Run, aligned, width
 
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
     from numerics.explicit_network import ExplicitNetwork
     from theory.families import Family
 
-__all__ = ["Matching", "match", "network_record", "networks", "worded"]
+__all__ = ["Matching", "match", "network_latex", "network_record", "networks"]
 
 #: Digits by which the means and scales of layers are computed beyond those of the parameters.
 _GUARD = 20
@@ -88,7 +90,7 @@ def network_record(subject: Subject, matching: Matching) -> dict[str, Any]:
             {"family": layer.family.name, "values": {}, "radius": {}} for layer in network.layers
         ]
         for row in _rows(network, outcome.digits):
-            layers[row.layer]["values"][row.name] = certified_decimal(row.ball, outcome.digits)
+            layers[row.layer]["values"][row.name] = proved_decimal(row.ball, outcome.digits)
             layers[row.layer]["radius"][row.name] = radius_text(row.ball)
         solutions.append(layers)
     return record | {"status": outcome.status, "reason": outcome.reason, "solutions": solutions}
@@ -130,7 +132,7 @@ def _activation(family: Family, names: Sequence[str], place: int) -> Run:
         named = {symbol: sp.Symbol(f"{symbol.name}_{place + 1}", real=True) for symbol in family.symbols}
         return run(family.activation.expr.xreplace(named))
     terms = [
-        rf"{_symbol('hermite', name, place)} \operatorname{{he}}_{{{name.removeprefix('c')}}}(x/\tau_{place + 1})"
+        rf"{_symbol('hermite', name, place)} \operatorname{{he}}_{script(name.removeprefix('c'))}(x/\tau_{place + 1})"
         for name in names
     ]
     return (Chunk(terms[0]), *(Chunk(f" + {term}", 0) for term in terms[1:]))
@@ -142,13 +144,13 @@ def _activation(family: Family, names: Sequence[str], place: int) -> Run:
 def _tables(branches: Sequence[ExplicitNetwork], digits: int, available: int) -> str:
     """The parameters, a column for each solution: as many columns side by side as fit."""
     columns = [list(_rows(network, digits)) for network in branches]
-    written = [[certified_decimal(row.ball, digits) for row in column] for column in columns]
+    written = [[proved_decimal(row.ball, digits) for row in column] for column in columns]
     label = max((width(row.symbol) for column in columns for row in column), default=0) + _COLUMN_GAP
     room = available - max(label, _LABEL)
     groups: list[list[int]] = []
     left = 0
     for number, texts in enumerate(written):
-        need = max(width(_in_math(text)) for text in texts) + _COLUMN_GAP
+        need = max(width(in_math(text)) for text in texts) + _COLUMN_GAP
         alike = bool(groups) and _symbols(columns[groups[-1][0]]) == _symbols(columns[number])
         if not alike or need > left:
             groups.append([])
@@ -172,7 +174,7 @@ def _tabular(columns: Sequence[Sequence[_Row]], written: Sequence[Sequence[str]]
         if row.layer != last:
             lines.append(r"\midrule")
         last = row.layer
-        cells = " & ".join(_cell(written[number][position]) for number in group)
+        cells = " & ".join(decimal_cell(written[number][position]) for number in group)
         lines.append(rf"${row.symbol}$ & {cells} \\")
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}"])
 
@@ -185,20 +187,20 @@ _FAMILIES = {
     "hermite": "Hermite polynomials",
     "erf": "error functions",
     "sin": "sines",
+    "rational": "rational functions",
 }
 _NUMBERS = ("no", "one", "two", "three", "four")
 _INTRODUCTION = r"""
-The explicit network of width $m$ with activations $\varphi_1, \varphi_2, \ldots$ is
+An explicit network with activations $\varphi_1, \varphi_2, \ldots$ and width $m$ has the layers
 \[ h_1 = \varphi_1(W_1 x), \quad h_l = \varphi_l\bigl(W_l h_{l-1}/\sqrt{m}\bigr), \]
 with independent standard Gaussian entries in $W_1, W_2, \ldots$ As $m \to \infty$, the conjugate kernels of the
-networks below have the equivalent $\bar G$ of the DEQ with the activation named, all four coefficients alike. Here
-$\tau_l$ is the standard deviation of layer $l$'s pre-activations, $m_l$ the mean that centres its activation,
-$\operatorname{he}_k = \operatorname{He}_k/\sqrt{k!}$ are the orthonormal Hermite polynomials,
-\[ \operatorname{he}_1(y) = y, \quad \operatorname{he}_2(y) = \frac{y^2 - 1}{\sqrt{2}}, \quad
-\operatorname{he}_3(y) = \frac{y^3 - 3y}{\sqrt{6}}, \]
-and every digit is certified: the decimals are correctly rounded values of parameters that are proved to match.
-To multiply layer 1 by $k > 0$ and divide the input of layer 2 by $k$ changes no kernel; nor does a change of sign of a
-layer."""
+networks below have the equivalent $\bar G$ of the DEQ with the activation named, all four coefficients alike."""
+_SCALE = r"Here $\tau_l$ is the standard deviation of layer $l$'s pre-activations."
+_MEAN = r"Here $m_l$ is the mean that centres the activation of layer $l$."
+_HERMITE = r"The orthonormal Hermite polynomials $\operatorname{he}_k = \operatorname{He}_k/\sqrt{k!}$ are"
+_DIGITS = r"""
+Every digit is certified: the decimals are correctly rounded values of parameters that are proved to match. To multiply
+layer~1 by $k > 0$ and divide the input of layer~2 by $k$ changes no kernel; nor does a change of sign of a layer."""
 
 
 def networks(export: Export, found: Mapping[str, Matching]) -> str:
@@ -208,22 +210,74 @@ def networks(export: Export, found: Mapping[str, Matching]) -> str:
         export: the activations.
         found: what is known of their networks, by slug.
     """
-    parts = [r"\section{Matching explicit networks}", rf"At {export.parameters}.", _INTRODUCTION.strip()]
+    parts = [r"\section{Matching explicit networks}", rf"All that follows is for {export.parameters}."]
+    designs = (matching.design for matching in found.values())
+    matched = [outcome.network for outcome in designs if outcome is not None and outcome.status == "exact"]
+    parts += [_INTRODUCTION.strip(), *_explanations(matched), *([_DIGITS.strip()] if matched else [])]
     for subject in export.subjects:
         parts.append(rf"\subsection*{{{subject.title}}}")
         parts.append(export.fragment(f"network-{subject.slug}", _matching(found[subject.slug], export.available)))
     return "\n".join(parts)
 
 
+def _explanations(networks: Iterable[ExplicitNetwork]) -> Iterator[str]:
+    """What the formulas of networks need to be understood."""
+    layers = [layer for network in networks for layer in network.layers]
+    if any(layer.family.own_scale for layer in layers):
+        yield _SCALE
+    if any(layer.family.bias != 0 for layer in layers):
+        yield _MEAN
+    degrees = sorted({int(name[1:]) for layer in layers if layer.family.name == "hermite" for name in layer.parameters})
+    if degrees:
+        shown = r", \quad ".join(_hermite_polynomial(degree) for degree in degrees)
+        yield f"{_HERMITE}\n\\[ {shown}. \\]"
+
+
+def _hermite_polynomial(degree: int) -> str:
+    r"""The definition of he_k: He_k(y) over the root of k!."""
+    terms = []
+    for power, coefficient in enumerate(sp.Poly(_probabilists(degree), _Y).all_coeffs()[::-1]):
+        if coefficient:
+            size = str(abs(coefficient)) if abs(coefficient) != 1 or power == 0 else ""
+            body = "" if power == 0 else "y" if power == 1 else f"y^{script(str(power))}"
+            terms.append(("-" if coefficient < 0 else "+", size + body))
+    (_, first), *rest = reversed(terms)
+    value = first + "".join(f" {sign} {term}" for sign, term in rest)
+    if degree > 1:
+        value = rf"\frac{{{value}}}{{\sqrt{{{sp.factorial(degree)}}}}}"
+    return rf"\operatorname{{he}}_{script(str(degree))}(y) = {value}"
+
+
+_Y = sp.Symbol("y")
+
+
+def _probabilists(degree: int) -> sp.Expr:
+    return sp.expand(2 ** sp.Rational(-degree, 2) * sp.hermite(degree, _Y / sp.sqrt(2)))
+
+
+def network_latex(outcome: Design, available: int) -> str:
+    """Return a network by itself: what its formulas mean, the formulas, and the numbers of every solution."""
+    branches = outcome.branches if outcome.status == "exact" else (outcome.network,)
+    return "\n".join(
+        [
+            *_explanations(branches),
+            _formulas(outcome.network, available),
+            r"\begin{center}",
+            _tables(branches, outcome.digits, available),
+            r"\end{center}",
+        ]
+    )
+
+
 def _matching(matching: Matching, available: int) -> str:
     outcome = matching.design
     if outcome is None:
         return f"No network was designed: {worded(matching.missing)}."
-    count = _NUMBERS[len(outcome.network.layers)]
-    layers = f"{count} layer{'s' if len(outcome.network.layers) > 1 else ''} of {_FAMILIES[outcome.family]}"
     if outcome.status != "exact":
-        scope = "No network with one or two hidden layers" if outcome.universal else f"No network with {layers}"
+        asked = _described([outcome.family] * len(outcome.network.layers))
+        scope = "No network with one or two hidden layers" if outcome.universal else f"No network with {asked}"
         return f"{scope} has this conjugate kernel: {worded(outcome.reason)}."
+    layers = _described([layer.family.name for layer in outcome.network.layers])
     body = [r"\begin{samepage}", f"Matched by {layers}:", _formulas(outcome.network, available)]
     body += [r"\begin{center}", r"\small", _tables(outcome.branches, outcome.digits, available), r"\end{center}"]
     # Without the last, two fragments in a row would be kept on one page.
@@ -231,16 +285,10 @@ def _matching(matching: Matching, available: int) -> str:
     return "\n".join(body)
 
 
-#: Names of coefficients in sentences: alpha_4, sigma_a^2, He_3, k_2.
-_NAMED = re.compile(r"\b(alpha|lambda|sigma|tau|gamma|beta|kappa|He|k|c)_(\*|[0-9a-z])(\^[0-9])?(?![0-9A-Za-z])")
-_LATIN = {"He": r"\operatorname{He}", "k": "k", "c": "c"}
-
-
-def worded(text: str) -> str:
-    """Return a sentence of the program with the names of coefficients in it written as formulas."""
-    written, last = "", 0
-    for hit in _NAMED.finditer(text):
-        name = _LATIN.get(hit[1], rf"\{hit[1]}")
-        written += escaped(text[last : hit.start()]) + rf"${name}_{{{hit[2]}}}{hit[3] or ''}$"
-        last = hit.end()
-    return written + escaped(text[last:])
+def _described(families: Sequence[str]) -> str:
+    """Layers in words: how many, and of what each is."""
+    layers = f"{_NUMBERS[len(families)]} layer{'s' if len(families) > 1 else ''}"
+    names = [_FAMILIES[family] for family in families]
+    if len(set(names)) == 1:
+        return f"{layers} of {names[0]}"
+    return f"{layers}, of {' and of '.join(names)}"

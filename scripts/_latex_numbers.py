@@ -10,20 +10,28 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from numerics.balls import rounded_decimal
+from numerics.balls import proved_decimal
 from numerics.equilibrium import COEFFICIENTS, NTK_KEYS
 from theory.latex import COEFFICIENT_SYMBOLS
 from theory.latex_layout import width
 
 if TYPE_CHECKING:
-    from flint import arb
-
     from numerics.certified import CertifiedCoefficients
     from numerics.derivation_cache import DerivedMoments
     from theory.activations import Activation
     from theory.latex_equations import EquationSet
 
-__all__ = ["GROUPS", "Subject", "certified_decimal", "macro_name", "macros", "number_record", "tables"]
+__all__ = [
+    "GROUPS",
+    "Subject",
+    "decimal_cell",
+    "in_math",
+    "macro_name",
+    "macros",
+    "number_record",
+    "tables",
+    "values",
+]
 
 #: Rows of the tables of constants, by group.
 GROUPS: tuple[tuple[str, ...], ...] = (
@@ -66,32 +74,16 @@ class Subject:
     missing: str = ""
 
 
-def certified_decimal(ball: arb, digits: int) -> str:
-    """Return the longest correctly rounded decimal of at most ``digits`` significant digits that a ball proves.
-
-    A ball that is exactly 0 gives "0"; one that merely contains 0 gives the zeros that its radius proves.
-    """
-    if ball.is_zero():
-        return "0"
-    if ball.contains(0):
-        return rounded_decimal(ball * 0, digits)[0]
-    for kept in range(digits, 0, -1):
-        text, proved = rounded_decimal(ball, kept)
-        if proved:
-            return text
-    raise ValueError(f"not one digit of {ball} is proved")
-
-
 def values(subject: Subject, digits: int) -> dict[str, str]:
     """Return the certified decimals of a subject by key of ``COEFFICIENTS``."""
     solution = subject.solution
     if solution is None:
         return {}
-    return {key: certified_decimal(solution[key], digits) for key in COEFFICIENTS if solution.certified.get(key)}
+    return {key: proved_decimal(solution[key], digits) for key in COEFFICIENTS if solution.certified.get(key)}
 
 
-def _in_math(text: str) -> str:
-    """A decimal as it stands in a formula."""
+def in_math(text: str) -> str:
+    """Return a decimal as it stands in a formula."""
     mantissa, _, exponent = text.partition("e")
     return rf"{mantissa}\cdot10^{{{int(exponent)}}}" if exponent else mantissa
 
@@ -99,28 +91,36 @@ def _in_math(text: str) -> str:
 # --- macros and JSON -------------------------------------------------------------------------------------------------
 
 
-def macro_name(key: str, suffix: str) -> str:
-    """Return the command for a coefficient, such as ``deqAlphaOneTanh`` (without backslash)."""
+def macro_name(key: str, suffix: str, prefix: str = "deq") -> str:
+    """Return the command for a coefficient, such as ``deqAlphaOneTanh`` (without backslash).
+
+    Args:
+        key: of ``COEFFICIENTS``.
+        suffix: name of the activation, letters only.
+        prefix: letters that all commands begin with.
+    """
     if key in _GREEK_WORDS:
-        return f"deq{_GREEK_WORDS[key]}{suffix}"
+        return f"{prefix}{_GREEK_WORDS[key]}{suffix}"
     stem, _, part = key.partition("_")
     word = stem.rstrip("0123456789")
     index = _DIGIT_WORDS[int(stem[len(word) :])] if stem != word else ""
-    return f"deq{word.capitalize()}{index}{part.capitalize()}{suffix}"
+    return f"{prefix}{word.capitalize()}{index}{part.capitalize()}{suffix}"
 
 
-def macros(subjects: Iterable[Subject], digits: int) -> str:
-    """Return one command for every certified number."""
+def macros(subjects: Iterable[Subject], digits: int, prefix: str) -> str:
+    """Return one command for every certified number, its name begun with a prefix."""
     lines = []
     for subject in subjects:
         lines.append(f"% {subject.slug}")
         for key, text in values(subject, digits).items():
-            lines.append(rf"\newcommand{{\{macro_name(key, subject.suffix)}}}{{\ensuremath{{{_in_math(text)}}}}}")
+            lines.append(
+                rf"\newcommand{{\{macro_name(key, subject.suffix, prefix)}}}{{\ensuremath{{{in_math(text)}}}}}"
+            )
     return "\n".join(lines) + "\n"
 
 
-def number_record(subjects: Iterable[Subject], digits: int) -> list[dict[str, Any]]:
-    """Return every number with its radius, its macro, and what is missing and why."""
+def number_record(subjects: Iterable[Subject], digits: int, prefix: str) -> list[dict[str, Any]]:
+    """Return every number with its radius, its macro (begun with a prefix), and what is missing and why."""
     records = []
     for subject in subjects:
         found, solution = values(subject, digits), subject.solution
@@ -130,7 +130,7 @@ def number_record(subjects: Iterable[Subject], digits: int) -> list[dict[str, An
             "file": subject.slug,
             "values": found,
             "radius": {key: solution.radius[key] for key in found} if solution is not None else {},
-            "macros": {key: macro_name(key, subject.suffix) for key in found},
+            "macros": {key: macro_name(key, subject.suffix, prefix) for key in found},
             "missing": subject.missing,
         }
         if solution is not None:
@@ -169,7 +169,7 @@ def tables(subjects: Sequence[Subject], digits: int, available: int) -> list[tup
 def _column_width(subject: Subject, digits: int) -> int:
     # 525 hundredths of a point is the width of a typewriter letter.
     heading = 525 * len(subject.title.removeprefix(r"\texttt").replace("\\", "").strip("{}"))
-    return max(heading, *(width(_in_math(text)) for text in values(subject, digits).values())) + _COLUMN_GAP
+    return max(heading, *(width(in_math(text)) for text in values(subject, digits).values())) + _COLUMN_GAP
 
 
 def _tabular(subjects: Sequence[Subject], digits: int) -> str:
@@ -181,13 +181,13 @@ def _tabular(subjects: Sequence[Subject], digits: int) -> str:
             continue
         lines.append(r"\midrule")
         for key in group:
-            cells = " & ".join(_cell(column.get(key)) for column in columns)
+            cells = " & ".join(decimal_cell(column.get(key)) for column in columns)
             lines.append(rf"${COEFFICIENT_SYMBOLS[key]}$ & {cells} \\")
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}"])
 
 
-def _cell(text: str | None) -> str:
-    """Two cells: what stands before the decimal point and what stands behind it."""
+def decimal_cell(text: str | None) -> str:
+    """Return two cells: what stands before the decimal point of a decimal and what stands behind it; None is a dash."""
     if text is None:
         return r"\multicolumn{2}{c}{---}"
     mantissa, _, exponent = text.partition("e")

@@ -17,10 +17,11 @@ from typing import Any, NoReturn
 
 import sympy as sp
 from _cli import UsageError
-from _latex_document import Export, escaped
+from _latex_document import Export
+from _latex_words import breakable, escaped, sentence, worded
 
 from theory.claims import CLAIMS, Claim, VerdictKind
-from theory.latex_expressions import latex
+from theory.latex_expressions import inline
 from theory.latex_layout import width
 from theory.parsing import ActivationSyntaxError, parse_number
 
@@ -29,8 +30,6 @@ __all__ = ["Planted", "Verdict", "VerdictFile", "claims", "read_verdicts"]
 _SIZE_AT_MOST = 20_000_000
 _MEGABYTE = 1_000_000
 _NUMBER_BELOW = 1e12
-#: A word without a space is given places to break from this length on, that many letters apart.
-_LONG_WORD, _PIECE = 16, 8
 #: Beyond this a score is written with a power of ten.
 _PLAIN_SCORE = 1e5
 #: From here on a percentage is written as a whole number.
@@ -39,7 +38,15 @@ _TWO_DIGITS = 10
 
 @dataclass(frozen=True)
 class Verdict:
-    """One verdict of the file: claim, subject, kind, whether it is the one expected, and a sentence of evidence."""
+    """One verdict of the file.
+
+    Attributes:
+        claim: identifier of the claim.
+        subject: what it was checked on.
+        kind: the verdict.
+        as_expected: whether it is the one that a correct theory gets.
+        evidence: a sentence with the figures that decide it.
+    """
 
     claim: str
     subject: str
@@ -222,12 +229,14 @@ def _planted(reader: _Reader, records: list[Any]) -> Iterator[Planted]:
 
 # --- the section -----------------------------------------------------------------------------------------------------
 
-_MET = {True: "as expected", False: r"\textbf{not as expected}"}
-_INTRODUCTION = (
-    r"What is checked, where it comes from, and the verdict that a correct theory gets. Here $\alpha_k$,"
-    r" $\lambda_k$ and $\beta_k$ are short for the starred coefficients, $d_1 = \mathbb{E}[\phi'(\tau_*\xi)]$,"
-    r" $d_2 = \mathbb{E}[\phi''(\tau_*\xi)]$ and $d_{22} = \mathbb{E}[(\phi^2)''(\tau_*\xi)]$."
-)
+_INTRODUCTION = r"""
+What the program checks, and the verdict that a correct theory gets. Here $\alpha_k$, $\lambda_k$ and $\beta_k$ are
+short for the starred coefficients, $d_1 = \mathbb{E}[\phi'(\tau_*\xi)]$, $d_2 = \mathbb{E}[\phi''(\tau_*\xi)]$ and
+$d_{22} = \mathbb{E}[(\phi^2)''(\tau_*\xi)]$; $a_{l,k}$ are the coefficients after $l$ layers; $G_m$ and $K_m$ are the
+kernels of a network of width $m$; $\|\cdot\|$ is the operator norm and $\|\cdot\|_{\mathrm{tr}}$ the trace norm. In
+the equation of the isolated eigenvalues $W = [w_1, \ldots, w_n]$, $Q(z) = (W^\top W - z I_n)^{-1}$,
+$U = [J/\sqrt{p},\ W^\top [\mu_1, \ldots, \mu_K],\ \psi]$, and $\Lambda$ holds the inner products of the means,
+$\alpha_2$ and $\alpha_3$."""
 
 
 def claims(export: Export, found: VerdictFile | None) -> str:
@@ -239,7 +248,7 @@ def claims(export: Export, found: VerdictFile | None) -> str:
     """
     rows = [_item(claim, export, found) for claim in CLAIMS.values()]
     body = "\n".join([r"\begin{description}", *rows, r"\end{description}"])
-    parts = [r"\section{Claims}", _INTRODUCTION]
+    parts = [r"\section{Claims}", _INTRODUCTION.strip()]
     if found is not None:
         parts.append(_run(found))
     parts.append(export.fragment("claims", body))
@@ -247,9 +256,9 @@ def claims(export: Export, found: VerdictFile | None) -> str:
         refuted = sum(each.refuted for each in found.planted)
         parts += [
             r"\subsection*{Wrong theories}",
-            r"The same check is run on theories that are wrong on purpose; it refutes"
-            rf" {refuted} of {len(found.planted)}. The score is the furthest witness's limit in standard"
-            r" errors; the last column is the part of the error that would still be seen.",
+            r"The same check is run on theories that are wrong on purpose, each about the kernel in parentheses. It"
+            rf" refutes {refuted} of {len(found.planted)}; those that it does not are marked. The score is the furthest"
+            r" witness's limit in standard errors; the last column is the part of the error that would still be seen.",
         ]
         for number, table in enumerate(_planted_tables(found.planted, export.available), 1):
             parts += [
@@ -261,45 +270,41 @@ def claims(export: Export, found: VerdictFile | None) -> str:
 def _run(found: VerdictFile) -> str:
     met = sum(verdict.as_expected for verdict in found.verdicts)
     return (
-        rf"The verdicts are those of deqverify {breakable(found.version)}, profile {breakable(found.profile)}, at"
-        rf" $\sigma_a^2 = {latex(found.sigma_a2)}$, $\sigma_b^2 = {latex(found.sigma_b2)}$,"
+        rf"The verdicts are those of deqverify {breakable(found.version)}, profile {breakable(found.profile)}, for"
+        rf" $\sigma_a^2 = {inline(found.sigma_a2)}$ and $\sigma_b^2 = {inline(found.sigma_b2)}$,"
         rf" seed {breakable(str(found.seed))}: {met} of {len(found.verdicts)} are as expected."
     )
 
 
 def _item(claim: Claim, export: Export, found: VerdictFile | None) -> str:
-    source = escaped(claim.source[:1].upper() + claim.source[1:])
-    item = (
-        rf"\item[\texttt{{{escaped(claim.identifier)}}}] {_broken(claim.latex, export.available - 3_000)}"
-        rf" {source}; expected: {claim.expected.value}."
-    )
+    """One claim: name, statement in words and as a formula, what it needs, and its verdicts."""
+    # The theory's own claims need no source here: the document states the theory.
+    sources = [part for part in claim.source.split("; ") if not part.startswith("theory sheet")]
+    details = [f"Assumptions: {worded(claim.assumptions)}."] if claim.assumptions != "none" else []
+    details += [f"From {escaped(source)}." for source in sources]
     if found is None:
-        return item
+        details.append(rf"A correct theory: \emph{{{claim.expected.value}}}.")
+    lines = [
+        rf"\item[\texttt{{{escaped(claim.identifier)}}}] {sentence(claim.statement)}",
+        _broken(claim.latex, export.available - 3_000),
+        " ".join(details),
+    ]
+    if found is not None:
+        lines.append(_verdict_list(claim, found))
+    return "\n".join(line for line in lines if line)
+
+
+def _verdict_list(claim: Claim, found: VerdictFile) -> str:
     own = [verdict for verdict in found.verdicts if verdict.claim == claim.identifier]
     if not own:
-        return f"{item} Not checked in this run."
-    lines = [
-        rf"\item[$\bullet$] {breakable(each.subject)}: \textbf{{{each.kind.value}}},"
-        rf" {_MET[each.as_expected]}: {_sentence(each.evidence)}"
-        for each in own
-    ]
-    return "\n".join([item, r"\begin{itemize}\raggedright", *lines, r"\end{itemize}"])
-
-
-def _sentence(text: str) -> str:
-    """A sentence of the file, with a full stop."""
-    text = text.strip()
-    stop = "" if not text or text.endswith((".", "!", "?")) else "."
-    return breakable(text) + stop
-
-
-def breakable(text: str) -> str:
-    """Return plain text escaped, with places to break in long words."""
-    words = []
-    for word in text.split():
-        size = _PIECE if len(word) > _LONG_WORD else len(word)
-        words.append(r"\allowbreak{}".join(escaped(word[at : at + size]) for at in range(0, len(word), size)))
-    return " ".join(words)
+        return "Not checked in this run."
+    lines = []
+    for each in own:
+        met = "" if each.as_expected else rf", not as expected ({claim.expected.value})"
+        lines.append(
+            rf"\item[$\bullet$] {breakable(each.subject)}: \textbf{{{each.kind.value}{met}}}. {sentence(each.evidence)}"
+        )
+    return "\n".join([r"\begin{itemize}\raggedright", *lines, r"\end{itemize}"])
 
 
 def _broken(formula: str, available: int) -> str:
@@ -312,52 +317,54 @@ def _broken(formula: str, available: int) -> str:
             lines[-1] = together
         else:
             lines.append(part)
+    lines[-1] += "" if formula.endswith(r"\ldots") else "."
     inner = lines[0] if len(lines) == 1 else r"\begin{gathered} " + r" \\ ".join(lines) + r" \end{gathered}"
     return rf"\[ {inner} \]"
 
 
 # --- wrong theories --------------------------------------------------------------------------------------------------
 
-#: Widths in hundredths of a point: numbers with their gaps, a letter of text, and the height of a line.
-_NUMBERS_WIDTH, _LETTER_WIDTH, _LINE_HEIGHT, _PAGE_HEIGHT = 11_000, 500, 1_150, 48_000
+#: Widths in hundredths of a point: numbers with their gaps, a letter of text, the height of a line, and of a table, so
+#: that two fit on a page.
+_NUMBERS_WIDTH, _LETTER_WIDTH, _LINE_HEIGHT, _TABLE_HEIGHT = 13_500, 480, 1_150, 26_000
 #: The part of the words' width that the witness gets.
-_WITNESS_PERCENT = 30
+_WITNESS_PERCENT = 27
 
 
 def _planted_tables(planted: tuple[Planted, ...], available: int) -> Iterator[str]:
-    """Tables of the wrong theories, each at most a page high."""
+    """Tables of the wrong theories, each at most half a page high."""
     words = available - _NUMBERS_WIDTH
     witness = words * _WITNESS_PERCENT // 100
     text = words - witness
     rows: list[str] = []
     used = 0
     for each in planted:
-        row, letters = _planted_row(each)
+        letters = len(f"{_what(each)} ({each.kernel}) not refuted")
         height = _LINE_HEIGHT * max(
             -(-letters * _LETTER_WIDTH // text), -(-len(each.witness) * _LETTER_WIDTH // witness)
         )
-        if rows and used + height > _PAGE_HEIGHT:
+        if rows and used + height > _TABLE_HEIGHT:
             yield _planted_table(rows, text, witness)
             rows, used = [], 0
-        rows.append(row)
+        rows.append(_planted_row(each))
         used += height
     yield _planted_table(rows, text, witness)
 
 
-def _planted_row(each: Planted) -> tuple[str, int]:
-    """A row, and how many letters its longest cell has."""
+def _what(each: Planted) -> str:
+    """What is wrong: the name, and the description where that says more."""
+    name = each.identifier.removeprefix("statistics: ").removeprefix(f"{each.kernel} ")
+    return name if each.description in ("", name) else f"{name}: {each.description}"
+
+
+def _planted_row(each: Planted) -> str:
     size = f"{each.score:+.1f}"
     if abs(each.score) >= _PLAIN_SCORE:
         mantissa, _, exponent = f"{each.score:+.1e}".partition("e")
         size = rf"{mantissa}\cdot10^{{{int(exponent)}}}"
     seen = "---" if each.detectable is None else _percent(each.detectable)
-    verdict = "refuted" if each.refuted else r"\textbf{not refuted}"
-    plain = f"{each.identifier} ({each.kernel}): {each.description}. not refuted."
-    words = (
-        rf"\raggedright \texttt{{{breakable(each.identifier)}}} ({breakable(each.kernel)}):"
-        rf" {_sentence(each.description)} \emph{{{verdict}}}."
-    )
-    return rf"{words} & \raggedright {breakable(each.witness)} & ${size}$ & {seen} \\", len(plain)
+    words = f"{worded(_what(each))} ({breakable(each.kernel)})" + ("" if each.refuted else r" \textbf{not refuted}")
+    return rf"\raggedright {words} & \raggedright {worded(each.witness)} & ${size}$ & {seen} \\"
 
 
 def _percent(part: float) -> str:
@@ -370,7 +377,7 @@ def _planted_table(rows: list[str], text: int, witness: int) -> str:
         [
             rf"\begin{{tabular}}{{@{{}}p{{{text // 100}pt}}p{{{witness // 100}pt}}rr@{{}}}}",
             r"\toprule",
-            r"theory & witness & score & seen \\",
+            r"theory & witness & score & would see \\",
             r"\midrule",
             *rows,
             r"\bottomrule",

@@ -324,7 +324,7 @@ _LETTERS = {
 }  # fmt: skip
 _OPERATORS = {
     "le": "≤", "ge": "≥", "ne": "≠", "to": "→", "mapsto": "↦", "circ": "∘", "sum": "∑", "in": "∈", "approx": "≈",
-    "cdot": "⋅",
+    "cdot": "⋅", "top": "⊤",
 }  # fmt: skip
 _FENCES = {"(": "(", ")": ")", "[": "[", "]": "]", "|": "|", r"\|": "‖"}
 _SPACES = {r"\quad": "1em", r"\ ": "0.25em", r"\,": "0.17em"}
@@ -433,7 +433,7 @@ class _Reader:
             return f"<msqrt>{self._atom()}</msqrt>"
         if token in (r"\bigl", r"\bigr"):
             return self._atom()
-        if token in (r"\operatorname", r"\mathbb", r"\text"):
+        if token in (r"\operatorname", r"\mathbb", r"\mathrm", r"\text"):
             return self._named(token)
         if token in (r"\log", r"\exp", r"\det", r"\max", r"\min"):
             return self._name(token[1:])
@@ -446,9 +446,6 @@ class _Reader:
         raise _UnreadError(f"{token} is not converted")
 
     def _group(self) -> str:
-        if self._peek() == r"\rm":
-            self._take()
-            return f'<mi mathvariant="normal">{self._plain().strip()}</mi>'
         return f"<mrow>{self.row(end='}')}</mrow>"
 
     def _named(self, command: str) -> str:
@@ -462,6 +459,8 @@ class _Reader:
             if content != "E":
                 raise _UnreadError(f"no double-struck {content}")
             return "<mi>𝔼</mi>"
+        if command == r"\mathrm":
+            return f'<mi mathvariant="normal">{content}</mi>'
         return self._name(content)
 
     def _name(self, name: str) -> str:

@@ -34,7 +34,11 @@ def number_or_tied(text: str) -> sp.Expr | None:
 
 
 def axis(text: str) -> tuple[str, sp.Expr, sp.Expr, int]:
-    """Read NAME=START:STOP:POINTS."""
+    """Read NAME=START:STOP:POINTS.
+
+    Raises:
+        argparse.ArgumentTypeError: the text is not of that form.
+    """
     name, equals, rest = text.partition("=")
     parts = rest.split(":")
     name = name.strip().replace("_", "-")
@@ -50,7 +54,11 @@ def axis(text: str) -> tuple[str, sp.Expr, sp.Expr, int]:
 
 
 def run(arguments: argparse.Namespace, activation: Activation) -> int:
-    """Solve along the line and print the table; write the picture and the JSON that were asked for."""
+    """Solve along the line and print the table; write the picture and the JSON that were asked for.
+
+    Raises:
+        UsageError: a combination of options that cannot be, or a file that could not be written.
+    """
     name, start, stop, count = arguments.sweep
     _figures.prepare_figure("--plot", arguments.plot)
     if name == "sigma-b2" and arguments.sigma_b2 is None:
@@ -206,9 +214,11 @@ def _draw(
 ) -> None:
     import numpy as np
 
+    from numerics.figures import new_figure
+
     name = arguments.sweep[0]
     values = np.array([float(point.value) for point in solved])
-    figure, (left, right) = _figures.new_figure(1, 2, width=10.0, height=4.0)
+    figure, (left, right) = new_figure(1, 2, width=10.0, height=4.0)
     styles = ("-", "--", "-.", ":")
     for axes, chosen in zip((left, right), _columns(arguments), strict=True):
         for position, key in enumerate(chosen):

@@ -240,35 +240,17 @@ def _print(results: Sequence[_Result], arguments: argparse.Namespace, console: C
 
 def _draw(results: Sequence[_Result], arguments: argparse.Namespace, target: str) -> None:
     """Errors of every draw, their means, the fitted lines and the slope -1/2."""
-    import numpy as np
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
+    from numerics.figures import convergence_figure
 
-    figure, axes = _figures.new_figure(width=6.4, height=4.6)
-    sizes = np.array(arguments.sizes, dtype=float)
-    for result in results:
-        means, spreads = zip(*map(_summary, result.errors), strict=True)
-        points = axes.errorbar(sizes, means, [spread or 0.0 for spread in spreads], fmt="o", capsize=3, zorder=3)
-        colour = points.lines[0].get_color()
-        for size, row in zip(sizes, result.errors, strict=True):
-            axes.plot(np.full(len(row), size), row, ".", color=colour, alpha=0.25, markersize=4)
-        label = result.activation
-        if result.report.fit is not None:
-            line = result.report.fit.plain
-            label += f": slope {line.slope:.2f} [{line.interval[0]:.2f}, {line.interval[1]:.2f}]"
-            axes.plot(sizes, np.exp(line.intercept) * sizes**line.slope, color=colour, linewidth=1)
-        points.set_label(label)
-    # Below all means, so that it crosses none of them.
-    anchor = 0.85 * min(np.mean(row) * size**0.5 for r in results for size, row in zip(sizes, r.errors, strict=True))
-    axes.plot(sizes, anchor * sizes**-0.5, "--", color="0.5", label=f"{arguments.against}^(−1/2)")
-    axes.set(xscale="log", yscale="log", xlabel=arguments.against, ylabel=_distance(arguments))
-    axes.set_xticks(sizes, [f"{size:g}" for size in sizes], minor=False)
-    axes.xaxis.set_minor_locator(NullLocator())
-    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    axes.yaxis.set_minor_formatter(NullFormatter())
     at = "" if arguments.against == "p" else f", p = {arguments.p}"
-    axes.set_title(f"{arguments.kernel}, n = {arguments.ratio:g} p{at}, {arguments.draws} draws")
-    axes.legend(frameon=False)
+    figure = convergence_figure(
+        arguments.sizes,
+        {result.activation: result.errors for result in results},
+        {result.activation: result.report for result in results},
+        symbol=arguments.against,
+        ylabel=_distance(arguments),
+        title=f"{arguments.kernel}, n = {arguments.ratio:g} p{at}, {arguments.draws} draws",
+    )
     _figures.write_figure(target, figure)
 
 

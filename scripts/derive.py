@@ -26,17 +26,18 @@ _EXAMPLES = """\
 Parameters of a named activation take their defaults unless --parameter gives them a value; --symbolic keeps
 the others as symbols."""
 
-#: (name in GaussianMoments, how it is written, in LaTeX).
+#: (name in GaussianMoments, how it is written).
 _MOMENTS = (
-    ("mean", "E[φ₀(τξ)]", r"\mathbb{E}[\phi_0(\tau\xi)]"),
-    ("second_moment", "E[φ₀(τξ)²]", r"\mathbb{E}[\phi_0(\tau\xi)^2]"),
-    ("variance", "Var φ₀(τξ)", r"\operatorname{Var}\phi_0(\tau\xi)"),
-    ("first_derivative", "E[φ₀′(τξ)]", r"\mathbb{E}[\phi_0'(\tau\xi)]"),
-    ("second_derivative", "E[φ₀″(τξ)]", r"\mathbb{E}[\phi_0''(\tau\xi)]"),
-    ("square_second_derivative", "E[(φ₀²)″(τξ)]", r"\mathbb{E}[(\phi_0^2)''(\tau\xi)]"),
-    ("slope_energy", "E[φ₀′(τξ)²]", r"\mathbb{E}[\phi_0'(\tau\xi)^2]"),
+    ("mean", "E[φ₀(τξ)]"),
+    ("second_moment", "E[φ₀(τξ)²]"),
+    ("variance", "Var φ₀(τξ)"),
+    ("first_derivative", "E[φ₀′(τξ)]"),
+    ("second_derivative", "E[φ₀″(τξ)]"),
+    ("square_second_derivative", "E[(φ₀²)″(τξ)]"),
+    ("slope_energy", "E[φ₀′(τξ)²]"),
 )
-
+#: Width of the text that LaTeX is broken to, in hundredths of a point.
+_LATEX_WIDTH = 39_000
 
 _MOMENT_HEADING = (
     "moments of the centred activation phi = phi_0 - m: mean m and variance v of phi_0, d_1 = E[phi'], d_2 = E[phi''], "
@@ -54,7 +55,7 @@ def main(argv: Sequence[str] | None) -> int:
         "--parameter", action="append", type=_cli.parameter, default=[], metavar="NAME=NUMBER", help="repeatable"
     )
     parser.add_argument("--symbolic", action="store_true", help="keep the other parameters as symbols")
-    parser.add_argument("--latex", action="store_true", help="print LaTeX")
+    parser.add_argument("--latex", action="store_true", help="print the equations as LaTeX (amsmath, amssymb)")
     parser.add_argument("--json", metavar="PATH", help="write JSON to a file, or to standard output for -")
     parser.add_argument("--no-cache", action="store_true", help="neither read nor write the cache of derivations")
     arguments = parser.parse_args(argv)
@@ -75,7 +76,7 @@ def main(argv: Sequence[str] | None) -> int:
         _cli.write_json(arguments.json, _record(activation, derived) | _cli.provenance())
     if arguments.json != "-":
         if arguments.latex:
-            _print_latex(activation, derived)
+            _print_latex(activation, derived, use_cache=not arguments.no_cache)
         else:
             _print(activation, derived)
     return 0
@@ -154,13 +155,16 @@ def _equations(derived: DerivedMoments) -> list[tuple[str, list[sp.Eq]]]:
 
 
 def _record(activation: Activation, derived: DerivedMoments) -> dict[str, Any]:
+    from theory.latex_expressions import latex
+    from theory.latex_forms import readable
+
     moments: dict[str, Any] = {}
-    for name, _, _ in _MOMENTS:
+    for name, _ in _MOMENTS:
         if name in derived.divergent:
             moments[name] = {"kind": "infinite", "reason": derived.divergent[name]}
         else:
             value = derived.values[name]
-            moments[name] = {"kind": _kind(value), "expression": str(value), "latex": sp.latex(value)}
+            moments[name] = {"kind": _kind(value), "expression": str(value), "latex": latex(readable(value))}
     return {
         "activation": activation.name,
         "expression": str(activation.expr),
@@ -201,7 +205,7 @@ def _print(activation: Activation, derived: DerivedMoments) -> None:
     table.add_column(no_wrap=True)
     table.add_column(style="dim", no_wrap=True)
     table.add_column(overflow="fold")
-    for name, label, _ in _MOMENTS:
+    for name, label in _MOMENTS:
         if name in derived.divergent:
             table.add_row(Text(label), "infinite", Text(derived.divergent[name]))
         else:
@@ -213,42 +217,47 @@ def _print(activation: Activation, derived: DerivedMoments) -> None:
             console.print(Text(f"  {_readable(line)}"), soft_wrap=True)
 
 
-def _print_latex(activation: Activation, derived: DerivedMoments) -> None:
-    lines = [f"% {activation.name}", r"\begin{align*}", rf"\phi_0(x) &= {sp.latex(activation.expr)} \\"]
-    for name, _, label in _MOMENTS:
-        value = r"\infty" if name in derived.divergent else sp.latex(derived.values[name])
-        lines.append(rf"{label} &= {value} \\")
-    for _, relations in _equations(derived):
-        for relation in relations:
-            sign = {"Equality": "=", "StrictLessThan": "<"}[type(relation).__name__]
-            left, right = (sp.latex(side) for side in relation.args)
-            lines.append(rf"{left} &{sign} {right} \\")
-    lines[-1] = lines[-1].removesuffix(r" \\")
-    print("\n".join([*lines, r"\end{align*}"]))
+def _print_latex(activation: Activation, derived: DerivedMoments, *, use_cache: bool) -> None:
+    """The equations as ``export_latex.py`` writes them, one display after the other."""
+    from numerics.derivation_cache import derive
+    from theory.latex_equations import activation_moments, activation_system, general_sets
+    from theory.latex_forms import name_long_constants
+
+    named, constants = name_long_constants(activation)
+    if constants:
+        derived = derive(named, use_cache=use_cache)
+    general = general_sets()
+    sets = [
+        activation_moments("moments", named, derived.values, derived.definitions, _LATEX_WIDTH, constants),
+        activation_system("system", derived.definitions),
+        general["solution"],
+        *([general["ntk-recurrent"]] if "slope_energy" in derived.values else []),
+        general["conditions"],
+    ]
+    for each in sets:
+        print(f"% {activation.name}: {each.name}\n{each.latex(_LATEX_WIDTH)}")
 
 
 def _registry(target: str | None, *, use_cache: bool) -> int:
-    from rich.progress import Progress
     from rich.table import Table
 
     from numerics.derivation_cache import derive
     from theory import registry
 
     rows: list[dict[str, Any]] = []
-    with Progress(console=_cli.console(error=True), transient=True) as progress:
-        for name in progress.track(registry.names(), description="deriving"):
-            derived = derive(registry.get(name), use_cache=use_cache)
-            kinds = [_kind(value) for value in derived.values.values()]
-            rows.append(
-                {
-                    "activation": name,
-                    "closed_forms": kinds.count("closed form"),
-                    "integrals": kinds.count("integral"),
-                    "infinite": len(derived.divergent),
-                    "cached": derived.cached,
-                    "seconds": round(derived.seconds, 4),
-                }
-            )
+    for name in _cli.track(registry.names(), "deriving"):
+        derived = derive(registry.get(name), use_cache=use_cache)
+        kinds = [_kind(value) for value in derived.values.values()]
+        rows.append(
+            {
+                "activation": name,
+                "closed_forms": kinds.count("closed form"),
+                "integrals": kinds.count("integral"),
+                "infinite": len(derived.divergent),
+                "cached": derived.cached,
+                "seconds": round(derived.seconds, 4),
+            }
+        )
     total = round(sum(row["seconds"] for row in rows), 3)
     if target:
         _cli.write_json(target, {"activations": rows, "seconds": total} | _cli.provenance())

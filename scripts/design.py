@@ -38,6 +38,10 @@ _SIGNS = "phi -> -phi in any layer, and x -> -x at the input, change no kernel e
 #: Relative accuracy at which the DEQ's iteration is compared with the explicit network.
 _ACCURACY = 1e-6
 
+#: What --emit writes; LaTeX as in the export, fitted to lines of that many hundredths of a point.
+_LATEX, _LATEX_WIDTH = "latex", 39_000
+_FORMATS = (*_emit.FORMATS, _LATEX)
+
 
 def main(argv: Sequence[str] | None) -> int:
     """Parse the arguments, design, print."""
@@ -46,15 +50,21 @@ def main(argv: Sequence[str] | None) -> int:
     parser.add_argument(
         "--parameter", action="append", type=_cli.parameter, default=[], metavar="NAME=NUMBER", help="repeatable"
     )
-    parser.add_argument("--sigma-a2", type=_cli.number, default=_cli.number("0.2"), help="recurrent weight variance")
+    parser.add_argument(
+        "--sigma-a2", type=_cli.number, default=_cli.number("0.2"), help="recurrent weight variance (default 1/5)"
+    )
     parser.add_argument("--sigma-b2", type=_cli.number, help="input weight variance, 1 - sigma_a2 by default")
-    parser.add_argument("--tau0", type=_cli.number, default=_cli.number("1"), help="input scale, sqrt(tr C/p)")
+    parser.add_argument(
+        "--tau0", type=_cli.number, default=_cli.number("1"), help="input scale, sqrt(tr C/p) (default 1)"
+    )
     parser.add_argument("--family", choices=_FAMILIES, help="family of the layers; chosen if absent")
     parser.add_argument("--layers", type=_cli.integer_between(1, 2), help="hidden layers, with --family")
     parser.add_argument("--kernel", choices=_KERNELS, default="ck", help="kernel to match (ck)")
-    parser.add_argument("--digits", type=_cli.integer_between(1, 300), default=15, help="significant digits")
+    parser.add_argument(
+        "--digits", type=_cli.integer_between(1, 300), default=15, help="significant digits (default 15)"
+    )
     parser.add_argument("--json", metavar="PATH", help="write JSON to a file, or to standard output for -")
-    parser.add_argument("--emit", choices=_emit.FORMATS, help="write the network's text")
+    parser.add_argument("--emit", choices=_FORMATS, help="write the network's text")
     parser.add_argument("--output", metavar="PATH", help="where --emit writes (standard output by default)")
     arguments = parser.parse_args(argv)
     _check_outputs(arguments)
@@ -95,7 +105,7 @@ def main(argv: Sequence[str] | None) -> int:
 def _check_outputs(arguments: Any) -> None:
     _cli.prepare_output(arguments.json)
     if arguments.output and not arguments.emit:
-        raise _cli.UsageError(f"--output {arguments.output} needs --emit, one of {', '.join(_emit.FORMATS)}")
+        raise _cli.UsageError(f"--output {arguments.output} needs --emit, one of {', '.join(_FORMATS)}")
     if arguments.output:
         _emit.check_target(arguments.output)
     if arguments.emit and not arguments.output and arguments.json == "-":
@@ -221,7 +231,12 @@ def _write_network(arguments: Any, outcome: Design, record: dict[str, Any]) -> N
         sys.stderr.write("no network of this family matches: what is written is the closest one found\n")
     with ctx.workdps(outcome.digits + 10):
         tau0 = rounded_decimal(constant_ball(outcome.deq.tau0), outcome.digits)[0]
-    text = _emit.emit(arguments.emit, record["layers"] or record["closest"], tau0, _title(outcome))
+    if arguments.emit == _LATEX:
+        from _latex_networks import network_latex
+
+        text = f"% {_title(outcome)}\n{network_latex(outcome, _LATEX_WIDTH)}\n"
+    else:
+        text = _emit.emit(arguments.emit, record["layers"] or record["closest"], tau0, _title(outcome))
     if arguments.output:
         _emit.write_text(arguments.output, text)
     else:

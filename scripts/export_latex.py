@@ -42,10 +42,10 @@ _EXAMPLES = """\
 In a paper: \\input{tables/macros}, \\input{tables/fragments/system}, \\input{tables/fragments/constants-1};
 the fragments need amsmath, amssymb and, for tables, booktabs."""
 
-_DIGITS_AT_MOST = 50
+_DIGITS_AT_MOST, _PREFIX_AT_MOST = 50, 20
 _LINE_WIDTHS = (240, 1000)
 _DIGIT_WIDTH = 5
-_LABEL_WIDTH = 95
+_LABEL_WIDTH = 130
 _PHRASE = re.compile(r"[A-Za-z]{2}[A-Za-z ,;()-]*")
 
 
@@ -73,9 +73,10 @@ def main(argv: Sequence[str] | None) -> int:
     )
     files = {"deq.tex": document(export, _sections(found, verdicts))}
     files |= {f"fragments/{name}.tex": text for name, text in export.fragments.items()}
-    files["macros.tex"] = export.heading + macros(subjects, arguments.digits)
+    prefix = arguments.macro_prefix
+    files["macros.tex"] = export.heading + macros(subjects, arguments.digits, prefix)
     files["references.bib"] = bibliography()
-    record = _parameters(arguments) | {"activations": number_record(subjects, arguments.digits)}
+    record = _parameters(arguments) | {"activations": number_record(subjects, arguments.digits, prefix)}
     if found:
         from _latex_networks import network_record
 
@@ -108,15 +109,25 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     )  # fmt: skip
     parser.add_argument("--symbolic", action="store_true", help="keep parameters without a --parameter as symbols in "
                         "the formulas (the numbers take their defaults)")  # fmt: skip
-    parser.add_argument("--sigma-a2", type=_cli.number, default=_cli.number("0.2"), help="recurrent weight variance")
-    parser.add_argument("--sigma-b2", type=_cli.number, default=_cli.number("0.8"), help="input weight variance")
-    parser.add_argument("--tau0", type=_cli.number, default=_cli.number("1"), help="input scale, sqrt(tr C/p)")
     parser.add_argument(
-        "--digits", type=_cli.integer_between(1, _DIGITS_AT_MOST), default=10, help="significant digits"
+        "--sigma-a2", type=_cli.number, default=_cli.number("0.2"), help="recurrent weight variance (default 1/5)"
+    )
+    parser.add_argument(
+        "--sigma-b2", type=_cli.number, default=_cli.number("0.8"), help="input weight variance (default 4/5)"
+    )
+    parser.add_argument(
+        "--tau0", type=_cli.number, default=_cli.number("1"), help="input scale, sqrt(tr C/p) (default 1)"
+    )
+    parser.add_argument(
+        "--digits", type=_cli.integer_between(1, _DIGITS_AT_MOST), default=10, help="significant digits (default 10)"
     )
     parser.add_argument(
         "--line-width", type=_cli.integer_between(*_LINE_WIDTHS), default=390, metavar="PT",
         help="width of the text that formulas and tables are fitted to, in points (default 390)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--macro-prefix", type=_letters, default="deq", metavar="LETTERS",
+        help="of the macros' names, so that two exports can be used in one paper (default deq)",
     )  # fmt: skip
     parser.add_argument(
         "--networks", action="store_true", help="explicit networks with the same conjugate kernels as well"
@@ -131,6 +142,13 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         parser.error(f"--digits {arguments.digits} do not fit a line of {arguments.line_width} pt: at most {most} do")
     _cli.prepare_output(arguments.json)
     return arguments
+
+
+def _letters(text: str) -> str:
+    """Read the beginning of a LaTeX command."""
+    if not (text.isascii() and text.isalpha() and len(text) <= _PREFIX_AT_MOST):
+        raise argparse.ArgumentTypeError(f"must be 1 to {_PREFIX_AT_MOST} letters from A to z, not {text!r}")
+    return text
 
 
 def _prepared_folder(target: str) -> Path:
@@ -168,53 +186,53 @@ def _activations(arguments: argparse.Namespace) -> list[tuple[Activation, Activa
 
 
 def _subjects(pairs: Sequence[tuple[Activation, Activation]], arguments: argparse.Namespace) -> Iterator[Subject]:
-    from _latex_document import escaped
     from _latex_numbers import Subject
-    from rich.progress import Progress
+    from _latex_words import escaped
 
     from numerics.derivation_cache import derive
     from theory.latex_equations import activation_moments, activation_system
     from theory.latex_forms import name_long_constants
 
     customs = 0
-    with Progress(console=_cli.console(error=True), transient=True) as progress:
-        for written, valued in progress.track(pairs, description="deriving and certifying"):
-            named, constants = name_long_constants(written)
-            derived = derive(named)
-            if valued.name.isidentifier() and valued.name != "x":
-                slug, title = valued.name.replace("_", "-"), rf"\texttt{{{escaped(valued.name)}}}"
-            else:
-                customs += 1
-                slug, title = f"custom-{customs}", f"Custom activation {customs}"
-            available = arguments.line_width * 100
-            moments = activation_moments(
-                f"moments-{slug}", named, derived.values, derived.definitions, available, constants
-            )
-            solution, missing = _solution(valued, arguments)
-            yield Subject(
-                title,
-                _suffix(slug),
-                slug,
-                _note(valued, written, escaped),
-                valued,
-                derived,
-                moments,
-                activation_system(f"system-{slug}", derived.definitions),
-                solution,
-                missing,
-            )
+    for written, valued in _cli.track(pairs, "deriving and certifying"):
+        named, constants = name_long_constants(written)
+        derived = derive(named)
+        if valued.name.isidentifier() and valued.name != "x":
+            slug, title = valued.name.replace("_", "-"), rf"\texttt{{{escaped(valued.name)}}}"
+        else:
+            customs += 1
+            slug, title = f"custom-{customs}", f"Custom activation {customs}"
+        available = arguments.line_width * 100
+        moments = activation_moments(
+            f"moments-{slug}", named, derived.values, derived.definitions, available, constants
+        )
+        solution, missing = _solution(valued, arguments)
+        yield Subject(
+            title,
+            _suffix(slug),
+            slug,
+            _note(valued, written),
+            valued,
+            derived,
+            moments,
+            activation_system(f"system-{slug}", derived.definitions),
+            solution,
+            missing,
+        )
 
 
-def _note(valued: Activation, written: Activation, escaped: Any) -> str:
+def _note(valued: Activation, written: Activation) -> str:
     """What an activation is, where that is said without formulas, and the values of its symbolic parameters."""
-    from theory.latex_expressions import latex
+    from _latex_words import sentence
 
-    note = valued.description if _PHRASE.fullmatch(valued.description) else ""
-    sentence = escaped(note[:1].upper() + note[1:]) + "." if note else ""
+    from theory.latex_expressions import inline, latex
+
+    parts = [sentence(valued.description)] if _PHRASE.fullmatch(valued.description) else []
     if written.parameters:
-        defaults = ", ".join(f"${latex(each.symbol)} = {latex(each.default)}$" for each in written.parameters)
-        sentence += f" The constants are those of {defaults}."
-    return sentence.strip()
+        defaults = [f"${latex(each.symbol)} = {inline(each.default)}$" for each in written.parameters]
+        listed = " and ".join([", ".join(defaults[:-1]), defaults[-1]] if len(defaults) > 1 else defaults)
+        parts.append(f"The constants are those of {listed}.")
+    return " ".join(parts)
 
 
 def _suffix(slug: str) -> str:
@@ -252,12 +270,10 @@ def _networks(subjects: Sequence[Subject], arguments: argparse.Namespace) -> dic
     if not arguments.networks:
         return {}
     from _latex_networks import match
-    from rich.progress import Progress
 
     exact = (arguments.sigma_a2, arguments.sigma_b2, arguments.tau0)
-    with Progress(console=_cli.console(error=True), transient=True) as progress:
-        tracked = progress.track(subjects, description="designing networks")
-        return {subject.slug: match(subject, exact, arguments.digits) for subject in tracked}
+    tracked = _cli.track(subjects, "designing networks")
+    return {subject.slug: match(subject, exact, arguments.digits) for subject in tracked}
 
 
 def _sections(found: dict[str, Matching], verdicts: VerdictFile | None) -> Iterator[Section]:
@@ -273,7 +289,9 @@ def _sections(found: dict[str, Matching], verdicts: VerdictFile | None) -> Itera
 def _parameters(arguments: argparse.Namespace) -> dict[str, Any]:
     names = ("sigma_a2", "sigma_b2", "tau0")
     record: dict[str, Any] = {name: str(getattr(arguments, name)) for name in names}
-    return record | {name: getattr(arguments, name) for name in ("digits", "line_width", "symbolic", "networks")}
+    return record | {
+        name: getattr(arguments, name) for name in ("digits", "line_width", "symbolic", "networks", "macro_prefix")
+    }
 
 
 def _author() -> str:

@@ -12,7 +12,6 @@ Exit status: 0 if every text was read or refused in time, 1 if not, 2 on bad usa
 
 from __future__ import annotations
 
-import argparse
 import json
 import platform
 import re
@@ -22,7 +21,6 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -460,41 +458,27 @@ def _table(report: FuzzReport) -> Iterator[str]:
         yield f"    {failure['text']!r}: {failure['failure']}"
 
 
-def _positive(text: str) -> int:
-    value = int(text) if text.isdecimal() else 0
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
-    return value
-
-
-def _natural(text: str) -> int:
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 0")
-    return int(text)
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run from the command line; returns the exit status."""
-    parser = argparse.ArgumentParser(
-        description="Fuzz the activation parser.",
-        epilog="examples:\n  fuzz_parser.py --inputs 2000\n  fuzz_parser.py --seed 1 --json -",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    import _cli
+
+    parser = _cli.Parser(
+        "Fuzz the activation parser.", "  fuzz_parser.py --inputs 2000\n  fuzz_parser.py --seed 1 --json -"
     )
-    parser.add_argument("--inputs", type=_positive, default=200_000, help="number of texts")
-    parser.add_argument("--seed", type=_natural, default=0, help="seed of the texts")
-    parser.add_argument("--json", metavar="PATH", help="write the report there (- for stdout)")
+    parser.add_argument("--inputs", type=_cli.integer_between(1, 10**9), default=200_000, help="number of texts")
+    parser.add_argument("--seed", type=_cli.integer_between(0, 2**63), default=0, help="seed of the texts (default 0)")
+    parser.add_argument("--json", metavar="PATH", help="write the report to a file, or to standard output for -")
     options = parser.parse_args(arguments)
-    if options.json not in (None, "-") and not Path(options.json).resolve().parent.is_dir():
-        parser.error(f"--json {options.json}: there is no such folder; name a file in one there is")
+    _cli.prepare_output(options.json)
     report = fuzz(options.inputs, options.seed, progress=_progress_to_stderr(options.inputs))
-    if options.json == "-":
-        print(report.as_json())
-    else:
+    if options.json != "-":
         print("\n".join(_table(report)))
-    if options.json not in (None, "-"):
-        Path(options.json).write_text(report.as_json() + "\n", encoding="utf-8")
-    return 1 if report.failures else 0
+    if options.json:
+        _cli.write_text(options.json, report.as_json() + "\n")
+    return _cli.CLAIM_FAILED if report.failures else 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    import _cli
+
+    _cli.run(main)

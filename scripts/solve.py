@@ -102,15 +102,21 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--parameter", action="append", type=_cli.parameter, default=[], metavar="NAME=NUMBER", help="repeatable"
     )
-    parser.add_argument("--sigma-a2", type=_cli.number, default=_cli.number("0.2"), help="recurrent weight variance")
+    parser.add_argument(
+        "--sigma-a2", type=_cli.number, default=_cli.number("0.2"), help="recurrent weight variance (default 1/5)"
+    )
     parser.add_argument(
         "--sigma-b2",
         type=_sweep.number_or_tied,
         default=_cli.number("0.8"),
         help="input weight variance, or tied: 1 - sigma-a2",
     )
-    parser.add_argument("--tau0", type=_cli.number, default=_cli.number("1"), help="input scale, sqrt(tr C/p)")
-    parser.add_argument("--digits", type=_cli.integer_between(1, 1000), default=15, help="significant digits")
+    parser.add_argument(
+        "--tau0", type=_cli.number, default=_cli.number("1"), help="input scale, sqrt(tr C/p) (default 1)"
+    )
+    parser.add_argument(
+        "--digits", type=_cli.integer_between(1, 1000), default=15, help="significant digits (default 15)"
+    )
     parser.add_argument(
         "--certify",
         action=argparse.BooleanOptionalAction,

@@ -60,7 +60,7 @@ def main(argv: Sequence[str] | None) -> int:
     summary = summarise_outliers(law, draws)
     for target in (arguments.png, arguments.pdf):
         if target:
-            _draw(target, arguments, activation, law, draws, summary)
+            _draw(target, arguments, activation, law, draws)
     if arguments.json:
         _cli.write_json(arguments.json, _record(arguments, activation, law, draws, summary))
     if arguments.json != "-":
@@ -281,49 +281,19 @@ def _draw(
     activation: Activation,
     law: SpectralLaw,
     draws: list[MeasuredSpectrum],
-    summary: OutlierSummary,
 ) -> None:
     """Histogram of the eigenvalues, the predicted density over it, isolated eigenvalues as marks."""
     import numpy as np
 
-    figure, axes = _figures.new_figure(width=7.5, height=4.2)
-    spectrum = np.concatenate([draw.eigenvalues for draw in draws])
-    isolated = np.concatenate([draw.isolated for draw in draws])
-    bulk = np.setdiff1d(spectrum, isolated)
-    bins = int(np.clip(1.5 * np.sqrt(spectrum.size), 20, 120))
-    heights, walls = np.histogram(bulk, bins=bins)
-    share = heights / spectrum.size / np.diff(walls)
-    label = "exact kernel" + ("" if len(draws) == 1 else f", {len(draws)} draws")
-    axes.stairs(share, walls, fill=True, color="#BBBBBB", label=label)
-    places = law.density_points(1000)
-    density = law.density(places)
-    for left, right in law.edges:
-        part = (places >= left) & (places <= right)
-        axes.plot(
-            places[part],
-            density[part],
-            color="#0072B2",
-            lw=1.8,
-            label="predicted density" if left == law.edges[0][0] else None,
-        )
-    seen = density[np.isfinite(density)]
-    top = 1.12 * max(float(seen.max(initial=0.0)), float(share.max()) if law.point is None else 0.0)
-    top = top or 1.1 * float(share.max())
-    axes.set_ylim(0, top)
-    if law.point is not None:
-        axes.axvline(law.point, color="#0072B2", lw=1.2, ls=":", label=f"point mass {law.point_mass:.3g}, predicted")
-    if isolated.size:
-        axes.plot(isolated, np.full(isolated.size, 0.03 * top), "x", color="#444444", ms=6, label="isolated, measured")
-    if law.outlier_values.size:
-        values = law.outlier_values
-        axes.plot(
-            values, np.full(values.size, 0.03 * top), "v", color="#D55E00", ms=10, mfc="none", mew=1.6,
-            label="isolated, predicted",
-        )  # fmt: skip
-    axes.set_xlabel("eigenvalue")
-    axes.set_ylabel("density")
-    axes.set_title(_title(arguments, activation, law), fontsize=10)
-    axes.legend(loc="upper right", fontsize=9)
+    from numerics.figures import spectrum_figure
+
+    figure = spectrum_figure(
+        law,
+        np.concatenate([draw.eigenvalues for draw in draws]),
+        isolated=np.concatenate([draw.isolated for draw in draws]),
+        label="exact kernel" + ("" if len(draws) == 1 else f", {len(draws)} draws"),
+        title=_title(arguments, activation, law),
+    )
     _figures.write_figure(target, figure)
 
 

@@ -1,7 +1,8 @@
 r"""Reads the LaTeX that is exported back into numbers, knowing nothing of how it was written.
 
 A formula is read by a small grammar (sums, products by juxtaposition, fractions, roots, powers, functions, cases,
-expectations) and evaluated in float64, on vectors of nodes inside an expectation.  What it cannot read is an error.
+expectations, block matrices) and evaluated in float64, on vectors of nodes inside an expectation.  What it cannot read
+is an error.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import Any
 import numpy as np
 from scipy import special
 
-__all__ = ["LatexReadError", "equations", "evaluate", "gaussian_mean", "macro_numbers", "table_rows"]
+__all__ = ["LatexReadError", "Matrix", "equations", "evaluate", "gaussian_mean", "macro_numbers", "table_rows"]
 
 Environment = Mapping[str, Any]
 
@@ -21,6 +22,37 @@ Environment = Mapping[str, Any]
 class LatexReadError(ValueError):
     """LaTeX outside the grammar."""
 
+
+class Matrix:
+    """A matrix whose products are those of matrices, and whose power \\top is its transpose."""
+
+    __array_ufunc__ = None  # a float64 to the left of one leaves the product to it
+
+    def __init__(self, values: Any) -> None:
+        self.values = np.atleast_2d(np.asarray(values, dtype=float))
+
+    def __mul__(self, other: Any) -> Matrix:
+        return Matrix(self.values @ other.values if isinstance(other, Matrix) else self.values * other)
+
+    def __rmul__(self, other: float) -> Matrix:
+        return Matrix(self.values * other)
+
+    def __truediv__(self, other: float) -> Matrix:
+        return Matrix(self.values / other)
+
+    def __add__(self, other: Matrix) -> Matrix:
+        return Matrix(self.values + other.values)
+
+    def __sub__(self, other: Matrix) -> Matrix:
+        return Matrix(self.values - other.values)
+
+    def __pow__(self, exponent: object) -> Matrix:
+        if exponent is not _TOP:
+            raise LatexReadError("only the transpose of a matrix is known")
+        return Matrix(self.values.T)
+
+
+_TOP = object()
 
 #: Names that are one symbol to a reader, longest first where one starts another.
 _ATOMS = {
@@ -32,8 +64,10 @@ _ATOMS = {
     r"\mathbb{E}[\phi''(\tau_*\xi)]": "d2",
     r"\mathbb{E}[\phi'(\tau_*\xi)]": "d1",
     r"\operatorname{Var}[\phi_0(\tau_*\xi)]": "variance",
+    r"C_a^\circ": "C_a centred",
+    r"C^\circ": "mean C",
 }
-_SPACING = re.compile(r"\\[,;:!]|\\q?quad|\\notag|\\label\{[^}]*\}|\\[bB]igg?[lr]?(?![A-Za-z])|\{\}|&|~")
+_SPACING = re.compile(r"\\[,;:!]|(?<!\\)\\ |\\q?quad|\\notag|\\label\{[^}]*\}|\\[bB]igg?[lr]?(?![A-Za-z])|\{\}|&|~")
 _TOKEN = re.compile(r"\s*(\\[A-Za-z]+|\\[{}\\]|[0-9]+(?:\.[0-9]+)?|.)")
 
 _FUNCTIONS: dict[str, Callable[[Any], Any]] = {
@@ -62,6 +96,13 @@ class _Parser:
             text = text.replace(atom, f"@<{name}>")
         self._atoms = re.findall(r"@<([^>]*)>", text)
         text = re.sub(r"@<[^>]*>", "@", text)
+        text = re.sub(
+            r"\\begin\{pmatrix\}.*?\\end\{pmatrix\}",
+            lambda found: found[0].replace("&", r"\cell"),
+            text,
+            flags=re.DOTALL,
+        )
+        text = re.sub(r"\\tfrac(\d)(\d)", r"\\frac{\1}{\2}", text)
         # Spacing goes, a product sign stays a product.
         text = _SPACING.sub(" ", re.sub(r"\\times\{\}|\\times|\\cdot", " ", text))
         self._tokens = [found for found in _TOKEN.findall(text) if found.strip()]
@@ -117,7 +158,7 @@ class _Parser:
 
     @staticmethod
     def _starts_factor(token: str) -> bool:
-        closing = (r"\}", r"\\", r"\end", r"\rvert", r"\text", r"\le", r"\ge")
+        closing = (r"\}", r"\\", r"\end", r"\rvert", r"\text", r"\le", r"\ge", r"\cell")
         return bool(token) and token not in "+-/)]}<>,.&=^_" and token not in closing
 
     def power(self) -> Any:
@@ -136,6 +177,8 @@ class _Parser:
         raise LatexReadError(f"a script of several digits without braces: {token}")
 
     def _single(self, token: str) -> Any:
+        if token == r"\top":
+            return _TOP
         return float(token) if token.isdigit() else self._name(token)
 
     def group(self, opening: str = "{", closing: str = "}") -> Any:
@@ -153,10 +196,12 @@ class _Parser:
             return self.group("(", ")")
         if token == "{":
             return self.group()
+        if token == "[":
+            return self._blocks("[", "]", ",")
         self._at += 1
         reader = {
             r"\frac": self._fraction, r"\sqrt": lambda: np.sqrt(self.group()), r"\lvert": self._absolute,
-            r"\begin": self._cases, r"\mathbb": self._expectation, r"\operatorname": self._operator,
+            r"\begin": self._environment_block, r"\mathbb": self._expectation, r"\operatorname": self._operator,
             r"\max": lambda: self._extremum(np.maximum), r"\min": lambda: self._extremum(np.minimum),
             r"\mathbf": self._indicator, r"\mathrm": self._imaginary_unit,
         }.get(token)  # fmt: skip
@@ -181,6 +226,10 @@ class _Parser:
         while self._peek() != "}":
             letters += self._take()
         self._take("}")
+        if letters == "Re":
+            return np.real(self.group("[", "]"))
+        if letters == "tr":
+            return float(np.trace(self.power().values))
         if letters not in _FUNCTIONS:
             raise LatexReadError(f"unknown operator {letters}")
         return self._function(_FUNCTIONS[letters])
@@ -232,9 +281,41 @@ class _Parser:
         self._take("}")
         return letters
 
-    def _cases(self) -> Any:
-        for letter in "{cases}":
+    def _blocks(self, opening: str, closing: str, between: str) -> Matrix:
+        """One row of blocks."""
+        self._take(opening)
+        row = [self.sum()]
+        while self._peek() == between:
+            self._take()
+            row.append(self.sum())
+        self._take(closing)
+        return Matrix(np.hstack([each.values for each in row]))
+
+    def _environment_block(self) -> Any:
+        name = ""
+        self._take("{")
+        while self._peek() != "}":
+            name += self._take()
+        self._take("}")
+        return self._matrix() if name == "pmatrix" else self._cases()
+
+    def _matrix(self) -> Matrix:
+        rows: list[list[Any]] = [[self.sum()]]
+        while self._peek() != r"\end":
+            if self._take() == r"\\":
+                rows.append([])
+            rows[-1].append(self.sum())
+        self._take(r"\end")
+        for letter in "{pmatrix}":
             self._take(letter)
+        sizes = [max(each.values.shape[0] for each in row if isinstance(each, Matrix)) for row in rows]
+        blocks = [
+            [each.values if isinstance(each, Matrix) else np.full((size, 1), each) for each in row]
+            for size, row in zip(sizes, rows, strict=True)
+        ]
+        return Matrix(np.block(blocks))
+
+    def _cases(self) -> Any:
         values, holds = [], []
         while self._peek() != r"\end":
             values.append(self.sum())
@@ -245,6 +326,11 @@ class _Parser:
         self._take(r"\end")
         for letter in "{cases}":
             self._take(letter)
+        # Without "otherwise" the conditions exclude each other, and leave nothing out.
+        if not any(np.ndim(each) == 0 and each for each in holds) and np.any(
+            sum(np.asarray(h, int) for h in holds) != 1
+        ):
+            raise LatexReadError("cases that overlap or leave something out")
         shape = np.broadcast(*values, *holds)
         return np.select(
             [np.broadcast_to(h, shape.shape) for h in holds], [np.broadcast_to(v, shape.shape) for v in values]
@@ -295,6 +381,8 @@ class _Parser:
             return np.e
         if token == r"\infty":
             return np.inf
+        if token in (r"\bar", r"\dot"):
+            token += " " + self._take()
         if self._peek() == "_":
             self._take()
             token += "_"
@@ -307,16 +395,18 @@ class _Parser:
                 token += self._take()
         if token not in self._environment:
             raise LatexReadError(f"unknown name {token}")
-        return self._environment[token]
+        value = self._environment[token]
+        return value(self.group("(", ")")) if callable(value) else value
 
 
 def evaluate(text: str, environment: Environment) -> Any:
     r"""Return the value of a formula.
 
     Args:
-        text: LaTeX of an expression, possibly over several lines of an align environment.
+        text: LaTeX of an expression, possibly over several lines of an align environment, with punctuation at its end.
         environment: values by name as it is written without braces, such as ``\tau_*``, ``\alpha_*,1`` or ``c_1``;
-            the theory's moments go by the values of ``_ATOMS``; ``kinks`` lists where integrands have kinks in xi.
+            the theory's moments go by the values of ``_ATOMS``; ``kinks`` lists where integrands have kinks in xi; a
+            function, such as ``\phi_0``, is called with what stands in parentheses behind it.
 
     Raises:
         LatexReadError: the text is not in the grammar, or names something unknown.
@@ -346,17 +436,20 @@ def equations(text: str) -> list[tuple[str, str, str]]:
 
 
 def _rows(body: str) -> list[str]:
-    """Rows of an align environment, cases kept whole."""
-    parts = re.split(r"(\\begin\{cases\}.*?\\end\{cases\})", body, flags=re.DOTALL)
-    rows = [""]
-    for part in parts:
-        if part.startswith(r"\begin{cases}"):
-            rows[-1] += part
-        else:
-            first, *rest = part.split(r"\\")
-            rows[-1] += first
-            rows += rest
-    return rows
+    """Rows of an align environment, cases and matrices kept whole."""
+    rows, at = [""], 0
+    for block in re.finditer(r"\\begin\{(cases|pmatrix)\}.*?\\end\{\1\}", body, flags=re.DOTALL):
+        first, *rest = re.split(_ROW_END, body[at : block.start()])
+        rows[-1] += first
+        rows += rest
+        rows[-1] += block[0]
+        at = block.end()
+    first, *rest = re.split(_ROW_END, body[at:])
+    rows[-1] += first
+    return rows + rest
+
+
+_ROW_END = r"\\\\(?:\[\d+pt\])?"
 
 
 def _decimal(text: str) -> str:

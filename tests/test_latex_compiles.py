@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -38,7 +39,7 @@ EXPORTS = {
             "gelu_tanh",
         ),
         *("--activation", "Piecewise((tanh(x), x < 0), (x, True))", "--activation", "2*x + sin(3*x)*exp(-Abs(x))"),
-        *("--symbolic", "--digits", "29", "--line-width", "240", "--networks"),
+        *("--symbolic", "--digits", "22", "--line-width", "240", "--networks"),
     ),
     "long": (
         "--activation",
@@ -56,26 +57,33 @@ EXPORTS = {
         "3/2",
     ),
 }
-_WRAPPER = r"""\documentclass{article}
+_WRAPPER = r"""\documentclassCLASS
 \usepackage{amsmath,amssymb,booktabs}
-\usepackage[textwidth=390pt]{geometry}
 \allowdisplaybreaks
 \input{macros}
 \begin{document}
-MACROS
+\section{On MACROS}
 
 FRAGMENTS
-\cite{FengKolter2023}
-\begin{thebibliography}{9}\bibitem{FengKolter2023} a source\end{thebibliography}
+\cite{FengKolter2023,Ling2024,Gu2022,Johansson2017}
+\bibliographystyle{STYLE}
+\bibliography{references}
 \end{document}
 """
+#: Classes of a paper, by the export whose fragments fit its columns.
+_CLASSES = {
+    "registry": r"{article}\usepackage[textwidth=390pt]{geometry}",
+    "column": r"[twocolumn]{article}\usepackage[textwidth=490pt,columnsep=10pt]{geometry}\usepackage{hyperref}",
+}
+#: Standard styles: they complain of fields that are missing or that exclude each other.
+_STYLES = ("plain", "unsrt", "alpha")
 
 
-def _compile(folder: Path, name: str) -> str:
-    """Run pdflatex twice, the first time without a PDF, and return its last log."""
+def _compile(folder: Path, name: str, runs: int = 2) -> str:
+    """Run pdflatex, without a PDF until the last time, and return its last log."""
     assert COMPILER is not None, "pdflatex must be installed in CI"
     command = [COMPILER, "-interaction=nonstopmode", "-halt-on-error", "-no-shell-escape", name]
-    for draft in (["-draftmode"], []):
+    for draft in [["-draftmode"]] * (runs - 1) + [[]]:
         done = subprocess.run(
             [*command[:1], *draft, *command[1:]], cwd=folder, capture_output=True, timeout=120, check=False
         )
@@ -116,13 +124,46 @@ def test_the_document_compiles(folder: Path, name: str) -> None:
     assert _complaints(_compile(_exported(folder, name), "deq.tex")) == []
 
 
-def test_fragments_and_macros_compile_in_a_document_of_ones_own(folder: Path) -> None:
-    target = _exported(folder, "registry")
+@pytest.mark.parametrize("name", _CLASSES)
+def test_fragments_macros_and_sources_work_in_a_paper(folder: Path, name: str) -> None:
+    """In one column, and in two with hyperref; every fragment, macros in a heading, and BibTeX."""
+    target = _exported(folder, name)
     fragments = "\n\n".join(rf"\input{{fragments/{path.stem}}}" for path in sorted(target.glob("fragments/*.tex")))
-    used = ", ".join(rf"\{name}" for name in ("deqTauTanh", "deqAlphaOneRelu", "deqKappaSquaredSwish"))
-    text = _WRAPPER.replace("MACROS", used).replace("FRAGMENTS", fragments)
-    (target / "paper.tex").write_text(text, "utf-8")
+    first, *_ = re.findall(r"\\newcommand\{\\([A-Za-z]+)\}", (target / "macros.tex").read_text("utf-8"))
+    text = _WRAPPER.replace("CLASS", _CLASSES[name]).replace("MACROS", rf"\texorpdfstring{{\{first}}}{{it}}")
+    if "hyperref" not in text:
+        text = text.replace(rf"\texorpdfstring{{\{first}}}{{it}}", rf"\{first}")
+    for style in _STYLES:
+        (target / "paper.tex").write_text(text.replace("FRAGMENTS", fragments).replace("STYLE", style), "utf-8")
+        if style == _STYLES[0]:
+            _compile(target, "paper.tex", runs=1)
+        aux = target / "paper.aux"
+        aux.write_text(re.sub(r"\\bibstyle\{\w+\}", rf"\\bibstyle{{{style}}}", aux.read_text("latin-1")), "latin-1")
+        done = subprocess.run(["bibtex", "paper"], cwd=target, capture_output=True, text=True, timeout=60, check=False)
+        assert done.returncode == 0, done.stdout
+        assert "Warning" not in done.stdout, done.stdout
     assert _complaints(_compile(target, "paper.tex")) == []
+
+
+def test_the_paper_in_the_documentation_compiles(tmp_path: Path) -> None:
+    """With the export of the command that docs/latex.md shows before it."""
+    page = (ROOT / "docs" / "latex.md").read_text("utf-8")
+    (command,) = re.findall(r"^\$ \S+ (scripts/export_latex\.py .*)$", page, re.MULTILINE)
+    (paper,) = re.findall(r"```tex\n(.*?)```", page, re.DOTALL)
+    script, *arguments = shlex.split(command)
+    done = subprocess.run(
+        [sys.executable, str(ROOT / script), *arguments], cwd=tmp_path, capture_output=True, timeout=300, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    (tmp_path / "paper.tex").write_text(paper, "utf-8")
+    _compile(tmp_path, "paper.tex", runs=1)
+    assert subprocess.run(["bibtex", "paper"], cwd=tmp_path, capture_output=True, check=False).returncode == 0
+    assert _complaints(_compile(tmp_path, "paper.tex")) == []
+    listed = set(
+        re.findall(r"`([a-z]+(?:-[a-z]+)?)(?:-NAME|-1)?`", page.partition("| fragment |")[2].partition("NAME is")[0])
+    )
+    made = {re.sub(r"-(?:tanh|relu|\d+)$", "", path.stem) for path in (tmp_path / "tables" / "fragments").iterdir()}
+    assert made <= listed
 
 
 @pytest.mark.parametrize(

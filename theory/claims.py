@@ -179,7 +179,7 @@ _KERNELS = (
             identifier,
             f"every coefficient of the equivalent of the {what} is right: no functional of the error that the operator "
             "norm bounds has a limit other than 0",
-            rf"\operatorname{{tr}} M({symbol}_* - \bar {symbol}) \to 0 \text{{ for }} \|M\|_{{\rm tr}} \le 1",
+            rf"\operatorname{{tr}} M({symbol}_* - \bar {symbol}) \to 0 \text{{ for }} \|M\|_{{\mathrm{{tr}}}} \le 1",
             assumptions,
             _SHEET.format("4"),
             _WITNESSES,
@@ -309,7 +309,7 @@ _SPECTRA = (
     Claim(
         "outliers",
         "the CK's isolated eigenvalues are the roots of the determinant equation",
-        r"\det(I + \Lambda\, U^T Q(z) U/\alpha_1) = 0",
+        r"\det(I + \Lambda\, U^\top Q(z) U/\alpha_1) = 0",
         f"{_MIXTURE}; {_STABLE}",
         _SHEET.format("5"),
         "isolated eigenvalues of exact kernels less their predictions at several p; the limits tested against 0",
@@ -318,7 +318,7 @@ _SPECTRA = (
     Claim(
         "transition",
         "an eigenvalue leaves the bulk when the means' norm passes the predicted critical value, and not before",
-        r"\|\mu\| > \|\mu\|_{\rm crit}",
+        r"\|\mu\| > \|\mu\|_{\mathrm{crit}}",
         f"{_MIXTURE}; {_STABLE}",
         _SHEET.format("5"),
         "isolated eigenvalues of exact kernels counted on either side of the critical norm",
@@ -330,7 +330,7 @@ _LIMITS = (
     Claim(
         "limit-spike",
         "a spike of bounded strength in a covariance leaves the CK's equivalent right",
-        r"C_2 = (1 + 8/\sqrt p) I + 9\, e_1 e_1^T",
+        r"C_2 = (1 + 8/\sqrt p) I + 9\, e_1 e_1^\top",
         f"{_MIXTURE}; {_STABLE}",
         _SHEET.format("1"),
         _WITNESSES,
@@ -339,7 +339,7 @@ _LIMITS = (
     Claim(
         "limit-jump",
         "an activation with a jump has a CK with the same equivalent; its NTKs do not exist, as E[phi'^2] is infinite",
-        r"\phi = \operatorname{sign}",
+        r"\phi(x) = \operatorname{sgn}(x)",
         f"{_MIXTURE}; {_STABLE}",
         _SHEET.format("3"),
         _WITNESSES,

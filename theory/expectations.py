@@ -145,8 +145,13 @@ class GaussianMoments:
 
     @cached_property
     def square_second_derivative(self) -> sp.Expr:
-        """E[(f^2)''(tau xi)] of the uncentred activation; subtract 2 E[f] E[f''] for the centred one."""
+        """E[(f^2)''(tau xi)] of the uncentred activation."""
         return self._tidied((self.moment(2, 2) - self.second_moment) / self.scale**2)
+
+    @cached_property
+    def centred_square_second_derivative(self) -> sp.Expr:
+        """E[(phi^2)''(tau xi)] of the centred phi = f - E[f], d22 of the theory sheet: 2 E[f] E[f''] less than of f."""
+        return self._tidied(self.square_second_derivative - 2 * self.mean * self.second_derivative)
 
     @cached_property
     def slope_energy(self) -> sp.Expr:

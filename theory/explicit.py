@@ -79,7 +79,15 @@ class LayerCoefficients:
 
 @dataclass(frozen=True)
 class Preactivation:
-    """Coefficients of the covariance w_a G_{l-1} + w_b S that a layer sees, named as in ``LayerCoefficients``."""
+    """Coefficients of the covariance w_a G_{l-1} + w_b S that a layer sees.
+
+    Attributes:
+        a1: coefficient of S.
+        a2: of delta_i delta_j.
+        a3: of the entrywise square of S.
+        a4: response of the diagonal to delta_i.
+        tau2: diagonal, the variance at which the layer's moments are taken.
+    """
 
     a1: sp.Expr
     a2: sp.Expr

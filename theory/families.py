@@ -114,6 +114,11 @@ class Family:
 def family_of(activation: Activation, name: str | None = None, *, bounded: bool = False) -> Family:
     """Make a family of any activation with symbolic parameters, such as a sum of others.
 
+    Args:
+        activation: with its parameters as symbols.
+        name: of the family; by default the activation's.
+        bounded: whether its activations are.
+
     Raises:
         FamilyError: it has no free parameter, jumps, or has a moment without a closed form.
         DomainError, DivergentMomentError: it is not an activation with finite moments.

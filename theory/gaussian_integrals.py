@@ -40,6 +40,11 @@ def gaussian_integral(terms: TermSum, lower: sp.Expr, upper: sp.Expr) -> sp.Expr
 
     On an unbounded interval the integral is taken to exist: the caller has checked the growth of f.
 
+    Args:
+        terms: f, as a sum of terms.
+        lower: end of the interval, a number or -oo.
+        upper: end of the interval, a number or oo.
+
     Raises:
         WorkLimitError: the closed form would be too long.
     """

@@ -163,16 +163,13 @@ def ntk_coefficients(kind: str) -> NTKCoefficients:
 
 
 def moment_definitions(moments: GaussianMoments) -> MappingProxyType[sp.Symbol, sp.Expr]:
-    """What the moment symbols of this module stand for, of one activation (dd is left out: it may be infinite).
-
-    E[(phi^2)''] of the centred phi = phi_0 - E[phi_0] is E[(phi_0^2)''] - 2 E[phi_0] E[phi_0''].
-    """
+    """What the moment symbols of this module stand for, of one activation (dd is left out: it may be infinite)."""
     return MappingProxyType(
         {
             mean: moments.mean,
             variance: moments.variance,
             d1: moments.first_derivative,
             d2: moments.second_derivative,
-            d22: moments.square_second_derivative - 2 * moments.mean * moments.second_derivative,
+            d22: moments.centred_square_second_derivative,
         }
     )

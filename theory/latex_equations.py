@@ -13,10 +13,12 @@ from sympy.core.parameters import distribute
 
 from theory import implicit
 from theory.activations import Activation
+from theory.expectations import GaussianExpectation
 from theory.latex import COEFFICIENT_SYMBOLS
+from theory.latex_constants import exact
 from theory.latex_expressions import latex, run
-from theory.latex_forms import by_coefficient, with_normal_cdf
-from theory.latex_layout import aligned, lines, width
+from theory.latex_forms import by_coefficient, in_activation, readable, with_normal_cdf
+from theory.latex_layout import aligned, ended, lines, width
 from theory.symbols import alpha, d1, d2, d22, dd, mean, sigma_a2, sigma_b2, tau, tau_0, variance
 
 __all__ = ["Equation", "EquationSet", "activation_moments", "activation_system", "general_sets"]
@@ -56,18 +58,28 @@ class EquationSet:
         equations: in the order in which they are written.
         numbered: whether the equations carry numbers and labels ``eq:deq-KEY``.
         constants: values of named constants that occur, exact.
+        end: punctuation behind the last equation; the others end with commas.
     """
 
     name: str
     equations: tuple[Equation, ...]
     numbered: bool = False
     constants: Mapping[sp.Symbol, sp.Rational] = field(default_factory=dict)
+    end: str = "."
 
     def latex(self, available: int) -> str:
-        """Return the display, broken to a width in hundredths of a point."""
-        rows = [(equation.left, equation.sign, run(equation.right)) for equation in self.equations]
+        """Return the display, broken to a width in hundredths of a point, and one more of its constants, if any."""
+        marks = [","] * (len(self.equations) - 1) + [self.end]
+        rows = [
+            (equation.left, equation.sign, ended(run(equation.right), mark))
+            for equation, mark in zip(self.equations, marks, strict=True)
+        ]
         labels = [f"eq:deq-{equation.key}" for equation in self.equations] if self.numbered else None
-        return aligned(rows, available, labels)
+        display = aligned(rows, available, labels)
+        if self.constants:
+            named = ", \\\\\n".join(f"{latex(name)} &= {exact(value)}" for name, value in self.constants.items())
+            display += f"\nwhere\n\\begin{{align*}}\n{named}.\n\\end{{align*}}"
+        return display
 
 
 def general_sets() -> dict[str, EquationSet]:
@@ -124,8 +136,8 @@ def activation_moments(
 ) -> EquationSet:
     r"""Return an activation and its moments at tau_*, in closed form or as expectations.
 
-    The variance of phi_0 and E[(phi^2)''] of the centred phi are written through those of phi_0 where the direct form
-    would need several lines.
+    Where the direct form would need several lines or repeat an activation given by cases, the variance of phi_0 and
+    E[(phi^2)''] of the centred phi are written through those of phi_0, and expectations through phi_0 itself.
 
     Args:
         name: of the set.
@@ -135,33 +147,41 @@ def activation_moments(
         available: width of the text in hundredths of a point.
         constants: values of the named constants in the activation.
     """
-    room = available - width(r"\mathbb{E}[(\phi_0^2)''(\tau_*\xi)] = ")
+    second, second_slope = r"\mathbb{E}[\phi_0(\tau_*\xi)^2]", r"\mathbb{E}[(\phi_0^2)''(\tau_*\xi)]"
+    room = available - width(rf"{second_slope} = ")
 
-    def is_long(expr: sp.Expr) -> bool:
-        return len(lines(run(with_normal_cdf(expr)), room * 95 // 100)) > 1
+    def is_unwieldy(expr: sp.Expr) -> bool:
+        means = expr.atoms(GaussianExpectation)
+        return any(each.has(sp.Piecewise) for each in means) or len(lines(run(readable(expr)), room * 95 // 100)) > 1
+
+    def derivative(expr: sp.Expr, symbol: sp.Symbol, *, squared: bool = False) -> sp.Expr:
+        if expr.has(GaussianExpectation) and is_unwieldy(expr):
+            return in_activation(symbol, squared=squared)
+        return readable(expr)
 
     rows = [Equation(r"\phi_0(x)", with_normal_cdf(activation.expr))]
-    rows += [Equation(latex(mean), with_normal_cdf(definitions[mean]))]
-    if definitions[mean] != 0 and is_long(definitions[variance]):
-        second = r"\mathbb{E}[\phi_0(\tau_*\xi)^2]"
-        rows.append(Equation(second, with_normal_cdf(moments["second_moment"])))
+    rows += [Equation(latex(mean), readable(definitions[mean]))]
+    if definitions[mean] != 0 and is_unwieldy(definitions[variance]):
+        rows.append(Equation(second, readable(moments["second_moment"])))
         rows.append(Equation(latex(variance), sp.Symbol(second) - mean**2))
     else:
-        rows.append(Equation(latex(variance), with_normal_cdf(definitions[variance])))
-    rows += [Equation(latex(symbol), with_normal_cdf(definitions[symbol])) for symbol in (d1, d2)]
-    if definitions[mean] * definitions[d2] != 0 and is_long(definitions[d22]):
-        second = r"\mathbb{E}[(\phi_0^2)''(\tau_*\xi)]"
-        rows.append(Equation(second, with_normal_cdf(moments["square_second_derivative"])))
-        rows.append(Equation(latex(d22), sp.Symbol(second) - 2 * mean * d2))
+        rows.append(Equation(latex(variance), readable(definitions[variance])))
+    rows += [Equation(latex(symbol), derivative(definitions[symbol], symbol)) for symbol in (d1, d2)]
+    if definitions[mean] * definitions[d2] != 0 and is_unwieldy(definitions[d22]):
+        rows.append(Equation(second_slope, derivative(moments["square_second_derivative"], d2, squared=True)))
+        rows.append(Equation(latex(d22), sp.Symbol(second_slope) - 2 * mean * d2))
+    elif definitions[mean] * definitions[d2] == 0:
+        rows.append(Equation(latex(d22), derivative(definitions[d22], d2, squared=True)))
     else:
-        rows.append(Equation(latex(d22), with_normal_cdf(definitions[d22])))
-    rows.append(Equation(latex(dd), with_normal_cdf(moments.get("slope_energy", sp.oo))))
-    return EquationSet(name, tuple(rows), constants=dict(constants or {}))
+        rows.append(Equation(latex(d22), readable(definitions[d22])))
+    rows.append(Equation(latex(dd), readable(moments.get("slope_energy", sp.oo))))
+    constants = dict(constants or {})
+    return EquationSet(name, tuple(rows), constants=constants, end="," if constants else ".")
 
 
 def activation_system(name: str, definitions: Mapping[sp.Symbol, sp.Expr]) -> EquationSet:
     """Return the equations of tau_* and alpha_1 .. alpha_4 with an activation's short moments written in."""
-    values = {symbol: with_normal_cdf(definitions[symbol]) for symbol in (variance, d1, d2, d22)}
+    values = {symbol: readable(definitions[symbol]) for symbol in (variance, d1, d2, d22)}
     short = {symbol: value for symbol, value in values.items() if width(latex(value)) <= MAX_INSERTED}
     equation = implicit.tau_equation()
     rows = [Equation(latex(tau**2), _inserted(equation.rhs, short))]
@@ -173,9 +193,10 @@ def activation_system(name: str, definitions: Mapping[sp.Symbol, sp.Expr]) -> Eq
         with distribute(False):
             solved = factor.q * sigma_b2 * tau_0**2 / (factor.q - factor.p * sigma_a2 * rest)
         rows = [Equation(latex(tau**2), solved)]
-    for k, (key, relation) in enumerate(implicit.ck_equations().items(), start=1):
-        solution = implicit.ck_coefficients()[key].subs(short)
-        right = sp.S.Zero if solution == 0 else _inserted(relation.rhs, short)
+    # What vanishes by symmetry is not carried along: alpha_1 of an even activation, alpha_2 and alpha_3 of an odd one.
+    vanishing = {alpha[k]: sp.S.Zero for k in alpha if implicit.ck_coefficients()[f"alpha{k}"].subs(short) == 0}
+    for k, relation in enumerate(implicit.ck_equations().values(), start=1):
+        right = vanishing.get(alpha[k], _inserted(relation.rhs, short | vanishing))
         rows.append(Equation(latex(alpha[k]), right))
     return EquationSet(name, tuple(rows))
 

@@ -1,7 +1,7 @@
 """Exact expressions in LaTeX, as the field writes them.
 
 Sums start with a positive term and polynomials run in one direction, 1 - u is not written -(u - 1), constants such as
-sqrt(2)/(2 sqrt(pi)) become one root, fractions carry what is short and leave functions and long sums behind them, and
+sqrt(2)/sqrt(pi) become one root, fractions carry what is short and leave tall functions and long sums behind them, and
 exponents are written on one line.
 """
 
@@ -17,26 +17,28 @@ import sympy as sp
 from theory.expectations import GaussianExpectation
 from theory.functions import sigmoid, softplus
 from theory.latex import GREEK, SYMBOL_NAMES
-from theory.latex_forms import NormalCDF
+from theory.latex_constants import constant, decimal, number, script
+from theory.latex_forms import NormalCDF, RealPart, Uncentred
 from theory.latex_layout import Chunk, Run, flat, height, joined, parenthesised, width
 from theory.symbols import alpha, lambda_, sigma_a2, tau, x, xi
 
-__all__ = ["LatexError", "latex", "number", "run"]
+__all__ = ["LatexError", "inline", "latex", "run"]
 
 #: Sums wider than this (hundredths of a point) stand behind a fraction, not in its numerator.
 MAX_NUMERATOR = 9_000
-#: Rationals with a longer numerator or denominator than this are written as decimals where these end.
-MAX_FRACTION = 200
-_MAX_DECIMALS = 12
 
 _FUNCTIONS = {
     sp.sin: r"\sin", sp.cos: r"\cos", sp.tan: r"\tan", sp.sinh: r"\sinh", sp.cosh: r"\cosh", sp.tanh: r"\tanh",
     sp.asin: r"\arcsin", sp.acos: r"\arccos", sp.atan: r"\arctan", sp.log: r"\log", sp.gamma: r"\Gamma",
-    NormalCDF: r"\Phi", sigmoid: r"\operatorname{sigmoid}", softplus: r"\operatorname{softplus}",
+    NormalCDF: r"\Phi", Uncentred: r"\phi_0", sigmoid: r"\operatorname{sigmoid}", softplus: r"\operatorname{softplus}",
     sp.sign: r"\operatorname{sgn}",
+    **{kind: rf"\operatorname{{{kind.__name__}}}" for kind in (sp.erf, sp.erfc, sp.erfi)},
 }  # fmt: skip
+#: Functions whose powers stand behind their arguments.
+_POWER_BEHIND = (NormalCDF, Uncentred)
 _OPERATORS = {
     GaussianExpectation: (r"\mathbb{E}", "[", "]"),
+    RealPart: (r"\operatorname{Re}", "[", "]"),
     sp.Max: (r"\max", r"\{", r"\}"),
     sp.Min: (r"\min", r"\{", r"\}"),
 }
@@ -45,6 +47,10 @@ _RELATIONS = {
 }  # fmt: skip
 _RANK = {symbol: position for position, symbol in enumerate(SYMBOL_NAMES)}
 _UNKNOWNS = frozenset((*alpha.values(), *lambda_.values()))
+#: What LaTeX itself sets a space before.
+_OPERATOR = re.compile(r"\\(operatorname|arc|sin|cos|tan|log|max|min)")
+#: Height of what stands on one line, with its exponents (tenths of a line).
+_ONE_LINE = 12
 
 
 class LatexError(ValueError):
@@ -56,13 +62,9 @@ def latex(expr: sp.Basic) -> str:
     return flat(run(expr))
 
 
-def number(value: sp.Rational) -> str:
-    """Return a rational number exactly: an integer, a fraction, or a decimal that ends."""
-    decimal = _decimal(value)
-    if decimal is not None:
-        return decimal
-    sign = "-" if value < 0 else ""
-    return str(value) if value.is_Integer else rf"{sign}\frac{{{abs(value.p)}}}{{{value.q}}}"
+def inline(expr: sp.Expr) -> str:
+    """Return an expression for the running text: fractions with slashes."""
+    return _inline(expr)
 
 
 def run(expr: sp.Basic) -> Run:
@@ -191,22 +193,20 @@ class _Product:
         """The product without its sign."""
         if self.rational == 0:
             return (Chunk("0"),)
-        above, below = self._constant()
+        above, below = constant(self.rational, self.root, self.pi, self.divided)
         functions: list[Run] = []
         sums: list[tuple[sp.Add, sp.Expr]] = []
         for base, exponent in self.powers.items():
             if exponent.could_extract_minus_sign() and not isinstance(base, sp.exp):
-                below.append(_power(base, -exponent))
+                below.append(_below(base, -exponent))
             elif isinstance(base, sp.Add) and exponent.is_Integer:
                 sums.append((base, exponent))
-            elif (
-                isinstance(base, sp.Symbol | sp.exp)
-                or base is sp.I
-                or (isinstance(base, sp.Add) and exponent.is_Rational)
-            ):
+            elif isinstance(base, sp.Symbol | sp.exp) or base is sp.I:
                 above.append(_power(base, exponent))
             else:
                 functions.append(_power_run(base, exponent))
+        if not sums and self._fit_above(below, functions):
+            above, functions = [*above, *(flat(function) for function in functions)], []
         inside = [pair for pair in sums if below and self._fits(above, below, functions, pair)]
         outside = [_power_run(base, exponent) for base, exponent in sums if (base, exponent) not in inside]
         alone = len(inside) == 1 and not above and inside[0][1] == 1
@@ -219,35 +219,18 @@ class _Product:
             return (Chunk("1"),)
         return _juxtaposed(parts)
 
-    def _constant(self) -> tuple[list[str], list[str]]:
-        """The numeric factor, above and below the line: one root, in the denominator where that is simpler."""
-        (p, q), s = (self.rational.p, self.rational.q), self.root
-        square, pi_above, pi_below = sp.Rational(s), 0, 0
-        root, inverse = square.p, square.q
-        if q % root == 0 and root > 1:
-            q, inverse, root = q // root, inverse * root, 1
-        whole, half = divmod(abs(self.pi), 2)
-        if self.pi > 0:
-            pi_above = whole
-        else:
-            pi_below = whole
-        above, below = [], []
-        decimal = _decimal(sp.Rational(p, q))
-        if decimal is not None and q > 1:
-            above.append(decimal)
-        else:
-            above += [str(p)] if p > 1 else []
-            below += [str(q)] if q > 1 else []
-        for target, under, power, has_half in (
-            (above, root, pi_above, self.pi > 0 and half),
-            (below, inverse, pi_below, self.pi < 0 and half),
-        ):
-            if power:
-                target.append(r"\pi" if power == 1 else rf"\pi^{_script(str(power))}")
-            radicand = joined(str(under) if under > 1 or not has_half else "", r"\pi" if has_half else "")
-            if under > 1 or has_half:
-                target.append(rf"\sqrt{{{radicand}}}")
-        return above, below
+    @property
+    def divided(self) -> bool:
+        """Whether a power stands below the fraction line."""
+        return any(e.could_extract_minus_sign() and not isinstance(b, sp.exp) for b, e in self.powers.items())
+
+    @staticmethod
+    def _fit_above(below: list[str], functions: list[Run]) -> bool:
+        """Whether functions go into the numerator: short ones on one line, over more than an integer."""
+        texts = [flat(function) for function in functions]
+        if all(part.isdigit() for part in below) or any(text.startswith(r"\mathbb") for text in texts):
+            return False
+        return all(height(text) <= _ONE_LINE for text in texts) and sum(map(width, texts)) <= MAX_NUMERATOR * 2 // 3
 
     @staticmethod
     def _fits(above: list[str], below: list[str], functions: list[Run], pair: tuple[sp.Add, sp.Expr]) -> bool:
@@ -266,7 +249,11 @@ class _Product:
             return top, ""
         bottom = _spaced(_bare(below))
         plain = all(part.isdigit() for part in below)
-        if plain and (width(top) > MAX_NUMERATOR // 2 or (len(above) == 1 and top.startswith("e^"))):
+        exponential = any(part.startswith("e^") for part in above)
+        if plain and (
+            width(top) > MAX_NUMERATOR // 2
+            or (exponential and all(part.isdigit() or part.startswith("e^") for part in above))
+        ):
             numerator, rest = (above[0], above[1:]) if above[0].isdigit() else ("1", above)
             return rf"\frac{{{numerator}}}{{{bottom}}}", _spaced(rest)
         return "", rf"\frac{{{top or '1'}}}{{{bottom}}}"
@@ -280,7 +267,7 @@ def _distributed(term: sp.Expr) -> sp.Expr:
         for part in sp.Mul.make_args(rest)
         if part.is_Add and any(abs(inner.as_coeff_Mul()[0]) != 1 for inner in part.args)
     ]
-    if _decimal(factor) is None or factor.q == 1 or len(sums) != 1:
+    if decimal(factor) is None or factor.q == 1 or len(sums) != 1:
         return term
     return sp.Mul(*(part for part in sp.Mul.make_args(rest) if part not in sums), sp.expand_mul(factor * sums[0]))
 
@@ -307,7 +294,8 @@ def _spaced(parts: list[str]) -> str:
     """A product of short factors, with a thin space after a root and before a function, and a dot before digits."""
     text = ""
     for part in parts:
-        gap = r"\," if text and (r"\sqrt" in text or r"\mathbb" in text or part.startswith(r"\mathbb")) else ""
+        tall = r"\sqrt" in text or r"\mathbb" in text or part.startswith(r"\mathbb")
+        gap = r"\," if text and tall and not _OPERATOR.match(part) else ""
         if text and part[0].isdigit():
             gap = r" \cdot "
         text = joined(text, gap, part)
@@ -320,7 +308,8 @@ def _juxtaposed(parts: list[Run]) -> Run:
     for part in parts[1:]:
         first, *rest = part
         before = chunks[-1].text
-        gap = r"\," if first.text.startswith((r"\mathbb", r"\sqrt")) or before.endswith("}") else ""
+        tall = first.text.startswith((r"\mathbb", r"\sqrt")) or before.endswith("}")
+        gap = r"\," if tall and not _OPERATOR.match(first.text) else ""
         if first.text[0].isdigit():
             gap = r" \cdot "
         chunks += [Chunk(joined(gap, first.text), 0, r"\times{}"), *rest]
@@ -340,10 +329,6 @@ def _rank(base: sp.Expr) -> tuple[object, ...]:
 # --- powers and atoms ------------------------------------------------------------------------------------------------
 
 
-def _script(text: str) -> str:
-    return text if len(text) == 1 else f"{{{text}}}"
-
-
 def _power(base: sp.Expr, exponent: sp.Expr) -> str:
     return flat(_power_run(base, exponent))
 
@@ -354,21 +339,21 @@ def _power_run(base: sp.Expr, exponent: sp.Expr) -> Run:
     if isinstance(base, sp.Symbol):
         name, own = SYMBOL_NAMES.get(base, (_plain_name(base), 1))
         exponent = own * exponent
-        return (Chunk(name if exponent == 1 else name + "^" + _script(_inline(exponent))),)
+        return (Chunk(name if exponent == 1 else name + "^" + script(_inline(exponent))),)
     if isinstance(base, sp.exp):
-        return (Chunk("e^" + _script(_inline(base.args[0] * exponent))),)
+        return (Chunk("e^" + script(_inline(base.args[0] * exponent))),)
     if exponent == sp.S.Half:
         return (Chunk(rf"\sqrt{{{latex(base)}}}"),)
     function = _FUNCTIONS.get(type(base))
-    if function is not None and exponent.is_Integer and exponent > 0 and function != r"\Phi":
-        power = "" if exponent == 1 else "^" + _script(str(exponent))
+    if function is not None and exponent.is_Integer and exponent > 0 and not isinstance(base, _POWER_BEHIND):
+        power = "" if exponent == 1 else "^" + script(str(exponent))
         return _prefixed(function + power, parenthesised(run(base.args[0])))
     if isinstance(base, sp.Piecewise) and exponent == 1:
         return (Chunk(_cases(base)),)
     atom = _atom(base)
     if exponent == 1:
         return atom
-    return (*atom[:-1], Chunk(f"{atom[-1].text}^{_script(_inline(exponent))}", atom[-1].level, atom[-1].lead))
+    return (*atom[:-1], Chunk(f"{atom[-1].text}^{script(_inline(exponent))}", atom[-1].level, atom[-1].lead))
 
 
 def _prefixed(text: str, inner: Run) -> Run:
@@ -393,10 +378,11 @@ def _atom(base: sp.Expr) -> Run:
     if isinstance(base, sp.Abs):
         return parenthesised(_sum(base.args[0]), r"\lvert ", r"\rvert ")
     if isinstance(base, sp.Heaviside):
-        return (Chunk(rf"\mathbf{{1}}\{{{latex(base.args[0])} > 0\}}"),)
+        constant, rest = base.args[0].as_independent(*base.free_symbols, as_Add=True)
+        return (Chunk(rf"\mathbf{{1}}\{{{latex(rest)} > {latex(-constant)}\}}"),)
     if isinstance(base, sp.CRootOf):
         return (
-            Chunk(rf"\operatorname{{root}}_{_script(str(base.index + 1))}\bigl({latex(base.poly.as_expr(x))}\bigr)"),
+            Chunk(rf"\operatorname{{root}}_{script(str(base.index + 1))}\bigl({latex(base.poly.as_expr(x))}\bigr)"),
         )
     if isinstance(base, sp.Piecewise):
         return parenthesised((Chunk(_cases(base)),))
@@ -417,19 +403,7 @@ def _plain_name(symbol: sp.Symbol) -> str:
         stem = rf"\{stem}"
     elif len(stem) > 1:
         stem = rf"\mathit{{{stem}}}"
-    return f"{stem}_{_script(index.replace('_', ''))}" if index else stem
-
-
-def _decimal(value: sp.Rational) -> str | None:
-    """A decimal that ends, where it is clearer than a fraction of long numbers, else None."""
-    if value.is_Integer or max(abs(value.p), value.q) <= MAX_FRACTION:
-        return None
-    for places in range(1, _MAX_DECIMALS + 1):
-        scaled = abs(value) * 10**places
-        if scaled.is_Integer:
-            digits = str(scaled).rjust(places + 1, "0")
-            return ("-" if value < 0 else "") + digits[:-places] + "." + digits[-places:]
-    return None
+    return f"{stem}_{script(index.replace('_', ''))}" if index else stem
 
 
 def _inline(expr: sp.Expr) -> str:
@@ -444,10 +418,10 @@ def _inline(expr: sp.Expr) -> str:
 
 
 def _slashed(product: _Product) -> str:
-    above, below = product._constant()
+    above, below = constant(product.rational, product.root, product.pi, product.divided)
     for base, exponent in product.powers.items():
         under = exponent.could_extract_minus_sign() and not isinstance(base, sp.exp)
-        (below if under else above).append(_power(base, -exponent if under else exponent))
+        (below if under else above).append(_slashed_power(base, -exponent if under else exponent))
     top, bottom = _spaced(above) or "1", _spaced(below)
     if not below:
         return top
@@ -455,13 +429,31 @@ def _slashed(product: _Product) -> str:
     return f"{top}/{bottom}" if single else f"{top}/({bottom})"
 
 
+def _slashed_power(base: sp.Expr, exponent: sp.Expr) -> str:
+    """A power, its base on one line too where that is a sum."""
+    if not (isinstance(base, sp.Add) and exponent.is_Integer):
+        return _power(base, exponent)
+    power = "" if exponent == 1 else "^" + script(str(exponent))
+    return f"({_inline(base)}){power}"
+
+
+def _below(base: sp.Expr, exponent: sp.Expr) -> str:
+    """A factor below the fraction line, where no other fraction stands unless functions do."""
+    text = _power(base, exponent)
+    if r"\frac" not in text or base.atoms(sp.Function, GaussianExpectation):
+        return text
+    return _slashed_power(base, exponent)
+
+
 # --- cases and conditions --------------------------------------------------------------------------------------------
 
 
 def _cases(expr: sp.Piecewise) -> str:
-    rows = []
-    for value, condition in expr.args:
-        rows.append(rf"{latex(value)}, & {_condition(condition)}")
+    values, conditions = [value for value, _ in expr.args], [condition for _, condition in expr.args]
+    if len(conditions) == 2 and conditions[1] == sp.true and type(conditions[0]) in _RELATIONS:
+        # Of two cases the second is the opposite of the first.
+        conditions[1] = conditions[0].negated
+    rows = [rf"{latex(value)}, & {_condition(condition)}" for value, condition in zip(values, conditions, strict=True)]
     return r"\begin{cases} " + r" \\ ".join(rows) + r" \end{cases}"
 
 

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
-__all__ = ["Chunk", "Run", "aligned", "flat", "height", "joined", "lines", "parenthesised", "width"]
+__all__ = ["Chunk", "Run", "aligned", "ended", "flat", "height", "joined", "lines", "parenthesised", "width"]
 
 
 @dataclass(frozen=True)
@@ -180,12 +180,35 @@ def flat(run: Run) -> str:
     return joined(*(chunk.text for chunk in run))
 
 
+def ended(run: Run, mark: str) -> Run:
+    """Return a formula with a punctuation mark behind it, but for cases, whose rows have their own."""
+    last = run[-1]
+    return run if last.text.endswith(r"\end{cases}") else (*run[:-1], replace(last, text=last.text + mark))
+
+
+_SIZES = ("", r"\bigl", r"\Bigl", r"\biggl", r"\Biggl")
+_HEIGHTS = (11, 20, 26, 40)
+#: An opening or closing parenthesis or bracket, with the command for its size.
+_BRACKET = re.compile(r"(?P<size>(?:\\[bB]igg?[lr])?)(?:(?P<open>[(\[])|[)\]])")
+
+
 def _delimiters(text: str) -> tuple[str, str]:
-    size = height(text)
-    for limit, name in ((11, ""), (20, r"\bigl"), (26, r"\Bigl"), (40, r"\biggl")):
-        if size <= limit:
-            return name, name.replace("l", "r") if name else ""
-    return r"\Biggl", r"\Biggr"
+    """Sizes of the parentheses round a text: by its height, and larger than two pairs inside one another."""
+    size = sum(height(text) > limit for limit in _HEIGHTS)
+    while size + 1 < len(_SIZES) and _nesting(text, _SIZES[size]) > 1:
+        size += 1
+    left = _SIZES[size]
+    return left, left[:-1] + "r" if left else ""
+
+
+def _nesting(text: str, size: str) -> int:
+    """How many pairs of parentheses of one size stand inside one another."""
+    depth = deepest = 0
+    for found in _BRACKET.finditer(text):
+        if found["size"][:-1] == size[:-1]:
+            depth += 1 if found["open"] else -1
+            deepest = max(deepest, depth)
+    return deepest
 
 
 #: Parentheses narrower than this are not broken (hundredths of a point).
@@ -193,7 +216,13 @@ _SHORT = 10_000
 
 
 def parenthesised(run: Run, opening: str = "(", closing: str = ")") -> Run:
-    r"""Return a formula in parentheses that suit its height and may stand on different lines (no \left, \right)."""
+    r"""Return a formula in parentheses that suit its height and may stand on different lines (no \left, \right).
+
+    Args:
+        run: the formula.
+        opening: left delimiter, without its size.
+        closing: right delimiter, without its size.
+    """
     left, right = _delimiters(flat(run))
     # Short parentheses stay whole, and so does a short first term with what follows it.
     whole = width(flat(run)) < _SHORT
@@ -208,12 +237,16 @@ def parenthesised(run: Run, opening: str = "(", closing: str = ")") -> Run:
 
 # --- lines -----------------------------------------------------------------------------------------------------------
 
-_LINE_COST, _LEVEL_COST, _PRODUCT_COST, _OVERFULL_COST = 100, 25, 60, 10_000
+_LINE_COST, _LEVEL_COST, _PRODUCT_COST, _OVERFULL_COST = 100, 25, 150, 10_000
+#: Cost of an empty line; one that is partly full costs its part.  The last line may be short.
+_SLACK_COST = 20
 #: Per cent of the room that lines are set in: the widths are estimates.
 _CAUTION = 97
 _INDENT = r"\quad"
 #: Width of an equation's number and of the gap before it.
 _NUMBER = 3_000
+#: Rows from this height on (tenths of a line) stand further apart by that much.
+_TALL, _TALL_GAP = 24, "[3pt]"
 
 
 def lines(run: Run, available: int) -> list[str]:
@@ -240,6 +273,8 @@ def lines(run: Run, available: int) -> list[str]:
             cost += _LEVEL_COST * (first.level or 0)
             # An overfull line costs more than any number of breaks, in proportion to the excess.
             excess = max(0, size - available)
+            if end < len(run):
+                cost += _SLACK_COST * max(0, available - size) // available
             options.append((cost + _OVERFULL_COST * (excess > 0) + 10 * excess, start))
         best[end] = min(options)
     cuts = [len(run)]
@@ -285,5 +320,12 @@ def aligned(equations: Iterable[tuple[str, str, Run]], available: int, labels: S
         together = fits
         blocks[-1] += written
     name = "align" if labels else "align*"
-    bodies = (" \\\\\n".join(block) for block in blocks)
-    return "\n".join(f"\\begin{{{name}}}\n{body}\n\\end{{{name}}}" for body in bodies)
+    return "\n".join(f"\\begin{{{name}}}\n{_stacked(block)}\n\\end{{{name}}}" for block in blocks)
+
+
+def _stacked(rows: Sequence[str]) -> str:
+    """Rows under one another, two tall ones a little further apart."""
+    text = rows[0]
+    for above, below in pairwise(rows):
+        text += rf" \\{_TALL_GAP if min(height(above), height(below)) >= _TALL else ''}" + "\n" + below
+    return text

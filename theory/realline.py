@@ -302,6 +302,11 @@ def _zeros_on_line_factor(factor: sp.Expr, lower: sp.Expr, upper: sp.Expr) -> li
 def sign_on(expr: sp.Expr, lower: sp.Expr, upper: sp.Expr) -> int:
     """Return the sign of an expression that has no zero in the open interval (0 when it vanishes identically).
 
+    Args:
+        expr: smooth inside the interval, in ``theory.symbols.x``.
+        lower: end of the interval, exact, or -oo.
+        upper: end of the interval, exact, or oo.
+
     Raises:
         UndecidedError: the sign at an interior point cannot be decided.
     """
@@ -346,6 +351,11 @@ def enclosure(expr: sp.Expr, lower: sp.Expr = -sp.oo, upper: sp.Expr = sp.oo) ->
     """Return numbers (or infinities) between which the values of expr on [lower, upper] lie.
 
     Interval arithmetic over exact numbers: valid, not sharp.
+
+    Args:
+        expr: in ``theory.symbols.x``.
+        lower: end of the interval, exact, or -oo.
+        upper: end of the interval, exact, or oo.
     """
     if expr == x:
         return lower, upper

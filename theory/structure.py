@@ -113,7 +113,13 @@ def homogeneity_degree(pieces: Pieces) -> sp.Expr | None:
 
 
 def boundary_value(expr: sp.Expr, point: sp.Expr, side: int) -> sp.Expr:
-    """Return the one-sided limit of a smooth expression at a finite point (side +1: from the right)."""
+    """Return the one-sided limit of a smooth expression at a finite point.
+
+    Args:
+        expr: in ``theory.symbols.x``, smooth on that side of the point.
+        point: exact and finite.
+        side: +1 from the right, -1 from the left.
+    """
     value = expr.subs(x, point)
     if not value.has(sp.nan, sp.zoo, sp.oo, -sp.oo):
         return value

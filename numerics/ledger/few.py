@@ -38,6 +38,12 @@ Array = NDArray[np.float64]
 def polynomial_twin(phi: PointwiseActivation, sigma_a2: float, sigma_b2: float, tau0: float) -> Activation:
     """Return the quartic whose DEQ has the same tau_*, d1, d2, d22 and variance as that of phi at tau_0.
 
+    Args:
+        phi: the activation, uncentred.
+        sigma_a2: variance of the recurrent weights.
+        sigma_b2: variance of the input weights.
+        tau0: input scale tau_0.
+
     Raises:
         EquilibriumError: no quartic has these moments.
     """

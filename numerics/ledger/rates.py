@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -60,7 +61,20 @@ def distance_task(
     reading: Tau0Reading = "population",
     noise: EntryLaw = "gaussian",
 ) -> dict[str, Any]:
-    """Distance ||G* - Gbar|| (or K) of one draw of the released experiment's data, as plain values."""
+    """Distance ||G* - Gbar|| (or K) of one draw of the released experiment's data, as plain values.
+
+    Args:
+        activation: a name or an expression in x.
+        kernel: which kernel.
+        p: dimension.
+        index: number of the draw.
+        seed: root of the random numbers.
+        sigma_a2: exact variance of the recurrent weights, as text.
+        sigma_b2: exact variance of the input weights, as text.
+        means: norm of the class means.
+        reading: of tau_0.
+        noise: law of the entries of the whitened noise.
+    """
     experiment, chosen = _experiment(activation, seed, sigma_a2, sigma_b2, means, reading, noise)
     return distance_to_equivalent(experiment, chosen, kernel, Cell(p, index), CHANGES).record()
 
@@ -75,7 +89,18 @@ def width_task(
     sigma_b2: str,
     weights: EntryLaw = "gaussian",
 ) -> dict[str, Any]:
-    """Distance ||G_m - G*|| (or K) of one finite network from the exact kernel of the same data, as plain values."""
+    """Distance ||G_m - G*|| (or K) of one finite network from the exact kernel of the same data, as plain values.
+
+    Args:
+        activation: a name or an expression in x.
+        kernel: which kernel.
+        width: m.
+        index: number of the draw.
+        seed: root of the random numbers.
+        sigma_a2: exact variance of the recurrent weights, as text.
+        sigma_b2: exact variance of the input weights, as text.
+        weights: law of the network's weights.
+    """
     experiment, chosen = _experiment(activation, seed, sigma_a2, sigma_b2, _SMALL_MEANS, "population", "gaussian")
     cell = Cell(_WIDTH_DIMENSION, index)
     return distance_to_limit(experiment, chosen, kernel, cell, width, weights, CHANGES).record()
@@ -241,10 +266,10 @@ def _slope_decision(fit: RateFit) -> tuple[VerdictKind, str]:
     if line is None:
         return VerdictKind.UNDECIDED, "needs at least three sizes p"
     low, high = line.interval
-    shown = (
-        f"corrected slope {line.slope:.3f} [{low:.3f}, {high:.3f}] (uncorrected {fit.plain.slope:.3f}), "
-        f"lack of fit probability {line.lack_of_fit:.2f}"
-    )
+    fitted = "no size to spare for a test of fit"
+    if not math.isnan(line.lack_of_fit):
+        fitted = f"lack of fit probability {line.lack_of_fit:.2f}"
+    shown = f"corrected slope {line.slope:.3f} [{low:.3f}, {high:.3f}] (uncorrected {fit.plain.slope:.3f}), {fitted}"
     if not high < 0:
         return VerdictKind.UNDECIDED, f"{shown}: the interval does not exclude 0"
     holds = low <= -0.5 <= high and not line.lack_of_fit < _SIGNIFICANCE

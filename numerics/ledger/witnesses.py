@@ -55,10 +55,10 @@ class WitnessRecord:
 
     Attributes:
         p: dimension.
-        kernels: by kernel of ``KERNELS``, tr(M K) for every witness.
-        gram: tr(M S) for every witness.
-        trace: tr M for every witness.
-        low_rank: V^T M V for every witness, shape (W, K+1, K+1).
+        kernels: by kernel of ``KERNELS``, (W,) array, tr(M K) for every witness.
+        gram: (W,) array, tr(M S) for every witness.
+        trace: (W,) array, tr M for every witness.
+        low_rank: (W, K+1, K+1) array, V^T M V for every witness.
     """
 
     p: int
@@ -161,6 +161,13 @@ def _program(theory: Theory) -> Program:
 
 def equivalent_numbers(theory: Theory, activation: str, sigma_a2: float, sigma_b2: float, tau0: float) -> Numbers:
     """Evaluate a theory's four expressions for an activation, in float64.
+
+    Args:
+        theory: what is evaluated.
+        activation: a name or an expression in x.
+        sigma_a2: variance of the recurrent weights.
+        sigma_b2: variance of the input weights.
+        tau0: input scale tau_0.
 
     Raises:
         ValueError: the theory is of an NTK, and E[phi'^2] is infinite.

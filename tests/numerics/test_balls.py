@@ -20,6 +20,7 @@ from numerics.balls import (
     exact_bounds,
     hull,
     integer_power,
+    proved_decimal,
     radius_text,
     rounded_decimal,
 )
@@ -174,3 +175,26 @@ def test_numbers_with_huge_exponents_keep_their_digits() -> None:
     mantissa, exponent = text.split("e")
     wrong = mantissa[:-1] + str((int(mantissa[-1]) + 1) % 10) + "e" + exponent
     assert not contains_decimal(tiny, wrong)
+
+
+@pytest.mark.parametrize(
+    ("ball", "digits", "expected"),
+    [
+        (arb(0), 5, "0"),
+        (arb(0, 1e-9), 5, "0.0000"),
+        (arb(0, 0.004), 5, "0.00"),
+        (arb(1e-4, 2e-4), 5, "0.000"),
+        (arb("0.12345", 1e-9), 5, "0.12345"),
+        (arb("0.1232", 1e-4), 5, "0.123"),
+        (arb("0.12345", 1e-4), 5, "0.12"),
+        (arb("-2.5000001", 1e-9), 2, "-2.5"),
+    ],
+)
+def test_only_proved_digits_are_written(ball: arb, digits: int, expected: str) -> None:
+    assert proved_decimal(ball, digits) == expected
+
+
+@pytest.mark.parametrize("ball", [arb(0, 0.06), arb(0.5, 0.6), arb("0.5", 0.2)])
+def test_a_ball_without_a_digit_is_refused(ball: arb) -> None:
+    with pytest.raises(ValueError, match="not one digit"):
+        proved_decimal(ball, 5)

@@ -253,9 +253,18 @@ def test_results_pickle_and_print() -> None:
     latex = found._repr_latex_()
     assert f"{COEFFICIENT_SYMBOLS['alpha1']} &= " in latex
     assert latex.count("&=") == len(COEFFICIENTS)
+    assert rf"{COEFFICIENT_SYMBOLS['alpha2']} &= 0\\" in latex
     assert set(found.radius) == set(COEFFICIENTS)
     with pytest.raises(AttributeError):
         found.digits = 3  # type: ignore[misc]
+
+
+def test_a_number_that_may_be_zero_shows_no_digits_in_a_notebook() -> None:
+    """Odd but for a constant, which is not seen: alpha_2 = 0 is proved to within a radius only."""
+    found = certify(Activation.from_text("1/(1 + exp(-x)) + atan(x)"), *DEFAULT, 12)
+    assert found["alpha2"].contains(0)
+    assert not found["alpha2"].is_zero()
+    assert rf"{COEFFICIENT_SYMBOLS['alpha2']} &= 0.00000000000\\" in found._repr_latex_()
 
 
 @pytest.mark.slow

@@ -188,3 +188,35 @@ def test_a_local_dask_cluster_gives_the_same_bytes(script: Script, tmp_path: Pat
     assert run_to_json(script, tmp_path, "dask.json", "--jobs", "2", "--backend", "dask", "--resume", "r") == one
     assert len(list((tmp_path / "r").glob("*.json"))) == 12
     assert json.loads(one)["seed"] == 3
+
+
+_CLUSTER = """
+import sys
+from distributed import LocalCluster
+if __name__ == "__main__":
+    with LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=None) as cluster:
+        print(cluster.scheduler_address, flush=True)
+        sys.stdin.read()
+"""
+
+
+@pytest.mark.skipif(find_spec("distributed") is None, reason="Dask is not installed")
+def test_a_cluster_that_runs_elsewhere_gives_the_same_bytes(
+    script: Script, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its workers have another folder and have never seen the script; records go where the command was given."""
+    one = run_to_json(script, tmp_path, "one.json", "--jobs", "1")
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "cluster.py").write_text(_CLUSTER, "utf-8")
+    with subprocess.Popen(
+        [sys.executable, "cluster.py"], cwd=elsewhere, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as cluster:
+        try:
+            assert cluster.stdout is not None
+            monkeypatch.setenv("DASK_SCHEDULER_ADDRESS", cluster.stdout.readline().strip())
+            assert run_to_json(script, tmp_path, "two.json", "--backend", "dask", "--resume", "r") == one
+        finally:
+            cluster.communicate()
+    assert len(list((tmp_path / "r").glob("*.json"))) == 12
+    assert not list(elsewhere.glob("r*"))

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
 from pylatexenc.latexwalker import LatexWalker
 
+from tests.latex_checks import check_conditions, check_constants, check_moments, check_ntk, check_system, check_systems
 from tests.scripts.conftest import Script
+from theory import registry
+from theory.latex_equations import general_sets
+from theory.latex_forms import name_long_constants
 
 
 def test_defaults_are_substituted_unless_symbols_are_asked_for(script: Script) -> None:
@@ -39,6 +44,7 @@ def test_json_on_standard_output(script: Script) -> None:
         "expression": "1/2",
         "latex": r"\frac{1}{2}",
     }
+    assert record["moments"]["mean"]["latex"] == r"\frac{\tau_*^2}{\sqrt{2\pi}\,\sqrt{\tau_*^2 + 1}}"
     assert record["structure"]["parity"] == "neither even nor odd"
     assert record["versions"]["sympy"]
     assert any("beta_3 = " in line for lines in record["equations"].values() for line in lines)
@@ -53,13 +59,27 @@ def test_second_run_reads_the_cache_and_says_the_same(script: Script) -> None:
     assert third == first
 
 
-@pytest.mark.parametrize("name", ["relu", "tanh", "elu", "sign"])
-def test_latex_is_well_formed(script: Script, name: str) -> None:
+@pytest.mark.parametrize("name", ["relu", "selu", "sign"])
+def test_latex_is_that_of_the_export(script: Script, name: str) -> None:
+    """Read back and evaluated, display by display."""
     done = script("derive", "--activation", name, "--latex")
     assert done.returncode == 0, done.stderr
-    nodes, _, _ = LatexWalker(done.stdout, tolerant_parsing=False).get_latex_nodes()
-    assert r"\begin{align*}" in done.stdout
-    assert nodes
+    LatexWalker(done.stdout, tolerant_parsing=False).get_latex_nodes()
+    parts = dict(re.findall(rf"^% {name}: ([a-z-]+)\n(.*?)(?=^%|\Z)", done.stdout, re.MULTILINE | re.DOTALL))
+    assert list(parts) == [
+        "moments", "system", "solution", *([] if name == "sign" else ["ntk-recurrent"]), "conditions",
+    ]  # fmt: skip
+    activation = registry.get(name).with_parameters({})
+    constants = name_long_constants(activation)[1]
+    moments, _, where = parts["moments"].partition("\nwhere\n")
+    check_moments(moments, activation, constants)
+    check_constants(where, constants)
+    check_system(parts["system"], activation, constants)
+    check_conditions(parts["conditions"])
+    general = general_sets()
+    check_systems(parts["solution"], general["system"].latex(39_000), general["preactivation"].latex(39_000))
+    if name != "sign":
+        check_ntk(parts["ntk-recurrent"], "recurrent")
 
 
 def test_registry_table(script: Script, tmp_path: Path) -> None:

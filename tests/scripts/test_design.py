@@ -17,6 +17,7 @@ import pytest
 from pylatexenc.latexwalker import LatexWalker
 
 from tests.scripts.conftest import ROOT, Script
+from tests.scripts.test_latex_networks import check_networks
 
 KEYS = {
     "status", "layers", "gauge", "branches", "residual", "residual_bound", "certified", "threshold", "closest",
@@ -145,13 +146,22 @@ def test_numpy_and_sympy_texts_are_the_functions(emitted: Callable[[str], str], 
                 assert float(value) == pytest.approx(function(point) + 0.125, rel=1e-12)
 
 
-def test_torch_and_latex_texts_are_well_formed(emitted: Callable[[str], str]) -> None:
+def test_the_torch_text_is_well_formed(emitted: Callable[[str], str]) -> None:
     text = emitted("torch")
     compile(text, "torch", "exec")
     assert text.count("def phi_") == len(LAYERS)
     assert "np." not in text
-    LatexWalker(emitted("latex"), tolerant_parsing=False).get_latex_nodes()
-    assert "10^{-1}" in emitted("latex")
+
+
+def test_the_latex_text_is_read_back(script: Script) -> None:
+    done = script("design", "--activation", "relu", "--digits", "10", "--emit", "latex")
+    assert done.returncode == 0, done.stderr
+    LatexWalker(done.stdout, tolerant_parsing=False).get_latex_nodes()
+    assert done.stdout.startswith("% Has the kernel ck of the DEQ with phi(x) = Max(0, x)")
+    check_networks({"network-relu": done.stdout}, "relu")
+    closest = script("design", "--activation", "swish", "--family", "leaky_relu", "--layers", "2", "--emit", "latex")
+    assert "the closest one found" in closest.stderr
+    assert "1.069770585" in closest.stdout.replace("$ & $", ".")
 
 
 @pytest.mark.parametrize(

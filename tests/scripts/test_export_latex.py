@@ -19,7 +19,7 @@ from pylatexenc.latexwalker import LatexWalker, LatexWalkerParseError
 
 from numerics.certified import CertifiedCoefficients, certify
 from tests.latex_reader import equations, evaluate, macro_numbers, table_rows
-from tests.scripts.conftest import ROOT, Script
+from tests.scripts.conftest import ROOT, Script, script_module
 from theory import registry
 from theory.latex import COEFFICIENT_SYMBOLS
 
@@ -67,11 +67,9 @@ def verdict_record(planted: int = 40) -> dict[str, Any]:
     return record
 
 
-def _export(folder: Path, *arguments: str, seed: str = "0") -> subprocess.CompletedProcess[str]:
-    """Export into a folder; what is derived is kept beside it."""
-    environment = os.environ | {
-        "NO_COLOR": "1", "DEQVERIFY_CACHE": str(folder.parent / "cache"), "PYTHONHASHSEED": seed
-    }  # fmt: skip
+def _export(folder: Path, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    """Export into a folder, with more environment variables; what is derived is kept beside it."""
+    environment = os.environ | {"NO_COLOR": "1", "DEQVERIFY_CACHE": str(folder.parent / "cache")} | variables
     command = [sys.executable, str(ROOT / "scripts" / "export_latex.py"), *arguments, "--output", str(folder)]
     return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=300, check=False)
 
@@ -137,33 +135,34 @@ def _files(folder: Path) -> dict[str, str]:
     }
 
 
-def test_every_number_of_the_tables_is_certified(exported: Path) -> None:
+def check_tables(files: dict[str, str]) -> None:
+    """Every number of the tables of constants (fragments by name) is its ball's, and none is missing."""
     symbols = {symbol: key for key, symbol in COEFFICIENT_SYMBOLS.items()}
     seen: dict[str, dict[str, str | None]] = {}
-    for path in sorted((exported / "fragments").glob("constants-*.tex")):
-        headings, rows = table_rows(path.read_text("utf-8"))
+    for text in (text for name, text in files.items() if name.startswith("constants-")):
+        headings, rows = table_rows(text)
         assert headings
         for label, cells in rows.items():
             assert len(cells) == len(headings), label
-            for name, text in zip(headings, cells, strict=True):
-                seen.setdefault(name, {})[symbols[label]] = text
+            for name, cell in zip(headings, cells, strict=True):
+                assert symbols[label] not in seen.setdefault(name, {})
+                seen[name][symbols[label]] = cell
     assert set(seen) == set(registry.names())
     for name, column in seen.items():
         has_ntk = not certified(name).ntk_missing
         assert has_ntk == (column.get("kappa2") is not None)
         for key in COEFFICIENT_SYMBOLS:
-            text = column.get(key)
-            if text is None:
+            cell = column.get(key)
+            if cell is None:
                 assert key not in certified(name).balls
             else:
-                _check(name, key, text)
+                _check(name, key, cell)
 
 
-def test_macros_and_json_say_the_same(exported: Path) -> None:
-    numbers = macro_numbers((exported / "macros.tex").read_text("utf-8"))
-    record = json.loads((exported / "numbers.json").read_text("utf-8"))
-    assert record["sigma_a2"] == "1/5"
-    assert record["versions"]["sympy"]
+def check_macros(files: dict[str, str]) -> None:
+    """Every macro is its ball's number, as the record has it."""
+    numbers = macro_numbers(files["macros.tex"])
+    record = json.loads(files["numbers.json"])
     named: dict[str, str] = {}
     for entry in record["activations"]:
         for key, text in entry["values"].items():
@@ -174,6 +173,17 @@ def test_macros_and_json_say_the_same(exported: Path) -> None:
         assert bool(entry["missing"]) == ("kappa2" not in entry["values"])
     assert named == numbers
     assert {"deqAlphaOneTanh", "deqTauLeakyRelu", "deqKappaSquaredReluSix", "deqThetaDiagRelu"} <= set(named)
+
+
+def test_every_number_of_the_tables_is_certified(exported: Path) -> None:
+    check_tables({path.stem: path.read_text("utf-8") for path in (exported / "fragments").glob("constants-*.tex")})
+
+
+def test_macros_and_json_say_the_same(exported: Path) -> None:
+    check_macros({name: (exported / name).read_text("utf-8") for name in ("macros.tex", "numbers.json")})
+    record = json.loads((exported / "numbers.json").read_text("utf-8"))
+    assert record["sigma_a2"] == "1/5"
+    assert record["versions"]["sympy"]
 
 
 def test_every_file_is_well_formed(exported: Path) -> None:
@@ -211,6 +221,7 @@ def test_the_document_holds_every_fragment(exported: Path) -> None:
 def _plain(text: str) -> str:
     """Text that was escaped and broken, as a reader sees it."""
     text = text.replace(r"\allowbreak{}", "").replace(r"\textbackslash{}", "\\").replace("{}", "")
+    text = re.sub(r"(?<!\\)\$", "", text).replace(r"\,\%", r" \%").replace(r"\times", "x")
     return re.sub(r"\\([{}%&#_$^~])", r"\1", text)
 
 
@@ -220,13 +231,13 @@ def test_verdicts_stand_with_their_claims(exported: Path, verdicts: dict[str, An
     items = {_plain(name): body for name, body in items.items()}
     assert set(items) == {claim["id"] for claim in verdicts["claims"]}
     assert items["ck"].count(r"\item[") == 2
-    assert r"relu: \textbf{supported}, as expected: at most 2 \% of it is left." in items["ck"]
-    assert r"\textbf{refuted}, \textbf{not as expected}: " in items["ck"]
-    assert "6 identities cancel to 0." in items["forms"]
+    assert r"relu: \textbf{supported}. At most $2\,\%$ of it is left." in items["ck"]
+    assert r"\textbf{refuted, not as expected (supported)}. " in items["ck"]
+    assert "$6$ identities cancel to $0$." in items["forms"]
     for name, body in items.items():
         assert ("Not checked in this run." in body) == (name not in {"ck", "forms"}), name
     document = (exported / "deq.tex").read_text("utf-8")
-    assert r"at $\sigma_a^2 = \frac{1}{4}$, $\sigma_b^2 = \frac{3}{4}$, seed 7: 2 of 3 are as expected." in document
+    assert r"for $\sigma_a^2 = 1/4$ and $\sigma_b^2 = 3/4$, seed 7: 2 of 3 are as expected." in document
 
 
 def test_text_of_the_file_is_data(exported: Path) -> None:
@@ -240,15 +251,18 @@ def test_text_of_the_file_is_data(exported: Path) -> None:
 
 
 def test_every_wrong_theory_is_in_the_tables(exported: Path, verdicts: dict[str, Any]) -> None:
+    worded = script_module("_latex_words").worded
     rows = []
-    for path in sorted((exported / "fragments").glob("planted-*.tex")):
+    for path in sorted((exported / "fragments").glob("planted-*.tex"), key=lambda path: int(path.stem.split("-")[1])):
         rows += re.findall(r"^\\raggedright (.*) \\\\$", path.read_text("utf-8"), flags=re.MULTILINE)
     assert len(rows) == len(verdicts["planted"]) == 40
     for row, outcome in zip(rows, verdicts["planted"], strict=True):
         words, witness, score, seen = row.split(" & ")
-        assert " ".join(outcome["id"].split()) in _plain(words)
+        name = outcome["id"].removeprefix("statistics: ").removeprefix(f"{outcome['kernel']} ")
+        assert words.startswith(worded(name))
+        assert f"({outcome['kernel']})" in words
         assert ("not refuted" in words) == (not outcome["refuted"])
-        assert witness.endswith("class 1 x psi")
+        assert witness.endswith(r"class $1 \times \psi$")
         assert score == f"${outcome['score']:+.1f}$"
         assert seen == ("---" if outcome["detectable"] is None else r"5\,\%")
     assert f"refutes {sum(each['refuted'] for each in verdicts['planted'])} of 40" in (exported / "deq.tex").read_text(
@@ -270,24 +284,28 @@ def test_the_same_input_gives_the_same_bytes(tmp_path: Path) -> None:
     arguments = ("--activation", "selu", "--activation", "x*Phi(x) - Max(x, 1)/2", "--digits", "12", "--networks")
     first, second = tmp_path / "first", tmp_path / "second"
     second.mkdir()
-    assert _export(first, *arguments, seed="1").returncode == 0
+    assert _export(first, *arguments, PYTHONHASHSEED="1").returncode == 0
     # What an export replaces, it replaces whole; what is not its own it leaves.
     (second / "macros.tex").write_text("old", "utf-8")
     (second / "mine.tex").write_text("mine", "utf-8")
-    assert _export(second, *arguments, seed="2").returncode == 0
+    other = {"PYTHONHASHSEED": "2", "SYMPY_GROUND_TYPES": "python", "DEQVERIFY_CACHE": str(tmp_path / "other")}
+    assert _export(second, *arguments, **other).returncode == 0
     assert (second / "mine.tex").read_text("utf-8") == "mine"
     (second / "mine.tex").unlink()
     assert _files(first) == _files(second)
 
 
 def test_json_on_standard_output(script: Script, tmp_path: Path) -> None:
-    done = script("export_latex", "--activation", "relu", "--output", "out", "--digits", "20", "--json", "-")
+    named = ("--digits", "20", "--macro-prefix", "mine")
+    done = script("export_latex", "--activation", "relu", *named, "--output", "out", "--json", "-")
     assert done.returncode == 0, done.stderr
     record = json.loads(done.stdout)
     assert {entry["path"] for entry in record["files"]} == set(_files(tmp_path / "out"))
     (relu,) = record["activations"]
     assert relu["values"]["alpha1"] == "0.21052631578947368421"
     assert relu["values"]["bias"].startswith("0.3696")
+    assert relu["macros"]["alpha1"] == "mineAlphaOneRelu"
+    assert macro_numbers((tmp_path / "out" / "macros.tex").read_text("utf-8"))["mineTauRelu"] == relu["values"]["tau"]
     written = json.loads((tmp_path / "out" / "numbers.json").read_text("utf-8"))
     assert all(record[key] == value for key, value in written.items())
 
@@ -303,7 +321,9 @@ def test_what_is_not_certified_is_not_printed(script: Script, tmp_path: Path) ->
     assert entry["uncertified"]
     assert not set(entry["uncertified"]) & set(entry["values"])
     files = _files(tmp_path / "out")
-    assert "No network was designed: alpha1 of the DEQ is not certified: " in files["fragments/network-custom-1.tex"]
+    assert (
+        r"No network was designed: $\alpha_1$ of the DEQ is not certified: " in files["fragments/network-custom-1.tex"]
+    )
     assert set(macro_numbers(files["macros.tex"])) == set(entry["macros"].values())
     for name, text in files.items():
         if name.startswith("fragments/constants"):
@@ -344,7 +364,7 @@ def test_an_activation_of_the_registry_without_equilibrium_is_said(tmp_path: Pat
     assert done.returncode == 0, done.stderr
     assert "no constants for identity: " in done.stdout
     files = _files(tmp_path / "out")
-    assert r"\texttt{identity} has none: " in files["deq.tex"]
+    assert r"\texttt{identity} has none. No stable equilibrium: " in files["deq.tex"]
     assert "deqTauIdentity" not in files["macros.tex"]
     assert "deqTauTanh" in files["macros.tex"]
     records = json.loads(files["numbers.json"])["activations"]
@@ -363,120 +383,3 @@ def test_parameters_that_are_not_given_may_stay_symbols(script: Script, tmp_path
     value = evaluate(written[r"\mathbb{E}[\phi'(\tau_*\xi)]"], {r"\tau_*": 0.7, "c": 0.4})
     assert value == pytest.approx(2 * math.erf(0.4 / (math.sqrt(2) * 0.7)))
     assert "The constants are those of $c = 1$." in files["deq.tex"]
-
-
-# --- bad use ---------------------------------------------------------------------------------------------------------
-
-_RELU = ("--activation", "relu")
-_BAD_USE: tuple[tuple[tuple[str, ...], str], ...] = (
-    (_RELU, "--output"),
-    (("--output", "out"), "--activation"),
-    (("--activation", "1/x", "--output", "out"), "pole"),
-    ((*_RELU, "--activation", "relu", "--output", "out"), "given twice"),
-    ((*_RELU, "--parameter", "a=1", "--output", "out"), "no activation given has it"),
-    ((*_RELU, "--sigma-a2", "9", "--output", "out"), "relu: no stable equilibrium"),
-    (("--registry", "--sigma-b2", "0", "--output", "out"), "> 0"),
-    ((*_RELU, "--digits", "51", "--output", "out"), "from 1 to 50"),
-    ((*_RELU, "--digits", "40", "--line-width", "240", "--output", "out"), "at most 29"),
-    ((*_RELU, "--output", "no/such"), "does not exist"),
-    ((*_RELU, "--output", "file"), "that is a file"),
-    ((*_RELU, "--output", "out", "--json", "no/such.json"), "does not exist"),
-    ((*_RELU, "--output", "out", "--verdicts", "no-such.json"), "no such file"),
-)
-
-#: What is wrong with a file of verdicts: the keys that lead to a value, the value (... to leave it out), the complaint.
-_BAD_VERDICTS: tuple[tuple[tuple[str | int, ...], Any, str], ...] = (
-    (("verdicts",), ..., "verdicts is missing"),
-    (("verdicts",), {}, "verdicts has the wrong type, dict"),
-    (("verdicts", 0), "ck", "verdicts[0].claim is missing"),
-    (("verdicts", 0, "evidence"), 1, "verdicts[0].evidence has the wrong type, int"),
-    (("verdicts", 1, "subject"), ..., "verdicts[1].subject is missing"),
-    (("verdicts", 0, "claim"), "free lunch", "'free lunch', which is no claim of this ledger"),
-    (("verdicts", 0, "verdict"), "proved", "verdict is 'proved', none of derived, "),
-    (("verdicts", 0, "as_expected"), False, "as_expected contradicts its verdict, supported"),
-    (("verdicts", 0, "as_expected"), 1, "as_expected has the wrong type, int"),
-    (("claims",), [], "stated otherwise"),
-    (("planted", 3, "score"), True, "planted[3].score has the wrong type, bool"),
-    (("planted", 3, "score"), 1e300, "planted[3].score is not a number below 1e+12"),
-    (("planted", 3, "detectable"), ..., "planted[3].detectable is missing"),
-    (("parameters", "sigma_a2"), "a quarter", "parameters.sigma_a2 is not an exact number"),
-    (("parameters", "variant"), "centred-T", "one variant"),
-    (("parameters", "profile", "name"), ..., "parameters.profile.name is missing"),
-    (("seed",), "7", "seed has the wrong type, str"),
-    (("versions",), None, "versions has the wrong type, NoneType"),
-)  # fmt: skip
-
-_REFUSE = """
-import contextlib, io, json, pathlib, sys
-sys.path[:0] = [{scripts!r}, {root!r}]
-import export_latex, _cli
-told = []
-for arguments in json.load(sys.stdin):
-    out, err = io.StringIO(), io.StringIO()
-    sys.argv = ["export_latex.py", *arguments]
-    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-        try:
-            _cli.run(export_latex.main)
-        except SystemExit as end:
-            code = end.code
-    told.append([code, out.getvalue(), err.getvalue(), pathlib.Path("out").exists()])
-json.dump(told, sys.stdout)
-"""
-
-
-def _refusals(folder: Path, uses: list[tuple[str, ...]]) -> list[tuple[int, str, str, bool]]:
-    """(exit code, stdout, stderr, whether there is output) of each use, all of them in one process."""
-    program = _REFUSE.format(scripts=str(ROOT / "scripts"), root=str(ROOT))
-    command = [sys.executable, "-c", program]
-    done = subprocess.run(
-        command, input=json.dumps(uses), capture_output=True, text=True, cwd=folder, timeout=300, check=True
-    )
-    return [tuple(told) for told in json.loads(done.stdout)]
-
-
-def _is_one_sentence(told: tuple[int, str, str, bool], word: str) -> None:
-    code, out, err, written = told
-    assert code == 2
-    assert out == ""
-    assert word in err
-    assert len(err.strip().splitlines()) == 1
-    assert not written
-
-
-def test_bad_use_is_one_sentence_and_code_2(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("kept", "utf-8")
-    for told, (_, word) in zip(_refusals(tmp_path, [use for use, _ in _BAD_USE]), _BAD_USE, strict=True):
-        _is_one_sentence(told, word)
-    assert (tmp_path / "file").read_text("utf-8") == "kept"
-
-
-def test_a_file_that_is_not_one_of_verdicts_is_refused(tmp_path: Path, verdicts: dict[str, Any]) -> None:
-    texts = {word: json.dumps(_changed(verdicts, keys, value)) for keys, value, word in _BAD_VERDICTS}
-    texts |= {
-        "that is not valid JSON": json.dumps(verdicts)[:-1],
-        "not valid JSON;": "[" * 100_000,
-        "is not a JSON object": "[]",
-        "more than 20 MB": " " * 20_000_001,
-    }
-    uses = []
-    for number, text in enumerate(texts.values()):
-        (tmp_path / f"{number}.json").write_text(text, "utf-8")
-        uses.append((*_RELU, "--output", "out", "--verdicts", f"{number}.json"))
-    for number, (told, word) in enumerate(zip(_refusals(tmp_path, uses), texts, strict=True)):
-        _is_one_sentence(told, word)
-        assert f"--verdicts {number}.json: " in told[2]
-        assert "verify.py --json" in told[2]
-
-
-def _changed(record: dict[str, Any], keys: tuple[str | int, ...], value: Any) -> Any:
-    """A copy of a record with one value changed, or left out."""
-    copy = json.loads(json.dumps(record))
-    *path, last = keys
-    inner = copy
-    for key in path:
-        inner = inner[key]
-    if value is ...:
-        del inner[last]
-    else:
-        inner[last] = value
-    return copy

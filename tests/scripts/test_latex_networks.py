@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from tests.latex_reader import equations, evaluate, gaussian_mean
+from tests.scripts.conftest import Script, script_module
 from tests.scripts.test_export_latex import DIGITS, certified, registry_export
 from theory import registry
 
@@ -25,7 +26,27 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
 _HERMITE = {"1": "({y})", "2": r"\frac{{({y})^2 - 1}}{{\sqrt{{2}}}}", "3": r"\frac{{({y})^3 - 3({y})}}{{\sqrt{{6}}}}"}
 
 
-def _solutions(fragment: str) -> Iterator[dict[str, str]]:
+@pytest.mark.parametrize("degree", [1, 2, 3, 4, 5, 9])
+def test_hermite_polynomials_are_defined_for_any_degree(degree: int) -> None:
+    text = script_module("_latex_networks")._hermite_polynomial(degree)
+    left, _, right = text.partition(" = ")
+    assert left == rf"\operatorname{{he}}_{degree}(y)"
+    y = np.linspace(-2, 2, 9)
+    expected = np.polynomial.hermite_e.hermeval(y, [0] * degree + [1]) / math.sqrt(math.factorial(degree))
+    assert evaluate(right, {"y": y}) == pytest.approx(expected)
+
+
+def test_layers_are_named_for_what_they_are(script: Script, tmp_path: Path) -> None:
+    """A rational layer under Hermite polynomials (the DEQ responds less than its kernel grows)."""
+    weights = ("--sigma-a2", "9/10", "--sigma-b2", "1/10", "--digits", "6")
+    done = script("export_latex", "--activation", "tanh(5*x) + x**2/20", *weights, "--networks", "--output", "out")
+    assert done.returncode == 0, done.stderr
+    text = (tmp_path / "out" / "fragments" / "network-custom-1.tex").read_text("utf-8")
+    assert "Matched by two layers, of rational functions and of Hermite polynomials:" in text
+    assert r"\varphi_1(x) &= \frac{a_1x}{1+x^2/w_1^2}," in text
+
+
+def solutions(fragment: str) -> Iterator[dict[str, str]]:
     """The numbers of each solution by symbol, as they are printed, from the tables of a fragment."""
     for body in re.findall(r"\\begin\{tabular\}(.*?)\\end\{tabular\}", fragment, flags=re.DOTALL):
         rows = re.findall(r"^\$([^$]+)\$ & (.*) \\\\$", body, flags=re.MULTILINE)
@@ -42,10 +63,10 @@ def _kernel(fragment: str, numbers: dict[str, str]) -> list[float]:
     """alpha_1, alpha_2, alpha_3, gamma^2 of the printed layers (theory sheet, section 4), by quadrature."""
     environment = {symbol.replace("{", "").replace("}", ""): float(text) for symbol, text in numbers.items()}
     a1, a2, a3, a4, square = 1.0, 0.0, 0.0, 1.0, 1.0
-    for left, _, right in equations(fragment):
-        assert re.fullmatch(r"\\varphi_\d\(x\)", left)
+    for number, (left, _, right) in enumerate(equations(fragment), start=1):
+        assert left == rf"\varphi_{number}(x)"
         text = re.sub(
-            r"\\operatorname\{he\}_\{(\d)\}\(([^)]*)\)",
+            r"\\operatorname\{he\}_(\d)\(([^)]*)\)",
             lambda hit: "(" + _HERMITE[hit[1]].format(y=hit[2]) + ")",
             right,
         )
@@ -66,20 +87,26 @@ def _kernel(fragment: str, numbers: dict[str, str]) -> list[float]:
     return [a1, a2, a3, square]
 
 
+def check_networks(files: dict[str, str], name: str) -> tuple[int, set[str]]:
+    """Formulas and numbers of an activation's networks are integrated; returns how many and of which families."""
+    fragment = files[f"network-{name.replace('_', '-')}"]
+    wanted = certified(name)
+    expected = [float(wanted[key]) for key in ("alpha1", "alpha2", "alpha3", "gamma2")]
+    found = list(solutions(fragment))
+    assert found, name
+    heads = re.findall(r"\{solution (\d+)\}", fragment)
+    assert heads == ([str(number) for number in range(1, len(found) + 1)] if len(found) > 1 else [])
+    for numbers in found:
+        assert _kernel(fragment, numbers) == pytest.approx(expected, rel=1e-7, abs=1e-9), name
+    return len(found), set(re.findall(r"layers? of ([^:]*):", fragment))
+
+
 def test_printed_networks_have_the_kernel_of_their_deq(exported: Path) -> None:
-    """Formulas and numbers are read back and integrated, every solution of every activation."""
-    families, most = set(), 0
-    for name in registry.names():
-        fragment = (exported / "fragments" / f"network-{name.replace('_', '-')}.tex").read_text("utf-8")
-        wanted = certified(name)
-        expected = [float(wanted[key]) for key in ("alpha1", "alpha2", "alpha3", "gamma2")]
-        solutions = list(_solutions(fragment))
-        assert solutions, name
-        for numbers in solutions:
-            assert _kernel(fragment, numbers) == pytest.approx(expected, rel=1e-7, abs=1e-9), name
-        most = max(most, len(solutions))
-        families |= set(re.findall(r"layers? of ([^:]*):", fragment))
-    assert most == 2
+    """Every solution of every activation."""
+    files = {path.stem: path.read_text("utf-8") for path in (exported / "fragments").glob("network-*.tex")}
+    found = [check_networks(files, name) for name in registry.names()]
+    assert max(count for count, _ in found) == 2
+    families = set().union(*(each for _, each in found))
     assert families == {"leaky ReLUs", "hard tanh", "Hermite polynomials", "sines"}
 
 
@@ -88,7 +115,7 @@ def test_the_record_holds_the_printed_networks(exported: Path) -> None:
     assert [each["activation"] for each in record["networks"]] == list(registry.names())
     for each in record["networks"]:
         assert each["status"] == "exact"
-        printed = list(_solutions((exported / "fragments" / f"{each['file']}.tex").read_text("utf-8")))
+        printed = list(solutions((exported / "fragments" / f"{each['file']}.tex").read_text("utf-8")))
         assert len(printed) == len(each["solutions"])
         for numbers, layers in zip(printed, each["solutions"], strict=True):
             told = [text for layer in layers for text in layer["values"].values()]

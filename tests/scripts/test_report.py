@@ -432,7 +432,8 @@ def test_formulas_of_the_ledger_keep_their_structure(plots: ModuleType, claim: A
         (r"\tau_*^2 = \tfrac12\sigma_a^2", "τ∗2=12σa2"),
         (r"\|G_* - \bar G\| = \tilde O(p^{-1/2})", "‖G∗−G¯‖=O~(p−1/2)"),
         (r"\mathbb{E}[(\phi^2)''(\tau\xi)] < 1", "𝔼[(ϕ2)′′(τξ)]<1"),
-        (r"\operatorname{tr} M \to 0 \text{ for } \|M\|_{\rm tr} \le 1", "trM→0for‖M‖tr≤1"),
+        (r"\operatorname{tr} M \to 0 \text{ for } \|M\|_{\mathrm{tr}} \le 1", "trM→0for‖M‖tr≤1"),
+        (r"U^\top U", "U⊤U"),
         (r"\tfrac1p\sum_i x_{ii}, a_{l-1,4}^2 + 12", "1p∑ixii,al−1,42+12"),
     ],
 )

@@ -1,0 +1,55 @@
+"""The formulas of docs/theory.md are those of the code: read back and evaluated like the LaTeX export's."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.latex_checks import check_equilibrium, check_ntk, check_systems
+from tests.latex_reader import equations, evaluate
+from tests.scripts.test_latex_readback import check_equivalents
+from theory.latex_equations import general_sets
+from theory.latex_expressions import run
+from theory.latex_layout import flat
+
+PAGE = (Path(__file__).resolve().parent.parent / "docs" / "theory.md").read_text("utf-8")
+
+
+def _displays() -> dict[str, str]:
+    """The displays of equations by their first left side, as align environments."""
+    blocks = re.findall(r"```math\n(.*?)\n```", PAGE, re.DOTALL)
+    texts = [re.sub(r"\{aligned\}", "{align*}", block) for block in blocks if "aligned" in block]
+    return {equations(text)[0][0]: text for text in texts}
+
+
+def test_the_equations() -> None:
+    found = _displays()
+    assert len(found) == 7
+    check_equilibrium(found[r"\tau_*^2"])
+    solution = general_sets()["solution"].latex(39_000)
+    check_systems(solution, found[r"\alpha_{*,1}"], found[r"\lambda_{*,1}"])
+    check_ntk(found[r"\beta_{*,1}"].replace(";", "."), "recurrent")
+
+
+def test_the_equivalents() -> None:
+    found = _displays()
+    (inline,) = re.findall(r"\$V = [^$]*\$", PAGE)
+    check_equivalents({"equivalents": "\n".join([found[r"\bar G"], inline, found["C"]])})
+
+
+def test_the_layers() -> None:
+    known = {"d_1": 0.6, "d_2": -0.35, "d_22": 0.8, "a_l-1,1": 0.9, "a_l-1,2": 0.3, "a_l-1,3": 0.2, "a_l-1,4": 0.7}
+    values = [evaluate(right, known) for _, _, right in equations(_displays()["a_{l,1}"])]
+    first, square = 0.6**2, 0.35**2
+    expected = [first * 0.9, first * 0.3 + square * 0.49 / 4, first * 0.2 + square * 0.81 / 2, 0.4 * 0.7]
+    assert values == pytest.approx(expected)
+
+
+def test_symbols_are_those_of_the_export() -> None:
+    """The systems are written as the export writes them."""
+    page = re.sub(r"\s+", "", PAGE)
+    for name in ("system", "preactivation", "ntk-recurrent"):
+        for equation in general_sets()[name].equations:
+            assert re.sub(r"\s+", "", flat(run(equation.right))) in page, equation.left
