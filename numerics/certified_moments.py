@@ -17,7 +17,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import cached_property, reduce
+from functools import cached_property, lru_cache, reduce
 
 import sympy as sp
 from flint import acb, arb, ctx
@@ -39,7 +39,7 @@ from theory.expectations import DivergentMomentError, GaussianMoments
 from theory.stein import RAW_MOMENTS
 from theory.symbols import tau, x
 
-__all__ = ["CertifiedMoments", "Key", "MomentExpansion", "UnboundedError", "UncertifiedError"]
+__all__ = ["CertifiedMoments", "Key", "MomentExpansion", "UnboundedError", "UncertifiedError", "certified_moments"]
 
 #: Precision in bits of bounds, which need no more.
 _LOW = 64
@@ -437,6 +437,12 @@ class CertifiedMoments:
         return UnboundedError(
             f"the integral of a moment of {self.activation.name} between kinks has no finite enclosure"
         )
+
+
+@lru_cache(maxsize=16)
+def certified_moments(activation: Activation, with_slope_energy: bool = True) -> CertifiedMoments:
+    """Return the moments of an activation, remembered: its closed forms and bounds serve every parameter."""
+    return CertifiedMoments(activation, with_slope_energy=with_slope_energy)
 
 
 def _outward(scale: arb) -> arb:

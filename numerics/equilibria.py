@@ -18,9 +18,9 @@ from flint import arb, ctx
 
 from numerics.asymptotics import largest_scale
 from numerics.balls import ball_from_text, ball_to_text, constant_ball, hull
-from numerics.certified import certified_moments, enclose_equilibrium
-from numerics.certified_moments import CertifiedMoments, Key, UncertifiedError
+from numerics.certified_moments import CertifiedMoments, Key, UncertifiedError, certified_moments
 from numerics.equilibrium import EquilibriumError, check_parameters
+from numerics.interval_newton import enclose_equilibrium
 from theory.activations import Activation
 from theory.growth import GrowthError, limit_at
 from theory.realline import UndecidedError
@@ -215,7 +215,7 @@ def find_followed(activation: Activation, exact: tuple[sp.Expr, sp.Expr, sp.Expr
         others = f", though it has the root tau = {float(found.equilibria[0].tau):.6g}" if found.equilibria else ""
         raise EquilibriumError(
             "no stable equilibrium: it is proved that tau^2 = sigma_a^2 Var phi(tau xi) + sigma_b^2 tau_0^2 has no "
-            f"root that is reached from tau_0{others}; a smaller sigma_a2 would be accepted"
+            f"root that is reached from tau_0{others} ({found.reason}); a smaller sigma_a2 would be accepted"
         )
     return None
 

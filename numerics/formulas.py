@@ -17,7 +17,15 @@ from numerics.programs import Arithmetic, Program, compile_program
 from theory import implicit
 from theory.symbols import d1, d2, d22, dd, sigma_a2, sigma_b2, tau, variance
 
-__all__ = ["COEFFICIENTS", "FORMULA_INPUTS", "NTK_KEYS", "CompiledFormulas", "formulas", "margin_formulas"]
+__all__ = [
+    "COEFFICIENTS",
+    "FORMULA_INPUTS",
+    "NTK_COEFFICIENTS",
+    "NTK_KEYS",
+    "CompiledFormulas",
+    "formulas",
+    "margin_formulas",
+]
 
 #: The reported quantities in order: the recurrent NTK's are beta, the pre-activation NTK's eta, that of all theta.
 COEFFICIENTS = (
@@ -32,6 +40,8 @@ NTK_KEYS = {
     "preactivation": ("eta1", "eta2", "eta3", "eta_diag"),
     "all": ("theta1", "theta2", "theta3", "theta_diag"),
 }
+#: All of them.
+NTK_COEFFICIENTS = frozenset(key for keys in NTK_KEYS.values() for key in keys)
 
 
 @cache
@@ -56,7 +66,6 @@ def margin_formulas() -> MappingProxyType[str, sp.Expr]:
 
 #: The symbols that all formulas are functions of, in the order in which a compiled program takes them.
 FORMULA_INPUTS = (tau, variance, d1, d2, d22, dd, sigma_a2, sigma_b2)
-_NTK = frozenset(key for keys in NTK_KEYS.values() for key in keys)
 
 
 @dataclass(frozen=True)
@@ -96,4 +105,4 @@ class CompiledFormulas:
 
 @cache
 def _keys(*, ntk: bool) -> tuple[str, ...]:
-    return tuple(key for key in formulas() if (key in _NTK) == ntk)
+    return tuple(key for key in formulas() if (key in NTK_COEFFICIENTS) == ntk)

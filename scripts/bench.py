@@ -37,7 +37,8 @@ def _against_naive(names: Sequence[str], digits: int, factor: float) -> Callable
     def run(say: Say) -> list[Measurement]:
         from mpmath import mp, nstr
 
-        from numerics.certified import certified_moments, certify
+        from numerics.certified import certify
+        from numerics.certified_moments import certified_moments
         from numerics.naive import solve_naively
 
         measured = []
@@ -72,7 +73,8 @@ def _against_naive(names: Sequence[str], digits: int, factor: float) -> Callable
 
 def _thousand_digits(say: Say) -> list[Measurement]:
     """1000 certified digits for tanh."""
-    from numerics.certified import certified_moments, certify
+    from numerics.certified import certify
+    from numerics.certified_moments import certified_moments
 
     say("tanh, 1000 digits, certified")
     certified_moments.cache_clear()

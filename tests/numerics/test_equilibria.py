@@ -13,8 +13,8 @@ from flint import arb
 
 from numerics.asymptotics import asymptote, largest_scale
 from numerics.balls import contains_decimal
-from numerics.certified import certified_moments, certify, solve_uncertified
-from numerics.certified_moments import UncertifiedError
+from numerics.certified import certify, solve_uncertified
+from numerics.certified_moments import UncertifiedError, certified_moments
 from numerics.equilibria import find_equilibria, is_followed
 from numerics.equilibrium import EquilibriumError, solve_float
 from numerics.float_moments import FloatMoments
