@@ -213,9 +213,12 @@ def find_followed(activation: Activation, exact: tuple[sp.Expr, sp.Expr, sp.Expr
         )
     if found.complete and all(root.followed is False for root in found.equilibria):
         others = f", though it has the root tau = {float(found.equilibria[0].tau):.6g}" if found.equilibria else ""
+        # Where the inputs alone are beyond all moments, recurrence is not to blame.
+        beyond = float(exact[1] * exact[2] ** 2) > found.searched_to**2
         raise EquilibriumError(
             "no stable equilibrium: it is proved that tau^2 = sigma_a^2 Var phi(tau xi) + sigma_b^2 tau_0^2 has no "
-            f"root that is reached from tau_0{others} ({found.reason}); a smaller sigma_a2 would be accepted"
+            f"root that is reached from tau_0{others} ({found.reason}); a smaller "
+            f"{'tau0' if beyond else 'sigma_a2'} would be accepted"
         )
     return None
 
