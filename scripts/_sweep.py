@@ -237,6 +237,7 @@ def _draw(
                     rotation=90,
                     ha="right",
                     va="bottom",
+                    bbox={"facecolor": "white", "edgecolor": "none", "pad": 1},
                 )
         axes.set_xlabel({"sigma-a2": r"$\sigma_a^2$", "sigma-b2": r"$\sigma_b^2$", "tau0": r"$\tau_0$"}[name])
         axes.legend(frameon=False)
