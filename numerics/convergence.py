@@ -25,6 +25,7 @@ from scipy.stats import f as f_distribution
 from scipy.stats import t as t_distribution
 
 __all__ = [
+    "FALSE_ALARM",
     "FittedLine",
     "RateCheck",
     "RateFit",
@@ -93,7 +94,7 @@ class RateCheck:
 
     Attributes:
         slope: the exponent tested.
-        level: confidence level of the intervals.
+        false_alarm: probability that a true law is refused; intervals are one-sided at a third of it.
         amplitudes: (A_0, A_1, ...), the fewest terms that fit (or the most that were allowed).
         amplitude_interval: (low, high) for A_0.
         lack_of_fit: probability that the means lie so far off the curve if it were right.
@@ -106,7 +107,7 @@ class RateCheck:
     """
 
     slope: float
-    level: float
+    false_alarm: float
     amplitudes: tuple[float, ...]
     amplitude_interval: tuple[float, float]
     lack_of_fit: float
@@ -137,6 +138,10 @@ class RateReport:
     verdict: str
     sentence: str
     limits: str
+
+
+#: Probability with which `check_rate` refuses a true law, if nothing else is asked for.
+FALSE_ALARM = 0.02
 
 
 def local_slopes(sizes: ArrayLike, errors: Errors) -> Array:
@@ -189,8 +194,7 @@ def check_rate(
     errors: Errors,
     *,
     slope: float = -0.5,
-    level: float = 0.99,
-    significance: float = 0.01,
+    false_alarm: float = FALSE_ALARM,
     most_terms: int = 3,
 ) -> RateCheck:
     """Test e(p) = p^slope (A_0 + A_1 p^(-1/2) + ...), the fewest terms that fit, and no floor.
@@ -202,8 +206,8 @@ def check_rate(
         sizes: (m,) p, distinct, at least two.
         errors: (m, seeds) positive errors, or one sequence for each size.
         slope: the exponent to test.
-        level: confidence level of the intervals.
-        significance: the curve is rejected where its lack of fit is less probable than this.
+        false_alarm: probability that a true law is refused, in equal parts by lack of fit, by an A_0 that is not above
+            0 and by a floor above 0.
         most_terms: largest number of terms tried; also at most m - 1, so that the test has power.
 
     Raises:
@@ -219,7 +223,8 @@ def check_rate(
     if scatter == 0:
         raise ValueError("the errors do not vary between seeds: there is nothing to test against")
     spread = means * np.sqrt(scatter / seeds)
-    quantile = float(t_distribution.ppf((1 + level) / 2, spare))
+    significance = false_alarm / 3
+    quantile = float(t_distribution.ppf(1 - significance, spare))
     terms = np.column_stack([p ** (slope - k / 2) for k in range(max(1, min(most_terms, p.size - 1)))])
     for count in range(1, terms.shape[1] + 1):
         found, deviations, squares = _weighted(terms[:, :count], means, spread)
@@ -241,7 +246,7 @@ def check_rate(
     decays, fits, floor_free = interval[0] > 0, fit >= significance, floor_interval[0] <= 0
     return RateCheck(
         slope=slope,
-        level=level,
+        false_alarm=false_alarm,
         amplitudes=tuple(float(a) for a in found),
         amplitude_interval=interval,
         lack_of_fit=fit,
@@ -266,6 +271,7 @@ def report_rate(
     slope: float = -0.5,
     symbol: str = "p",
     level: float = 0.95,
+    false_alarm: float = FALSE_ALARM,
     alternatives: Sequence[float] = (-0.25, -0.75, -1.0),
 ) -> RateReport:
     """Decide a rate by `check_rate`, with the slopes of `fit_rate`, and say how sharp the decision is.
@@ -277,6 +283,7 @@ def report_rate(
         slope: the exponent to test.
         symbol: name of the size in the sentences.
         level: confidence level of the slopes' intervals.
+        false_alarm: of the test, as for `check_rate`.
         alternatives: exponents that are put to the same test, to show its power.
 
     Raises:
@@ -291,8 +298,10 @@ def report_rate(
         sentence = f"a rate in {symbol} needs at least three sizes and two draws of each"
         return RateReport(None, None, (), "undecided", sentence, "nothing was fitted")
     fit = fit_rate(sizes, rows, rng, level=level)
-    check = check_rate(sizes, rows, slope=slope)
-    also = tuple(other for other in alternatives if check_rate(sizes, rows, slope=other).compatible)
+    check = check_rate(sizes, rows, slope=slope, false_alarm=false_alarm)
+    also = tuple(
+        other for other in alternatives if check_rate(sizes, rows, slope=other, false_alarm=false_alarm).compatible
+    )
     shown = (
         f"slope of log error against log {symbol} over {fit.sizes[0]:g}..{fit.sizes[-1]:g}: {fit.plain.slope:.3f} "
         f"[{fit.plain.interval[0]:.3f}, {fit.plain.interval[1]:.3f}], bootstrap over draws "
@@ -309,7 +318,7 @@ def report_rate(
         (check.floor_free, "a floor {:.3g} [{:.3g}, {:.3g}] is left".format(check.floor, *check.floor_interval)),
     )
     outcome = (
-        f"{law}, fits (probability {check.lack_of_fit:.2f}) with A_0 > 0 and no floor"
+        f"{law}, fits (probability {check.lack_of_fit:.2g}) with A_0 > 0 and no floor"
         if check.compatible
         else "; ".join(reason for held, reason in reasons if not held)
     )

@@ -92,7 +92,7 @@ PROFILES = {
             widths=(100, 200, 400),
             width_draws=5,
             left_out=(
-                *("universality-weights", "universality-data", "few-coefficients", "transition"),
+                *("ck-slope", "universality-weights", "universality-data", "few-coefficients", "transition"),
                 *("limit-spike", "limit-jump", "limit-traces"),
             ),
         ),

@@ -103,7 +103,7 @@ def _tasks(plan: Plan) -> list[Task]:
 
 
 def _judge(plan: Plan, results: Results) -> list[Verdict]:
-    report, details = ladder_report(_tasks(plan), results, "p", plan.seed)
+    report, details = ladder_report(_tasks(plan), results, "p", plan)
     why = f"{report.sentence}{shown_power(details)}"
     return [Verdict("few-coefficients", "relu, quartic", VerdictKind(report.verdict), why, details)]
 

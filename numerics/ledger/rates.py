@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import sympy as sp
 
-from numerics.convergence import RateFit, RateReport, check_rate, fit_rate, report_rate
+from numerics.convergence import RateReport, check_rate, fit_rate, report_rate
 from numerics.experiments import Cell, Experiment, KernelName, distance_to_equivalent, distance_to_limit
 from numerics.ledger.checks import Check, Plan, Results, Task
 from numerics.ledger.vanishing import power_list
@@ -45,8 +45,6 @@ MAGNITUDES = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
 CHANGES = tuple(sign * size for size in MAGNITUDES for sign in (1, -1))
 #: A change of all errors below this is rounding: the number that is changed is 0.
 _NOTHING = 1e-9
-#: The corrected line of a slope is rejected where its lack of fit is less probable than this.
-_SIGNIFICANCE = 0.01
 
 
 def distance_task(
@@ -151,16 +149,16 @@ def _rows(tasks: Sequence[Task], size: str, value: Callable[[Task], float]) -> t
     return list(rows), list(rows.values())
 
 
-#: Whether a ladder's errors (sizes, and one list for each) support a claim.
-Judge = Callable[[list[int], list[list[float]]], bool]
+#: Whether a ladder's errors (sizes, and one list for each) support a claim, at a probability of a false alarm.
+Judge = Callable[[list[int], list[list[float]], float], bool]
 
 
-def _has_the_rate(sizes: list[int], rows: list[list[float]]) -> bool:
-    return check_rate(sizes, rows).compatible
+def _has_the_rate(sizes: list[int], rows: list[list[float]], false_alarm: float) -> bool:
+    return check_rate(sizes, rows, false_alarm=false_alarm).compatible
 
 
 def ladder_report(
-    tasks: Sequence[Task], results: Results, size: str, seed: int, judge: Judge = _has_the_rate
+    tasks: Sequence[Task], results: Results, size: str, plan: Plan, judge: Judge = _has_the_rate, share: float = 1.0
 ) -> tuple[RateReport, dict[str, Any]]:
     """The report on a ladder, and the figures for the record.
 
@@ -168,22 +166,26 @@ def ladder_report(
         tasks: of the ladder.
         results: of the tasks.
         size: name of the argument that is the size, p or width.
-        seed: of the bootstrap.
+        plan: whose profile's level is the probability of a false alarm.
         judge: decides the claim; it is run on the errors of changed theories too, which it should not support.
+        share: of that probability, where a claim has several ladders.
     """
     sizes, rows = _rows(tasks, size, lambda task: float(results[task.name]["error"]))
-    symbol = "p" if size == "p" else "m"
-    report = report_rate(sizes, rows, np.random.default_rng([seed, len(tasks)]), symbol=symbol)
+    symbol, level = "p" if size == "p" else "m", share * plan.profile.level
+    rng = np.random.default_rng([plan.seed, len(tasks)])
+    report = report_rate(sizes, rows, rng, symbol=symbol, false_alarm=level)
     details: dict[str, Any] = {"symbol": symbol, "sizes": sizes, "errors": rows, "limits": report.limits}
+    details |= {"level": level}
     if report.fit is not None:
         details |= {"slope": report.fit.plain.slope, "slope_interval": list(report.fit.plain.interval)}
     if report.check is not None:
         details |= {"amplitudes": list(report.check.amplitudes)}
-        details |= _measured_power(tasks, results, size, judge)
+        # What is not supported as it is says nothing by its changes.
+        details |= _measured_power(tasks, results, size, judge, level) if judge(sizes, rows, level) else {}
     return report, details
 
 
-def _measured_power(tasks: Sequence[Task], results: Results, size: str, judge: Judge) -> dict[str, Any]:
+def _measured_power(tasks: Sequence[Task], results: Results, size: str, judge: Judge, level: float) -> dict[str, Any]:
     """The smallest change of each number from which on the same draws refute every larger one, up or down."""
     power: dict[str, float | None] = {}
     unseen = []
@@ -193,7 +195,7 @@ def _measured_power(tasks: Sequence[Task], results: Results, size: str, judge: J
             power[part] = None
             continue
         refuted = [
-            not judge(*_rows(tasks, size, lambda task, k=k, rows=rows: float(rows[task.name][k])))  # type: ignore[misc]
+            not judge(*_rows(tasks, size, lambda task, k=k, rows=rows: float(rows[task.name][k])), level)  # type: ignore[misc]
             for k in range(len(CHANGES))
         ]
         either = [up and down for up, down in zip(refuted[::2], refuted[1::2], strict=True)]
@@ -243,42 +245,47 @@ def _judge_rates(plan: Plan, results: Results) -> list[Verdict]:
     verdicts = []
     for claim, subject, tasks in _rate_ladders(plan):
         if claim == "ck-slope":
-            verdicts.append(_slope_verdict(subject, tasks, results, plan.seed))
+            verdicts.append(_slope_verdict(subject, tasks, results, plan))
         else:
-            verdicts.append(_verdict(claim, subject, *ladder_report(tasks, results, "p", plan.seed)))
+            verdicts.append(_verdict(claim, subject, *ladder_report(tasks, results, "p", plan)))
     return verdicts
 
 
-def _slope_verdict(subject: str, tasks: Sequence[Task], results: Results, seed: int) -> Verdict:
+def _slope_verdict(subject: str, tasks: Sequence[Task], results: Results, plan: Plan) -> Verdict:
     """Decide "ck-slope": the corrected slope's interval holds -1/2 and excludes 0, and the corrected line fits."""
-    report, details = ladder_report(tasks, results, "p", seed, _has_the_slope)
+    report, details = ladder_report(tasks, results, "p", plan, _has_the_slope)
     if report.fit is None:
         return Verdict("ck-slope", subject, VerdictKind(report.verdict), report.sentence, details)
-    kind, why = _slope_decision(report.fit)
-    if report.fit.corrected is not None:
-        line = report.fit.corrected
-        details |= {"slope": line.slope, "slope_interval": list(line.interval)}
-    return Verdict("ck-slope", subject, kind, f"{why}{shown_power(details)}", details)
+    kind, why, found = _slope_decision(details["sizes"], details["errors"], details["level"])
+    return Verdict("ck-slope", subject, kind, f"{why}{shown_power(details)}", details | found)
 
 
-def _slope_decision(fit: RateFit) -> tuple[VerdictKind, str]:
+def _slope_decision(
+    sizes: Sequence[int], rows: Sequence[Sequence[float]], false_alarm: float
+) -> tuple[VerdictKind, str, dict[str, Any]]:
+    """The verdict, why, and the slope with its interval: half of the false alarms are its, half those of the fit."""
+    level = 1 - false_alarm / 2
+    fit = fit_rate(sizes, rows, np.random.default_rng(0), level=level, resamples=_FEW_RESAMPLES)
     line = fit.corrected
     if line is None:
-        return VerdictKind.UNDECIDED, "needs at least three sizes p"
+        return VerdictKind.UNDECIDED, "needs at least three sizes p", {}
     low, high = line.interval
     fitted = "no size to spare for a test of fit"
     if not math.isnan(line.lack_of_fit):
-        fitted = f"lack of fit probability {line.lack_of_fit:.2f}"
-    shown = f"corrected slope {line.slope:.3f} [{low:.3f}, {high:.3f}] (uncorrected {fit.plain.slope:.3f}), {fitted}"
+        fitted = f"lack of fit probability {line.lack_of_fit:.2g}"
+    shown = (
+        f"corrected slope {line.slope:.3f} [{low:.3f}, {high:.3f}] ({100 * level:.4g} %; uncorrected "
+        f"{fit.plain.slope:.3f}), {fitted}"
+    )
+    found = {"slope": line.slope, "slope_interval": [low, high]}
     if not high < 0:
-        return VerdictKind.UNDECIDED, f"{shown}: the interval does not exclude 0"
-    holds = low <= -0.5 <= high and not line.lack_of_fit < _SIGNIFICANCE
-    return VerdictKind.SUPPORTED if holds else VerdictKind.REFUTED, shown
+        return VerdictKind.UNDECIDED, f"{shown}: the interval does not exclude 0", found
+    holds = low <= -0.5 <= high and not line.lack_of_fit < false_alarm / 2
+    return VerdictKind.SUPPORTED if holds else VerdictKind.REFUTED, shown, found
 
 
-def _has_the_slope(sizes: list[int], rows: list[list[float]]) -> bool:
-    fit = fit_rate(sizes, rows, np.random.default_rng(0), resamples=_FEW_RESAMPLES)
-    return _slope_decision(fit)[0] is VerdictKind.SUPPORTED
+def _has_the_slope(sizes: list[int], rows: list[list[float]], false_alarm: float) -> bool:
+    return _slope_decision(sizes, rows, false_alarm)[0] is VerdictKind.SUPPORTED
 
 
 RATE_CHECK = Check(
@@ -291,7 +298,7 @@ NTK_RATE_CHECK = Check(
     ("ntk-rate",),
     lambda plan: [task for _, tasks in _ntk_ladders(plan) for task in tasks],
     lambda plan, results: [
-        _verdict("ntk-rate", subject, *ladder_report(tasks, results, "p", plan.seed))
+        _verdict("ntk-rate", subject, *ladder_report(tasks, results, "p", plan))
         for subject, tasks in _ntk_ladders(plan)
     ],
 )
@@ -310,7 +317,7 @@ def _judge_reading(plan: Plan, results: Results) -> list[Verdict]:
     reports = {}
     for reading in ("population", "empirical"):
         tasks = _reading_tasks(plan, reading)
-        reports[reading] = ladder_report(tasks, results, "p", plan.seed)
+        reports[reading] = ladder_report(tasks, results, "p", plan, share=0.5)
     kinds = {report.verdict for report, _ in reports.values()}
     last = {reading: float(np.mean(details["errors"][-1])) for reading, (_, details) in reports.items()}
     shown = "; ".join(f"{reading}: {report.sentence}" for reading, (report, _) in reports.items())
@@ -348,7 +355,7 @@ FINITE_CHECK = Check(
     ("finite-width", "ntk-parameters", "universality-weights"),
     lambda plan: [task for _, _, tasks in _finite_ladders(plan) for task in tasks],
     lambda plan, results: [
-        _verdict(claim, subject, *ladder_report(tasks, results, "width", plan.seed))
+        _verdict(claim, subject, *ladder_report(tasks, results, "width", plan))
         for claim, subject, tasks in _finite_ladders(plan)
     ],
 )
@@ -369,7 +376,7 @@ UNIVERSALITY_CHECK = Check(
     ("universality-data",),
     lambda plan: [task for _, tasks in _universality_ladders(plan) for task in tasks],
     lambda plan, results: [
-        _verdict("universality-data", subject, *ladder_report(tasks, results, "p", plan.seed))
+        _verdict("universality-data", subject, *ladder_report(tasks, results, "p", plan))
         for subject, tasks in _universality_ladders(plan)
     ],
 )
