@@ -13,7 +13,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from numerics.weight_laws import ENTRY_LAWS, EntryLaw, draw_entries
+from numerics.symmetric import gram_matrix
+from numerics.weight_laws import ENTRY_LAWS, FOURTH_MOMENTS, EntryLaw, draw_entries
 
 __all__ = [
     "Covariance",
@@ -22,6 +23,7 @@ __all__ = [
     "MixtureStatistics",
     "StatisticsSource",
     "Tau0Reading",
+    "class_scales",
     "class_sizes",
     "estimate_statistics",
 ]
@@ -138,6 +140,16 @@ class Covariance:
             return float(np.sum(self._value * other._value.T))
         return float(self.diagonal @ other.diagonal)
 
+    def square_norm_variance(self, fourth_moment: float) -> float:
+        """Var ||C^(1/2) z||^2 for independent entries of z with mean 0, variance 1 and this fourth moment.
+
+        With R the root that colours the noise it is 2 tr C^2 + (E z^4 - 3) sum_j (R^T R)_jj^2, since
+        ||R z||^2 = z^T R^T R z.
+        """
+        levels = self.diagonal if self._root.ndim < 2 else np.einsum("ij,ij->j", self._root, self._root)
+        # Not negative but for rounding: it is 0 for entries +-1 of independent coordinates.
+        return max(2 * self.trace_product(self) + (fourth_moment - 3) * float(levels @ levels), 0.0)
+
     def colour(self, noise: Array) -> Array:
         """C^(1/2) Z for a (p, n) array Z of white noise."""
         if self._root.ndim == 2:
@@ -238,13 +250,10 @@ class GaussianMixture:
             raise ValueError(f"ratio * p = {ratio * p:g} samples are too few for {classes} classes")
         if not np.isfinite(means):
             raise ValueError(f"the norm of the means must be finite, got {means}")
-        if not (np.isfinite(cov_shift) and 1 + cov_shift * (classes - 1) / np.sqrt(p) >= 0):
-            raise ValueError(f"1 + cov_shift a / sqrt(p) must not be negative, got cov_shift = {cov_shift}")
         centres = np.zeros((classes, p))
         centres[np.arange(classes), 8 * np.arange(classes)] = means
-        covariances = [1 + cov_shift * a / np.sqrt(p) for a in range(classes)]
-        sizes = [n // classes + (a < n % classes) for a in range(classes)]
-        return cls.build(centres, covariances, sizes, noise)
+        sizes = class_sizes(n, np.ones(classes))
+        return cls.build(centres, class_scales(p, cov_shift, classes), sizes, noise)
 
     @property
     def dimension(self) -> int:
@@ -280,16 +289,25 @@ class GaussianMixture:
         table = [[a.trace_product(b) for b in self.covariances] for a in self.covariances]
         return np.array(table) / self.dimension
 
+    @property
+    def norm_energies(self) -> Array:
+        """p E psi_i^2 of a sample of each class, psi_i = ||w_i||^2 - tr C_a/p, shape (K,); 2 T_aa if normal."""
+        fourth = FOURTH_MOMENTS[self.noise]
+        return np.array([c.square_norm_variance(fourth) for c in self.covariances]) / self.dimension
+
     def sample(self, rng: np.random.Generator) -> MixtureSample:
         """Draw the n samples, class after class."""
         p = self.dimension
-        noise = np.empty((p, self.samples))
+        noise, data = np.empty((p, self.samples)), np.empty((p, self.samples))
         labels = np.repeat(np.arange(self.classes), self.sizes)
-        for a, covariance in enumerate(self.covariances):
-            members = labels == a
-            white = draw_entries(self.noise, (p, self.sizes[a]), rng)
-            noise[:, members] = covariance.colour(white) / np.sqrt(p)
-        data = noise + self.means[labels].T / np.sqrt(p)
+        # Class by class, in place: with thousands of samples in as many dimensions each array is gigabytes.
+        for size, stop, mean, covariance in zip(
+            self.sizes, np.cumsum(self.sizes), self.means, self.covariances, strict=True
+        ):
+            members = slice(stop - size, stop)
+            noise[:, members] = covariance.colour(draw_entries(self.noise, (p, size), rng))
+            noise[:, members] /= np.sqrt(p)
+            np.add(noise[:, members], mean[:, None] / np.sqrt(p), out=data[:, members])
         return MixtureSample(self, data, labels, noise)
 
 
@@ -311,8 +329,7 @@ class MixtureSample:
 
     def gram(self) -> Array:
         """S = X^T X, shape (n, n), symmetric to the last bit."""
-        product = self.data.T @ self.data
-        return np.asarray((product + product.T) / 2)
+        return gram_matrix(self.data)
 
     def permuted(self, permutation: NDArray[np.intp]) -> MixtureSample:
         """The same samples in another order."""
@@ -382,6 +399,17 @@ class MixtureStatistics:
     def low_rank(self) -> Array:
         """V = [J / sqrt(p), psi], shape (n, K + 1)."""
         return np.column_stack([self.indicator / np.sqrt(self.dimension), self.psi])
+
+
+def class_scales(p: int, cov_shift: float, classes: int) -> tuple[float, ...]:
+    """1 + cov_shift a / sqrt(p), a = 0..K-1: the factors of the classes' covariances in the released experiment.
+
+    Raises:
+        ValueError: a factor that would be negative.
+    """
+    if not (np.isfinite(cov_shift) and 1 + cov_shift * (classes - 1) / np.sqrt(p) >= 0):
+        raise ValueError(f"1 + cov_shift a / sqrt(p) must not be negative, got cov_shift = {cov_shift}")
+    return tuple(float(1 + cov_shift * a / np.sqrt(p)) for a in range(classes))
 
 
 def class_sizes(samples: int, proportions: ArrayLike) -> tuple[int, ...]:
