@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CLAIM_FAILED",
+    "LAWS",
     "Parser",
     "UsageError",
     "activation_argument",
@@ -46,6 +47,10 @@ __all__ = [
 CLAIM_FAILED = 1
 BAD_USE = 2
 INTERRUPTED = 130
+
+
+#: Laws of noise and weights; not taken from numerics, so that --help need not load it.
+LAWS = ("gaussian", "rademacher", "uniform", "student")
 
 
 class UsageError(ValueError):
