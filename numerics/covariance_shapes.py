@@ -5,18 +5,21 @@ Nothing is normalised: tr C/p is that of the numbers given, and tau_0 follows fr
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 
 from numerics.mixture import Covariance
 
-__all__ = ["LARGEST_MATRIX", "SHAPES", "CovarianceShape", "ShapeKind"]
+__all__ = ["LARGEST_MATRIX", "MOST_ENTRIES", "SHAPES", "CovarianceShape", "ShapeKind", "class_covariances"]
 
 ShapeKind = Literal["isotropic", "diagonal", "toeplitz", "low-rank"]
 SHAPES: tuple[ShapeKind, ...] = get_args(ShapeKind)
 #: Largest dimension of a covariance that is a full matrix: its eigenvalues take minutes beyond.
 LARGEST_MATRIX = 4096
+#: Most entries of all classes' full matrices together, of which there are three copies at a time.
+MOST_ENTRIES = 16 * LARGEST_MATRIX**2
 
 
 class CovarianceShape(NamedTuple):
@@ -65,3 +68,24 @@ class CovarianceShape(NamedTuple):
             "a covariance is isotropic, diagonal with from 1 to p variances, toeplitz with a decay, or low-rank with a "
             f"rank and a strength, not {self.kind!r} with {count} numbers"
         )
+
+
+def class_covariances(
+    shapes: Sequence[CovarianceShape], dimension: int, scales: Sequence[float]
+) -> tuple[Covariance, ...]:
+    """The covariance of every class: its shape, or the one there is for all, times its scale.
+
+    Raises:
+        ValueError: shapes that do not fit the number of classes, that are not covariances, or are too large.
+    """
+    classes = len(scales)
+    if len(shapes) not in (1, classes):
+        raise ValueError(f"{len(shapes)} covariances for {classes} classes: give one for all of them, or one for each")
+    each = tuple(shapes) * (classes if len(shapes) == 1 else 1)
+    matrices = sum(shape.kind == "toeplitz" for shape in each)
+    if matrices * dimension**2 > MOST_ENTRIES:
+        raise ValueError(
+            f"{matrices} Toeplitz covariances of dimension {dimension} have {matrices * dimension**2:.3g} entries; "
+            f"{MOST_ENTRIES:.3g} are accepted: fewer classes or a smaller dimension"
+        )
+    return tuple(shape.covariance(dimension, scale) for shape, scale in zip(each, scales, strict=True))

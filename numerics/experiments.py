@@ -15,7 +15,7 @@ import sympy as sp
 import threadpoolctl
 from numpy.typing import NDArray
 
-from numerics.covariance_shapes import CovarianceShape
+from numerics.covariance_shapes import CovarianceShape, class_covariances
 from numerics.duals import with_dual
 from numerics.equilibrium import NTK_KEYS, EquilibriumError, FloatEquilibrium, check_parameters, solve_float
 from numerics.equivalents import DeterministicEquivalent
@@ -100,16 +100,10 @@ class Experiment:
             classes=self.classes,
             noise=self.noise,
         )
-        shapes = self.covariances * (self.classes if len(self.covariances) == 1 else 1)
         shares = (1.0,) * self.classes if self.proportions is None else self.proportions
-        if len(shapes) != self.classes:
-            raise ValueError(
-                f"{len(shapes)} covariances for {self.classes} classes: give one for all of them, or one for each"
-            )
         if len(shares) != self.classes:
             raise ValueError(f"{len(shares)} proportions for {self.classes} classes: give one for each")
-        scales = class_scales(p, self.cov_shift, self.classes)
-        made = tuple(shape.covariance(p, scale) for shape, scale in zip(shapes, scales, strict=True))
+        made = class_covariances(self.covariances, p, class_scales(p, self.cov_shift, self.classes))
         return replace(released, covariances=made, sizes=class_sizes(released.samples, shares))
 
     def solve(self, activation: Activation, tau0: float) -> FloatEquilibrium:

@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 
-from numerics.covariance_shapes import LARGEST_MATRIX, CovarianceShape
+from numerics.covariance_shapes import LARGEST_MATRIX, CovarianceShape, class_covariances
 from numerics.experiments import Experiment
 from numerics.mixture import GaussianMixture
 
@@ -70,6 +70,14 @@ def test_numbers_that_do_not_fit_are_refused(shape: CovarianceShape, message: st
 def test_a_matrix_that_is_too_large_is_refused_before_it_is_made() -> None:
     with pytest.raises(ValueError, match=f"p up to {LARGEST_MATRIX} is accepted, not 25000"):
         CovarianceShape("toeplitz", (0.4,)).covariance(25_000)
+
+
+def test_many_matrices_are_refused_together() -> None:
+    toeplitz = CovarianceShape("toeplitz", (0.4,))
+    with pytest.raises(ValueError, match="64 Toeplitz covariances of dimension 4000 have"):
+        class_covariances((toeplitz,), 4000, (1.0,) * 64)
+    # Shapes that are not matrices do not count.
+    assert len(class_covariances((toeplitz, *[ISOTROPIC] * 63), 500, (1.0,) * 64)) == 64
 
 
 # --- experiments ---------------------------------------------------------------------------------
