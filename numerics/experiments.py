@@ -8,18 +8,19 @@ order of the cells.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
 import threadpoolctl
 from numpy.typing import NDArray
 
+from numerics.covariance_shapes import CovarianceShape, class_covariances
 from numerics.duals import with_dual
 from numerics.equilibrium import NTK_KEYS, EquilibriumError, FloatEquilibrium, check_parameters, solve_float
 from numerics.equivalents import DeterministicEquivalent, equivalent_parts
 from numerics.finite_ntk import implicit_ntks
-from numerics.mixture import GaussianMixture, MixtureStatistics, Tau0Reading
+from numerics.mixture import GaussianMixture, MixtureStatistics, Tau0Reading, class_scales, class_sizes
 from numerics.networks import FiniteDEQ
 from numerics.ntk import implicit_kernels
 from numerics.perturbed_norms import perturbed_norms
@@ -33,8 +34,12 @@ __all__ = [
     "Experiment",
     "KernelDistance",
     "KernelName",
+    "Network",
     "distance_to_equivalent",
     "distance_to_limit",
+    "equivalent_kernel",
+    "exact_kernel",
+    "finite_kernel",
 ]
 
 #: One of ``theory.theories.KERNELS``.
@@ -54,11 +59,13 @@ class Experiment:
         sigma_b2: variance of the input weights.
         ratio: n/p.
         means: norm of the class means, mu_a = means e_{8a}.
-        cov_shift: C_a = (1 + cov_shift a/sqrt p) I.
+        cov_shift: C_a = (1 + cov_shift a/sqrt p) times the shape of class a.
         classes: number of classes K.
         reading: whether tau_0^2 is tr C/p ("population") or tr S/n ("empirical").
         seed: root of every random number.
         noise: law of the entries of the whitened noise.
+        covariances: shape of every class's covariance, or one for all of them.
+        proportions: share of the samples in every class, up to a factor; equal shares by default.
 
     Raises:
         EquilibriumError: a weight variance out of range.
@@ -74,6 +81,8 @@ class Experiment:
     reading: Tau0Reading = "population"
     seed: int = 0
     noise: EntryLaw = "gaussian"
+    covariances: tuple[CovarianceShape, ...] = (CovarianceShape(),)
+    proportions: tuple[float, ...] | None = None
 
     def __post_init__(self) -> None:
         check_parameters(self.sigma_a2, self.sigma_b2, 1.0)
@@ -82,9 +91,9 @@ class Experiment:
         """Return the data model in dimension p.
 
         Raises:
-            ValueError: p, n or K for which there is none.
+            ValueError: p, n or K for which there is none, or numbers of shapes or proportions that do not fit.
         """
-        return GaussianMixture.released_experiment(
+        released = GaussianMixture.released_experiment(
             p,
             ratio=self.ratio,
             means=self.means,
@@ -92,6 +101,11 @@ class Experiment:
             classes=self.classes,
             noise=self.noise,
         )
+        shares = (1.0,) * self.classes if self.proportions is None else self.proportions
+        if len(shares) != self.classes:
+            raise ValueError(f"{len(shares)} proportions for {self.classes} classes: give one for each")
+        made = class_covariances(self.covariances, p, class_scales(p, self.cov_shift, self.classes))
+        return replace(released, covariances=made, sizes=class_sizes(released.samples, shares))
 
     def solve(self, activation: Activation, tau0: float) -> FloatEquilibrium:
         """Return the coefficients of one activation at an input scale.
@@ -114,6 +128,19 @@ class Cell:
 
     p: int
     index: int
+
+
+@dataclass(frozen=True)
+class Network:
+    """What a finite network is drawn by.
+
+    Attributes:
+        width: m, its neurons.
+        weights: law of the entries of its weights.
+    """
+
+    width: int
+    weights: EntryLaw = "gaussian"
 
 
 @dataclass(frozen=True)
@@ -175,8 +202,8 @@ def distance_to_equivalent(
         gram, statistics = sample.gram(), sample.statistics()
         tau0 = statistics.tau0(experiment.reading)
         solution = experiment.solve(activation, tau0)
-        equivalent = _equivalent(kernel, solution, statistics, tau0, gram)
-        exact, residual = _exact_kernel(kernel, experiment, activation, solution, gram)
+        equivalent = equivalent_kernel(kernel, solution, statistics, tau0, gram)
+        exact, residual = exact_kernel(kernel, experiment, activation, solution, gram)
         error = exact - equivalent.dense()
         norm = operator_norm(error, rng)
         changed: dict[str, list[float]] = {}
@@ -223,25 +250,9 @@ def distance_to_limit(
         sample = experiment.mixture(cell.p).sample(rng)
         gram = sample.gram()
         solution = experiment.solve(activation, sample.statistics().tau0(experiment.reading))
-        phi = pointwise(activation)
-        limit, residual = _exact_kernel(kernel, experiment, activation, solution, gram)
-        network = FiniteDEQ.draw(
-            phi,
-            solution["bias"],
-            experiment.sigma_a2,
-            experiment.sigma_b2,
-            width=width,
-            dimension=cell.p,
-            rng=rng,
-            law=weights,
-        )
-        equilibrium = network.equilibrium(sample.data, tolerance=_NETWORK_TOLERANCE)
-        if kernel == "ck":
-            finite, network_residual = equilibrium.ck, equilibrium.residual
-        else:
-            readout = draw_entries(weights, (width,), rng)
-            kernels = implicit_ntks(network, sample.data, equilibrium, readout, tolerance=_NETWORK_TOLERANCE)
-            finite, network_residual = getattr(kernels, kernel.removeprefix("ntk-")), kernels.residual
+        limit, residual = exact_kernel(kernel, experiment, activation, solution, gram)
+        network = Network(width, weights)
+        finite, network_residual = finite_kernel(kernel, experiment, activation, solution, sample.data, network, rng)
         error = finite - limit
         norm = operator_norm(error, rng)
         factors = [-change for change in changes]
@@ -261,10 +272,14 @@ def distance_to_limit(
     )
 
 
-def _equivalent(
+def equivalent_kernel(
     kernel: KernelName, solution: FloatEquilibrium, statistics: MixtureStatistics, tau0: float, gram: Array
 ) -> DeterministicEquivalent:
-    """Gbar or Kbar."""
+    """Gbar or Kbar: the coefficients of S, of delta_i delta_j, of S entrywise squared, and the diagonal value.
+
+    Raises:
+        EquilibriumError: an NTK that does not exist.
+    """
     first, second, third, diagonal = _numbers(kernel, solution)
     return DeterministicEquivalent.from_statistics(
         statistics, alpha1=first, alpha2=second, alpha3=third, gamma2=diagonal, tau0=tau0, gram=gram
@@ -286,13 +301,54 @@ def _check_existence(kernel: KernelName, solution: FloatEquilibrium) -> None:
         raise EquilibriumError(f"the NTKs do not exist, for {reason}")
 
 
-def _exact_kernel(
+def exact_kernel(
     kernel: KernelName, experiment: Experiment, activation: Activation, solution: FloatEquilibrium, gram: Array
 ) -> tuple[Array, float]:
-    """The infinite-width kernel and the largest residual of its entries."""
+    """The infinite-width kernel of samples with this Gram matrix, and the largest residual of its entries.
+
+    Raises:
+        EquilibriumError: an NTK that does not exist.
+        KernelConvergenceError: an entry has no stable fixed point.
+    """
     _check_existence(kernel, solution)
     name = kernel.removeprefix("ntk-")
     # At small p some pairs are nearly collinear: the closed form of the dual, where there is one, is quick there.
     phi = with_dual(activation)
     found = implicit_kernels(gram, phi, experiment.sigma_a2, experiment.sigma_b2, solution["bias"], kernels=(name,))
     return getattr(found, name), found.residual
+
+
+def finite_kernel(
+    kernel: KernelName,
+    experiment: Experiment,
+    activation: Activation,
+    solution: FloatEquilibrium,
+    data: Array,
+    network: Network,
+    rng: np.random.Generator,
+) -> tuple[Array, float]:
+    """The kernel of one finite network on a (p, n) array of samples, and the residual of its states.
+
+    The weights are drawn from `rng`: A, B and, for an NTK, the readout.
+
+    Raises:
+        EquilibriumError: an NTK that does not exist.
+        NonConvergenceError: the network has no equilibrium that the iteration reaches.
+    """
+    _check_existence(kernel, solution)
+    drawn = FiniteDEQ.draw(
+        pointwise(activation),
+        solution["bias"],
+        experiment.sigma_a2,
+        experiment.sigma_b2,
+        width=network.width,
+        dimension=data.shape[0],
+        rng=rng,
+        law=network.weights,
+    )
+    equilibrium = drawn.equilibrium(data, tolerance=_NETWORK_TOLERANCE)
+    if kernel == "ck":
+        return equilibrium.ck, equilibrium.residual
+    readout = draw_entries(network.weights, (network.width,), rng)
+    kernels = implicit_ntks(drawn, data, equilibrium, readout, tolerance=_NETWORK_TOLERANCE)
+    return getattr(kernels, kernel.removeprefix("ntk-")), kernels.residual

@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from numerics.convergence import RateReport
+from numerics.isolation import isolated_eigenvalues
 from numerics.spectral_law import SpectralLaw
-from numerics.spectral_study import isolated_eigenvalues
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -83,6 +83,7 @@ def spectrum_figure(
     eigenvalues: ArrayLike,
     *,
     isolated: ArrayLike | None = None,
+    smoothed: tuple[Array, Array] | None = None,
     label: str = "exact kernel",
     title: str = "",
 ) -> Figure:
@@ -92,7 +93,9 @@ def spectrum_figure(
         law: the prediction.
         eigenvalues: (n,) array, of one kernel or of several draws together.
         isolated: (k,) array of those that are marks, not in the histogram; by default those that
-            `numerics.spectral_study.isolated_eigenvalues` finds.
+            `numerics.isolation.isolated_eigenvalues` finds.
+        smoothed: (m,) array of places and (m,) array of an estimated density there, drawn in place of the histogram
+            where not all eigenvalues are known.
         label: what was measured, for the legend.
         title: above the picture.
 
@@ -104,11 +107,12 @@ def spectrum_figure(
         raise ValueError(f"eigenvalues must be a sequence of finite numbers, not an array of shape {spectrum.shape}")
     apart = isolated_eigenvalues(spectrum, law, 0.0)[0] if isolated is None else np.asarray(isolated, dtype=np.float64)
     figure, axes = new_figure(width=7.5, height=4.2)
-    bins = int(np.clip(1.5 * np.sqrt(spectrum.size), _FEWEST_BINS, _MOST_BINS))
-    heights, walls = np.histogram(spectrum[~np.isin(spectrum, apart)], bins=bins)
-    share = heights / spectrum.size / np.diff(walls)
-    axes.stairs(share, walls, fill=True, color=_MEASURED, label=label)
-    top = _draw_law(axes, law, float(share.max()))
+    if smoothed is None:
+        highest = _draw_histogram(axes, spectrum, apart, label)
+    else:
+        axes.fill_between(*smoothed, color=_MEASURED, lw=0, label=label)
+        highest = float(smoothed[1].max())
+    top = _draw_law(axes, law, highest)
     cross = {"marker": "x", "color": _CROSS, "ms": 6}
     triangle = {"marker": "v", "color": _MARK, "ms": 10, "mfc": "none", "mew": 1.6}
     for values, mark, name in (
@@ -121,6 +125,15 @@ def spectrum_figure(
     axes.set_title(title, fontsize=10)
     axes.legend(loc="upper right", fontsize=9)
     return figure
+
+
+def _draw_histogram(axes: Any, spectrum: Array, apart: Array, label: str) -> float:
+    """Histogram of the eigenvalues that are not isolated, as a share of all; returns its highest bar."""
+    bins = int(np.clip(1.5 * np.sqrt(spectrum.size), _FEWEST_BINS, _MOST_BINS))
+    heights, walls = np.histogram(spectrum[~np.isin(spectrum, apart)], bins=bins)
+    share = heights / spectrum.size / np.diff(walls)
+    axes.stairs(share, walls, fill=True, color=_MEASURED, label=label)
+    return float(share.max())
 
 
 def _draw_law(axes: Any, law: SpectralLaw, highest: float) -> float:

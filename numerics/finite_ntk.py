@@ -28,10 +28,12 @@ from numerics.networks import (
     Equilibrium,
     FiniteDEQ,
     FiniteExplicitNetwork,
+    FixedPoint,
     IterationMethod,
-    gram_matrix,
+    in_batches,
     solve_fixed_point,
 )
+from numerics.symmetric import gram_matrix
 
 __all__ = ["FiniteKernels", "explicit_ntk", "implicit_ntks"]
 
@@ -93,14 +95,19 @@ def implicit_ntks(
             f"{(network.width, data.shape[1])} and {network.width} readout weights, got {(m, n)} and {readout.shape}"
         )
     slopes = network.phi.derivative(equilibrium.preactivations)
-    source = np.broadcast_to(readout[:, None], (m, n))
-    adjoint = solve_fixed_point(
-        lambda vectors: source + network.recur_back(slopes * vectors),
-        np.array(source),
-        method=method,
-        tolerance=tolerance,
-        limit=limit,
-    )
+
+    def solve(batch: slice) -> FixedPoint:
+        part = slopes[:, batch]
+        source = np.broadcast_to(readout[:, None], part.shape)
+        return solve_fixed_point(
+            lambda vectors: source + network.recur_back(part * vectors),
+            np.array(source),
+            method=method,
+            tolerance=tolerance,
+            limit=limit,
+        )
+
+    adjoint = in_batches(solve, m, n)
     sensitivity = gram_matrix(slopes * adjoint.value) / m
     ck = equilibrium.ck
     inputs = network.sigma_a2 * ck + network.sigma_b2 * gram_matrix(data)

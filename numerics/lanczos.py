@@ -9,7 +9,7 @@ over them its error.  The extreme nodes are eigenvalues to within the residuals 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -76,24 +76,46 @@ class LanczosSpectrum:
         bells = np.exp(-(((points[..., None] - self.nodes.reshape(-1)) / width) ** 2) / 2)
         return np.asarray(bells @ self.weights.reshape(-1) / (np.sqrt(2 * np.pi) * width * self.nodes.shape[0]))
 
+    def levels(self) -> Array:
+        """Each probe's distribution function at its nodes, shape (k, m): halfway up the steps.
+
+        The distribution that the quadrature stands for takes a value between the two ends of the step there (Chebyshev,
+        Markov and Stieltjes), so that this is within half of the node's weight of it, and much nearer where the
+        density is smooth.
+        """
+        return np.asarray(np.cumsum(self.weights, axis=1) - self.weights / 2)
+
+    def without(self, dropped: NDArray[np.bool_]) -> LanczosSpectrum:
+        """The same for the rest of the spectrum: some nodes, a (k, m) mask, have no weight, the others all of it.
+
+        Raises:
+            ValueError: a probe with no weight left.
+        """
+        kept = np.where(dropped, 0.0, self.weights)
+        total = kept.sum(axis=1, keepdims=True)
+        if not np.all(total > 0):
+            raise ValueError("a probe has no nodes left")
+        return replace(self, weights=kept / total)
+
+    def found(self, reach: float) -> Array:
+        """Eigenvalues, descending, that some probe has found to a residual of at most `reach`.
+
+        Nodes of several probes within twice that are one eigenvalue: multiplicities are not seen.
+        """
+        distinct: list[float] = []
+        for value in np.sort(self.nodes[self.residuals <= reach])[::-1]:
+            if not distinct or distinct[-1] - value > 2 * reach:
+                distinct.append(float(value))
+        return np.array(distinct)
+
     def extreme(self, count: int, tolerance: float = 1e-6) -> Array:
         """Largest eigenvalues, a descending array of at most `count`, that some probe has found to a residual.
-
-        Nodes of several probes within the tolerance are one eigenvalue: multiplicities are not seen.
 
         Args:
             count: how many at most.
             tolerance: largest residual accepted, relative to the largest node in modulus.
         """
-        scale = tolerance * float(np.abs(self.nodes).max())
-        good = np.sort(self.nodes[self.residuals <= scale])[::-1]
-        found: list[float] = []
-        for value in good:
-            if len(found) == count:
-                break
-            if not found or found[-1] - value > 2 * scale:
-                found.append(float(value))
-        return np.array(found)
+        return self.found(tolerance * float(np.abs(self.nodes).max()))[:count]
 
 
 def lanczos_spectrum(

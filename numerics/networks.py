@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from numerics.hermite import Pointwise
+from numerics.symmetric import gram_matrix
 from numerics.weight_laws import EntryLaw, draw_entries
 
 __all__ = [
@@ -26,7 +27,7 @@ __all__ = [
     "KernelAverage",
     "NonConvergenceError",
     "average_kernel",
-    "gram_matrix",
+    "in_batches",
     "solve_fixed_point",
 ]
 
@@ -38,6 +39,8 @@ IterationMethod = Literal["anderson", "damped"]
 _MEMORY = 6
 #: Anderson's history is dropped after so many steps without a smaller residual: it can mislead across kinks.
 _PATIENCE = 12
+#: Numbers that are iterated at once: Anderson's history is twelve times their size.
+_BATCH = 1 << 22
 #: Directions of Anderson's history weaker than this, relative to its strongest, are noise.
 _NEGLIGIBLE = 1e-13
 
@@ -111,6 +114,26 @@ def solve_fixed_point(
     )
 
 
+def in_batches(solve: Callable[[slice], FixedPoint], rows: int, columns: int) -> FixedPoint:
+    """Solve columns that do not depend on each other a few at a time, so that memory does not grow with their number.
+
+    Args:
+        solve: the fixed point of some columns, an array of that many.
+        rows: m.
+        columns: n, of all of them.
+
+    Returns:
+        All columns, the largest residual and the most iterations of any batch.
+    """
+    size = max(1, _BATCH // rows)
+    parts = [solve(slice(start, min(start + size, columns))) for start in range(0, columns, size)]
+    return FixedPoint(
+        np.hstack([part.value for part in parts]),
+        max(part.residual for part in parts),
+        max(part.iterations for part in parts),
+    )
+
+
 def _relative_residual(current: Array, image: Array) -> float:
     with np.errstate(over="ignore", invalid="ignore"):
         gap = np.linalg.norm(image - current, axis=0)
@@ -168,7 +191,7 @@ class Equilibrium:
         states: (m, n) array, h.
         preactivations: (m, n) array, u = sigma_a A h / sqrt(m) + sigma_b B x at these states.
         residual: as for `FixedPoint`.
-        iterations: evaluations of the map.
+        iterations: evaluations of the map, the most for any sample.
         method: how it was found.
     """
 
@@ -296,14 +319,19 @@ class FiniteDEQ:
             raise ValueError(f"data must have {self.inputs.shape[1]} rows, got shape {data.shape}")
         drive = self.drive(data)
 
-        def step(states: Array) -> Array:
-            # What overflows here is reported as a residual that is not finite.
-            with np.errstate(over="ignore", invalid="ignore"):
-                return self.activate(self.recur(states) + drive)
+        def solve(batch: slice) -> FixedPoint:
+            part = drive[:, batch]
 
-        found = solve_fixed_point(
-            step, self.activate(drive), method=method, tolerance=tolerance, damping=damping, limit=limit
-        )
+            def step(states: Array) -> Array:
+                # What overflows here is reported as a residual that is not finite.
+                with np.errstate(over="ignore", invalid="ignore"):
+                    return self.activate(self.recur(states) + part)
+
+            return solve_fixed_point(
+                step, self.activate(part), method=method, tolerance=tolerance, damping=damping, limit=limit
+            )
+
+        found = in_batches(solve, *drive.shape)
         preactivations = self.recur(found.value) + drive
         return Equilibrium(found.value, preactivations, found.residual, found.iterations, method)
 
@@ -383,12 +411,6 @@ class FiniteExplicitNetwork:
         """Conjugate kernel Z_L^T Z_L / m_L of a (p, n) array of samples, shape (n, n)."""
         last = self.forward(data)[1][-1]
         return np.asarray(gram_matrix(last) / last.shape[0])
-
-
-def gram_matrix(columns: Array) -> Array:
-    """Z^T Z of an (m, n) array Z, shape (n, n), symmetric to the last bit."""
-    product = columns.T @ columns
-    return np.asarray((product + product.T) / 2)
 
 
 @dataclass(frozen=True)

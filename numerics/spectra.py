@@ -9,7 +9,14 @@ from numpy.typing import NDArray
 from scipy.linalg import eigvalsh
 from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigsh
 
-__all__ = ["OperatorNorm", "SpectrumConvergenceError", "eigenvalues", "operator_norm"]
+__all__ = [
+    "ExtremeEigenvalues",
+    "OperatorNorm",
+    "SpectrumConvergenceError",
+    "eigenvalues",
+    "extreme_eigenvalues",
+    "operator_norm",
+]
 
 Array = NDArray[np.float64]
 #: Below this size a dense solve is quicker than Lanczos, which also needs more than one dimension to work in.
@@ -38,6 +45,19 @@ class OperatorNorm:
 
     def __float__(self) -> float:
         return self.value
+
+
+@dataclass(frozen=True)
+class ExtremeEigenvalues:
+    """The outermost eigenvalues of a symmetric operator on one side.
+
+    Attributes:
+        values: (k,) array, from the outermost inwards.
+        residuals: (k,) array, ||M v - value v||, within which an eigenvalue is known to lie.
+    """
+
+    values: Array
+    residuals: Array
 
 
 def _check_matrix(matrix: Array) -> None:
@@ -103,3 +123,42 @@ def eigenvalues(matrix: Array) -> Array:
     """
     _check_matrix(matrix)
     return np.asarray(eigvalsh(matrix, check_finite=False))
+
+
+def extreme_eigenvalues(
+    operator: Array | LinearOperator,
+    count: int,
+    rng: np.random.Generator,
+    *,
+    largest: bool = True,
+    tolerance: float = 1e-10,
+    max_iterations: int | None = None,
+) -> ExtremeEigenvalues:
+    """The largest or the smallest eigenvalues of a real symmetric operator, with their multiplicities, by Lanczos.
+
+    Args:
+        operator: (n, n) matrix or operator, only multiplied with; it is trusted to be symmetric.
+        count: how many, below n.
+        rng: gives the start vector.
+        largest: which end.
+        tolerance: residual asked of ARPACK, relative to each eigenvalue.
+        max_iterations: limit on Lanczos restarts, 10 n by default.
+
+    Raises:
+        ValueError: a count out of range.
+        SpectrumConvergenceError: the tolerance was not reached.
+    """
+    n = operator.shape[0]
+    if not 1 <= count < n:
+        raise ValueError(f"from 1 to {n - 1} eigenvalues of a {n} x {n} operator can be asked for, not {count}")
+    which, start = "LA" if largest else "SA", rng.standard_normal(n)
+    try:
+        found, vectors = eigsh(operator, k=count, which=which, v0=start, tol=tolerance, maxiter=max_iterations)
+    except ArpackNoConvergence as error:
+        raise SpectrumConvergenceError(
+            f"Lanczos did not find the {count} {'largest' if largest else 'smallest'} eigenvalues of a {n} x {n} "
+            f"operator to {tolerance:g}: {error}; allow a larger tolerance"
+        ) from error
+    order = np.argsort(found)[::-1] if largest else np.argsort(found)
+    values, vectors = found[order], vectors[:, order]
+    return ExtremeEigenvalues(values, np.linalg.norm(operator @ vectors - values * vectors, axis=0))

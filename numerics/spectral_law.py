@@ -31,7 +31,7 @@ from numerics.mixture import GaussianMixture
 from numerics.spectral_bulk import Bulk, Gap, isolate_spikes, solve_bulk
 from numerics.spectral_population import Population
 
-__all__ = ["EquivalentCoefficients", "Outlier", "SpectralLaw", "phase_transition"]
+__all__ = ["EquivalentCoefficients", "Outlier", "Side", "SpectralLaw", "phase_transition"]
 
 Array = NDArray[np.float64]
 Side = Literal["right", "left"]
@@ -301,19 +301,18 @@ class _OutlierSystem:
         """B and its derivative when q moves at `rates`.
 
         The limit of U^T Q U is block diagonal.  J^T Q J / p: (n_a/p) q_a on the diagonal.  M^T W Q W^T M: M^T (I - R) M
-        over the bulk's directions.  psi^T Q psi: E psi_i^2 = 2 tr C_a^2 / p^2.  u^T W Q W^T u: the n_a samples of class
-        a have the variance lambda_a / p along u, independent of the rest of W.
+        over the bulk's directions.  psi^T Q psi: (n_a/p) q_a times p E psi_i^2.  u^T W Q W^T u: the n_a samples of
+        class a have the variance lambda_a / p along u, independent of the rest of W.
         """
         held, shares = self.population, self.population.proportions
         blocks, change = np.zeros_like(self.inverse), np.zeros_like(self.inverse)
         classes, spikes = held.classes, held.spike_values.shape[0]
         means = slice(classes, 2 * classes)
         form, form_change = held.covariances.mean_form(q, rates)
-        energies = 2 * np.diagonal(held.T)
         for matrix, values, mean_part in ((blocks, q, form), (change, rates, form_change)):
             weighted = shares * values
             matrix[means, means] = mean_part
-            rest = [weighted @ energies] if self.inverse.shape[0] == 2 * classes + spikes + 1 else []
+            rest = [weighted @ held.norm_energies] if self.inverse.shape[0] == 2 * classes + spikes + 1 else []
             diagonal = np.concatenate([weighted, np.diagonal(mean_part), held.spike_values @ weighted, rest])
             np.fill_diagonal(matrix, diagonal)
         return blocks, change
@@ -410,7 +409,7 @@ def _point_outliers(population: Population, coefficients: EquivalentCoefficients
     core[:-1, :-1] = coefficients.variance * np.outer(t, t) + coefficients.square * held.T
     core[:-1, -1] = core[-1, :-1] = coefficients.variance * t
     core[-1, -1] = coefficients.variance
-    root = np.sqrt(np.append(held.proportions, 2 * held.proportions @ np.diagonal(held.T)))
+    root = np.sqrt(np.append(held.proportions, held.proportions @ held.norm_energies))
     values, vectors = np.linalg.eigh(root[:, None] * core * root)
     scale = float(np.abs(values).max())
     groups: list[list[int]] = []

@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from numerics.mixture import Covariance, GaussianMixture
+from numerics.covariance import Covariance
+from numerics.mixture import GaussianMixture
 
 __all__ = ["CommutingCovariances", "DenseCovariances", "Population"]
 
@@ -155,6 +156,8 @@ class Population:
         mean_gram: (K, K) array, M^T M.
         t: (K,) array, tr(C_a - C°) / sqrt(p).
         T: (K, K) array, tr(C_a C_b) / p.
+        norm_energies: (K,) array, p E psi_i^2 of a sample of each class, psi_i = ||w_i||^2 - tr C_a / p; 2 T_aa for
+            Gaussian noise.
         tau0: float, sqrt(tr C° / p), the population's reading.
         spike_values: (k, K) array, eigenvalues of C_a in directions taken out of the bulk, one a row.
         spike_means: (k, K) array, M^T u of the same directions u.
@@ -167,6 +170,7 @@ class Population:
     mean_gram: Array
     t: Array
     T: Array
+    norm_energies: Array
     tau0: float
     spike_values: Array
     spike_means: Array
@@ -183,7 +187,7 @@ class Population:
 
     @classmethod
     def isotropic(cls, scales: ArrayLike, mean_gram: ArrayLike, sizes: ArrayLike, dimension: int) -> Population:
-        """Classes C_a = scales_a I_p: nothing here grows with p.
+        """Classes C_a = scales_a I_p of Gaussian noise: nothing here grows with p.
 
         Args:
             scales: (K,) array, not negative.
@@ -210,6 +214,7 @@ class Population:
             mean_gram=gram,
             t=np.sqrt(dimension) * (level - centre),
             T=np.outer(level, level),
+            norm_energies=2 * level**2,
             tau0=float(np.sqrt(centre)),
             spike_values=np.empty((0, level.size)),
             spike_means=np.empty((0, level.size)),
@@ -219,11 +224,12 @@ class Population:
     def from_mixture(cls, mixture: GaussianMixture) -> Population:
         """Reduce a mixture: isotropic and diagonal covariances, and others that commute, to their eigenvalues.
 
+        The law of the noise enters through the variance of psi alone: resolvents forget all but two moments, and psi
+        is not correlated with W for the symmetric laws of `numerics.weight_laws`.
+
         Raises:
-            ValueError: noise that is not Gaussian (psi then has another variance), or covariances that are all zero.
+            ValueError: covariances that are all zero.
         """
-        if mixture.noise != "gaussian":
-            raise ValueError(f"the spectral law is derived for Gaussian noise, not for {mixture.noise!r}")
         if mixture.tau0 == 0:
             raise ValueError("the covariances must not all be zero")
         proportions = np.array(mixture.sizes) / mixture.dimension
@@ -242,6 +248,7 @@ class Population:
             mean_gram=mixture.means @ mixture.means.T,
             t=mixture.trace_shifts,
             T=mixture.trace_products,
+            norm_energies=mixture.norm_energies,
             tau0=mixture.tau0,
             spike_values=np.empty((0, mixture.classes)),
             spike_means=np.empty((0, mixture.classes)),

@@ -1,45 +1,43 @@
-"""Exact kernels' spectra against their limiting law, draw by draw.
+"""Spectra of kernels against their limiting law, draw by draw.
 
-What counts as isolated in a measured spectrum (`isolated_eigenvalues`): the unit is that of an edge's fluctuations,
-(k n)^(-2/3) (`SpectralLaw.edge_fluctuation`, the larger of the outer two), in which eigenvalues next to an edge are one
-or two apart and the first is beyond four with a probability of some 1 in 10,000.  An isolated eigenvalue is outside the
-predicted support by more than four units, and between it and the rest is a gap of more than four: at a finite p the
-whole edge may have moved further than it fluctuates.  From a point mass it must be further away than the measured
-operator-norm distance of the kernel to its equivalent, by which any eigenvalue may have moved.
+The kernel is the exact infinite-width one, or that of a finite network.  Up to MOST_DIAGONALISED samples all of its
+eigenvalues are computed, beyond it is left as it is and its spectrum estimated (`numerics.spectral_estimate`).  What
+counts as isolated is said in `numerics.isolation`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 import threadpoolctl
 from numpy.typing import NDArray
+from scipy.sparse.linalg import aslinearoperator
 
 from numerics.equilibrium import FloatEquilibrium
-from numerics.equivalents import DeterministicEquivalent
-from numerics.experiments import Experiment
-from numerics.ntk import implicit_kernels
-from numerics.pointwise import pointwise
+from numerics.experiments import Experiment, KernelName, Network, equivalent_kernel, exact_kernel, finite_kernel
+from numerics.isolation import hull, isolated_eigenvalues
 from numerics.spectra import eigenvalues, operator_norm
 from numerics.spectral_distances import (
     OutlierMatch,
     kolmogorov_distance,
     levy_distance,
     match_outliers,
-    outside_support,
     wasserstein_distance,
 )
+from numerics.spectral_estimate import BulkEstimate, estimate_spectrum
 from numerics.spectral_law import EquivalentCoefficients, SpectralLaw
+from numerics.spectral_population import DenseCovariances, Population
+from numerics.symmetric import gram_matrix
 from theory.activations import Activation
 
 __all__ = [
-    "MARGIN_UNITS",
+    "LARGEST_DENSE",
+    "MOST_DIAGONALISED",
     "MeasuredSpectrum",
     "OutlierSummary",
-    "isolated_eigenvalues",
-    "isolation_margin",
     "measure",
     "predict",
     "summarise_outliers",
@@ -47,33 +45,60 @@ __all__ = [
 
 Array = NDArray[np.float64]
 
-#: Units of an edge's fluctuations by which an isolated eigenvalue is away from the support, and from other eigenvalues.
-MARGIN_UNITS = 4.0
+#: Samples up to which a kernel is diagonalised: minutes of one core and a few gigabytes.
+MOST_DIAGONALISED = 8192
+#: Largest dimension for covariances without a common eigenbasis: thousands of matrices of that size are inverted.
+LARGEST_DENSE = 400
 
 
 @dataclass(frozen=True)
 class MeasuredSpectrum:
-    """Spectrum of one draw's exact kernel.
+    """Spectrum of one draw's kernel.
 
     Attributes:
-        eigenvalues: (n,) array, descending.
+        eigenvalues: array, descending, all n of them, or those at the two ends where the rest is estimated.
+        ends: how many of these are the largest of the spectrum, and how many the smallest; both n where all are known.
         isolated: (k,) array of those outside the predicted support, descending.
         ks_distance: Kolmogorov distance of the others to the law.
         levy_distance: Levy distance of the others to the law.
         wasserstein_distance: of the others to the law, in units of the kernel.
         opnorm_error: ||K - Kbar||, the equivalent made from the same draw and the population's parameters.
         norm_residual: of the eigenpair that gave it.
-        kernel_residual: largest residual of the entrywise fixed point.
+        kernel_residual: largest residual of the entrywise fixed point, or None for a finite network.
+        network_residual: relative residual of the network's states and adjoint states, or None.
+        estimate: how the rest was estimated, or None where all eigenvalues are known.
     """
 
     eigenvalues: Array
+    ends: tuple[int, int]
     isolated: Array
     ks_distance: float
     levy_distance: float
     wasserstein_distance: float
     opnorm_error: float
     norm_residual: float
-    kernel_residual: float
+    kernel_residual: float | None
+    network_residual: float | None
+    estimate: BulkEstimate | None
+
+    def record(self) -> dict[str, Any]:
+        """Return the fields as plain JSON values."""
+        return _plain(self) | {"estimate": None if self.estimate is None else _plain(self.estimate)}
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any]) -> MeasuredSpectrum:
+        """The spectrum that gave a record."""
+        found: dict[str, Any] = {name: np.array(record[name]) for name in ("eigenvalues", "isolated")}
+        if record["estimate"] is not None:
+            arrays = {name: np.array(record["estimate"][name]) for name in ("places", "density")}
+            found["estimate"] = BulkEstimate(**{**record["estimate"], **arrays})
+        return cls(**{**record, **found, "ends": tuple(record["ends"])})
+
+
+def _plain(instance: Any) -> dict[str, Any]:
+    """Fields of a dataclass, arrays as lists."""
+    found = {field.name: getattr(instance, field.name) for field in fields(instance)}
+    return {name: value.tolist() if isinstance(value, np.ndarray) else value for name, value in found.items()}
 
 
 @dataclass(frozen=True)
@@ -98,98 +123,94 @@ def predict(
 
     Raises:
         EquilibriumError: no stable equilibrium.
-        ValueError: a mixture or kernel that does not exist.
+        ValueError: a mixture or kernel that does not exist, or covariances that do not commute in a large dimension.
         SpectralLawError: the law was not found to the accuracy asked for.
     """
     mixture = experiment.mixture(p)
     solution = experiment.solve(activation, mixture.tau0)
-    return SpectralLaw.of(mixture, EquivalentCoefficients.from_values(solution.values, kernel)), solution
+    coefficients = EquivalentCoefficients.from_values(solution.values, kernel)
+    with threadpoolctl.threadpool_limits(limits=1):
+        population = Population.from_mixture(mixture)
+    if isinstance(population.covariances, DenseCovariances) and p > LARGEST_DENSE:
+        raise ValueError(
+            f"the classes' covariances have no common eigenvectors, for which p up to {LARGEST_DENSE} is accepted, "
+            f"not {p}; covariances of one shape, or diagonal ones, have them"
+        )
+    return SpectralLaw.of(population, coefficients), solution
 
 
 def measure(
     experiment: Experiment,
     activation: Activation,
-    kernel: str,
+    kernel: KernelName,
     p: int,
     index: int,
     law: SpectralLaw,
     solution: FloatEquilibrium,
+    *,
+    network: Network | None = None,
+    most_diagonalised: int = MOST_DIAGONALISED,
 ) -> MeasuredSpectrum:
-    """Spectrum of the exact kernel of draw number `index`, compared with the law.
+    """Spectrum of the kernel of draw number `index`, compared with the law.
+
+    The samples of a draw are the same for the exact kernel and for networks of any width.
+
+    Args:
+        experiment: the data and the weights' variances.
+        activation: of the DEQ.
+        kernel: which one.
+        p: dimension.
+        index: number of the draw.
+        law: predicted for it.
+        solution: the equilibrium the law was made from.
+        network: what to draw a finite network by; None for the exact kernel.
+        most_diagonalised: with more samples than this the spectrum is estimated.
 
     Raises:
-        KernelConvergenceError: an entry of the kernel has no stable fixed point.
+        EquilibriumError: an NTK that does not exist.
+        KernelConvergenceError: an entry of the exact kernel has no stable fixed point.
+        NonConvergenceError: the network has no equilibrium that the iteration reaches.
+        SpectrumConvergenceError: eigenvalues that Lanczos did not find.
     """
     with threadpoolctl.threadpool_limits(limits=1):
         rng = np.random.default_rng([experiment.seed, p, index])
         sample = experiment.mixture(p).sample(rng)
-        gram = sample.gram()
-        name = kernel.removeprefix("ntk-")
-        found = implicit_kernels(
-            gram,
-            pointwise(activation),
-            experiment.sigma_a2,
-            experiment.sigma_b2,
-            solution["bias"],
-            kernels=(name,),
-        )
-        exact: Array = getattr(found, name)
-        numbers = law.coefficients
-        equivalent = DeterministicEquivalent.from_statistics(
-            sample.statistics(),
-            alpha1=numbers.linear,
-            alpha2=numbers.variance,
-            alpha3=numbers.square,
-            gamma2=numbers.diagonal,
-            tau0=law.population.tau0,
-            gram=gram,
-        )
-        norm = operator_norm(exact - equivalent.dense(), rng)
-        spectrum = eigenvalues(exact)[::-1]
-    isolated, rest = isolated_eigenvalues(spectrum, law, norm.value)
+        statistics, data = sample.statistics(), sample.data
+        del sample  # and with it the noise: arrays of p n and n n numbers are gigabytes here
+        gram = gram_matrix(data)
+        kernel_residual = network_residual = None
+        if network is None:
+            del data
+            matrix, kernel_residual = exact_kernel(kernel, experiment, activation, solution, gram)
+        else:
+            matrix, network_residual = finite_kernel(kernel, experiment, activation, solution, data, network, rng)
+            del data
+        equivalent = equivalent_kernel(kernel, solution, statistics, law.population.tau0, gram)
+        norm = operator_norm(aslinearoperator(matrix) - equivalent, rng)
+        del gram, equivalent
+        n = matrix.shape[0]
+        if n <= most_diagonalised:
+            spectrum = eigenvalues(matrix)[::-1]
+            ends, estimate = (n, n), None
+            isolated, rest = isolated_eigenvalues(spectrum, law, norm.value)
+        else:
+            found = estimate_spectrum(matrix, law, norm.value, rng)
+            spectrum = np.concatenate([found.upper, found.lower[::-1]])
+            ends, estimate = (found.upper.size, found.lower.size), found.bulk
+            isolated, rest = found.isolated, found.rest
     return MeasuredSpectrum(
         eigenvalues=spectrum,
+        ends=ends,
         isolated=isolated,
         ks_distance=kolmogorov_distance(rest, law),
         levy_distance=levy_distance(rest, law),
         wasserstein_distance=wasserstein_distance(rest, law),
         opnorm_error=norm.value,
         norm_residual=norm.residual,
-        kernel_residual=found.residual,
+        kernel_residual=kernel_residual,
+        network_residual=network_residual,
+        estimate=estimate,
     )
-
-
-def isolation_margin(law: SpectralLaw) -> float:
-    """Four units of the fluctuations of the outer edge that fluctuates more, in units of the kernel."""
-    return MARGIN_UNITS * max(law.edge_fluctuation("right"), law.edge_fluctuation("left"))
-
-
-def isolated_eigenvalues(spectrum: Array, law: SpectralLaw, opnorm_error: float) -> tuple[Array, Array]:
-    """Eigenvalues that count as isolated, and the others; both descending.
-
-    Args:
-        spectrum: (n,) array, in any order.
-        law: predicted.
-        opnorm_error: of the kernel to its equivalent.
-
-    Raises:
-        ValueError: a spectrum that is empty or not finite.
-    """
-    margin = isolation_margin(law)
-    outside, _ = outside_support(spectrum, law, margin, opnorm_error)
-    held = np.ones(outside.size, dtype=np.bool_)
-    ordered = np.sort(spectrum)[::-1]
-    for sign, edge in ((1, law.edges[-1][1]), (-1, law.edges[0][0])):
-        beyond = sign * outside > sign * edge
-        count = int(np.count_nonzero(beyond))
-        # From the outermost inwards, with the first that is not outside.
-        run = (ordered if sign > 0 else ordered[::-1])[: count + 1]
-        wide = np.flatnonzero(-sign * np.diff(run) > margin)
-        kept = int(wide[-1]) + 1 if wide.size else 0
-        positions = np.flatnonzero(beyond)
-        held[positions[kept:] if sign > 0 else positions[: count - kept]] = False
-    isolated = outside[held]
-    return isolated, np.setdiff1d(spectrum, isolated)[::-1]
 
 
 def summarise_outliers(law: SpectralLaw, draws: Sequence[MeasuredSpectrum]) -> OutlierSummary:
@@ -203,16 +224,16 @@ def summarise_outliers(law: SpectralLaw, draws: Sequence[MeasuredSpectrum]) -> O
     """
     if not draws:
         raise ValueError("at least one draw is needed")
-    left, right = law.edges[0][0], law.edges[-1][1]
+    left, right = hull(law)
     columns: list[Array] = []
-    for side in (1, -1):
-        counts = [np.count_nonzero(d.isolated > right if side > 0 else d.isolated < left) for d in draws]
-        kept = int(np.quantile(counts, 0.5, method="lower"))
-        columns += [np.array([d.eigenvalues[rank if side > 0 else -1 - rank] for d in draws]) for rank in range(kept)]
+    for side in (0, 1):
+        counts = [np.count_nonzero(d.isolated < left if side else d.isolated > right) for d in draws]
+        kept = min(int(np.quantile(counts, 0.5, method="lower")), *(d.ends[side] for d in draws))
+        columns += [np.array([d.eigenvalues[-1 - rank if side else rank] for d in draws]) for rank in range(kept)]
     within = [d.isolated[(d.isolated >= left) & (d.isolated <= right)] for d in draws]
     for rank in range(min(values.size for values in within)):
         columns.append(np.array([values[rank] for values in within]))
     table = np.array(sorted(columns, key=lambda c: -float(c.mean()))).reshape(-1, len(draws))
     mean = table.mean(axis=1)
     error = table.std(axis=1, ddof=1) / np.sqrt(len(draws)) if len(draws) > 1 else np.full(mean.shape, np.nan)
-    return OutlierSummary(mean, error, match_outliers(law.outlier_values, mean, (left, right)))
+    return OutlierSummary(mean, error, match_outliers(law.outlier_values, mean, hull(law)))

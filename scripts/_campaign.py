@@ -8,6 +8,7 @@ computed anew.  Cells carry their own seeds, so the same campaign gives the same
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import os
@@ -21,11 +22,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import _cli
+import sympy as sp
 
 if TYPE_CHECKING:
     import argparse
 
-__all__ = ["BACKENDS", "add_arguments", "code_digest", "prepare", "run_campaign"]
+    from numerics.experiments import Experiment
+    from theory.activations import Activation
+
+__all__ = ["BACKENDS", "add_arguments", "code_digest", "experiment_question", "prepare", "run_campaign"]
 
 #: "dask" runs on the cluster that DASK_SCHEDULER_ADDRESS names, or on one of its own on this machine.
 BACKENDS = ("loky", "threading", "dask")
@@ -75,6 +80,12 @@ def prepare(arguments: argparse.Namespace) -> Path | None:
     return folder
 
 
+def experiment_question(experiment: Experiment, activation: Activation, **others: Any) -> dict[str, Any]:
+    """What the cells of an experiment depend on besides their keys, as `run_campaign` takes it."""
+    fields = {field.name: getattr(experiment, field.name) for field in dataclasses.fields(experiment)}
+    return fields | {"activations": [activation.name, sp.srepr(activation.expr)]} | others
+
+
 @cache
 def code_digest() -> str:
     """Hash of the source of theory/ and numerics/: a record never outlives the code that made it."""
@@ -122,7 +133,7 @@ def run_campaign(
     with Progress(*columns, console=_cli.console(error=True), transient=True) as progress:
         bar = progress.add_task(label, total=len(cells), completed=len(cells) - len(missing))
         if missing:
-            with _workers(backend, jobs) as pool:
+            with _workers(backend, jobs, len(missing)) as pool:
                 tasks = (joblib.delayed(_finish)(compute, cells[k], paths[k], k) for k in missing)
                 for position, text in pool(tasks):
                     found[position] = json.loads(text)
@@ -131,13 +142,13 @@ def run_campaign(
 
 
 @contextmanager
-def _workers(backend: str, jobs: int | None) -> Iterator[Any]:
-    """A joblib pool that yields results as they finish."""
+def _workers(backend: str, jobs: int | None, tasks: int) -> Iterator[Any]:
+    """A joblib pool, no larger than the number of tasks, that yields results as they finish."""
     import joblib
     import threadpoolctl
 
     make = partial(joblib.Parallel, return_as="generator_unordered")
-    count = jobs or joblib.cpu_count()
+    count = min(jobs or joblib.cpu_count(), tasks)
     if backend == "dask":
         # Optional, so that neither is a dependency.
         cloudpickle, distributed = import_module("cloudpickle"), import_module("distributed")

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CLAIM_FAILED",
+    "LAWS",
     "Parser",
     "UsageError",
     "activation_argument",
@@ -52,6 +53,10 @@ BAD_USE = 2
 INTERRUPTED = 130
 #: Characters of an exact number that a heading shows.
 _HEADING_LENGTH = 24
+
+
+#: Laws of noise and weights; not taken from numerics, so that --help need not load it.
+LAWS = ("gaussian", "rademacher", "uniform", "student")
 
 
 class UsageError(ValueError):

@@ -38,7 +38,6 @@ _EXAMPLES = """\
   converge.py --sizes 400,800,1600,3200 --draws 20 --resume runs --json result.json
 """
 
-_LAWS = ("gaussian", "rademacher", "uniform", "student")
 _SIZES = {"p": [200, 400, 800, 1600], "m": [200, 400, 800, 1600]}
 #: A network of this many neurons holds 3.2 GB of recurrent weights.
 _LARGEST = 20_000
@@ -84,8 +83,8 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--ratio", type=_cli.number, default=_cli.number("0.8"), help="n/p (default 0.8)")
     parser.add_argument("--means", type=_cli.number, default=_cli.number("8"), help="norm of the class means")
     parser.add_argument("--cov-shift", type=_cli.number, default=_cli.number("8"), help="C_a = (1 + shift a/sqrt p) I")
-    parser.add_argument("--weights", choices=_LAWS, help="law of the networks' weights (default gaussian)")
-    parser.add_argument("--data", choices=_LAWS, default="gaussian", help="law of the noise (default gaussian)")
+    parser.add_argument("--weights", choices=_cli.LAWS, help="law of the networks' weights (default gaussian)")
+    parser.add_argument("--data", choices=_cli.LAWS, default="gaussian", help="law of the noise (default gaussian)")
     parser.add_argument(
         "--tau0-reading", choices=("population", "empirical"), default="population", help="tr C/p or tr S/n"
     )
@@ -171,7 +170,6 @@ def _measure(
 def _study(arguments: argparse.Namespace, experiment: Experiment, activation: Activation, folder: Any) -> _Result:
     """Compute every cell of one activation that is not recorded yet, and fit the rate."""
     import numpy as np
-    import sympy as sp
 
     from numerics.convergence import report_rate
 
@@ -181,16 +179,10 @@ def _study(arguments: argparse.Namespace, experiment: Experiment, activation: Ac
         cells = [{"p": size, "width": None, "index": index} for size, index in ladder]
     else:
         cells = [{"p": arguments.p, "width": size, "index": index} for size, index in ladder]
-    fields = {field.name: getattr(experiment, field.name) for field in dataclasses.fields(experiment)}
-    question = fields | {
-        "activations": [activation.name, sp.srepr(activation.expr)],
-        "kernel": arguments.kernel,
-        "weights": arguments.weights,
-    }
     found = _campaign.run_campaign(
         partial(_measure, experiment, activation, arguments.kernel, arguments.weights),
         cells,
-        question,
+        _campaign.experiment_question(experiment, activation, kernel=arguments.kernel, weights=arguments.weights),
         folder=folder,
         jobs=arguments.jobs,
         backend=arguments.backend,

@@ -1,70 +1,93 @@
-"""Compare the spectrum of an exact kernel with its limiting law: density, edges of the support, isolated eigenvalues.
+"""Compare the spectrum of a kernel with its limiting law: density, edges of the support, isolated eigenvalues.
 
-The data are K classes of p-dimensional Gaussian samples x_i = mu_a/sqrt(p) + w_i: means of norm --means along the axes
-0, 8, 16, ..., covariances (1 + shift a/sqrt(p)) I for a = 0..K-1, n = ratio p samples in equal shares.  The law comes
-from these numbers alone, no matrix in it; the histogram is that of the exact infinite-width kernel of one draw (or of
-several, --draws).  An eigenvalue is counted as isolated when it lies outside the predicted support by more than four
-units (k n)^(-2/3) of the edge's own fluctuations, with a gap as wide between it and the rest (and, where the law has a
-point mass, further from that than the operator-norm error).  Exit code 0: compared; 2: bad use.
+The data are K classes of p-dimensional samples x_i = mu_a/sqrt(p) + w_i: means of norm --means along the axes 0, 8, 16,
+..., covariances (1 + shift a/sqrt(p)) C for a = 0..K-1, n = ratio p samples in shares --proportions.  --covariance is
+the shape of C, given once for all classes or once for each; nothing is normalised, and tau_0^2 = tr C/p over all:
+isotropic; diagonal:V,V,... (variances of equal runs of coordinates); toeplitz:DECAY (DECAY^|j-k|); low-rank:R,STRENGTH
+(I, plus STRENGTH on the last R axes).
+
+The law comes from these numbers alone, no kernel in it; the histogram is that of the exact infinite-width kernel of one
+draw (or of several, --draws), or of finite networks of --width neurons, whose spectra approach the law only as the
+width grows far beyond n.  With more than 8192 samples the bulk is estimated by stochastic Lanczos quadrature.  An
+eigenvalue is counted as isolated when it lies outside the predicted support by more than four units (k n)^(-2/3) of
+the edge's own fluctuations, with a gap as wide between it and the rest (and, where the law has a point mass, further
+from that than the operator-norm error).  Exit code 0: compared; 2: bad use.
 """
 
 from __future__ import annotations
 
 import argparse
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import _campaign
 import _cli
 import _figures
+import _spectrum_output
+import sympy as sp
 
 from theory.theories import KERNELS
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
+    from numerics.covariance_shapes import CovarianceShape
     from numerics.equilibrium import FloatEquilibrium
-    from numerics.experiments import Experiment
+    from numerics.experiments import Experiment, KernelName, Network
     from numerics.spectral_law import SpectralLaw
-    from numerics.spectral_study import MeasuredSpectrum, OutlierSummary
+    from numerics.spectral_study import MeasuredSpectrum
     from theory.activations import Activation
 
 __all__ = ["main"]
 
 _EXAMPLES = """\
   spectrum.py --activation relu --p 1600 --means 2 --cov-shift 20 --png spectrum.png
-  spectrum.py --activation tanh --p 800 --means 3 --draws 8 --json -
+  spectrum.py --activation tanh --p 800 --means 3 --draws 8 --jobs 4 --resume runs --json -
   spectrum.py --activation gelu --kernel ntk-all --ratio 2 --pdf spectrum.pdf
+  spectrum.py --activation relu --p 400 --width 20000 --weights rademacher --png finite.png
+  spectrum.py --covariance toeplitz:0.4 --proportions 1/4,3/4 --noise student --png toeplitz.png
+  spectrum.py --covariance isotropic --covariance diagonal:0.5,1.5 --json -
+  spectrum.py --p 25000 --ratio 0.8 --png large.png            n = 20,000: ten minutes and 12 GB of memory
 """
 
-#: An n x n kernel and its eigenvalues: beyond this it is gigabytes and many minutes.
-_MOST_SAMPLES = 8192
 _FEWEST_SAMPLES = 16
-#: Points at which the JSON gives the density.
-_POINTS = 400
+#: An n x n kernel and the Gram matrix beside it: beyond this they are more than 10 GB.
+_MOST_SAMPLES = 25_000
+#: A network of this many neurons holds 3.2 GB of recurrent weights.
+_WIDEST = 20_000
+#: Samples for which a finite network is solved.
+_MOST_NETWORK_SAMPLES = 8192
+#: Numbers in the data, which are in memory twice while they are drawn, or in a network's input weights.
+_MOST_NUMBERS = 640_000_000
+#: Numbers in a draw's largest array from which on draws are made one at a time: several such arrays are needed.
+_LARGE_DRAW = 1 << 26
 
 
 def main(argv: Sequence[str] | None) -> int:
-    """Parse the arguments, predict, measure, draw."""
+    """Parse the arguments, predict, measure, show."""
     arguments = _arguments(argv)
     _cli.prepare_output(arguments.json)
     _figures.prepare_figure("--png", arguments.png)
     _figures.prepare_figure("--pdf", arguments.pdf)
+    folder = _campaign.prepare(arguments)
     activation = _cli.activation_argument(arguments.activation, dict(arguments.parameter))
-    experiment = _experiment(arguments, activation)
-    law, solution = _predict(arguments, experiment, activation)
+    _check_sizes(arguments)
+    with _cli.console(error=True).status("the spectral law"):
+        experiment = _experiment(arguments)
+        law, solution = _predict(arguments, experiment, activation)
+    draws = _measure(arguments, experiment, activation, law, solution, folder)
 
     from numerics.spectral_study import summarise_outliers
 
-    draws = _measure(arguments, experiment, activation, law, solution)
-    summary = summarise_outliers(law, draws)
+    found = _spectrum_output.Comparison(arguments, activation, law, draws, summarise_outliers(law, draws))
     for target in (arguments.png, arguments.pdf):
         if target:
-            _draw(target, arguments, activation, law, draws)
+            found.draw(target)
     if arguments.json:
-        _cli.write_json(arguments.json, _record(arguments, activation, law, draws, summary))
+        _cli.write_json(arguments.json, found.record())
     if arguments.json != "-":
-        _print(_cli.console(), arguments, activation, law, draws, summary)
+        found.show(_cli.console())
     return 0
 
 
@@ -79,13 +102,32 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--sigma-a2", type=_cli.number, default=_cli.number("0.2"), help="recurrent weight variance")
     parser.add_argument("--sigma-b2", type=_cli.number, help="input weight variance (default 1 - sigma_a2)")
     parser.add_argument("--means", type=_cli.number, default=_cli.number("2"), help="norm of the class means")
-    parser.add_argument("--cov-shift", type=_cli.number, default=_cli.number("8"), help="C_a = (1 + shift a/sqrt p) I")
+    parser.add_argument("--cov-shift", type=_cli.number, default=_cli.number("8"), help="C_a = (1 + shift a/sqrt p) C")
     parser.add_argument(
         "--classes", type=_cli.integer_between(1, 64), default=2, help="number of classes K (default 2)"
     )
+    parser.add_argument(
+        "--covariance",
+        action="append",
+        type=_shape,
+        metavar="SHAPE",
+        help="C: isotropic (default), diagonal:V,V,..., toeplitz:DECAY or low-rank:R,STRENGTH; once, or for each class",
+    )
+    parser.add_argument(
+        "--proportions", type=_shares, metavar="S,S,...", help="share of each class, adding up to 1 (default equal)"
+    )
+    parser.add_argument("--noise", choices=_cli.LAWS, default="gaussian", help="law of the noise (default gaussian)")
     parser.add_argument("--kernel", choices=KERNELS, default="ck", help="which kernel (default ck)")
+    parser.add_argument(
+        "--width",
+        type=_cli.integer_between(1, _WIDEST),
+        metavar="M",
+        help="finite networks of M neurons in place of the exact kernel",
+    )
+    parser.add_argument("--weights", choices=_cli.LAWS, help="law of the networks' weights (default gaussian)")
     parser.add_argument("--seed", type=_cli.integer_between(0, 2**63), default=0, help="root seed (default 0)")
     parser.add_argument("--draws", type=_cli.integer_between(1, 1000), default=1, help="draws of the data (default 1)")
+    _campaign.add_arguments(parser)
     parser.add_argument("--png", metavar="PATH", help="write the picture as PNG")
     parser.add_argument("--pdf", metavar="PATH", help="write the picture as PDF")
     parser.add_argument("--json", metavar="PATH", help="write everything to a file, or to standard output for -")
@@ -96,29 +138,68 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
             raise _cli.UsageError(
                 f"--sigma-a2 {arguments.sigma_a2} leaves no 1 - sigma_a2 > 0: give --sigma-b2 as well"
             )
+    if arguments.width is None and arguments.weights is not None:
+        raise _cli.UsageError("--weights is of finite networks: give it with --width")
+    if arguments.width is not None:
+        arguments.weights = arguments.weights or "gaussian"
+    arguments.covariance = tuple(arguments.covariance or [_shape("isotropic")])
     for name in ("sigma_a2", "sigma_b2", "ratio", "means", "cov_shift"):
         setattr(arguments, name, float(getattr(arguments, name)))
     return arguments
 
 
-def _experiment(arguments: argparse.Namespace, activation: Activation) -> Experiment:
-    """The data model; every number that cannot be is refused in a sentence."""
+def _shape(text: str) -> CovarianceShape:
+    """Read the shape of a covariance, NAME or NAME:NUMBER,NUMBER,..."""
+    from numerics.covariance_shapes import SHAPES, CovarianceShape
+
+    name, colon, rest = text.partition(":")
+    for kind in SHAPES:
+        if name == kind:
+            return CovarianceShape(kind, tuple(float(_cli.number(part)) for part in rest.split(",") if colon))
+    raise argparse.ArgumentTypeError(
+        f"must be isotropic, diagonal:V,V,..., toeplitz:DECAY or low-rank:R,STRENGTH, not {text!r}"
+    )
+
+
+def _shares(text: str) -> tuple[float, ...]:
+    """Read positive numbers that add up to 1."""
+    exact = [_cli.number(part) for part in text.split(",")]
+    if not (all(share > 0 for share in exact) and sum(exact, sp.S.Zero) == 1):
+        raise argparse.ArgumentTypeError(f"must be positive numbers that add up to 1, such as 1/4,3/4, not {text!r}")
+    return tuple(map(float, exact))
+
+
+def _check_sizes(arguments: argparse.Namespace) -> None:
+    """Refuse, in a sentence, numbers that cannot be and sizes that do not fit into memory."""
     for option, value in (("--means", arguments.means), ("--cov-shift", arguments.cov_shift)):
         if not (math.isfinite(value) and value >= 0):
             raise _cli.UsageError(f"{option} must be a finite number >= 0, not {value:g}")
     if not arguments.ratio > 0:
         raise _cli.UsageError(f"--ratio must be a number > 0, not {arguments.ratio:g}")
-    samples = arguments.ratio * arguments.p
+    p, width, samples = arguments.p, arguments.width, arguments.ratio * arguments.p
+    made = f"--p {p} --ratio {arguments.ratio:g} make {samples:.6g} samples"
     if not _FEWEST_SAMPLES <= samples <= _MOST_SAMPLES:
         raise _cli.UsageError(
-            f"--p {arguments.p} --ratio {arguments.ratio:g} make {samples:.6g} samples; from {_FEWEST_SAMPLES} to "
-            f"{_MOST_SAMPLES} are accepted, since the kernel of n samples is an n x n matrix"
+            f"{made}; from {_FEWEST_SAMPLES} to {_MOST_SAMPLES} are accepted, since the kernel of n samples is an "
+            "n x n matrix"
+        )
+    if p * samples > _MOST_NUMBERS:
+        raise _cli.UsageError(f"{made} of {p} numbers; up to {_MOST_NUMBERS:.3g} numbers are accepted")
+    if width is None:
+        return
+    if samples > _MOST_NETWORK_SAMPLES:
+        raise _cli.UsageError(f"{made}; with --width up to {_MOST_NETWORK_SAMPLES} are accepted")
+    if p * width > _MOST_NUMBERS:
+        raise _cli.UsageError(
+            f"--p {p} --width {width} make {p * width:.3g} input weights; up to {_MOST_NUMBERS:.3g} are accepted"
         )
 
+
+def _experiment(arguments: argparse.Namespace) -> Experiment:
     from numerics.experiments import Experiment
 
     experiment = Experiment(
-        activations=(activation,),
+        activations=(),
         sigma_a2=arguments.sigma_a2,
         sigma_b2=arguments.sigma_b2,
         ratio=arguments.ratio,
@@ -126,6 +207,9 @@ def _experiment(arguments: argparse.Namespace, activation: Activation) -> Experi
         cov_shift=arguments.cov_shift,
         classes=arguments.classes,
         seed=arguments.seed,
+        noise=arguments.noise,
+        covariances=arguments.covariance,
+        proportions=arguments.proportions,
     )
     try:
         experiment.mixture(arguments.p)
@@ -149,152 +233,52 @@ def _predict(
         raise _cli.UsageError(f"no spectral law: {error}") from error
 
 
+def _measure_cell(
+    experiment: Experiment,
+    activation: Activation,
+    kernel: KernelName,
+    law: SpectralLaw,
+    solution: FloatEquilibrium,
+    network: Network | None,
+    cell: Mapping[str, Any],
+) -> dict[str, Any]:
+    """One draw, in a worker."""
+    from numerics.spectral_study import measure
+
+    return measure(experiment, activation, kernel, cell["p"], cell["index"], law, solution, network=network).record()
+
+
 def _measure(
     arguments: argparse.Namespace,
     experiment: Experiment,
     activation: Activation,
     law: SpectralLaw,
     solution: FloatEquilibrium,
+    folder: Path | None,
 ) -> list[MeasuredSpectrum]:
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+    """The spectra of all draws, those that are not recorded yet computed."""
+    from numerics.experiments import Network
+    from numerics.networks import NonConvergenceError
+    from numerics.spectra import SpectrumConvergenceError
+    from numerics.spectral_study import MeasuredSpectrum
 
-    from numerics.spectral_study import measure
-
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    draws = []
-    with Progress(*columns, console=_cli.console(error=True), transient=True) as progress:
-        work = progress.add_task(f"exact kernels, n = {law.population.samples}", total=arguments.draws)
-        for index in range(arguments.draws):
-            draws.append(measure(experiment, activation, arguments.kernel, arguments.p, index, law, solution))
-            progress.advance(work)
-    return draws
-
-
-def _mean(values: Sequence[float]) -> float:
-    return sum(values) / len(values)
-
-
-def _finite(values: Sequence[float]) -> list[float | None]:
-    return [value if math.isfinite(value) else None for value in map(float, values)]
-
-
-def _record(
-    arguments: argparse.Namespace,
-    activation: Activation,
-    law: SpectralLaw,
-    draws: list[MeasuredSpectrum],
-    summary: OutlierSummary,
-) -> dict[str, Any]:
-    from numerics.spectral_study import MARGIN_UNITS, isolation_margin
-
-    kept = ("p", "ratio", "sigma_a2", "sigma_b2", "means", "cov_shift", "classes", "kernel", "seed", "draws")
-    places = law.density_points(_POINTS)
-    distances = ("ks_distance", "levy_distance", "wasserstein_distance", "opnorm_error")
-    return {
-        "outliers_predicted": law.outlier_values.tolist(),
-        "outliers_measured": summary.mean.tolist(),
-        "outliers_standard_error": _finite(summary.standard_error.tolist()),
-        "outliers_relative_error": summary.match.relative_errors.tolist(),
-        "outliers_missing": summary.match.missing.tolist(),
-        "outliers_unexpected": summary.match.unexpected.tolist(),
-        "alignments_predicted": [
-            {"eigenvalue": o.value, "multiplicity": o.multiplicity, "with_classes": o.alignment.tolist()}
-            for o in law.outliers
-        ],
-        "edges_predicted": [list(pair) for pair in law.edges],
-        "masses_predicted": list(law.masses),
-        "point_mass_predicted": None if law.point is None else {"place": law.point, "share": law.point_mass},
-        **{name: _mean([getattr(draw, name) for draw in draws]) for name in distances},
-        "density": {"x": places.tolist(), "y": law.density(places).tolist()},
-        "coefficients": {
-            "linear": law.coefficients.linear,
-            "variance": law.coefficients.variance,
-            "square": law.coefficients.square,
-            "diagonal": law.coefficients.diagonal,
-        },
-        "per_draw": [
-            {name: getattr(draw, name) for name in (*distances, "norm_residual", "kernel_residual")}
-            | {"isolated": draw.isolated.tolist(), "largest": float(draw.eigenvalues[0])}
-            for draw in draws
-        ],
-        "params": {name: getattr(arguments, name) for name in kept}
-        | {
-            "activation": activation.name,
-            "expression": str(activation.expr),
-            "n": law.population.samples,
-            "tau0": law.population.tau0,
-            "tau0_reading": "population",
-            "outlier_margin": isolation_margin(law),
-            "outlier_rule": f"outside the predicted support by more than {MARGIN_UNITS:g} (k n)^(-2/3), the scale of "
-            "the edge's fluctuations, with a gap as wide before the rest, and further from a point mass than "
-            "opnorm_error; means over draws by rank; the distances are those of the other eigenvalues to the law",
-        },
-        **_cli.provenance(arguments.seed),
-    }
-
-
-def _print(
-    console: Console,
-    arguments: argparse.Namespace,
-    activation: Activation,
-    law: SpectralLaw,
-    draws: list[MeasuredSpectrum],
-    summary: OutlierSummary,
-) -> None:
-    from rich.table import Table
-    from rich.text import Text
-
-    console.print(Text(_title(arguments, activation, law)))
-    support = ", ".join(f"[{left:.6g}, {right:.6g}]" for left, right in law.edges)
-    point = "" if law.point is None else f", and the share {law.point_mass:.4g} at {law.point:.6g}"
-    console.print(Text(f"support: {support}{point}"))
-    table = Table(box=None, pad_edge=False, title="isolated eigenvalues", title_justify="left", title_style="bold")
-    for heading in ("predicted", "measured", "relative error", "alignment with the classes"):
-        table.add_column(heading, justify="right")
-    aligned = {o.value: float(o.alignment.trace()) / o.multiplicity for o in law.outliers}
-    errors = summary.match.relative_errors
-    for (predicted, measured), error in zip(summary.match.pairs, errors, strict=True):
-        table.add_row(f"{predicted:.6g}", f"{measured:.6g}", f"{error:+.2%}", f"{aligned[predicted]:.3f}")
-    for predicted in summary.match.missing:
-        table.add_row(f"{predicted:.6g}", "-", "-", f"{aligned[predicted]:.3f}")
-    for measured in summary.match.unexpected:
-        table.add_row("-", f"{measured:.6g}", "-", "-")
-    console.print(table if table.row_count else "no isolated eigenvalues, predicted or measured")
-    for name, label in (
-        ("ks_distance", "Kolmogorov distance of the bulk to the law"),
-        ("wasserstein_distance", "Wasserstein distance of the bulk to the law"),
-        ("opnorm_error", "operator norm of kernel less equivalent"),
-    ):
-        console.print(Text(f"{label}: {_mean([getattr(draw, name) for draw in draws]):.4g}"))
-
-
-def _title(arguments: argparse.Namespace, activation: Activation, law: SpectralLaw) -> str:
-    return (
-        f"{activation.name}, {arguments.kernel.upper()}: p = {arguments.p}, n = {law.population.samples}, "
-        f"K = {arguments.classes}, σa² = {arguments.sigma_a2:g}, σb² = {arguments.sigma_b2:g}"
-    )
-
-
-def _draw(
-    target: str,
-    arguments: argparse.Namespace,
-    activation: Activation,
-    law: SpectralLaw,
-    draws: list[MeasuredSpectrum],
-) -> None:
-    """Histogram of the eigenvalues, the predicted density over it, isolated eigenvalues as marks."""
-    import numpy as np
-
-    from numerics.figures import spectrum_figure
-
-    figure = spectrum_figure(
-        law,
-        np.concatenate([draw.eigenvalues for draw in draws]),
-        isolated=np.concatenate([draw.isolated for draw in draws]),
-        label="exact kernel" + ("" if len(draws) == 1 else f", {len(draws)} draws"),
-        title=_title(arguments, activation, law),
-    )
-    _figures.write_figure(target, figure)
+    n, width = law.population.samples, arguments.width
+    network = None if width is None else Network(width, arguments.weights)
+    largest = max(n, arguments.p, width or 0) * max(n, width or 0)
+    what = "exact kernels" if network is None else f"networks of {width} neurons"
+    try:
+        found = _campaign.run_campaign(
+            partial(_measure_cell, experiment, activation, arguments.kernel, law, solution, network),
+            [{"p": arguments.p, "width": width, "index": index} for index in range(arguments.draws)],
+            _campaign.experiment_question(experiment, activation, kernel=arguments.kernel, weights=arguments.weights),
+            folder=folder,
+            jobs=arguments.jobs or (1 if largest > _LARGE_DRAW else None),
+            backend=arguments.backend,
+            label=f"{what}, n = {n}",
+        )
+    except (NonConvergenceError, SpectrumConvergenceError) as error:
+        raise _cli.UsageError(str(error)) from error
+    return [MeasuredSpectrum.from_record(record) for record in found]
 
 
 if __name__ == "__main__":

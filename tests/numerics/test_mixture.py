@@ -105,6 +105,38 @@ def test_other_noise_has_the_same_first_two_moments_and_its_own_fourth(noise: En
     assert (white**4).mean() == pytest.approx(FOURTH_MOMENTS[noise], rel=0.25 if noise == "student" else 0.02)
 
 
+@pytest.mark.parametrize("noise", ENTRY_LAWS)
+@pytest.mark.parametrize(
+    "covariance",
+    [
+        Covariance(1.7, 6),
+        Covariance(np.linspace(0.5, 2.0, 6)),
+        Covariance(toeplitz(6, 0.6)),
+        Covariance.toeplitz(6, 0.6),
+    ],
+    ids=["isotropic", "diagonal", "symmetric root", "causal root"],
+)
+def test_the_norms_fluctuate_as_the_fourth_moment_says(noise: EntryLaw, covariance: Covariance) -> None:
+    """Exact, from the moments of z^T R^T R z written out; the root matters but for Gaussian noise."""
+    root = covariance.colour(np.eye(6))
+    form = root.T @ root
+    fourth = FOURTH_MOMENTS[noise]
+    # E z_i z_j z_k z_l: 1 for two pairs, the fourth moment where all four are the same.
+    square = sum(
+        form[i, i] * form[j, j] + 2 * form[i, j] ** 2 if i != j else fourth * form[i, i] ** 2
+        for i in range(6)
+        for j in range(6)
+    )
+    expected = square - np.trace(form) ** 2
+    assert covariance.square_norm_variance(fourth) == pytest.approx(expected, abs=1e-12)
+    mixture = GaussianMixture.build(np.zeros((1, 6)), [covariance], [40_000], noise)
+    np.testing.assert_allclose(mixture.norm_energies, [expected / 6], atol=1e-12)
+    if noise != "student":
+        psi = mixture.sample(np.random.default_rng(3)).statistics().psi
+        # Var psi = E psi^2; its estimate has a relative standard error of about sqrt(8 / 40,000).
+        assert 6 * np.mean(psi**2) == pytest.approx(expected / 6, rel=0.07, abs=1e-12)
+
+
 def test_gaussian_noise_is_drawn_as_it_always_was() -> None:
     """The numbers of recorded runs: standard normals, class after class."""
     mixture = general_mixture()

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from scipy.optimize import root
 
+import numerics.networks
 from numerics.convergence import fit_rate
 from numerics.finite_ntk import explicit_ntk, implicit_ntks
 from numerics.kernels import explicit_ck, implicit_ck
@@ -94,6 +95,29 @@ def test_anderson_solves_an_affine_map_that_plain_iteration_does_not() -> None:
     assert found.iterations <= 8
     with pytest.raises(NonConvergenceError):
         solve_fixed_point(step, np.zeros((4, 2)), method="damped", limit=100)
+
+
+def test_batches_of_samples_change_nothing_but_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three batches, the last one short: states and kernels are those of all samples at once, to the tolerance."""
+    network, data = relu_deq(40, 12, 5), samples(11, 12)
+    readout = np.random.default_rng(6).standard_normal(40)
+    whole = network.equilibrium(data, tolerance=1e-13)
+    kernels = implicit_ntks(network, data, whole, readout, tolerance=1e-13)
+    monkeypatch.setattr(numerics.networks, "_BATCH", 40 * 4)
+    shapes = []
+    original = numerics.networks.solve_fixed_point
+
+    def seen(step: object, start: np.ndarray, **others: object) -> object:
+        shapes.append(start.shape)
+        return original(step, start, **others)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(numerics.networks, "solve_fixed_point", seen)
+    parts = network.equilibrium(data, tolerance=1e-13)
+    assert shapes == [(40, 4), (40, 4), (40, 3)]
+    assert max(parts.residual, whole.residual) <= 1e-13
+    np.testing.assert_allclose(parts.states, whole.states, atol=1e-12)
+    again = implicit_ntks(network, data, parts, readout, tolerance=1e-13)
+    np.testing.assert_allclose(again.all, kernels.all, atol=1e-11)
 
 
 def test_non_convergence_says_its_numbers() -> None:

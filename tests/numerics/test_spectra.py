@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.sparse.linalg import aslinearoperator
 
-from numerics.spectra import SpectrumConvergenceError, eigenvalues, operator_norm
+from numerics.spectra import SpectrumConvergenceError, eigenvalues, extreme_eigenvalues, operator_norm
 
 
 def symmetric(n: int, seed: int = 0) -> np.ndarray:
@@ -62,3 +62,37 @@ def test_bad_matrices(solve: object) -> None:
         solve(np.array([[1.0, 2.0], [0.0, 1.0]]))
     with pytest.raises(ValueError, match="finite"):
         solve(np.array([[np.nan]]))
+
+
+# --- both ends of a spectrum ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("largest", [True, False])
+def test_extreme_eigenvalues_are_those_of_the_full_solution(largest: bool) -> None:
+    matrix = symmetric(300)
+    exact = np.linalg.eigvalsh(matrix)
+    expected = exact[::-1][:5] if largest else exact[:5]
+    for operator in (matrix, aslinearoperator(matrix)):
+        found = extreme_eigenvalues(operator, 5, np.random.default_rng(1), largest=largest)
+        np.testing.assert_allclose(found.values, expected, atol=1e-9)
+        assert found.residuals.max() < 1e-8
+    loose = extreme_eigenvalues(matrix, 5, np.random.default_rng(1), largest=largest, tolerance=0.05)
+    assert loose.residuals.max() > 1e-8
+    # An eigenvalue is as near as the residual says.
+    assert np.all(np.abs(np.subtract.outer(loose.values, exact)).min(axis=1) <= loose.residuals)
+
+
+def test_multiple_extreme_eigenvalues_are_found_as_often_as_they_are() -> None:
+    basis, _ = np.linalg.qr(np.random.default_rng(0).standard_normal((120, 120)))
+    matrix = (basis * np.concatenate([[3.0, 3.0, 3.0], np.linspace(0, 1, 117)])) @ basis.T
+    found = extreme_eigenvalues(matrix, 4, np.random.default_rng(1))
+    np.testing.assert_allclose(found.values, [3, 3, 3, 1], atol=1e-9)
+
+
+def test_extreme_eigenvalues_that_cannot_be_found_are_errors() -> None:
+    with pytest.raises(ValueError, match="from 1 to 5"):
+        extreme_eigenvalues(np.eye(6), 6, np.random.default_rng(0))
+    with pytest.raises(SpectrumConvergenceError, match="3 smallest"):
+        extreme_eigenvalues(
+            np.diag(1 + 1e-9 * np.arange(400.0)), 3, np.random.default_rng(0), largest=False, max_iterations=1
+        )

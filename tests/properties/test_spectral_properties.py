@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from numerics.equilibrium import solve_float
+from numerics.isolation import isolated_eigenvalues
 from numerics.mixture import GaussianMixture
 from numerics.ntk import implicit_kernels
 from numerics.pointwise import pointwise
 from numerics.spectral_distances import kolmogorov_distance
 from numerics.spectral_law import EquivalentCoefficients, SpectralLaw
-from numerics.spectral_study import isolated_eigenvalues
 from theory.registry import resolve
 
 Array = NDArray[np.float64]

@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 import json
+import re
+import sys
+from collections.abc import Iterator
+from functools import partial
+from importlib import import_module
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
+import numpy as np
 import pytest
 
-from tests.scripts.conftest import Script
+import numerics.spectral_study
+from numerics.weight_laws import ENTRY_LAWS
+from tests.scripts.conftest import ROOT, Script
 
 KEYS = {"outliers_predicted", "outliers_measured", "edges_predicted", "ks_distance", "opnorm_error", "params"}
 
@@ -48,7 +58,7 @@ def test_pictures_and_table(script: Script, tmp_path: Path) -> None:
     done = script(
         "spectrum",
         *("--activation", "tanh", "--p", "60", "--ratio", "2", "--means", "4", "--draws", "2"),
-        *("--kernel", "ntk-all", "--png", "a.png", "--pdf", "a.pdf", "--json", "a.json"),
+        *("--kernel", "ntk-all", "--jobs", "1", "--png", "a.png", "--pdf", "a.pdf", "--json", "a.json"),
     )
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
@@ -74,11 +84,172 @@ def test_an_even_activation_has_a_point_for_a_support(script: Script) -> None:
     assert left == right == record["point_mass_predicted"]["place"]
 
 
+# --- finite networks, workers, records -----------------------------------------------------------
+
+
+def test_finite_networks(script: Script, tmp_path: Path) -> None:
+    """The law is the exact kernel's; the spectrum is not, and comes nearer with the width."""
+    common = ("--activation", "tanh", "--p", "60", "--means", "4", "--kernel", "ntk-all", "--jobs", "1", "--json", "-")
+    wide = script("spectrum", *common, "--width", "1500", "--weights", "rademacher", "--draws", "2", "--png", "w.png")
+    assert wide.returncode == 0, wide.stderr
+    found = json.loads(wide.stdout)
+    assert (found["params"]["width"], found["params"]["weights"]) == (1500, "rademacher")
+    assert all(0 < draw["network_residual"] <= 1e-10 for draw in found["per_draw"])
+    assert all(draw["kernel_residual"] is None for draw in found["per_draw"])
+    assert (tmp_path / "w.png").read_bytes().startswith(b"\x89PNG")
+    exact = json.loads(script("spectrum", *common).stdout)
+    assert (exact["params"]["width"], exact["params"]["weights"]) == (None, None)
+    assert exact["per_draw"][0]["network_residual"] is None
+    assert exact["per_draw"][0]["kernel_residual"] < 1e-11
+    for key in ("outliers_predicted", "edges_predicted", "density"):
+        assert exact[key] == found[key]
+    # The samples of a draw are the same, so that a wide network's spectrum is near the exact kernel's.
+    assert found["per_draw"][0]["largest"] == pytest.approx(exact["per_draw"][0]["largest"], rel=0.15)
+    narrow = script("spectrum", *common[:-2], "--width", "20")
+    assert "NTK-ALL of 20 neurons" in narrow.stdout
+    assert "the law is that of infinite width" in narrow.stdout
+    (error,) = re.findall(r"operator norm of kernel less equivalent: (\S+)", narrow.stdout)
+    assert float(error) > 3 * found["opnorm_error"]
+
+
+# --- in this process -----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def spectrum(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[ModuleType]:
+    """scripts/spectrum.py as a module, in a folder of its own."""
+    monkeypatch.syspath_prepend(str(ROOT / "scripts"))
+    monkeypatch.chdir(tmp_path)
+    yield import_module("spectrum")
+    for name in ("spectrum", "_spectrum_output", "_campaign", "_cli", "_figures"):
+        sys.modules.pop(name, None)
+
+
+def run_to_record(spectrum: ModuleType, *arguments: str) -> dict[str, Any]:
+    assert spectrum.main([*arguments, "--jobs", "1", "--json", "found.json"]) == 0
+    return dict(json.loads(Path("found.json").read_text()))
+
+
+def test_workers_backends_and_records_do_not_change_a_byte(
+    spectrum: ModuleType, script: Script, tmp_path: Path
+) -> None:
+    arguments = ("--p", "60", "--width", "80", "--covariance", "toeplitz:0.3", "--proportions", "1/4,3/4")
+
+    def run(*others: str) -> bytes:
+        assert spectrum.main([*arguments, *others, "--json", "found.json"]) == 0
+        return Path("found.json").read_bytes()
+
+    one = run("--draws", "3", "--jobs", "1")
+    assert run("--draws", "3", "--jobs", "2", "--backend", "threading") == one
+    done = script("spectrum", *arguments, "--draws", "3", "--jobs", "2", "--json", "processes.json")
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "processes.json").read_bytes() == one
+    # Two draws are recorded, and a third is added to them.
+    records = Path("records")
+    run("--draws", "2", "--jobs", "1", "--resume", "records")
+    before = {path: path.stat().st_mtime_ns for path in records.iterdir()}
+    assert len(before) == 2
+    assert run("--draws", "3", "--jobs", "1", "--resume", "records") == one
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+    assert len(list(records.iterdir())) == 3
+    # Other questions share none of them.
+    for number, other in enumerate((("--noise", "student"), ("--weights", "uniform"), ("--width", "81")), start=4):
+        run(*other, "--draws", "1", "--jobs", "1", "--resume", "records")
+        assert len(list(records.iterdir())) == number
+
+
+def test_the_data_are_those_asked_for(spectrum: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
+    options = ("--p", "80", "--ratio", "1/2", "--classes", "2", "--cov-shift", "0", "--proportions", "1/4,3/4")
+    shapes = ("--covariance", "diagonal:1/2,3/2", "--covariance", "low-rank:4,2", "--noise", "uniform")
+    record = run_to_record(spectrum, *options, *shapes, "--png", "a.png")
+    params = record["params"]
+    assert params["covariance"] == ["diagonal:0.5,1.5", "low-rank:4.0,2.0"]
+    assert params["class_sizes"] == [10, 30]
+    assert params["proportions"] == [0.25, 0.75]
+    assert params["noise"] == "uniform"
+    # Nothing is normalised: tr C_1 = 80, tr C_2 = 80 + 4 * 2.
+    assert params["tau0"] ** 2 == pytest.approx((10 * 80 + 30 * 88) / 40 / 80)
+    assert params["trace_shifts"] == pytest.approx([-6 / 80**0.5, 2 / 80**0.5])
+    shown = capsys.readouterr().out
+    line = "covariance diagonal:0.5,1.5, low-rank:4.0,2.0; classes of 10, 30 samples; uniform noise"
+    assert line in " ".join(shown.split())
+    # The default has no such line, and is the same with its options spelled out.
+    plain = run_to_record(spectrum, "--p", "80")
+    assert "covariance" not in capsys.readouterr().out
+    spelled = run_to_record(spectrum, "--p", "80", "--covariance", "isotropic", "--proportions", "1/2,1/2")
+    assert spelled["per_draw"] == plain["per_draw"]
+    assert plain["params"]["proportions"] is None
+
+
+def test_a_large_kernel_is_not_diagonalised(
+    spectrum: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With the threshold lowered: the same isolated eigenvalues, an estimated distance, another picture."""
+    options = ("--p", "500", "--cov-shift", "20", "--draws", "2", "--png", "a.png")
+    full = run_to_record(spectrum, *options)
+    picture = Path("a.png").read_bytes()
+    assert "Lanczos" not in capsys.readouterr().out
+    lowered = partial(numerics.spectral_study.measure, most_diagonalised=100)
+    monkeypatch.setattr(numerics.spectral_study, "measure", lowered)
+    record = run_to_record(spectrum, *options)
+    assert (full["spectrum_by"], record["spectrum_by"]) == ("eigenvalues", "lanczos")
+    assert set(record) == set(full)
+    np.testing.assert_allclose(record["outliers_measured"], full["outliers_measured"], atol=1e-8)
+    for ours, theirs in zip(record["per_draw"], full["per_draw"], strict=True):
+        account = ours["lanczos"]
+        assert "lanczos" not in theirs
+        assert abs(ours["ks_distance"] - theirs["ks_distance"]) < 4 * account["ks_standard_error"]
+        assert ours["opnorm_error"] == theirs["opnorm_error"]
+        assert 0 < account["end_residual"] < record["params"]["outlier_margin"] / 10
+        assert len(account["places"]) == len(account["density"]) == 400
+    assert Path("a.png").read_bytes() != picture
+    assert "estimated by stochastic Lanczos quadrature" in " ".join(capsys.readouterr().out.split())
+
+
+def test_draws_that_need_gigabytes_are_made_one_at_a_time(
+    spectrum: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def planted(*_: object, jobs: int | None, **__: object) -> list[dict[str, object]]:
+        asked.append(jobs)
+        raise spectrum._cli.UsageError("stopped on purpose")
+
+    monkeypatch.setattr(spectrum._campaign, "run_campaign", planted)
+    for arguments in (
+        ["--p", "80"],
+        ["--p", "12000"],
+        ["--p", "12000", "--jobs", "2"],
+        ["--p", "80", "--width", "9000"],
+    ):
+        with pytest.raises(spectrum._cli.UsageError, match="on purpose"):
+            spectrum.main([*arguments, "--means", "0", "--cov-shift", "0"])
+    assert asked == [None, 1, 2, 1]
+
+
+def test_a_long_list_of_unexpected_eigenvalues_is_cut_short(
+    spectrum: ModuleType, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A network with fewer neurons than samples: its largest eigenvalues are far apart."""
+    record = run_to_record(spectrum, "--p", "200", "--width", "40")
+    assert len(record["outliers_unexpected"]) > 6
+    assert f"{len(record['outliers_unexpected']) - 6} more" in capsys.readouterr().out
+
+
+def test_laws_of_entries_are_those_of_the_library(spectrum: ModuleType) -> None:
+    assert spectrum._cli.LAWS == ENTRY_LAWS
+
+
+# --- bad use -------------------------------------------------------------------------------------
+
+
 @pytest.mark.parametrize(
     ("arguments", "word"),
     [
         (("--p", "0"), "from 1 to"),
-        (("--p", "4"), "from 16 to 8192 are accepted"),
+        (("--p", "4"), "from 16 to 25000 are accepted"),
+        (("--p", "40000"), "from 16 to 25000 are accepted"),
+        (("--p", "200000", "--ratio", "0.1"), "up to 6.4e+08 numbers are accepted"),
         (("--p", "20", "--classes", "9"), "no data for p = 20"),
         (("--ratio", "0"), "--ratio must be"),
         (("--cov-shift", "-3"), "--cov-shift must be"),
@@ -89,12 +260,60 @@ def test_an_even_activation_has_a_point_for_a_support(script: Script) -> None:
         (("--activation", "nonsense"), "nonsense"),
         (("--png", "picture.gif"), ".png"),
         (("--json", "missing/x.json"), "does not exist"),
+        (("--covariance", "wishart:3"), "must be isotropic, diagonal:V,V,..., toeplitz:DECAY or low-rank:R,STRENGTH"),
+        (("--covariance", "toeplitz:"), "--covariance"),
+        (("--covariance", "toeplitz:half"), "--covariance"),
+        (("--covariance", "toeplitz"), "toeplitz with a decay"),
+        (("--covariance", "toeplitz:1"), "must lie in (-1, 1)"),
+        (("--covariance", "diagonal:-1,2"), "must not be negative"),
+        (("--covariance", "diagonal:0,0"), "tau0 must be a number > 0"),
+        (("--covariance", "low-rank:1.5,3"), "whole number from 1 to p"),
+        (
+            ("--covariance", "isotropic", "--classes", "3", "--covariance", "toeplitz:0.3"),
+            "2 covariances for 3 classes",
+        ),
+        (("--p", "8000", "--covariance", "toeplitz:0.4"), "p up to 4096 is accepted"),
+        (("--p", "500", "--covariance", "toeplitz:0.4", "--covariance", "diagonal:1,2"), "p up to 400 is accepted"),
+        (("--proportions", "1/4,1/4"), "add up to 1"),
+        (("--proportions", "5/4,-1/4"), "must be positive numbers"),
+        (("--proportions", "1/4,1/4,1/2"), "3 proportions for 2 classes"),
+        (("--proportions", "1/1000000,999999/1000000"), "empty"),
+        (("--noise", "cauchy"), "invalid choice"),
+        (("--width", "0"), "from 1 to 20000"),
+        (("--weights", "student"), "give it with --width"),
+        (("--width", "100", "--weights", "cauchy"), "invalid choice"),
+        (("--width", "100", "--p", "12000"), "with --width up to 8192 are accepted"),
+        (("--width", "20000", "--p", "100000", "--ratio", "0.001"), "2e+09 input weights"),
+        (("--width", "6", "--p", "20", "--sigma-a2", "1.99", "--sigma-b2", "1"), "no fixed point in"),
+        (("--width", "50", "--activation", "sign", "--kernel", "ntk-all"), "no ntk-all"),
+        (("--jobs", "0"), "from 1 to"),
+        (("--resume", "missing/records"), "--resume missing/records"),
     ],
 )
-def test_bad_use_is_one_sentence_and_code_2(script: Script, arguments: tuple[str, ...], word: str) -> None:
-    done = script("spectrum", *arguments)
-    assert done.returncode == 2, done.stdout + done.stderr
+def test_bad_use_is_one_sentence_and_code_2(
+    spectrum: ModuleType,
+    arguments: tuple[str, ...],
+    word: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    outputs = () if {"--png", "--json"} & set(arguments) else ("--png", "x.png", "--json", "x.json")
+    monkeypatch.setattr(sys, "argv", ["spectrum.py", *arguments, *outputs])
+    with pytest.raises(SystemExit) as stopped:
+        spectrum._cli.run(spectrum.main)
+    shown = capsys.readouterr()
+    assert stopped.value.code == 2
+    assert shown.out == ""
+    assert word in shown.err
+    assert len(shown.err.strip().splitlines()) == 1
+    # No file is left behind, half written or whole.
+    assert list(Path().iterdir()) == []
+
+
+def test_bad_use_as_a_user_sees_it(script: Script) -> None:
+    done = script("spectrum", "--covariance", "toeplitz:2")
+    assert done.returncode == 2
     assert done.stdout == ""
-    assert word in done.stderr
-    assert "Traceback" not in done.stderr
-    assert len(done.stderr.strip().splitlines()) <= 2
+    assert done.stderr.strip() == (
+        "spectrum.py: no data for p = 800: the decay of a Toeplitz covariance must lie in (-1, 1), got 2.0"
+    )
