@@ -275,7 +275,14 @@ def distance_to_limit(
 def equivalent_kernel(
     kernel: KernelName, solution: FloatEquilibrium, statistics: MixtureStatistics, tau0: float, gram: Array
 ) -> DeterministicEquivalent:
-    """Gbar or Kbar: the coefficients of S, of delta_i delta_j, of S entrywise squared, and the diagonal value.
+    """Gbar or Kbar of a sample.
+
+    Args:
+        kernel: which kernel.
+        solution: its coefficients.
+        statistics: of the sample.
+        tau0: the reading for which the coefficients were solved.
+        gram: (n, n) array S.
 
     Raises:
         EquilibriumError: an NTK that does not exist.
@@ -305,6 +312,13 @@ def exact_kernel(
     kernel: KernelName, experiment: Experiment, activation: Activation, solution: FloatEquilibrium, gram: Array
 ) -> tuple[Array, float]:
     """The infinite-width kernel of samples with this Gram matrix, and the largest residual of its entries.
+
+    Args:
+        kernel: which kernel.
+        experiment: the variances.
+        activation: without free parameters.
+        solution: the equilibrium at the samples' tau_0.
+        gram: (n, n) array S.
 
     Raises:
         EquilibriumError: an NTK that does not exist.

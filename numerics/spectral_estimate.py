@@ -64,8 +64,9 @@ class EstimatedSpectrum:
     Attributes:
         upper: (k,) array, the largest eigenvalues, descending.
         lower: (l,) array, the smallest, ascending.
-        isolated: those that count as isolated, descending.
-        rest: ascending, as many values as there are other eigenvalues, with the estimated distribution function.
+        isolated: (j,) array of those that count as isolated, descending.
+        rest: (n - j,) array, ascending: as many values as there are other eigenvalues, with the estimated distribution
+            function.
         bulk: how that was estimated.
     """
 

@@ -14,7 +14,7 @@ _TILE = 512
 
 
 def symmetrise(matrix: Array) -> Array:
-    """Replace a square matrix A by (A + A^T)/2, in place, and return it."""
+    """Replace an (n, n) array A by (A + A^T)/2, in place, and return it."""
     n = matrix.shape[0]
     for top in range(0, n, _TILE):
         rows = slice(top, top + _TILE)
