@@ -1,8 +1,8 @@
 """Operator norms of a matrix with changes of several sizes added to it, from one small subspace.
 
 By Rayleigh and Ritz, the norm of E + f D on a subspace is at most that on the whole space, and close to it where the
-subspace holds the outer eigenvectors of E and of some E + f D.  It is exact for f = 0, for these f, and where D is a
-multiple of I.
+subspace holds the outer eigenvectors of E and of some E + f D.  It is as good as exact for f = 0, for these f, and
+where D is a multiple of I.
 """
 
 from __future__ import annotations
@@ -20,10 +20,11 @@ __all__ = ["perturbed_norms"]
 Array = NDArray[np.float64]
 
 #: Up to this size the subspace is the whole space.
-_DENSE = 160
-#: Eigenvectors taken of E and of every E + f D, half of them at either end, and to what accuracy.
+_DENSE = 64
+#: Eigenvectors taken of E and of every E + f D, half of them at either end, and to what accuracy: the norms are then
+#: right to its square.
 _OUTER = 8
-_TOLERANCE = 1e-6
+_TOLERANCE = 1e-3
 #: The f, as shares of the largest in modulus.
 _SHARES = (-1.0, -0.2, 0.2, 1.0)
 

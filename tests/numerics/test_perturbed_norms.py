@@ -31,7 +31,7 @@ def test_norms_are_those_of_the_dense_matrices(n: int) -> None:
             exact = float(np.abs(np.linalg.eigvalsh(error + factor * change)).max())
             # By Rayleigh and Ritz never above; a bulk's edge, which nothing isolates, is the hardest to meet.
             assert value <= exact * (1 + 1e-9)
-            assert value >= exact * (1 - (1e-9 if n == 40 or factor == 0 or name == "identity" else 0.02)), (
+            assert value >= exact * (1 - (1e-6 if n == 40 or factor == 0 or name == "identity" else 0.02)), (
                 name,
                 factor,
             )
