@@ -182,6 +182,7 @@ def _tabular(columns: Sequence[Sequence[_Row]], written: Sequence[Sequence[str]]
 _FAMILIES = {
     "leaky_relu": "leaky ReLUs",
     "hard_tanh": "hard tanh",
+    "rational": "bounded rational functions",
     "hermite": "Hermite polynomials",
     "erf": "error functions",
     "sin": "sines",

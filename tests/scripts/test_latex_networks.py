@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from tests.latex_reader import equations, evaluate, gaussian_mean
+from tests.scripts.conftest import Script
 from tests.scripts.test_export_latex import DIGITS, certified, registry_export
 from theory import registry
 
@@ -80,7 +81,19 @@ def test_printed_networks_have_the_kernel_of_their_deq(exported: Path) -> None:
         most = max(most, len(solutions))
         families |= set(re.findall(r"layers? of ([^:]*):", fragment))
     assert most == 2
-    assert families == {"leaky ReLUs", "hard tanh", "Hermite polynomials", "sines"}
+    assert families == {"leaky ReLUs", "hard tanh", "bounded rational functions", "sines"}
+
+
+def test_hermite_layers_are_printed_as_well(script: Script, tmp_path: Path) -> None:
+    """x + x^2 without recurrence is a network with one quadratic layer: 1, 1, 2 and 3 by hand."""
+    weights = ("--sigma-a2", "0", "--sigma-b2", "1")
+    done = script("export_latex", "--activation", "x**2 + x", *weights, "--networks", "--output", "out")
+    assert done.returncode == 0, done.stderr
+    (path,) = (tmp_path / "out" / "fragments").glob("network-*.tex")
+    fragment = path.read_text("utf-8")
+    assert "one layer of Hermite polynomials" in fragment
+    (numbers,) = _solutions(fragment)
+    assert _kernel(fragment, numbers) == pytest.approx([1, 1, 2, 3], rel=1e-9)
 
 
 def test_the_record_holds_the_printed_networks(exported: Path) -> None:
