@@ -28,19 +28,22 @@ from numerics.weight_laws import EntryLaw, draw_entries
 from theory.activations import Activation
 
 __all__ = [
+    "NETWORK_TOLERANCE",
     "Cell",
     "Experiment",
     "KernelDistance",
     "KernelName",
     "distance_to_equivalent",
     "distance_to_limit",
+    "equivalent_of",
+    "exact_kernel",
 ]
 
 #: One of ``theory.theories.KERNELS``.
 KernelName = Literal["ck", "ntk-recurrent", "ntk-preactivation", "ntk-all"]
 Array = NDArray[np.float64]
 #: Bound on the relative residual of a finite network's states, far below the O(m^(-1/2)) distance that is measured.
-_NETWORK_TOLERANCE = 1e-10
+NETWORK_TOLERANCE = 1e-10
 
 
 @dataclass(frozen=True)
@@ -164,8 +167,8 @@ def distance_to_equivalent(
         gram, statistics = sample.gram(), sample.statistics()
         tau0 = statistics.tau0(experiment.reading)
         solution = experiment.solve(activation, tau0)
-        equivalent = _equivalent(kernel, solution, statistics, tau0, gram)
-        exact, residual = _exact_kernel(kernel, experiment, activation, solution, gram)
+        equivalent = equivalent_of(kernel, solution, statistics, tau0, gram)
+        exact, residual = exact_kernel(kernel, experiment, activation, solution, gram)
         norm = operator_norm(exact - equivalent.dense(), rng)
     return KernelDistance(
         activation.name, kernel, cell.p, gram.shape[0], None, cell.index, norm.value, norm.residual, residual, None
@@ -195,7 +198,7 @@ def distance_to_limit(
         gram = sample.gram()
         solution = experiment.solve(activation, sample.statistics().tau0(experiment.reading))
         phi = pointwise(activation)
-        limit, residual = _exact_kernel(kernel, experiment, activation, solution, gram)
+        limit, residual = exact_kernel(kernel, experiment, activation, solution, gram)
         network = FiniteDEQ.draw(
             phi,
             solution["bias"],
@@ -206,12 +209,12 @@ def distance_to_limit(
             rng=rng,
             law=weights,
         )
-        equilibrium = network.equilibrium(sample.data, tolerance=_NETWORK_TOLERANCE)
+        equilibrium = network.equilibrium(sample.data, tolerance=NETWORK_TOLERANCE)
         if kernel == "ck":
             finite, network_residual = equilibrium.ck, equilibrium.residual
         else:
             readout = draw_entries(weights, (width,), rng)
-            kernels = implicit_ntks(network, sample.data, equilibrium, readout, tolerance=_NETWORK_TOLERANCE)
+            kernels = implicit_ntks(network, sample.data, equilibrium, readout, tolerance=NETWORK_TOLERANCE)
             finite, network_residual = getattr(kernels, kernel.removeprefix("ntk-")), kernels.residual
         norm = operator_norm(finite - limit, rng)
     return KernelDistance(
@@ -228,10 +231,14 @@ def distance_to_limit(
     )
 
 
-def _equivalent(
+def equivalent_of(
     kernel: KernelName, solution: FloatEquilibrium, statistics: MixtureStatistics, tau0: float, gram: Array
 ) -> DeterministicEquivalent:
-    """Gbar or Kbar: the coefficients of S, of delta_i delta_j, of S entrywise squared, and the diagonal value."""
+    """Return Gbar or Kbar of one draw: the coefficients of S, delta_i delta_j and S_ij^2, and the diagonal value.
+
+    Raises:
+        EquilibriumError: an NTK that does not exist.
+    """
     keys = ("alpha1", "alpha2", "alpha3", "gamma2") if kernel == "ck" else NTK_KEYS[kernel.removeprefix("ntk-")]
     _check_existence(kernel, solution)
     first, second, third, diagonal = (solution[key] for key in keys)
@@ -247,10 +254,15 @@ def _check_existence(kernel: KernelName, solution: FloatEquilibrium) -> None:
         raise EquilibriumError(f"the NTKs do not exist, for {reason}")
 
 
-def _exact_kernel(
+def exact_kernel(
     kernel: KernelName, experiment: Experiment, activation: Activation, solution: FloatEquilibrium, gram: Array
 ) -> tuple[Array, float]:
-    """The infinite-width kernel and the largest residual of its entries."""
+    """Return the infinite-width kernel and the largest residual of its entries.
+
+    Raises:
+        EquilibriumError: an NTK that does not exist.
+        KernelConvergenceError: an entry of the kernel has no stable fixed point.
+    """
     _check_existence(kernel, solution)
     name = kernel.removeprefix("ntk-")
     # At small p some pairs are nearly collinear: the closed form of the dual, where there is one, is quick there.
