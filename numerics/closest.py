@@ -37,7 +37,7 @@ __all__ = ["closest_network", "largest_difference", "residual_bound"]
 
 _GRID = 48
 #: Parts of the residual that are tried as its bound, and parts of the covering that proves one.
-_SHARES = ("0.999", "0.99", "0.9", "0.7", "0.5", "0.3", "0.1", "0.03", "0.01")
+_SHARES = ("0.999", "0.99", "0.9", "0.7", "0.5", "0.3", "0.1", "0.03", "0.01", "0.003", "0.001")
 _MOST_PARTS = 400
 #: Families whose lack of a network is proved for all activations.
 _POLYNOMIAL = ("hermite", "rational")
@@ -88,8 +88,8 @@ def _odd_bound(target: Target, name: str) -> arb:
 def _hermite_excluded(target: Target) -> bool:
     """Whether no network of one or two layers of any kind has a kernel in an inflated target."""
     if target.kernel == "ck":
-        return ck_is_forbidden(target.numbers, target.scale)
-    return one_layer_excluded(target) and ntk_is_forbidden(target.numbers, target.scale)
+        return ck_is_forbidden(target.numbers, target.scale, _MOST_PARTS)
+    return one_layer_excluded(target) and ntk_is_forbidden(target.numbers, target.scale, _MOST_PARTS)
 
 
 def closest_network(target: Target, family: str, layers: int) -> ExplicitNetwork:

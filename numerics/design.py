@@ -166,7 +166,10 @@ class _OwnFamilies:
         return ", ".join(family.name for family in self.own.families), "", decision
 
     def nearest(self, target: Target, family: str) -> ExplicitNetwork:
-        return closest_in_box(target, self.own)
+        try:
+            return closest_in_box(target, self.own)
+        except FamilyBoxError as error:
+            raise DesignError(str(error)) from error
 
     def bound(self, target: Target, family: str, residual: arb) -> arb:
         return own_residual_bound(target, self.own, residual)

@@ -32,7 +32,7 @@ from numerics.programs import Program, compile_program
 from theory.matching import TARGETS, chi2, rational_layer, rational_width, two_layers, weighted_bound
 from theory.symbols import tau_0
 
-__all__ = ["ck_is_forbidden", "ntk_is_forbidden", "width_of_rational"]
+__all__ = ["MOST_PARTS", "ck_is_forbidden", "ntk_is_forbidden", "width_of_rational"]
 
 #: Widths b = w/tau_0 of the best layer that are considered: q runs from far below 0 to 1 - 6e-10.
 _WIDTHS = (1e-3, 1e5)
@@ -40,7 +40,7 @@ _WIDTHS = (1e-3, 1e5)
 _BITS = 700
 #: Intervals narrower than this part of the whole, on which no bound is found, end the attempt.
 _SMALLEST = 2.0**-40
-_MOST_PARTS = 3000
+MOST_PARTS = 3000
 _ROWS = 40
 #: The multiplier m stays this far from B/2, where the forms cease to be positive.
 _INSIDE = 0.49999
@@ -71,13 +71,13 @@ def width_of_rational(response: float) -> float:
     return float(brentq(gap, low, high, xtol=1e-12))
 
 
-def _covered(box: Sequence[arb], holds: Callable[[Sequence[arb]], bool]) -> bool:
+def _covered(box: Sequence[arb], holds: Callable[[Sequence[arb]], bool], parts: int) -> bool:
     """Whether a property of boxes is proved on a box, cutting it where it fails on the whole.
 
     The attempt ends where the property fails at a point: then there is nothing to prove.
     """
     pending = [tuple(box)]
-    for _ in range(_MOST_PARTS):
+    for _ in range(parts):
         if not pending:
             return True
         part = pending.pop()
@@ -96,12 +96,13 @@ def _covered(box: Sequence[arb], holds: Callable[[Sequence[arb]], bool]) -> bool
     return not pending
 
 
-def ck_is_forbidden(target: Balls, tau0: arb) -> bool:
+def ck_is_forbidden(target: Balls, tau0: arb, parts: int = MOST_PARTS) -> bool:
     """Return whether inequality (1) is proved to fail for every first layer (False also where no proof is found).
 
     Args:
         target: balls of k_1, k_2, k_3, k_0.
         tau0: ball of tau_0.
+        parts: boxes that the covering may look at.
     """
     k1, k2, k3, k0 = target
     if not (k3 > 0 and k1 >= 0 and k2 > 0 and 2 * k2 < k3):
@@ -126,7 +127,7 @@ def ck_is_forbidden(target: Balls, tau0: arb) -> bool:
         energy = (inverse - 2 * theta * response + curvature * low * second / first).max(arb(1))
         return bool(first * energy + second * (1 - high) * energy**2 > k0)
 
-    return _covered([hull(arb(0), ratio.upper())], fails)
+    return _covered([hull(arb(0), ratio.upper())], fails, parts)
 
 
 # --------------------------------------------------------------------------------------------------------------------
@@ -145,24 +146,25 @@ def _ntk_forms() -> tuple[sp.Expr, sp.Expr, sp.Expr]:
     return tau_0**2 * found.slope2, sp.cancel(tau_0**4 * curvature2), sp.cancel(tau_0**4 * product)
 
 
-def ntk_is_forbidden(target: Balls, tau0: arb) -> bool:
+def ntk_is_forbidden(target: Balls, tau0: arb, parts: int = MOST_PARTS) -> bool:
     """Return whether inequality (3) is proved to fail for every first layer (False also where no proof is found).
 
     Args:
         target: balls of k_1, k_2, k_3, k_0, none of them negative.
         tau0: ball of tau_0.
+        parts: boxes that each covering may look at.
     """
     k1, k2, k3, k0 = target
     if not (k1 >= 0 and k2 > 0 and k3 > 0):
         return False
     if k1 > 0:
-        return _sloped_fails(target, tau0, None)
+        return _sloped_fails(target, tau0, None, parts)
     # First layers with chi^2 <= far, and the others: both proofs need far in between.
     far = None if k1.is_zero() else (k0 / (tau0**2 * k1.upper())).root(3).mid().max(arb(1))
-    return _sloped_fails(target, tau0, far) and _flat_fails(target, tau0, far)
+    return _sloped_fails(target, tau0, far, parts) and _flat_fails(target, tau0, far, parts)
 
 
-def _sloped_fails(target: Balls, tau0: arb, far: arb | None) -> bool:
+def _sloped_fails(target: Balls, tau0: arb, far: arb | None, parts: int = MOST_PARTS) -> bool:
     """First layers with E[phi_1'] = 1, and chi^2 <= far where that is given."""
     k1, k2, k3, k0 = target
     program = compile_program(_ntk_forms(), [*TARGETS, tau_0, _X], BallArithmetic())
@@ -181,10 +183,10 @@ def _sloped_fails(target: Balls, tau0: arb, far: arb | None) -> bool:
     reach = arb(0) if k1.is_zero() else k2.upper().min((k3 / 4).upper())
     if far is not None:
         reach = reach.min((far * k1 / (3 * tau0**2)).upper())
-    return _fails(problem, hull(arb(0), reach), k0)
+    return _fails(problem, hull(arb(0), reach), k0, parts)
 
 
-def _flat_fails(target: Balls, tau0: arb, far: arb | None) -> bool:
+def _flat_fails(target: Balls, tau0: arb, far: arb | None, parts: int) -> bool:
     """First layers with E[phi_1'] = 0, or chi^2 >= far, in the gauge c_2 = tau_0: then c_1^2 <= tau_0^2/far.
 
     There tau_0^4 k_3 = 4 L + 5/2 F (c_1/c_2)^4, and 5/2 F <= k_0, which leaves L little less than for c_1 = 0.
@@ -208,10 +210,10 @@ def _flat_fails(target: Balls, tau0: arb, far: arb | None) -> bool:
         quadratic = arb(program(*target, tau0, high**2)[1]).nonnegative_part()
         return _Problem(linear.lower(), quadratic.lower().max(arb(0)), arb(0), 2, low, high)
 
-    return _fails(problem, hull(arb(0), (2 * k0 / linear).upper()), k0)
+    return _fails(problem, hull(arb(0), (2 * k0 / linear).upper()), k0, parts)
 
 
-def _fails(problem: Callable[[arb], _Problem], free: arb, limit: arb) -> bool:
+def _fails(problem: Callable[[arb], _Problem], free: arb, limit: arb, parts: int) -> bool:
     """Whether every first layer is proved to need more than a limit, whatever X or q, V, and the sign of q."""
     whole = problem(free)
     top = arb(1)
@@ -221,13 +223,13 @@ def _fails(problem: Callable[[arb], _Problem], free: arb, limit: arb) -> bool:
         top *= 2
 
     def holds(box: Sequence[arb]) -> bool:
-        *part, energy = box
-        found = problem(part[0] if part else free)
+        *side, energy = box
+        found = problem(side[0] if side else free)
         low = energy.lower().max(arb(1))
         return all(_exceeds(replace(found, sign=sign), low, energy.upper(), limit) for sign in (1, -1))
 
     energies = hull(arb(1), top)
-    return _covered([energies] if free.upper().is_zero() else [free, energies], holds)
+    return _covered([energies] if free.upper().is_zero() else [free, energies], holds, parts)
 
 
 @dataclass(frozen=True)

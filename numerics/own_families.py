@@ -150,7 +150,11 @@ def match_own(target: Target, wanted: FamilyBox) -> Decision:
 
 
 def closest_in_box(target: Target, wanted: FamilyBox) -> ExplicitNetwork:
-    """Return the network in the box with the smallest largest difference that float64 finds (no proof of that)."""
+    """Return the network in the box with the smallest largest difference that float64 finds (no proof of that).
+
+    Raises:
+        FamilyBoxError: no network in the box that was tried has finite moments.
+    """
     system = matching_system(target.kernel, wanted.families)
     named = {symbol.name: symbol for symbol in system.unknowns}
     # NumPy's numbers divide by 0, which degenerate networks ask for.
@@ -183,7 +187,9 @@ def closest_in_box(target: Target, wanted: FamilyBox) -> ExplicitNetwork:
         if np.isfinite(reached) and (best is None or reached < best[0]):
             best = reached, point
     if best is None:
-        raise ArithmeticError("no network in the box could be evaluated")
+        raise FamilyBoxError(
+            f"no network with {wanted.statement()} was found whose moments are finite: give another box"
+        )
     values = {name: arb(float(value)) for name, value in zip(wanted.box, best[1], strict=True)}
     return wanted.network(values, target.tau0)
 

@@ -155,6 +155,13 @@ def _gauge(outcome: Design) -> dict[str, Any]:
     return {"freedom": _GAUGE, "exponents_of_k": exponents, "fixed_by": fixed_by, "signs": _SIGNS}
 
 
+def _conditions(outcome: Design) -> list[str]:
+    """What any target of such networks has to satisfy, in k_1, k_2, k_3, k_0 and tau_0."""
+    from theory.matching import necessary_conditions
+
+    return [str(c) for c in necessary_conditions(outcome.kernel, len(outcome.network.layers), outcome.family)]
+
+
 def _record(outcome: Design, threshold: Threshold | None) -> dict[str, Any]:
     from numerics.balls import radius_text, rounded_decimal
 
@@ -180,6 +187,7 @@ def _record(outcome: Design, threshold: Threshold | None) -> dict[str, Any]:
         "layers": shown if exact else [],
         "closest": None if exact else shown,
         "gauge": _gauge(outcome),
+        "conditions": _conditions(outcome),
         "branches": [_layers(network, digits) for network in outcome.branches],
         "residual": _rounded(outcome.residual, ROUND_CEILING),
         "residual_bound": _rounded(outcome.residual_bound, ROUND_FLOOR),

@@ -93,6 +93,7 @@ __all__ = [
     "leaky_relations",
     "linear_relations",
     "matching_system",
+    "necessary_conditions",
     "odd_ratio_limit",
     "one_layer",
     "rational_layer",
@@ -260,6 +261,28 @@ def _slope_weight(kernel: str, before: Sequence[LayerMoments]) -> sp.Expr:
     """How often the last layer's E[phi'^2] counts in k_0."""
     last = LayerMoments()
     return sp.expand(kernel_part(kernel, compose([*before, last]))[3]).coeff(last.dd)
+
+
+def necessary_conditions(kernel: str, layers: int, family: str) -> tuple[sp.Rel, ...]:
+    """Return what a target must satisfy to be the kernel of a network with so many layers of a family, in ``TARGETS``.
+
+    The energy of degree >= 3 is never negative; one layer fixes k_3/k_2; odd families have neither; and leaky-ReLU
+    networks satisfy linear relations, each of which makes an equation redundant for the DEQs that satisfy it too.
+    """
+    one = one_layer(kernel)
+    found: list[sp.Rel] = [sp.Ge(one.leftover, 0, evaluate=False)]
+    if family in ("hard_tanh", "erf", "sin"):
+        found += [sp.Eq(_K2, 0, evaluate=False), sp.Eq(_K3, 0, evaluate=False)]
+        if odd_ratio_limit(kernel, family).is_finite:
+            found.append(sp.Lt(_K0, odd_ratio_limit(kernel, family) * tau_0**2 * _K1, evaluate=False))
+    elif layers == 1:
+        found.append(sp.Eq(_K3, one.ratio * _K2, evaluate=False))
+    if family == "leaky_relu":
+        for relation in leaky_relations(kernel, layers):
+            unit = next(c for c in reversed(relation) if c != 0)
+            total = sum((sp.cancel(c / unit) * k for c, k in zip(relation, TARGETS, strict=True)), sp.S.Zero)
+            found.append(sp.Eq(sp.expand(total), 0, evaluate=False))
+    return tuple(found)
 
 
 def odd_ratio_limit(kernel: str, family: str) -> sp.Expr:

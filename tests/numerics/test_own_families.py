@@ -126,6 +126,17 @@ def test_a_box_without_a_solution() -> None:
     assert float(relu.residual_bound) > 0
 
 
+def test_a_box_beyond_the_moments_is_not_searched_to_the_end() -> None:
+    """v x exp(g x^2) has no variance from g = 1/4 on: nothing can be said of that part."""
+    tail = own("v*x*exp(g*x**2)", "v", "g")
+    inside = {"v_1": (ZERO, TWO), "g_1": (-ONE, -R(1, 100))}
+    assert_matches(made("tanh", FamilyBox((tail,), inside, {})))
+    with pytest.raises(DesignError, match="moments are finite: give another box"):
+        made("relu", FamilyBox((tail,), {"v_1": (ONE, TWO), "g_1": (R(3, 10), R(2, 5))}, {}))
+    with pytest.raises(DesignError, match="may hold a solution"):
+        made("tanh", FamilyBox((tail,), inside | {"g_1": (-R(1, 100), R(1, 3))}, {}))
+
+
 @pytest.mark.parametrize(
     ("box", "fixed", "words"),
     [

@@ -46,6 +46,7 @@ def test_relu_by_two_leaky_layers(script: Script) -> None:
     assert record["threshold"]["sigma_a2"].startswith("0.852786533896156")
     assert record["gauge"]["exponents_of_k"] == [{"a": 1, "b": 1}, {"a": -1, "b": -1}]
     assert record["gauge"]["fixed_by"] == "E[phi_1']^2 = 1"
+    assert any(text.startswith("Eq(") for text in record["conditions"])
     assert record["cost"]["deq_products"] > record["cost"]["explicit_products"] == 1
 
 

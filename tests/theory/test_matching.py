@@ -33,6 +33,7 @@ from theory.matching import (
     leaky_relations,
     linear_relations,
     matching_system,
+    necessary_conditions,
     odd_ratio_limit,
     one_layer,
     rational_layer,
@@ -226,6 +227,40 @@ def test_one_layer_of_any_degree(kernel: str, ratio: int) -> None:
     assert sp.expand(conditions.leftover.subs(place) - left) == 0
     assert conditions.cubic_weight == weight[3]
     assert conditions.slope_weight == (0 if kernel == "ck" else tau_0**2)
+
+
+@pytest.mark.parametrize("kernel", ["ck", "ntk-all"])
+@pytest.mark.parametrize("name", ["leaky_relu", "hard_tanh", "hermite"])
+def test_every_network_satisfies_the_conditions(kernel: str, name: str) -> None:
+    family = named_family(name)
+    numbers = [R(3, 4), R(2, 7), R(1, 5)]
+    values = dict(zip([s for s in family.symbols if s.name != family.own_scale], numbers, strict=False))
+    for count in (1,) if name == "hard_tanh" else (1, 2):
+        scale2, layers = tau_0**2, []
+        for _ in range(count):
+            place = values | {tau: sp.sqrt(scale2)}
+            fields = LayerMoments.__dataclass_fields__
+            layers.append(LayerMoments(**{n: getattr(family.moments, n).subs(place) for n in fields}))
+            scale2 = layers[-1].variance
+        parts = kernel_part(kernel, compose(layers))
+        place = dict(zip(TARGETS, [evaluate(part, {tau_0: R(6, 5)}, digits=25).real for part in parts], strict=True))
+        conditions = necessary_conditions(kernel, count, name)
+        assert len(conditions) >= 1
+        for condition in conditions:
+            with mpmath.mp.workdps(25):
+                gap = evaluate(condition.lhs - condition.rhs, place | {tau_0: R(6, 5)}, digits=20).real
+            if isinstance(condition, sp.Eq):
+                assert abs(gap) < 1e-18, condition
+            else:
+                assert (gap < 0) if isinstance(condition, sp.StrictLessThan) else (gap >= -1e-18), condition
+
+
+def test_the_conditions_of_one_layer_are_the_known_ones() -> None:
+    k1, k2, k3, k0 = TARGETS
+    ratio = next(c for c in necessary_conditions("ck", 1, "hermite") if isinstance(c, sp.Eq))
+    assert (ratio.lhs, ratio.rhs) == (k3, 2 * k2)
+    energy = next(c for c in necessary_conditions("ck", 1, "hermite") if isinstance(c, sp.GreaterThan))
+    assert sp.expand(energy.lhs - (k0 - tau_0**2 * k1 - tau_0**4 * k3)) == 0
 
 
 @pytest.mark.parametrize("kernel", ["ck", "ntk-all"])
