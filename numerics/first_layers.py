@@ -78,11 +78,6 @@ class _Kind:
     free: tuple[sp.Symbol, ...]
     flat: bool
 
-    @property
-    def tailed(self) -> bool:
-        """Whether it has a tail."""
-        return _TAIL in self.free
-
 
 @cache
 def _forms(kind: _Kind) -> tuple[tuple[sp.Expr, ...], sp.Expr, sp.Expr, sp.Expr]:
