@@ -12,7 +12,14 @@ from scipy.optimize import minimize
 
 from numerics.constructive import match_hermite
 from numerics.explicit_network import ExplicitLayer, ExplicitNetwork
-from numerics.forbidden import _sloped_fails, ck_is_forbidden, ntk_is_forbidden, width_of_rational
+from numerics.forbidden import (
+    _bound,
+    _Problem,
+    _sloped_fails,
+    ck_is_forbidden,
+    ntk_is_forbidden,
+    width_of_rational,
+)
 from numerics.kernels import explicit_ck
 from numerics.matches import Target
 from numerics.mixture import GaussianMixture
@@ -241,6 +248,71 @@ def test_the_ntk_proof_reaches_what_tails_reach(response: float) -> None:
             assert _sloped_fails(numbers, arb(1), None)
         else:
             assert not ntk_is_forbidden(numbers, arb(1))
+
+
+@pytest.mark.parametrize("start", [1, 2])
+def test_every_multiplier_gives_a_lower_bound(start: int) -> None:
+    """Of L (2V + D) + F (3 V^2/2 + V D), for drawn first layers, in intervals about their V, and q of either sign."""
+    rng = np.random.default_rng(start)
+    closest = np.inf
+    for _ in range(300):
+        c = np.zeros(8)
+        c[start - 1 :] = rng.normal(size=9 - start) * 0.5 ** np.arange(9 - start) * rng.choice([0.05, 0.3, 1])
+        c[start - 1] = 1
+        k = np.arange(1, 9)
+        energy, slopes = float(c @ c), float(k @ c**2)
+        response = slopes + float(np.sqrt((k[:-2] + 1) * (k[:-2] + 2)) @ (c[:-2] * c[2:]))
+        linear, quadratic = (float(part) for part in rng.uniform(0, 1, 2))
+        value = linear * (2 * energy + slopes) + quadratic * (1.5 * energy**2 + energy * slopes)
+        low, high = max(1.0, energy - rng.uniform(0, 0.2)), energy + rng.uniform(0, 0.2)
+        share = float(c[1] ** 2) if start == 1 else 0.0
+        q = arb(abs(response))
+        problem = _Problem(arb(linear), arb(quadratic), arb(share), start, q, q, 1 if response > 0 else -1)
+        base = linear + quadratic * low
+        m, mu = rng.uniform(-3, 0.499) * base, rng.uniform(-0.2, 1) * base
+        bound = float(_bound(problem, arb(low), arb(high), arb(m), arb(mu)))
+        assert bound <= value * (1 + 1e-12)
+        closest = min(closest, value - bound)
+    assert closest < 0.05
+
+
+@pytest.mark.parametrize("start", [1, 2])
+def test_the_multipliers_of_a_minimiser_leave_no_gap(start: int) -> None:
+    """The first layer that makes the two quadratic forms least, by dense algebra: there the bound is attained."""
+    rng = np.random.default_rng(start)
+    k = np.arange(1, 121)
+    edges = np.sqrt((k[:-2] + 1) * (k[:-2] + 2))
+    for _ in range(20):
+        linear, quadratic = (float(part) for part in rng.uniform(0.1, 1, 2))
+        target, ratio, lift = rng.uniform(1, 1.5), rng.uniform(-2, 0.45), rng.uniform(0, 1)
+        base = linear + quadratic * target
+        m, mu = ratio * base, lift * base
+        spread = 2 * linear + quadratic * (5 * target - 1) + mu
+        forms = np.diag(spread + (base - m) * k) - m / 2 * (np.diag(edges, 2) + np.diag(edges, -2))
+        fixed = [0, 1]
+        c = np.zeros(k.size)
+        c[start - 1], c[2 - start] = 1.0, (rng.uniform(0, 0.5) if start == 1 else 0.0)
+        free = [i for i in range(k.size) if i not in fixed]
+        c[free] = np.linalg.solve(forms[np.ix_(free, free)], -forms[np.ix_(free, fixed)] @ c[fixed])
+        energy, slopes = float(c @ c), float(k @ c**2)
+        response = slopes + float(edges @ (c[:-2] * c[2:]))
+        share = arb(c[1] ** 2 if start == 1 else 0.0)
+        problem = _Problem(arb(linear), arb(quadratic), share, start, arb(abs(response)), None, int(np.sign(response)))
+        bound = float(_bound(problem, arb(target), arb(energy), arb(m), arb(mu)))
+        plain = linear * (2 * energy + slopes) + quadratic * (1.5 * energy**2 + energy * slopes)
+        # What is lost between V = target, where products are linearised, and the layer's own V.
+        gap = energy - target
+        lost = quadratic * (1.5 * gap**2 + gap * (slopes - (2 * target - 1)))
+        assert bound == pytest.approx(plain - lost, rel=1e-6)
+
+
+def test_a_nearly_flat_network_is_not_forbidden() -> None:
+    """c_1 = 0.3, c_2 = 1 and next to no curvature behind: in the set of targets with k_1 from 0 to its own."""
+    one = ExplicitLayer(hermite_family((1, 2)), {"c1": arb("0.3"), "c2": arb(1)})
+    two = ExplicitLayer(hermite_family((1, 2, 3)), {"c1": arb(1), "c2": arb(1) / 16, "c3": arb(1) / 64})
+    with ctx.workdps(30):
+        k1, *others = ExplicitNetwork((one, two), sp.S.One).kernel_balls("ntk-all", 30)
+        assert not ntk_is_forbidden([(k1 / 2 + arb(0, 1) * k1 / 2).nonnegative_part(), *others], arb(1))
 
 
 def test_bounds_hold_where_nothing_of_degree_one_is_wanted() -> None:
