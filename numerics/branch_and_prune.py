@@ -1,8 +1,8 @@
 """All roots of a system in a box: each proved by Krawczyk's test, everything else proved to hold none.
 
 Boxes in which some equation cannot vanish (by its range, or by its mean value form) are dropped, boxes that pass
-Krawczyk's test give a root, and the others are cut in two.  More equations than unknowns are allowed: the first n give
-the roots, the others discard them.
+Krawczyk's test give a root, and the others are cut to what the test leaves of them, and in two.  More equations than
+unknowns are allowed: the first n give the roots, the others discard them.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from flint import arb
+from flint import arb, ctx
 
 from numerics.balls import hull
 from numerics.krawczyk import BallSystem, Box, RootNotCertifiedError, certify_root, krawczyk_image
@@ -20,6 +20,7 @@ __all__ = ["Search", "search"]
 #: Boxes are cut slightly off their centre, so that roots at round numbers do not lie on every cut.
 _CUT = arb("0.47")
 _BUDGET = 20_000
+_NARROWEST = 1e-300
 _REFINEMENTS = 60
 
 
@@ -45,7 +46,7 @@ class Search:
 
 
 def search(
-    system: BallSystem, box: Sequence[arb], data: Sequence[arb], *, smallest: float = 1e-9, budget: int = _BUDGET
+    system: BallSystem, box: Sequence[arb], data: Sequence[arb], *, smallest: float | None = None, budget: int = _BUDGET
 ) -> Search:
     """Find all roots in a box.
 
@@ -53,10 +54,13 @@ def search(
         system: m >= n equations in n unknowns.
         box: n balls.
         data: balls of the system's data.
-        smallest: boxes narrower than this part of the first box are left undecided.
+        smallest: boxes narrower than this part of the first box are left undecided; by default the square root of the
+            working precision, as near as two roots can be told from a double one.
         budget: boxes to look at before the rest is left undecided.
     """
     n = len(box)
+    if smallest is None:
+        smallest = max(2.0 ** -(ctx.prec // 2), _NARROWEST)
     widths = [part.rad() for part in box]
     pending: list[Box] = [tuple(box)]
     regions: list[tuple[Box, Box | None]] = []  # (where at most one root is, the root or None)
@@ -76,7 +80,7 @@ def search(
         enlarged = tuple(arb(part.mid(), (part.rad() * arb("1.3")).upper()) for part in current)
         image = krawczyk_image(system, enlarged, data)
         if image is not None:
-            if any(not enlarged[i].overlaps(image[i]) for i in range(n)):
+            if any(not current[i].overlaps(image[i]) for i in range(n)):
                 continue
             if all(enlarged[i].contains_interior(image[i]) for i in range(n)):
                 root = _refined(system, image, data)
@@ -90,6 +94,8 @@ def search(
                 else:
                     regions.append((enlarged, root))
                 continue
+            # Every root in the box lies in the image as well.
+            current = tuple(part.intersection(new) for part, new in zip(current, image, strict=True))
         relative = [float(part.rad() / width) for part, width in zip(current, widths, strict=True)]
         if max(relative) < smallest:
             undecided.append(current)
@@ -113,19 +119,22 @@ def _excluded(system: BallSystem, box: Box, data: Sequence[arb]) -> bool:
 
 def _refined(system: BallSystem, box: Box, data: Sequence[arb]) -> Box:
     """A narrower box round the root of the first n equations in a box that passed the test."""
-    if len(system.equations) == len(box):
-        try:
-            thin = certify_root(system, box, data)
-        except RootNotCertifiedError:
-            return box
-        # Newton's method may have gone to another root.
-        return thin if all(part.contains(new) for part, new in zip(box, thin, strict=True)) else box
     for _ in range(_REFINEMENTS):
         image = krawczyk_image(system, box, data)
-        if image is None or not any(2 * new.rad() < old.rad() for new, old in zip(image, box, strict=True)):
+        if image is None or not all(part.overlaps(new) for part, new in zip(box, image, strict=True)):
             break
-        box = image
-    return box
+        inside = tuple(part.intersection(new) for part, new in zip(box, image, strict=True))
+        if not any(2 * new.rad() < old.rad() for new, old in zip(inside, box, strict=True)):
+            break
+        box = inside
+    if len(system.equations) > len(box):
+        return box
+    try:
+        thin = certify_root(system, box, data)
+    except RootNotCertifiedError:
+        return box
+    # Newton's method may have gone to another root.
+    return thin if all(part.contains(new) for part, new in zip(box, thin, strict=True)) else box
 
 
 def _halves(box: Box, index: int) -> list[Box]:

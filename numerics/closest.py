@@ -7,7 +7,7 @@ repeated on an inflated target, gives the bound.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -19,20 +19,30 @@ from numerics.balls import BallArithmetic, constant_ball, hull
 from numerics.constructive import one_layer_excluded
 from numerics.explicit_network import ExplicitLayer, ExplicitNetwork
 from numerics.forbidden import ck_is_forbidden, ntk_is_forbidden
-from numerics.matches import ONE_LAYER_BOX, Decision, Target, evaluate, match_odd
+from numerics.matches import Target, evaluate, match_odd
 from numerics.programs import FloatArithmetic, compile_program
 from theory.families import named_family
-from theory.matching import TARGETS, compose, kernel_part, leaky_kernel, leaky_relations, matching_system
+from theory.matching import (
+    TARGETS,
+    compose,
+    kernel_part,
+    leaky_kernel,
+    leaky_relations,
+    matching_system,
+    odd_ratio_limit,
+)
 from theory.symbols import tau, tau_0
 
 __all__ = ["closest_network", "largest_difference", "residual_bound"]
 
 _GRID = 48
 #: Parts of the residual that are tried as its bound, and parts of the covering that proves one.
-_SHARES = ("0.999", "0.99", "0.9", "0.7", "0.5", "0.3", "0.1", "0.03", "0.01")
+_SHARES = ("0.999", "0.99", "0.9", "0.7", "0.5", "0.3", "0.1", "0.03", "0.01", "0.003", "0.001")
 _MOST_PARTS = 400
-
-Decide = Callable[[Target], Decision]
+#: Families whose lack of a network is proved for all activations.
+_POLYNOMIAL = ("hermite", "rational")
+#: Widths of the odd layers that come near a limit which is not reached, in units of tau_0.
+_LIMITING_WIDTHS = (sp.Rational(1, 100), sp.Integer(20))
 
 
 def largest_difference(found: Sequence[arb], wanted: Sequence[arb]) -> arb:
@@ -43,37 +53,43 @@ def largest_difference(found: Sequence[arb], wanted: Sequence[arb]) -> arb:
     return worst.upper()
 
 
-def residual_bound(target: Target, family: str, layers: int, decide: Decide, residual: arb) -> arb:
+def residual_bound(target: Target, family: str, layers: int, residual: arb) -> arb:
     """Return a number below which no network of the family has its residual.
 
     Args:
         target: a target that the family has no network for.
         family: its name.
         layers: number of hidden layers.
-        decide: decides a target for the family.
         residual: the residual of some network of the family.
     """
     if family == "leaky_relu":
         return _leaky_bound(target, layers, residual)
+    if family in _POLYNOMIAL:
+        for share in _SHARES[2:]:
+            radius = (residual * arb(share)).lower()
+            inflated = target.inflated(radius)
+            if one_layer_excluded(inflated) if layers == 1 else _hermite_excluded(inflated):
+                return radius
+        return arb(0)
+    return _odd_bound(target, family)
 
-    def excluded(radius: arb) -> bool:
-        inflated = target.inflated(radius)
-        if family == "hermite":
-            return one_layer_excluded(inflated) if layers == 1 else _hermite_excluded(inflated)
-        return decide(inflated).status == "infeasible"
 
-    for share in _SHARES:
-        radius = (residual * arb(share)).lower()
-        if excluded(radius):
-            return radius
-    return arb(0)
+def _odd_bound(target: Target, name: str) -> arb:
+    """No odd layer has k_2 or k_3, nor k_0 above a limit times tau_0^2 k_1 (whatever its width)."""
+    k1, k2, k3, k0 = target.numbers
+    worst = k2.max(k3).max(arb(0))
+    limit = odd_ratio_limit(target.kernel, name)
+    if limit.is_finite:
+        slope = arb(constant_ball(limit)) * target.scale**2
+        worst = worst.max((k0 - slope * k1) / (1 + slope))
+    return worst.lower().max(arb(0))
 
 
 def _hermite_excluded(target: Target) -> bool:
     """Whether no network of one or two layers of any kind has a kernel in an inflated target."""
     if target.kernel == "ck":
-        return ck_is_forbidden(target.numbers, target.scale)
-    return one_layer_excluded(target) and ntk_is_forbidden(target.numbers, target.scale)
+        return ck_is_forbidden(target.numbers, target.scale, _MOST_PARTS)
+    return one_layer_excluded(target) and ntk_is_forbidden(target.numbers, target.scale, _MOST_PARTS)
 
 
 def closest_network(target: Target, family: str, layers: int) -> ExplicitNetwork:
@@ -86,7 +102,7 @@ def closest_network(target: Target, family: str, layers: int) -> ExplicitNetwork
     """
     if family == "leaky_relu":
         return _closest_leaky(target, layers)
-    if family == "hermite":
+    if family in _POLYNOMIAL:
         return _closest_hermite(target, layers)
     return _closest_odd(target, family)
 
@@ -207,7 +223,7 @@ def _leaky_bound(target: Target, layers: int, residual: arb) -> arb:
 
 
 def _closest_odd(target: Target, name: str) -> ExplicitNetwork:
-    """k_2 and k_3 cannot be helped; k_1 and k_0 are matched, or shared out evenly at the end of the box."""
+    """k_2 and k_3 cannot be helped; k_1 and k_0 are matched, or shared out evenly near the limit of their ratio."""
     k1, _, _, k0 = target.numbers
     zero = arb(0)
     if k1 > 0:
@@ -220,8 +236,8 @@ def _closest_odd(target: Target, name: str) -> ExplicitNetwork:
     state = kernel_part(target.kernel, compose([replace(family.moments, **fields)]))
     program = compile_program([state[0], state[3]], [amplitude, shape, tau_0], BallArithmetic())
     candidates: list[tuple[float, ExplicitLayer]] = []
-    for end in ONE_LAYER_BOX:
-        width = constant_ball(sp.Rational(end)) * target.scale
+    for limiting in _LIMITING_WIDTHS:
+        width = constant_ball(limiting) * target.scale
         parameter = width if name == "hard_tanh" else 1 / width
         first, diagonal = program(arb(1), parameter, target.scale)
         square = ((k1 + k0) / (first + diagonal)).mid()

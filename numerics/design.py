@@ -8,26 +8,31 @@ differences between what a network has and what the DEQ has.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 import sympy as sp
+import threadpoolctl
 from flint import arb, ctx
 
 from numerics import closest
 from numerics.certified import CertifiedCoefficients, certify
 from numerics.constructive import match_hermite
-from numerics.equilibrium import NTK_KEYS
 from numerics.explicit_network import ExplicitNetwork
 from numerics.matches import Decision, Target, match_leaky, match_odd
+from numerics.own_families import FamilyBox, FamilyBoxError, closest_in_box, match_own, own_residual_bound
+from numerics.rational import match_rational
+from numerics.targets import TargetError, target_of
 from theory.activations import Activation
 from theory.families import FAMILY_NAMES
-from theory.matching import KERNELS
-from theory.symbols import x
 
-__all__ = ["LAYER_COUNTS", "Design", "DesignError", "design", "solve_target", "target_of"]
+__all__ = ["LAYER_COUNTS", "Design", "DesignError", "design", "solve_target"]
 
 #: Numbers of layers that each family offers, the usual one first.
-LAYER_COUNTS = {"leaky_relu": (2, 1), "hard_tanh": (1,), "hermite": (2, 1), "erf": (1,), "sin": (1,)}
+LAYER_COUNTS = {
+    "leaky_relu": (2, 1), "hard_tanh": (1,), "rational": (2, 1), "hermite": (2, 1), "erf": (1,), "sin": (1,)
+}  # fmt: skip
 _GUARD = 15
 _ATTEMPTS = 4
 _BITS_PER_DIGIT = 3.3219281
@@ -43,79 +48,34 @@ class Design:
 
     Attributes:
         status: "exact" or "infeasible".
-        family: the family asked for, or chosen.
-        kernel: the kernel that is matched.
         network: the matching network (the first branch), or the closest one that was found.
         branches: all matching networks up to gauge and signs, as far as ``reason`` says; empty if infeasible.
+        residual: upper bound of the largest difference between the network's four numbers and the DEQ's.
+        residual_bound: proved lower bound of that difference over the whole family (within the box, for families of
+            one's own); 0 if exact.
+        family: the family asked for, or chosen.
+        kernel: the kernel that is matched.
         reason: how it was found, or why there is none.
         choice: why this family was chosen, or "".
         universal: for "infeasible": whether no one- or two-layer network of any activation matches.
-        residual: upper bound of the largest difference between the network's four numbers and the DEQ's.
-        residual_bound: proved lower bound of that difference over the whole family; 0 if exact.
         target: the DEQ's four numbers.
         digits: digits to which the parameters are known.
         deq: the certified solution of the DEQ.
     """
 
     status: str
-    family: str
-    kernel: str
     network: ExplicitNetwork
     branches: tuple[ExplicitNetwork, ...]
+    residual: arb
+    residual_bound: arb
+    family: str
+    kernel: str
     reason: str
     choice: str
     universal: bool
-    residual: arb
-    residual_bound: arb
     target: Target
     digits: int
     deq: CertifiedCoefficients
-
-
-def target_of(deq: CertifiedCoefficients, kernel: str) -> Target:
-    """Return a DEQ's four numbers, with what its activation says of them exactly.
-
-    Raises:
-        DesignError: an unknown kernel, an NTK that does not exist, numbers that are not certified, or a constant DEQ.
-    """
-    if kernel not in KERNELS:
-        raise DesignError(f"unknown kernel {kernel!r}: accepted are {', '.join(KERNELS)}")
-    if kernel != "ck" and deq.ntk_missing:
-        raise DesignError(f"the kernel {kernel} cannot be matched: {deq.ntk_missing}")
-    keys = ("alpha1", "alpha2", "alpha3", "gamma2") if kernel == "ck" else NTK_KEYS[kernel.removeprefix("ntk-")]
-    for key in keys:
-        if not deq.certified.get(key, False):
-            raise DesignError(f"{key} of the DEQ is not certified: {deq.reason.get(key, 'it does not exist')}")
-    activation = deq.activation
-    pieces = activation.pieces
-    affine = len(pieces) == 1 and not sp.diff(pieces[0].expr, x, 2).has(x) and sp.diff(pieces[0].expr, x, 2) == 0
-    if affine and activation.parity == 1:
-        raise DesignError("the activation is constant, so the DEQ's kernel vanishes and there is nothing to match")
-    # L = sigma_a^2 G + sigma_b^2 S keeps its linear part.
-    even = activation.parity == 1 and kernel != "ntk-preactivation"
-    odd = affine or _odd_up_to_a_constant(activation)
-    first, second, third, diagonal = (deq[key] for key in keys)
-    zero = arb(0)
-    return Target(
-        kernel,
-        (zero if even else first, zero if odd else second, zero if odd else third, diagonal),
-        deq.tau0,
-        odd=odd,
-        even=even,
-        homogeneous=activation.homogeneity == 1,
-        affine=affine,
-        # With sigma_a^2 = 0 the DEQ is a network with one layer; its NTKs other than "all" train fewer parameters.
-        one_layer=odd or (deq.sigma_a2 == 0 and kernel in ("ck", "ntk-all")),
-    )
-
-
-def _odd_up_to_a_constant(activation: Activation) -> bool:
-    if activation.parity == -1:
-        return True
-    at_zero = activation.expr.subs(x, 0)
-    if not at_zero.is_finite or at_zero == 0:
-        return False
-    return Activation(activation.name, activation.expr - at_zero).parity == -1
 
 
 def solve_target(target: Target, family: str, layers: int) -> Decision:
@@ -133,11 +93,17 @@ def solve_target(target: Target, family: str, layers: int) -> Decision:
         raise DesignError(f"unknown family {family!r}: accepted are {', '.join(FAMILY_NAMES)}")
     if layers not in LAYER_COUNTS[family]:
         counts = " or ".join(map(str, sorted(LAYER_COUNTS[family])))
-        raise DesignError(f"{family} networks have {counts} hidden layers here, not {layers}")
+        word = "layer" if counts == "1" else "layers"
+        raise DesignError(f"{family} networks have {counts} hidden {word} here, not {layers}")
     if family == "leaky_relu":
         return match_leaky(target, layers)
     if family == "hermite":
         return match_hermite(target, layers)
+    if family == "rational":
+        found = match_rational(target, layers)
+        # What no polynomial layers match, no layers do.
+        proof = found if found.status == "exact" else match_hermite(target, layers)
+        return proof if proof.status == "infeasible" else found
     return match_odd(target, family)
 
 
@@ -150,6 +116,7 @@ def design(
     kernel: str = "ck",
     family: str | None = None,
     layers: int | None = None,
+    own: FamilyBox | None = None,
     digits: int = 15,
 ) -> Design:
     """Design a network with the kernel of a DEQ.
@@ -159,38 +126,82 @@ def design(
         sigma_a2: exact variance of the recurrent weights, >= 0.
         sigma_b2: exact variance of the input weights, > 0.
         tau0: exact input scale.
-        kernel: one of ``theory.matching.KERNELS``.
+        kernel: one of ``theory.theories.KERNELS``.
         family: one of ``theory.families.FAMILY_NAMES``; None lets the DEQ decide.
         layers: number of hidden layers; None for what suits the family.
+        own: layers of one's own families, and where to look for their parameters, instead of ``family``.
         digits: significant digits of the parameters.
 
     Raises:
-        DesignError: bad arguments, or a question that stays undecided at four times the digits.
+        DesignError: bad arguments, or a question that stays undecided at eight times the digits.
         EquilibriumError, MomentAccuracyError: the DEQ has no solution, or none that is certified.
     """
     if family is None and layers is not None:
         raise DesignError("a number of layers needs a family: give both or neither")
-    working, reason = digits + _GUARD, ""
-    for _ in range(_ATTEMPTS):
-        deq = certify(activation, sigma_a2, sigma_b2, tau0, working)
-        with ctx.workprec(int((working + 10) * _BITS_PER_DIGIT)):
-            target = target_of(deq, kernel)
-            chosen, choice, decision = _decide(target, family, layers)
-            if decision.status == "exact" and _narrow(decision, digits):
-                return _exact(deq, target, chosen, choice, decision, digits)
-            if decision.status == "infeasible":
-                return _infeasible(deq, target, chosen, choice, decision, digits, layers)
-        reason = decision.reason
-        if decision.status == "undecided" and not decision.digits_help:
-            raise DesignError(f"undecided: {reason}")
-        working *= 2
-    raise DesignError(f"undecided with {working // 2} digits: {reason}")
+    if own is not None and family is not None:
+        raise DesignError("give a family's name or families of your own, not both")
+    question = _NamedFamily(family, layers) if own is None else _OwnFamilies(own)
+    # The float64 problems are tiny: threads only hinder each other.
+    with threadpoolctl.threadpool_limits(limits=1):
+        return _design(activation, (sigma_a2, sigma_b2, tau0), kernel, question, digits)
 
 
-def _decide(target: Target, family: str | None, layers: int | None) -> tuple[str, str, Decision]:
-    """The family, why it was chosen, and its decision."""
-    if family is not None:
-        return family, "", solve_target(target, family, LAYER_COUNTS.get(family, (1,))[0] if layers is None else layers)
+class _Question(Protocol):
+    """What is asked of a target."""
+
+    def decide(self, target: Target) -> tuple[str, str, Decision]:
+        """Return the family, why it was chosen, and its decision."""
+
+    def nearest(self, target: Target, family: str) -> ExplicitNetwork:
+        """Return a network near the target, where none matches."""
+
+    def bound(self, target: Target, family: str, residual: arb) -> arb:
+        """Return a lower bound of every network's residual."""
+
+
+@dataclass(frozen=True)
+class _OwnFamilies:
+    own: FamilyBox
+
+    def decide(self, target: Target) -> tuple[str, str, Decision]:
+        try:
+            decision = match_own(target, self.own)
+        except FamilyBoxError as error:
+            raise DesignError(str(error)) from error
+        return ", ".join(family.name for family in self.own.families), "", decision
+
+    def nearest(self, target: Target, family: str) -> ExplicitNetwork:
+        try:
+            return closest_in_box(target, self.own)
+        except FamilyBoxError as error:
+            raise DesignError(str(error)) from error
+
+    def bound(self, target: Target, family: str, residual: arb) -> arb:
+        return own_residual_bound(target, self.own, residual)
+
+
+@dataclass(frozen=True)
+class _NamedFamily:
+    family: str | None
+    layers: int | None
+
+    def _count(self, family: str) -> int:
+        return LAYER_COUNTS.get(family, (1,))[0] if self.layers is None else self.layers
+
+    def decide(self, target: Target) -> tuple[str, str, Decision]:
+        if self.family is None:
+            return _chosen(target)
+        return self.family, "", solve_target(target, self.family, self._count(self.family))
+
+    def nearest(self, target: Target, family: str) -> ExplicitNetwork:
+        return closest.closest_network(target, family, self._count(family))
+
+    def bound(self, target: Target, family: str, residual: arb) -> arb:
+        return closest.residual_bound(target, family, self._count(family), residual)
+
+
+def _chosen(target: Target) -> tuple[str, str, Decision]:
+    """The family that suits a target, why, and its decision."""
     if target.odd and not target.affine:
         found = solve_target(target, "hard_tanh", 1)
         if found.status == "exact":
@@ -202,10 +213,44 @@ def _decide(target: Target, family: str | None, layers: int | None) -> tuple[str
         found = solve_target(target, "leaky_relu", 2)
         if found.status == "exact":
             return "leaky_relu", "the activation is homogeneous, and two leaky-ReLU layers match it", found
-    found = solve_target(target, "hermite", 2)
+    why = "no family of fewer parameters matches in general"
     if target.homogeneous:
-        return "hermite", "the activation is homogeneous, but two leaky-ReLU layers do not match it", found
-    return "hermite", "the constructive family: no family of fewer parameters matches in general", found
+        why = "the activation is homogeneous, but two leaky-ReLU layers do not match it"
+    found = match_rational(target)
+    if found.status == "exact":
+        return "rational", f"{why}; the constructive family, of bounded layers", found
+    return "hermite", f"{why}; the constructive family, of polynomial layers", match_hermite(target)
+
+
+def _design(
+    activation: Activation, weights: tuple[sp.Expr, sp.Expr, sp.Expr], kernel: str, question: _Question, digits: int
+) -> Design:
+    working, reason = digits + _GUARD, ""
+    for _ in range(_ATTEMPTS):
+        deq = certify(activation, *weights, working)
+        with ctx.workprec(int((working + 10) * _BITS_PER_DIGIT)):
+            try:
+                target = target_of(deq, kernel)
+            except TargetError as error:
+                raise DesignError(str(error)) from error
+            family, choice, decision = question.decide(target)
+            common: dict[str, Any] = {
+                "family": family, "kernel": kernel, "reason": decision.reason, "choice": choice,
+                "universal": decision.universal, "target": target, "digits": digits, "deq": deq,
+            }  # fmt: skip
+            if decision.status == "exact" and _narrow(decision, digits):
+                networks = tuple(ExplicitNetwork(layers, target.tau0) for layers in decision.branches)
+                residual = _checked_residual(networks, target, working + 10)
+                return Design("exact", networks[0], networks, residual, arb(0), **common)
+            if decision.status == "infeasible":
+                nearest = question.nearest(target, family)
+                residual = closest.largest_difference(nearest.kernel_balls(kernel, digits + 20), target.numbers)
+                return Design("infeasible", nearest, (), residual, question.bound(target, family, residual), **common)
+        reason = decision.reason
+        if decision.status == "undecided" and not decision.digits_help:
+            raise DesignError(f"undecided: {reason}")
+        working *= 2
+    raise DesignError(f"undecided with {working // 2} digits: {reason}")
 
 
 def _narrow(decision: Decision, digits: int) -> bool:
@@ -220,45 +265,15 @@ def _narrow(decision: Decision, digits: int) -> bool:
     return True
 
 
-def _networks(decision: Decision, target: Target) -> tuple[ExplicitNetwork, ...]:
-    return tuple(ExplicitNetwork(layers, target.tau0) for layers in decision.branches)
+def _checked_residual(networks: Sequence[ExplicitNetwork], target: Target, digits: int) -> arb:
+    """Upper bound of the largest difference over all networks, each of which must have the target's kernel.
 
-
-def _exact(
-    deq: CertifiedCoefficients, target: Target, family: str, choice: str, decision: Decision, digits: int
-) -> Design:
-    networks = _networks(decision, target)
+    Not a proof, which the construction is, but a check of it: the recursion must give the target back.
+    """
     residual = arb(0)
     for network in networks:
-        # Not a proof, which the construction is, but a check of it: the recursion must give the target back.
-        found = network.kernel_balls(target.kernel, deq.digits + 10)
+        found = network.kernel_balls(target.kernel, digits)
         if not all(have.overlaps(want) for have, want in zip(found, target.numbers, strict=True)):
-            raise AssertionError(f"the {family} network does not have the target's kernel: {found}, {target.numbers}")
+            raise AssertionError(f"the network does not have the target's kernel: {found}, {target.numbers}")
         residual = residual.max(closest.largest_difference(found, target.numbers))
-    return Design(
-        "exact", family, target.kernel, networks[0], networks, decision.reason, choice, False, residual, arb(0), target,
-        digits, deq,
-    )  # fmt: skip
-
-
-def _infeasible(
-    deq: CertifiedCoefficients,
-    target: Target,
-    family: str,
-    choice: str,
-    decision: Decision,
-    digits: int,
-    layers: int | None,
-) -> Design:
-    count = LAYER_COUNTS[family][0] if layers is None else layers
-
-    def decide(candidate: Target) -> Decision:
-        return solve_target(candidate, family, count)
-
-    nearest = closest.closest_network(target, family, count)
-    residual = closest.largest_difference(nearest.kernel_balls(target.kernel, digits + 20), target.numbers)
-    bound = closest.residual_bound(target, family, count, decide, residual)
-    return Design(
-        "infeasible", family, target.kernel, nearest, (), decision.reason, choice, decision.universal, residual, bound,
-        target, digits, deq,
-    )  # fmt: skip
+    return residual

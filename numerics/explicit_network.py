@@ -31,6 +31,10 @@ _MOMENTS = tuple(LayerMoments.__dataclass_fields__)
 _PREVIOUS = LayerCoefficients(*(sp.Symbol(f"previous_{name}", real=True) for name in _COEFFICIENTS))
 _BITS_PER_DIGIT = 3.3219281
 _HALF = Fraction(1, 2)
+#: Bits that closed forms of wide rational layers lose to cancellation, and the digits that hold as many.
+_LOST_BITS = 350
+_POINTWISE_DIGITS = 27
+_LOST_DIGITS = 106
 
 
 @dataclass(frozen=True)
@@ -106,13 +110,16 @@ class ExplicitNetwork:
         return found
 
     def float_reports(self) -> list[LayerReport]:
-        """Return scale, bias and coefficients after each layer in float64 (parameters by their midpoints)."""
+        """Return scale, bias and coefficients after each layer in float64 (parameters by their midpoints).
+
+        Rational layers of large widths are beyond float64, whose closed forms cancel there: see ``ball_reports``.
+        """
         return self.reports(FloatArithmetic(), float)
 
     def mp_reports(self, digits: int) -> list[LayerReport]:
-        """Return them as mpmath numbers (parameters by their midpoints), computed with ``digits`` digits."""
+        """Return them as mpmath numbers (parameters by their midpoints) that hold ``digits`` digits."""
         context = mpmath.MPContext()
-        context.dps = digits
+        context.dps = digits + _LOST_DIGITS
 
         def read(ball: arb) -> Any:
             low, high = exact_bounds(ball)
@@ -123,7 +130,7 @@ class ExplicitNetwork:
 
     def ball_reports(self, digits: int) -> list[LayerReport]:
         """Return them as balls that hold for every value in the parameters' balls, at a precision of some digits."""
-        with ctx.workprec(int(digits * _BITS_PER_DIGIT) + 10):
+        with ctx.workprec(int(digits * _BITS_PER_DIGIT) + _LOST_BITS):
             return self.reports(BallArithmetic(), lambda ball: +ball)
 
     def kernel_balls(self, kernel: str, digits: int) -> tuple[arb, arb, arb, arb]:
@@ -144,8 +151,8 @@ class ExplicitNetwork:
 
     def pointwise(self) -> list[tuple[PointwiseActivation, float]]:
         """Return (activation, bias) of each layer in float64, as ``numerics.kernels.explicit_ck`` takes them."""
-        reports = self.float_reports()
-        return [(pointwise(a), float(r.bias)) for a, r in zip(self.activations(), reports, strict=True)]
+        reports = self.ball_reports(_POINTWISE_DIGITS)
+        return [(pointwise(a), float(arb(r.bias))) for a, r in zip(self.activations(), reports, strict=True)]
 
 
 def _step(arithmetic: Arithmetic) -> Program:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import sympy as sp
-from flint import arb, arb_mat, ctx
+from flint import acb, arb, arb_mat, ctx
 
 from numerics.balls import BallArithmetic
 from numerics.programs import Program, compile_program
@@ -58,13 +58,18 @@ class BallSystem:
 
     def values(self, box: Sequence[arb], data: Sequence[arb]) -> list[arb]:
         """Return enclosures of the equations' left sides over a box, m of them."""
-        return [arb(value) for value in self._compiled()[0](*box, *data)]
+        return [_real(value) for value in self._compiled()[0](*box, *data)]
 
     def jacobian(self, box: Sequence[arb], data: Sequence[arb]) -> list[list[arb]]:
         """Return enclosures of the m x n Jacobian over a box."""
-        flat = [arb(value) for value in self._compiled()[1](*box, *data)]
+        flat = [_real(value) for value in self._compiled()[1](*box, *data)]
         n = len(self.unknowns)
         return [flat[row * n : (row + 1) * n] for row in range(len(self.equations))]
+
+
+def _real(value: arb | acb | int) -> arb:
+    """A real ball; not a number where an expression leaves its real domain, such as a root of a negative number."""
+    return arb.nan() if isinstance(value, acb) else arb(value)
 
 
 def _inverse(matrix: list[list[arb]]) -> arb_mat | None:

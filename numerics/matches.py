@@ -14,11 +14,11 @@ import sympy as sp
 from flint import arb
 
 from numerics.balls import BallArithmetic, constant_ball, hull
-from numerics.branch_and_prune import Search, search
+from numerics.branch_and_prune import search
 from numerics.explicit_network import ExplicitLayer
-from numerics.krawczyk import BallSystem
+from numerics.krawczyk import BallSystem, RootNotCertifiedError, certify_root
 from numerics.programs import compile_program
-from theory.families import Family, named_family
+from theory.families import named_family
 from theory.matching import (
     TARGETS,
     LeakyReduction,
@@ -26,14 +26,13 @@ from theory.matching import (
     kernel_part,
     leaky_reductions,
     leaky_relations,
-    matching_system,
+    odd_ratio_limit,
     one_layer,
     two_layers,
 )
 from theory.symbols import tau, tau_0
 
 __all__ = [
-    "ONE_LAYER_BOX",
     "Decision",
     "Layers",
     "Target",
@@ -41,12 +40,12 @@ __all__ = [
     "infeasible",
     "match_leaky",
     "match_odd",
-    "search_networks",
     "undecided",
 ]
 
-#: Where the width of a one-layer hard tanh, or the inverse frequency of erf and sin, is looked for, in units of tau_0.
-ONE_LAYER_BOX = ("1/100", "20")
+#: Halvings and doublings of the width by which the solution of one odd layer is bracketed.
+_MOST_DOUBLINGS = 300
+_BISECTIONS = 60
 #: Boxes that a search for a set of targets may look at: there most failures are for good.
 _INFLATED_EFFORT = 400
 
@@ -58,13 +57,14 @@ class Target:
     """The four numbers that a network must have, and what is known of them exactly.
 
     Attributes:
-        kernel: one of ``theory.matching.KERNELS``.
+        kernel: one of ``theory.theories.KERNELS``.
         numbers: balls of k_1, k_2, k_3, k_0.
         tau0: exact input scale.
         odd: whether k_2 = k_3 = 0 exactly (a DEQ whose activation is odd up to a constant).
         even: whether k_1 = 0 exactly.
         homogeneous: whether the DEQ's activation has phi(c x) = c phi(x) for c > 0.
         affine: whether it is affine, so that no energy of degree >= 2 exists.
+        quadratic: whether no energy of degree >= 3 exists.
         one_layer: whether it is exactly the kernel of some network with one hidden layer.
         effort: boxes that a search may look at.
     """
@@ -76,6 +76,7 @@ class Target:
     even: bool = False
     homogeneous: bool = False
     affine: bool = False
+    quadratic: bool = False
     one_layer: bool = False
     effort: int = 20_000
 
@@ -263,11 +264,11 @@ def _one_leaky(target: Target) -> Decision:
 
 
 def match_odd(target: Target, name: str) -> Decision:
-    """Find every layer of an odd family (hard_tanh, erf, sin) that matches, its width in ``ONE_LAYER_BOX``.
+    """Find the layer of an odd family (hard_tanh, erf, sin) that matches, or prove that no width and amplitude does.
 
-    The amplitude drops out of k_0/(tau_0^2 k_1), which leaves one equation in the width.
+    The amplitude drops out of k_0/(tau_0^2 k_1), which falls strictly with the width (``theory.matching``).
     """
-    k1, k2, k3, _ = target.numbers
+    k1, k2, k3, k0 = target.numbers
     if k2 > 0 or k3 > 0:
         return infeasible(f"{name} is odd, so k_2 = k_3 = 0, and the DEQ's are not")
     if target.affine:
@@ -276,91 +277,49 @@ def match_odd(target: Target, name: str) -> Decision:
         return infeasible(f"k_1 = 0, which {name} has only at amplitude 0")
     if not k1 > 0:
         return undecided("whether k_1 is positive is not decided")
+    ratio, limit = k0 / (target.scale**2 * k1), odd_ratio_limit(target.kernel, name)
+    if limit.is_finite and not ratio < arb(constant_ball(limit)):
+        shown = ratio.str(6, radius=False)
+        if ratio > arb(constant_ball(limit)):
+            return infeasible(f"k_0/(tau_0^2 k_1) = {shown}, and every {name} stays below {limit}")
+        return undecided(f"whether k_0/(tau_0^2 k_1) = {shown} is below {limit} is not decided")
+    if not target.odd:
+        return undecided("whether k_2 and k_3 vanish is not decided")
     family = named_family(name)
     amplitude, shape = family.symbols
     width = sp.Symbol("y", positive=True)
-    moments = replace(
-        family.moments,
-        **{
-            field: getattr(family.moments, field).subs(
-                {amplitude: 1, tau: 1, shape: width if name == "hard_tanh" else 1 / width}
-            )
-            for field in family.moments.__dataclass_fields__
-        },
-    )
-    state = kernel_part(target.kernel, compose([moments]))
+    place = {amplitude: 1, tau: 1, shape: width if name == "hard_tanh" else 1 / width}
+    fields = {field: getattr(family.moments, field).subs(place) for field in family.moments.__dataclass_fields__}
+    state = kernel_part(target.kernel, compose([replace(family.moments, **fields)]))
     first, diagonal = (part.subs(tau_0, 1) for part in (state[0], state[3]))
+    reached = compile_program([diagonal / first], [width], BallArithmetic())
+    low = high = arb(1)
+    for _ in range(_MOST_DOUBLINGS):
+        too_wide, too_narrow = not reached(low)[0] > ratio, not reached(high)[0] < ratio
+        if not (too_wide or too_narrow):
+            break
+        low, high = (low / 2 if too_wide else low), (2 * high if too_narrow else high)
+    else:
+        return undecided(f"the width of {name} is not bracketed")
+    for _ in range(_BISECTIONS):
+        middle = ((low + high) / 2).mid()
+        value = reached(middle)[0]
+        if not (value > ratio or value < ratio):
+            break
+        low, high = (middle, high) if value > ratio else (low, middle)
     equation = TARGETS[3] - tau_0**2 * TARGETS[0] * diagonal / first
     system = BallSystem([equation], [width], [*TARGETS, tau_0])
-    low, high = (arb(constant_ball(sp.Rational(end))) for end in ONE_LAYER_BOX)
-    outcome = search(system, [hull(low, high)], [*target.numbers, target.scale], budget=target.effort)
-    if not outcome.complete:
+    try:
+        (root,) = certify_root(system, [hull(low, high)], [*target.numbers, target.scale])
+    except RootNotCertifiedError:
         return undecided(f"the equation for the width of {name} is not decided")
-    if not outcome.roots:
-        ratio = target.numbers[3] / (target.scale**2 * k1)
-        return infeasible(
-            f"k_0/(tau_0^2 k_1) = {ratio.str(6, radius=False)} is not reached by {name} with a width between "
-            f"{ONE_LAYER_BOX[0]} and {ONE_LAYER_BOX[1]} tau_0"
-        )
-    if not target.odd:
-        return undecided("whether k_2 and k_3 vanish is not decided")
-    branches = []
-    for (root,) in outcome.roots:
-        value = compile_program([first], [width], BallArithmetic())(root)[0]
-        size = (k1 / value).sqrt()
-        absolute = root * target.scale
-        # A family's frequency is per unit of x; the equation was written for tau_0 = 1.
-        parameters = (
-            {amplitude.name: size, shape.name: absolute}
-            if name == "hard_tanh"
-            else {amplitude.name: size * target.scale, shape.name: 1 / absolute}
-        )
-        branches.append((ExplicitLayer(family, parameters),))
-    count = "one solution" if len(branches) == 1 else f"{len(branches)} solutions"
-    reason = f"{count} and no other, up to signs, with a width between {ONE_LAYER_BOX[0]} and {ONE_LAYER_BOX[1]} tau_0"
-    return Decision("exact", tuple(branches), reason)
-
-
-# --------------------------------------------------------------------------------------------------------------------
-# Any families
-
-
-def search_networks(
-    target: Target,
-    families: Sequence[Family],
-    box: Mapping[str, tuple[sp.Expr, sp.Expr]],
-    fixed: Mapping[str, sp.Expr] | None = None,
-) -> Search:
-    """Find all networks with one layer of each family and parameters in a box, by branch and prune on their equations.
-
-    Slower than the reductions above, and meant for families of one's own.  An equation that follows from the others is
-    left out where that is known: k_2 and k_3 where odd families meet an odd target, the diagonal's where a linear
-    relation holds for every such network and, the activation being homogeneous, for the DEQ.
-
-    Args:
-        target: what to match.
-        families: of the layers, in order.
-        box: exact ends by unknown, such as ``a_1`` (parameter a of layer 1); the roots have its order.
-        fixed: exact values of the other unknowns, which must fix the gauge.
-
-    Raises:
-        ValueError: box and fixed do not cover the unknowns, or there are fewer equations than unknowns.
-    """
-    system = matching_system(target.kernel, families)
-    named = {symbol.name: symbol for symbol in system.unknowns}
-    held = dict(fixed or {})
-    if set(box) | set(held) != set(named) or set(box) & set(held):
-        raise ValueError(f"box and fixed must cover {', '.join(named)}, each once")
-    equations = list(system.equations)
-    if system.relations and target.homogeneous:
-        equations.pop()
-    place = {named[name]: value for name, value in held.items()}
-    if target.odd:
-        place |= {TARGETS[1]: sp.S.Zero, TARGETS[2]: sp.S.Zero}
-    equations = [e for e in (equation.subs(place) for equation in equations) if e != 0]
-    if len(equations) < len(box):
-        raise ValueError(f"{len(equations)} equations do not determine {len(box)} unknowns: fix some of them")
-    unknowns = [named[name] for name in box]
-    ends = [hull(arb(constant_ball(low)), arb(constant_ball(high))) for low, high in box.values()]
-    ball_system = BallSystem(equations, unknowns, [*TARGETS, tau_0])
-    return search(ball_system, ends, [*target.numbers, target.scale], budget=target.effort)
+    size = (k1 / compile_program([first], [width], BallArithmetic())(root)[0]).sqrt()
+    absolute = root * target.scale
+    # A family's frequency is per unit of x; the equation was written for tau_0 = 1.
+    parameters = (
+        {amplitude.name: size, shape.name: absolute}
+        if name == "hard_tanh"
+        else {amplitude.name: size * target.scale, shape.name: 1 / absolute}
+    )
+    reason = "the only solution up to signs, for k_0/(tau_0^2 k_1) falls as the width grows"
+    return Decision("exact", ((ExplicitLayer(family, parameters),),), reason)

@@ -21,13 +21,13 @@ from flint import arb, ctx, fmpq
 
 from numerics.balls import exact_bounds
 from numerics.certified import certify
-from numerics.design import target_of
 from numerics.equilibrium import EquilibriumError, solve_float
 from numerics.matches import evaluate
 from numerics.pointwise import pointwise
 from numerics.programs import FloatArithmetic, compile_program
+from numerics.targets import target_of
 from theory.activations import Activation
-from theory.matching import TARGETS, leaky_reductions
+from theory.matching import TARGETS, leaky_reductions, odd_ratio_limit
 from theory.symbols import tau_0
 
 __all__ = ["Threshold", "ThresholdError", "locate_threshold"]
@@ -67,7 +67,7 @@ def _margin(family: str, kernel: str) -> sp.Expr | None:
         (reduction,) = leaky_reductions("ck")
         return sp.discriminant(reduction.equations[0], reduction.unknown)
     if family in ("hard_tanh", "erf"):
-        return sp.pi / 2 * tau_0**2 * TARGETS[0] - TARGETS[3]
+        return odd_ratio_limit(kernel, family) * tau_0**2 * TARGETS[0] - TARGETS[3]
     return None
 
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+from functools import reduce
 from typing import Any
 
+import sympy as sp
 from _cli import UsageError
+from sympy.printing.numpy import NumPyPrinter
+from sympy.printing.pytorch import TorchPrinter
 
-__all__ = ["FORMATS", "check_target", "emit", "write_text"]
+__all__ = ["FORMATS", "emit"]
 
 #: What ``emit`` writes.
 FORMATS = ("numpy", "torch", "sympy")
@@ -23,14 +24,16 @@ _FORMULAS = {
     "hard_tanh": "{a} * {m}.clip(x, -{c}, {c})",
     "erf": "{a} * erf({w} * x)",
     "sin": "{a} * {m}.sin({w} * x)",
-    "rational": "{a} * x / (1 + (x / {w}) ** 2)",
+    "rational": "({a} * x + {b} * x**2 + {c} * x**3) / (1 + (x / {w}) ** 2) ** 2",
+    "tail": "{a} * x + {b} * x**2 + {c} * x**3 + {d} * x**4 + {v} * x * {m}.exp({g} * x**2)",
 }
 _SYMPY = {
     "leaky_relu": "Piecewise(({a} * x, x > 0), ({b} * x, True))",
     "hard_tanh": "{a} * Max(-{c}, Min(x, {c}))",
     "erf": "{a} * erf({w} * x)",
     "sin": "{a} * sin({w} * x)",
-    "rational": "{a} * x / (1 + (x / {w}) ** 2)",
+    "rational": "({a} * x + {b} * x**2 + {c} * x**3) / (1 + (x / {w})**2)**2",
+    "tail": "{a} * x + {b} * x**2 + {c} * x**3 + {d} * x**4 + {v} * x * exp({g} * x**2)",
 }
 _HERMITE = '''
 
@@ -60,7 +63,7 @@ def features(data, width, rng):
 
 
 def conjugate_kernel(data, width, rng):
-    """(n, n) kernel of a draw of the weights; it tends to the one designed as the width grows."""
+    """(n, n) kernel of a draw of the weights; it tends to the {limit} as the width grows."""
     last = features(data, width, rng)
     return last.T @ last / width
 '''
@@ -84,7 +87,36 @@ class Network(torch.nn.Module):
 '''
 
 
-def emit(form: str, layers: Sequence[Layer], tau0: str, title: str) -> str:
+Own = Mapping[str, sp.Expr]
+
+
+class _NumPy(NumPyPrinter):  # type: ignore[misc]
+    _module = "np"
+
+    def _print_erf(self, expr: sp.Expr) -> str:
+        return f"erf({self._print(expr.args[0])})"
+
+    def _print_Piecewise(self, expr: sp.Expr) -> str:
+        return str(super()._print_Piecewise(expr)).replace("numpy.nan", "np.nan")
+
+    def _print_Max(self, expr: sp.Expr) -> str:
+        return self._nested("np.maximum", expr)
+
+    def _print_Min(self, expr: sp.Expr) -> str:
+        return self._nested("np.minimum", expr)
+
+    def _nested(self, name: str, expr: sp.Expr) -> str:
+        return reduce(lambda left, right: f"{name}({left}, {right})", [str(self._print(part)) for part in expr.args])
+
+
+class _Torch(TorchPrinter):  # type: ignore[misc]
+    def _print_erf(self, expr: sp.Expr) -> str:
+        return f"erf({self._print(expr.args[0])})"
+
+
+def emit(
+    form: str, layers: Sequence[Layer], tau0: str, title: str, *, kernel: str = "ck", own: Own | None = None
+) -> str:
     """Return the network as text.
 
     Args:
@@ -92,29 +124,45 @@ def emit(form: str, layers: Sequence[Layer], tau0: str, title: str) -> str:
         layers: family, parameters (decimals by name), bias and scale (decimals) of each hidden layer.
         tau0: input scale, as a decimal.
         title: one line that says what the network is.
+        kernel: which kernel it was designed for.
+        own: activations by family, for families that have no text here.
 
     Raises:
         UsageError: another form.
     """
-    writers = {"numpy": _numpy, "torch": _torch, "sympy": _sympy}
+    writers = {"torch": _torch, "sympy": _sympy}
+    if form == "numpy":
+        limit = "one designed" if kernel == "ck" else "CK of this network, which has the NTK designed,"
+        return _numpy(layers, tau0, title, own or {}, limit)
     if form not in writers:
         raise UsageError(f"--emit {form}: accepted are {', '.join(FORMATS)}")
-    return writers[form](layers, tau0, title)
+    return writers[form](layers, tau0, title, own or {})
+
+
+def _filled(layer: Layer, own: Own, values: Mapping[str, str]) -> sp.Expr:
+    """The activation of a family of one's own, with texts in place of its parameters."""
+    expr = own[layer["family"]]
+    named = {symbol.name: symbol for symbol in expr.free_symbols}
+    return expr.xreplace({named[name]: sp.Symbol(text, real=True) for name, text in values.items() if name in named})
 
 
 def _coefficients(layer: Layer) -> str:
     return "{" + ", ".join(f"{name[1:]}: {value}" for name, value in layer["parameters"].items()) + "}"
 
 
-def _functions(layers: Sequence[Layer], module: str) -> str:
+def _functions(layers: Sequence[Layer], module: str, own: Own) -> str:
     """Definitions of phi_1, phi_2, ..., with the helpers they need."""
     families = {layer["family"] for layer in layers}
     text = _HERMITE if "hermite" in families else ""
     for number, layer in enumerate(layers, 1):
         if layer["family"] == "hermite":
             value = f"hermite(x, {layer['scale']}, {_coefficients(layer)})"
-        else:
+        elif layer["family"] in _FORMULAS:
             value = _FORMULAS[layer["family"]].format(m=module, **layer["parameters"])
+        else:
+            filled = _filled(layer, own, {k: f"({v})" for k, v in layer["parameters"].items()})
+            # PyTorch takes no numbers for arguments of its functions, so that no maximum and no root may be left.
+            value = _NumPy().doprint(filled) if module == "np" else _Torch().doprint(sp.N(filled.rewrite(sp.Piecewise)))
         text += f"\n\ndef phi_{number}(x):\n    return {value}{_centring(layer['bias'])}\n"
     return text
 
@@ -128,29 +176,35 @@ def _names(layers: Sequence[Layer]) -> str:
     return ", ".join(f"phi_{number}" for number in range(1, len(layers) + 1))
 
 
-def _numpy(layers: Sequence[Layer], tau0: str, title: str) -> str:
+def _numpy(layers: Sequence[Layer], tau0: str, title: str, own: Own, limit: str) -> str:
+    functions = _functions(layers, "np", own)
     head = f'"""{title}"""\n\n'
-    if any(layer["family"] == "erf" for layer in layers):
+    if "erf(" in functions:
         head += "import math\n\nimport numpy as np\n\nerf = np.vectorize(math.erf, otypes=[float])\n"
     else:
         head += "import numpy as np\n"
     head += f"\nTAU_0 = {tau0}\n"
-    return head + _functions(layers, "np") + _NUMPY_TAIL.format(names=_names(layers))
+    return head + functions + _NUMPY_TAIL.format(names=_names(layers), limit=limit)
 
 
-def _torch(layers: Sequence[Layer], tau0: str, title: str) -> str:
+def _torch(layers: Sequence[Layer], tau0: str, title: str, own: Own) -> str:
+    functions = _functions(layers, "torch", own)
     head = f'"""{title}"""\n\nimport torch\n'
-    if any(layer["family"] == "erf" for layer in layers):
+    if "erf(" in functions:
         head += "from torch import erf\n"
     head += f"\nTAU_0 = {tau0}\n"
-    return head + _functions(layers, "torch") + _TORCH_TAIL.format(names=_names(layers), count=len(layers))
+    return head + functions + _TORCH_TAIL.format(names=_names(layers), count=len(layers))
 
 
-def _sympy(layers: Sequence[Layer], tau0: str, title: str) -> str:
+def _sympy(layers: Sequence[Layer], tau0: str, title: str, own: Own) -> str:
+    used = {type(node).__name__ for expr in own.values() for node in expr.atoms(sp.Function, sp.Piecewise)}
+    names = sorted(
+        {"Float", "Max", "Min", "Piecewise", "Symbol", "erf", "exp", "factorial", "hermite", "sin", "sqrt", *used}
+    )
     lines = [
         f'"""{title}"""',
         "",
-        "from sympy import Float, Max, Min, Piecewise, Symbol, erf, factorial, hermite, sin, sqrt",
+        f"from sympy import {', '.join(names)}",
         "",
         'x = Symbol("x", real=True)',
         f"tau_0 = {_float(tau0)}",
@@ -166,32 +220,12 @@ def _sympy(layers: Sequence[Layer], tau0: str, title: str) -> str:
             terms = [f"{_float(v)} * he({k[1:]}, x / {_float(layer['scale'])})" for k, v in layer["parameters"].items()]
             value = " + ".join(terms)
         else:
-            value = _SYMPY[layer["family"]].format(**{k: _float(v) for k, v in layer["parameters"].items()})
+            values = {k: _float(v) for k, v in layer["parameters"].items()}
+            form = _SYMPY.get(layer["family"])
+            value = form.format(**values) if form else sp.sstr(_filled(layer, own, values))
         lines += ["", f"phi_{number} = {value}{_centring(layer['bias']) and ' - ' + _float(layer['bias'])}"]
     return "\n".join(lines) + "\n"
 
 
 def _float(text: str) -> str:
     return f'Float("{text}", {max(15, sum(c.isdigit() for c in text))})'
-
-
-def check_target(target: str) -> None:
-    """Raise UsageError when the text could not be written to ``target`` later."""
-    path = Path(target)
-    if path.is_dir():
-        raise UsageError(f"--output {target}: that is a folder; give the name of a file")
-    if not path.parent.is_dir():
-        raise UsageError(f"--output {target}: the folder {path.parent} does not exist; give a file in an existing one")
-    if not os.access(path.parent, os.W_OK):
-        raise UsageError(f"--output {target}: the folder {path.parent} cannot be written to")
-
-
-def write_text(target: str, text: str) -> None:
-    """Write a text to a file, all of it or nothing."""
-    path = Path(target)
-    with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=path.parent, delete=False) as temporary:
-        temporary.write(text)
-    umask = os.umask(0)
-    os.umask(umask)
-    Path(temporary.name).chmod(0o666 & ~umask)
-    Path(temporary.name).replace(path)

@@ -184,10 +184,10 @@ def _tabular(columns: Sequence[Sequence[_Row]], written: Sequence[Sequence[str]]
 _FAMILIES = {
     "leaky_relu": "leaky ReLUs",
     "hard_tanh": "hard tanh",
+    "rational": "bounded rational functions",
     "hermite": "Hermite polynomials",
     "erf": "error functions",
     "sin": "sines",
-    "rational": "rational functions",
 }
 _NUMBERS = ("no", "one", "two", "three", "four")
 _INTRODUCTION = r"""

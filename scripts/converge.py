@@ -3,7 +3,10 @@
 --against p: operator-norm distance between the exact infinite-width kernel of a draw and its high-dimensional
 equivalent, over dimensions p with n = ratio p samples.  --against m: distance between the kernel of one finite
 network of m neurons and the infinite-width kernel of the same samples, at one p.  Theory: both fall like the
-size to the power -1/2.  Exit code 0: the rate is supported, or there is too little data; 1: it is refuted; 2: bad use.
+size to the power -1/2.  With --explicit the DEQ's kernel is compared with those of two explicit networks instead: the
+one that scripts/design.py finds (theory: the same fall with p) and a naive one, one layer of the DEQ's own activation
+(a floor is left); with --against m these are pairs of finite networks of equal width.
+Exit code 0: the rate is supported, or there is too little data; 1: it is refuted; 2: bad use.
 """
 
 from __future__ import annotations
@@ -36,6 +39,7 @@ _EXAMPLES = """\
   converge.py --against m --activation tanh --p 100 --png width.png
   converge.py --against m --weights rademacher --data student --activation relu --activation tanh
   converge.py --sizes 400,800,1600,3200 --draws 20 --resume runs --json result.json
+  converge.py --explicit --activation elu --means 2 --png pair.png
 """
 
 _SIZES = {"p": [200, 400, 800, 1600], "m": [200, 400, 800, 1600]}
@@ -54,10 +58,11 @@ def main(argv: Sequence[str] | None) -> int:
     experiment = _experiment(arguments)
 
     from numerics.networks import NonConvergenceError
+    from numerics.pairs import NoMatchError
 
     try:
-        results = [_study(arguments, experiment, activation, folder) for activation in activations]
-    except NonConvergenceError as error:
+        results = [row for activation in activations for row in _study(arguments, experiment, activation, folder)]
+    except (NonConvergenceError, NoMatchError) as error:
         raise _cli.UsageError(str(error)) from error
     console = _cli.console(error=arguments.json == "-")
     _print(results, arguments, console)
@@ -66,12 +71,15 @@ def main(argv: Sequence[str] | None) -> int:
             _draw(results, arguments, target)
     if arguments.json:
         _cli.write_json(arguments.json, _record(results, arguments, activations))
-    return _cli.CLAIM_FAILED if any(result.report.verdict == "refuted" for result in results) else 0
+    return _cli.CLAIM_FAILED if any(result.verdict == "refuted" for result in results) else 0
 
 
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = _cli.Parser(__doc__ or "", _EXAMPLES)
     parser.add_argument("--against", choices=("p", "m"), default="p", help="dimension p (default) or width m")
+    parser.add_argument(
+        "--explicit", action="store_true", help="compare with a matched and a naive explicit network instead"
+    )
     parser.add_argument("--activation", action="append", help="name or expression in x, repeatable (default relu)")
     parser.add_argument("--parameter", action="append", type=_cli.parameter, metavar="NAME=NUMBER", default=[])
     parser.add_argument("--sizes", type=_ladder, metavar="N,N,...", help="values of p or m (default 200,400,800,1600)")
@@ -100,6 +108,8 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
                 raise _cli.UsageError(
                     f"--{option} is of finite networks: give it with --against m, or --sizes for the dimensions"
                 )
+    if arguments.explicit and arguments.weights is not None:
+        raise _cli.UsageError("--weights is not for --explicit, whose networks have Gaussian weights: leave one out")
     arguments.activation = arguments.activation or ["relu"]
     arguments.sizes = arguments.sizes or _SIZES[arguments.against]
     arguments.p = arguments.p or 100
@@ -147,27 +157,60 @@ def _experiment(arguments: argparse.Namespace) -> Experiment:
 
 @dataclasses.dataclass(frozen=True)
 class _Result:
-    """Errors of one activation over the ladder, (sizes, draws), and what they say."""
+    """Errors of one activation over the ladder, (sizes, draws), and what they say.
+
+    With --explicit ``network`` is "matched" or "naive", ``floor`` what the theory predicts a naive one's errors to tend
+    to, at each size, and ``limit`` the errors of infinite width where they are a limit of the others; ``claimed`` says
+    whether the theory claims the rate.
+    """
 
     activation: str
     cells: list[dict[str, Any]]
     errors: list[list[float]]
     report: RateReport
+    network: str = ""
+    limit: list[float] = dataclasses.field(default_factory=list)
+    floor: list[list[float]] = dataclasses.field(default_factory=list)
+    claimed: bool = True
+
+    @property
+    def label(self) -> str:
+        """What the errors are of."""
+        return f"{self.activation}, {self.network}" if self.network else self.activation
+
+    @property
+    def verdict(self) -> str:
+        """Of the claim; "" where there is none.  Matched networks may come closer faster than is claimed."""
+        if not self.claimed:
+            return ""
+        fit, check = self.report.fit, self.report.check
+        if self.network and self.report.verdict == "refuted" and fit is not None and check is not None:
+            faster = check.floor_free and fit.plain.interval[1] < check.slope
+            return "supported (faster than claimed)" if faster else "refuted"
+        return self.report.verdict
 
 
 def _measure(
-    experiment: Experiment, activation: Activation, kernel: KernelName, weights: EntryLaw, cell: Mapping[str, Any]
+    experiment: Experiment,
+    activation: Activation,
+    kernel: KernelName,
+    weights: EntryLaw,
+    explicit: bool,
+    cell: Mapping[str, Any],
 ) -> dict[str, Any]:
     """One cell, in a worker."""
     from numerics.experiments import Cell, distance_to_equivalent, distance_to_limit
+    from numerics.pairs import distance_to_explicit
 
     draw = Cell(cell["p"], cell["index"])
+    if explicit:
+        return distance_to_explicit(experiment, activation, kernel, draw, cell["width"]).record()
     if cell["width"] is None:
         return distance_to_equivalent(experiment, activation, kernel, draw).record()
     return distance_to_limit(experiment, activation, kernel, draw, cell["width"], weights).record()
 
 
-def _study(arguments: argparse.Namespace, experiment: Experiment, activation: Activation, folder: Any) -> _Result:
+def _study(arguments: argparse.Namespace, experiment: Experiment, activation: Activation, folder: Any) -> list[_Result]:
     """Compute every cell of one activation that is not recorded yet, and fit the rate."""
     import numpy as np
 
@@ -179,20 +222,35 @@ def _study(arguments: argparse.Namespace, experiment: Experiment, activation: Ac
         cells = [{"p": size, "width": None, "index": index} for size, index in ladder]
     else:
         cells = [{"p": arguments.p, "width": size, "index": index} for size, index in ladder]
+        if arguments.explicit:
+            cells += [{"p": arguments.p, "width": None, "index": index} for index in range(arguments.draws)]
+    question = _campaign.experiment_question(
+        experiment, activation, kernel=arguments.kernel, weights=arguments.weights, explicit=arguments.explicit
+    )
     found = _campaign.run_campaign(
-        partial(_measure, experiment, activation, arguments.kernel, arguments.weights),
+        partial(_measure, experiment, activation, arguments.kernel, arguments.weights, arguments.explicit),
         cells,
-        _campaign.experiment_question(experiment, activation, kernel=arguments.kernel, weights=arguments.weights),
+        question,
         folder=folder,
         jobs=arguments.jobs,
         backend=arguments.backend,
         label=f"{activation.name}, {arguments.kernel}: draws",
     )
     size = "p" if arguments.against == "p" else "width"
-    found.sort(key=lambda result: (result[size], result["index"]))
-    errors = [[result["error"] for result in found if result[size] == value] for value in arguments.sizes]
-    rng = np.random.default_rng([arguments.seed, arguments.draws])
-    return _Result(activation.name, found, errors, report_rate(arguments.sizes, errors, rng, symbol=arguments.against))
+    found.sort(key=lambda result: (result[size] or float("inf"), result["index"]))
+    results = []
+    for network in ("matched", "naive") if arguments.explicit else ("",):
+        key = network or "error"
+        errors = [[result[key] for result in found if result[size] == value] for value in arguments.sizes]
+        rng = np.random.default_rng([arguments.seed, arguments.draws])
+        report = report_rate(arguments.sizes, errors, rng, symbol=arguments.against)
+        limit = [result[key] for result in found if result[size] is None]
+        naive = network == "naive"
+        floor = [[result["floor"] for result in found if result[size] == value] for value in arguments.sizes if naive]
+        # Pairs of finite networks fall to their distance at infinite width, and naive ones to a floor.
+        claimed = not naive and not limit
+        results.append(_Result(activation.name, found, errors, report, network, limit, floor, claimed))
+    return results
 
 
 def _summary(errors: Sequence[float]) -> tuple[float, float | None]:
@@ -205,6 +263,8 @@ def _summary(errors: Sequence[float]) -> tuple[float, float | None]:
 
 def _distance(arguments: argparse.Namespace) -> str:
     letter = "G" if arguments.kernel == "ck" else "K"
+    if arguments.explicit:
+        return f"‖{letter}_DEQ − {letter}_explicit‖"
     return f"‖{letter}* − {letter}̄‖" if arguments.against == "p" else f"‖{letter}ₘ − {letter}*‖"
 
 
@@ -219,14 +279,19 @@ def _print(results: Sequence[_Result], arguments: argparse.Namespace, console: C
     table.add_column("")
     for size in arguments.sizes:
         table.add_column(f"{arguments.against} = {size}", justify="right")
+    if results[0].limit:
+        table.add_column(f"{arguments.against} = ∞", justify="right")
     for result in results:
         shown = []
-        for mean, spread in map(_summary, result.errors):
+        for mean, spread in map(_summary, [*result.errors, *([result.limit] if result.limit else [])]):
             shown.append(f"{mean:.3g}" if spread is None else f"{mean:.3g} ± {spread:.1g}")
-        table.add_row(result.activation, *shown)
+        table.add_row(result.label, *shown)
+        if result.floor:
+            table.add_row(f"{result.activation}, floor", *(f"{_summary(row)[0]:.3g}" for row in result.floor))
     console.print(table)
     for result in results:
-        console.print(f"{result.activation}: {result.report.verdict}. {result.report.sentence}.", soft_wrap=True)
+        verdict = f"{result.verdict}. " if result.claimed else ""
+        console.print(f"{result.label}: {verdict}{result.report.sentence}.", soft_wrap=True)
         console.print(f"  {result.report.limits}", soft_wrap=True, style="dim")
 
 
@@ -237,8 +302,8 @@ def _draw(results: Sequence[_Result], arguments: argparse.Namespace, target: str
     at = "" if arguments.against == "p" else f", p = {arguments.p}"
     figure = convergence_figure(
         arguments.sizes,
-        {result.activation: result.errors for result in results},
-        {result.activation: result.report for result in results},
+        {result.label: result.errors for result in results},
+        {result.label: result.report for result in results},
         symbol=arguments.against,
         ylabel=_distance(arguments),
         title=f"{arguments.kernel}, n = {arguments.ratio:g} p{at}, {arguments.draws} draws",
@@ -250,7 +315,7 @@ def _record(
     results: Sequence[_Result], arguments: argparse.Namespace, activations: Sequence[Activation]
 ) -> dict[str, Any]:
     kept = ("against", "sizes", "draws", "kernel", "sigma_a2", "sigma_b2", "ratio", "means", "cov_shift", "data")
-    params = {name: getattr(arguments, name) for name in (*kept, "tau0_reading")}
+    params = {name: getattr(arguments, name) for name in (*kept, "tau0_reading", "explicit")}
     if arguments.against == "m":
         params |= {"p": arguments.p, "weights": arguments.weights}
     return {
@@ -265,7 +330,7 @@ def _result_record(result: _Result) -> dict[str, Any]:
     report = result.report
     record: dict[str, Any] = {
         "activation": result.activation,
-        "verdict": report.verdict,
+        "verdict": result.verdict,
         "sentence": report.sentence,
         "limits": report.limits,
         "means": [mean for mean, _ in summaries],
@@ -273,6 +338,12 @@ def _result_record(result: _Result) -> dict[str, Any]:
         "errors": result.errors,
         "cells": result.cells,
     }
+    if result.network:
+        record["network"] = result.network
+    if result.floor:
+        record["predicted_floor"] = [_summary(row)[0] for row in result.floor]
+    if result.limit:
+        record["infinite_width"] = result.limit
     if report.fit is not None:
         record |= {"level": report.fit.level} | _line_record("", report.fit.plain)
         record |= {} if report.fit.corrected is None else _line_record("corrected_", report.fit.corrected)

@@ -15,6 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 import _cli
 import _emit
+import _families
+
+from theory.theories import KERNELS
 
 if TYPE_CHECKING:
     from flint import arb
@@ -30,9 +33,8 @@ _EXAMPLES = """\
   design.py --activation tanh --digits 50
   design.py --activation elu --emit numpy --output network.py
   design.py --activation swish --kernel ntk-all
+  design.py --activation tanh --family "s*x + u*erf(x)" --box s_1=0:2 --box u_1=-2:2
 """
-_FAMILIES = ("leaky_relu", "hard_tanh", "hermite", "erf", "sin")
-_KERNELS = ("ck", "ntk-recurrent", "ntk-preactivation", "ntk-all")
 _GAUGE = "multiply layer 1 by k > 0 and divide the input of layer 2 by k: no kernel changes"
 _SIGNS = "phi -> -phi in any layer, and x -> -x at the input, change no kernel either"
 #: Relative accuracy at which the DEQ's iteration is compared with the explicit network.
@@ -57,9 +59,8 @@ def main(argv: Sequence[str] | None) -> int:
     parser.add_argument(
         "--tau0", type=_cli.number, default=_cli.number("1"), help="input scale, sqrt(tr C/p) (default 1)"
     )
-    parser.add_argument("--family", choices=_FAMILIES, help="family of the layers; chosen if absent")
-    parser.add_argument("--layers", type=_cli.integer_between(1, 2), help="hidden layers, with --family")
-    parser.add_argument("--kernel", choices=_KERNELS, default="ck", help="kernel to match (ck)")
+    _families.add_arguments(parser)
+    parser.add_argument("--kernel", choices=KERNELS, default="ck", help="kernel to match (ck)")
     parser.add_argument(
         "--digits", type=_cli.integer_between(1, 300), default=15, help="significant digits (default 15)"
     )
@@ -68,10 +69,12 @@ def main(argv: Sequence[str] | None) -> int:
     parser.add_argument("--output", metavar="PATH", help="where --emit writes (standard output by default)")
     arguments = parser.parse_args(argv)
     _check_outputs(arguments)
+    own = _families.own_families(arguments)
+    named = None if own is not None or not arguments.family else arguments.family[0]
     activation = _cli.activation_argument(arguments.activation, dict(arguments.parameter))
 
     from numerics.design import DesignError, design
-    from numerics.thresholds import locate_threshold
+    from numerics.thresholds import ThresholdError, locate_threshold
 
     tied = arguments.sigma_b2 is None
     weights = (arguments.sigma_a2, 1 - arguments.sigma_a2 if tied else arguments.sigma_b2, arguments.tau0)
@@ -83,15 +86,19 @@ def main(argv: Sequence[str] | None) -> int:
     sys.stderr.write("designing ...\n")
     try:
         outcome = design(
-            activation, *weights, kernel=arguments.kernel, family=arguments.family, layers=arguments.layers,
-            digits=arguments.digits,
+            activation, *weights, kernel=arguments.kernel, family=named, own=own,
+            layers=None if own is not None else arguments.layers, digits=arguments.digits,
         )  # fmt: skip
     except DesignError as error:
         raise _cli.UsageError(str(error)) from error
-    threshold = locate_threshold(
-        activation, *weights, family=outcome.family, kernel=outcome.kernel, layers=len(outcome.network.layers),
-        tied=tied, digits=arguments.digits,
-    )  # fmt: skip
+    threshold = None
+    try:
+        threshold = locate_threshold(
+            activation, *weights, family=outcome.family, kernel=outcome.kernel, layers=len(outcome.network.layers),
+            tied=tied, digits=arguments.digits,
+        )  # fmt: skip
+    except ThresholdError as error:
+        sys.stderr.write(f"no threshold is shown: {error}\n")
     record = _record(outcome, threshold)
     if arguments.json:
         _cli.write_json(arguments.json, record)
@@ -107,11 +114,9 @@ def _check_outputs(arguments: Any) -> None:
     if arguments.output and not arguments.emit:
         raise _cli.UsageError(f"--output {arguments.output} needs --emit, one of {', '.join(_FORMATS)}")
     if arguments.output:
-        _emit.check_target(arguments.output)
-    if arguments.emit and not arguments.output and arguments.json == "-":
+        _cli.prepare_output(None if arguments.output == "-" else arguments.output, "--output")
+    if arguments.emit and arguments.output in (None, "-") and arguments.json == "-":
         raise _cli.UsageError("--emit and --json - would both write to standard output; give --output a file for one")
-    if arguments.layers is not None and arguments.family is None:
-        raise _cli.UsageError(f"--layers needs --family, one of {', '.join(_FAMILIES)}")
 
 
 def _layers(network: ExplicitNetwork, digits: int) -> list[dict[str, Any]]:
@@ -128,6 +133,7 @@ def _layers(network: ExplicitNetwork, digits: int) -> list[dict[str, Any]]:
         found.append(
             {
                 "family": layer.family.name,
+                "expression": str(layer.family.activation.expr),
                 "parameters": {name: decimal(ball) for name, ball in layer.parameters.items()},
                 "radius": {name: radius_text(ball) for name, ball in layer.parameters.items()},
                 "bias": decimal(arb(report.bias)),
@@ -146,7 +152,7 @@ def _rounded(bound: arb, direction: str) -> str:
     return str(context.divide(Decimal(value.numerator), Decimal(value.denominator)))
 
 
-def _gauge(outcome: Design) -> dict[str, Any] | None:
+def _gauge(outcome: Design) -> dict[str, Any]:
     layers = outcome.network.layers
     if len(layers) < 2:
         return {"freedom": None, "signs": _SIGNS}
@@ -154,7 +160,16 @@ def _gauge(outcome: Design) -> dict[str, Any] | None:
     exponents = []
     for scaling, side in zip(scalings, ("output", "input"), strict=True):
         exponents.append(None if scaling is None else dict(getattr(scaling, side)))
-    return {"freedom": _GAUGE, "exponents_of_k": exponents, "fixed_by": "E[phi_1'] = 1", "signs": _SIGNS}
+    slope2 = outcome.network.ball_reports(outcome.digits)[0].coefficients["a1"]
+    fixed_by = "E[phi_1']^2 = 1" if slope2.overlaps(1) else "the parameters of layer 1 as they are shown"
+    return {"freedom": _GAUGE, "exponents_of_k": exponents, "fixed_by": fixed_by, "signs": _SIGNS}
+
+
+def _conditions(outcome: Design) -> list[str]:
+    """What any target of such networks has to satisfy, in k_1, k_2, k_3, k_0 and tau_0."""
+    from theory.matching import necessary_conditions
+
+    return [str(c) for c in necessary_conditions(outcome.kernel, len(outcome.network.layers), outcome.family)]
 
 
 def _record(outcome: Design, threshold: Threshold | None) -> dict[str, Any]:
@@ -182,6 +197,7 @@ def _record(outcome: Design, threshold: Threshold | None) -> dict[str, Any]:
         "layers": shown if exact else [],
         "closest": None if exact else shown,
         "gauge": _gauge(outcome),
+        "conditions": _conditions(outcome),
         "branches": [_layers(network, digits) for network in outcome.branches],
         "residual": _rounded(outcome.residual, ROUND_CEILING),
         "residual_bound": _rounded(outcome.residual_bound, ROUND_FLOOR),
@@ -236,11 +252,10 @@ def _write_network(arguments: Any, outcome: Design, record: dict[str, Any]) -> N
 
         text = f"% {_title(outcome)}\n{network_latex(outcome, _LATEX_WIDTH)}\n"
     else:
-        text = _emit.emit(arguments.emit, record["layers"] or record["closest"], tau0, _title(outcome))
-    if arguments.output:
-        _emit.write_text(arguments.output, text)
-    else:
-        sys.stdout.write(text)
+        own = {layer.family.name: layer.family.activation.expr for layer in outcome.network.layers}
+        layers = record["layers"] or record["closest"]
+        text = _emit.emit(arguments.emit, layers, tau0, _title(outcome), kernel=outcome.kernel, own=own)
+    _cli.write_text(arguments.output or "-", text)
 
 
 def _print(outcome: Design, record: dict[str, Any]) -> None:
@@ -257,7 +272,9 @@ def _print(outcome: Design, record: dict[str, Any]) -> None:
         console.print(Text(heading))
         for place, layer in enumerate(layers, 1):
             values = ", ".join(f"{name} = {value}" for name, value in layer["parameters"].items())
-            console.print(Text(f"  layer {place}: {layer['family']}, {values}; minus {layer['bias']}"))
+            bias = f"; minus {layer['bias']}" if layer["bias"].strip("-0.") else ""
+            # In one line, so that it can be copied.
+            console.print(Text(f"  layer {place}: {layer['family']}, {values}{bias}"), soft_wrap=True)
     if outcome.status == "exact":
         console.print(Text(f"proved; the kernel's numbers agree within {record['residual']}", "dim"))
     else:

@@ -13,8 +13,9 @@ that one formula serves float64, any number of digits and balls.  Three kinds:
     d1 = c_1/tau,   d2 = sqrt(2) c_2/tau^2,   E[phi^2] = sum c_k^2,   tau^2 E[phi'^2] = sum k c_k^2,
     tau^2 E[(phi^2)'']/2 = sum_k k c_k^2 + sum_k sqrt((k+1)(k+2)) c_k c_{k+2};
 
-* the rational a x/(1 + x^2/w^2), bounded, with I_n = E[(b^2 + xi^2)^-n], b = w/tau:
-  I_1 = sqrt(pi/2) exp(b^2/2) erfc(b/sqrt 2)/b and I_{n+1} = -I_n'(b)/(2 n b).
+* the rational (a x + b x^2 + c x^3)/(1 + x^2/w^2)^2, bounded, a cubic polynomial in the limit of large w.  Its moments
+  are E[N(xi)/u^n] with u = beta^2 + xi^2, beta = w/tau, and xi^2 = u - beta^2 reduces them to I_n = E[u^-n]:
+  I_1 = sqrt(pi/2) exp(beta^2/2) erfc(beta/sqrt 2)/beta and I_{n+1} = -I_n'(beta)/(2 n beta).
 
 Source: theory sheet, sections 4 and 7.
 """
@@ -24,7 +25,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
-from itertools import product
 from types import MappingProxyType
 
 import sympy as sp
@@ -33,8 +33,7 @@ from theory.activations import Activation, Parameter
 from theory.expectations import GaussianMoments
 from theory.explicit import LayerMoments
 from theory.parsing import parse_activation
-from theory.structure import vanishes
-from theory.symbols import tau, x
+from theory.symbols import tau, x, xi
 
 __all__ = [
     "FAMILY_NAMES",
@@ -50,11 +49,7 @@ __all__ = [
 ]
 
 #: The families that a person may ask for by name.
-FAMILY_NAMES = ("leaky_relu", "hard_tanh", "hermite", "erf", "sin")
-
-#: Exponents that are tried for a parameter under a change of scale of the layer's input.
-_EXPONENTS = (0, -1, 1, -2, 2, -3)
-_MOST_PARAMETERS = 3
+FAMILY_NAMES = ("leaky_relu", "hard_tanh", "rational", "hermite", "erf", "sin")
 
 
 class FamilyError(ValueError):
@@ -139,34 +134,36 @@ def scaling_exponents(activation: Activation) -> Scaling | None:
     """Derive how an activation's parameters absorb changes of scale, or return None.
 
     The infinitesimal identities sum_i m_i theta_i dphi/dtheta_i = phi and sum_i n_i theta_i dphi/dtheta_i = -x dphi/dx
-    must hold on every piece; breakpoints move with the input's scale and not with the output's.  Exponents are
-    searched among small integers, for at most three parameters.
+    must hold on every piece; breakpoints move with the input's scale and not with the output's.  Both are linear in the
+    exponents; functions such as exp(g x^2) count as variables of their own, so what is found holds.
     """
     symbols = [parameter.symbol for parameter in activation.parameters]
-    if not 1 <= len(symbols) <= _MOST_PARAMETERS:
-        return None
-
-    def moved(expr: sp.Expr, exponents: Sequence[int]) -> sp.Expr:
-        return sum((n * s * sp.diff(expr, s) for n, s in zip(exponents, symbols, strict=True)), sp.S.Zero)
-
-    def fits(exponents: tuple[int, ...], *, output: bool) -> bool:
-        for point in activation.breakpoints:
-            if sp.simplify(moved(point, exponents) - (0 if output else point)) != 0:
-                return False
-        return all(
-            vanishes(moved(piece.expr, exponents) + (-piece.expr if output else x * sp.diff(piece.expr, x)))
-            for piece in activation.pieces
-        )
-
     names = [symbol.name for symbol in symbols]
+    unknowns = sp.symbols(f"exponent_0:{len(symbols)}")
+
+    def moved(expr: sp.Expr) -> sp.Expr:
+        return sum((n * s * sp.diff(expr, s) for n, s in zip(unknowns, symbols, strict=True)), sp.S.Zero)
+
     found = []
-    for output, choices in ((True, (1, 0)), (False, _EXPONENTS)):
-        fitting = (c for c in product(choices, repeat=len(symbols)) if fits(c, output=output))
-        exponents = next(fitting, None)
-        if exponents is None:
+    for output in (True, False):
+        conditions = [moved(point) - (0 if output else point) for point in activation.breakpoints]
+        for piece in activation.pieces:
+            conditions.append(moved(piece.expr) + (-piece.expr if output else x * sp.diff(piece.expr, x)))
+        solution = sp.linsolve([c for total in conditions for c in _coefficients(total, unknowns)], *unknowns)
+        exponents = [value.subs(dict.fromkeys(unknowns, 0)) for values in solution for value in values]
+        if not exponents or not all(value.is_Integer for value in exponents):
             return None
-        found.append(MappingProxyType(dict(zip(names, exponents, strict=True))))
+        found.append(MappingProxyType(dict(zip(names, map(int, exponents), strict=True))))
     return Scaling(*found)
+
+
+def _coefficients(total: sp.Expr, unknowns: Sequence[sp.Symbol]) -> list[sp.Expr]:
+    """What must vanish for an expression, linear in the unknowns, to vanish whatever the value of all else in it."""
+    numerator = sp.expand(sp.numer(sp.together(total)))
+    if numerator == 0 or not numerator.free_symbols - {*unknowns}:
+        return [numerator]
+    variables = [generator for generator in sp.Poly(numerator).gens if generator not in unknowns]
+    return list(sp.Poly(numerator, *variables).coeffs())
 
 
 def hermite_function(degree: int, argument: sp.Expr) -> sp.Expr:
@@ -224,29 +221,45 @@ def inverse_square_moment(order: int, width: sp.Symbol) -> sp.Expr:
     return value
 
 
+def _inverse_square_mean(numerator: sp.Expr, order: int, width: sp.Symbol) -> sp.Expr:
+    """E[N(xi)/(b^2 + xi^2)^n] of a polynomial N of degree at most 2n in ``theory.symbols.xi``."""
+    square = sp.Dummy("u")
+    even = {k // 2: c for (k,), c in sp.Poly(numerator, xi).terms() if k % 2 == 0}
+    reduced = sp.Poly(sum((c * (square - width**2) ** k for k, c in even.items()), sp.S.Zero), square)
+    return sum(
+        (c * (inverse_square_moment(order - k, width) if k < order else 1) for (k,), c in reduced.terms()), sp.S.Zero
+    )
+
+
 def _rational_family() -> Family:
-    a, w = sp.Symbol("a", real=True), sp.Symbol("w", positive=True)
-    b = sp.Dummy("b", positive=True)
-    i1, i2, i3, i4 = (inverse_square_moment(n, b) for n in range(1, 5))
-    # phi(tau xi) = a tau b^2 xi/(b^2 + xi^2); xi^2 = (b^2 + xi^2) - b^2 reduces every moment to the I_n.
-    square = i1 - b**2 * i2
-    fourth = 1 - 2 * b**2 * i1 + b**4 * i2
+    a, b, c = sp.symbols("a b c", real=True)
+    w, width = sp.Symbol("w", positive=True), sp.Dummy("beta", positive=True)
+    # phi(tau xi) = P/u^2 and tau phi'(tau xi) = (P' u - 4 xi P)/u^3 with u = beta^2 + xi^2.
+    top = sp.expand(width**4 * (a * tau * xi + b * tau**2 * xi**2 + c * tau**3 * xi**3))
+    slope = sp.expand(sp.diff(top, xi) * (width**2 + xi**2) - 4 * xi * top)
+    bias = _inverse_square_mean(top, 2, width)
+    second = _inverse_square_mean((xi**2 - 1) * top, 2, width)
     values = (
-        a * b**2 * (1 - b**2 * i1),
-        sp.S.Zero,
-        a**2 * b**4 * (fourth - square),
-        a**2 * b**4 * (4 * b**4 * i4 - 4 * b**2 * i3 + i2),
-        a**2 * tau**2 * b**4 * square,
+        _inverse_square_mean(xi * top, 2, width) / tau,
+        second / tau**2,
+        (_inverse_square_mean((xi**2 - 1) * top**2, 4, width) - 2 * bias * second) / tau**2,
+        _inverse_square_mean(slope**2, 6, width) / tau**2,
+        _inverse_square_mean(top**2, 4, width) - bias**2,
+    )
+    parameters = (
+        Parameter(a, sp.S.One, "slope at 0"),
+        Parameter(b, sp.S.Zero, "half the curvature at 0"),
+        Parameter(c, sp.S.Zero, "coefficient of x^3"),
+        Parameter(w, sp.S.One, "where the layer bends back"),
     )
     activation = Activation(
         "rational",
-        a * x / (1 + (x / w) ** 2),
-        (Parameter(a, sp.S.One, "slope at 0"), Parameter(w, sp.S.One, "where |phi| is largest")),
-        "a x/(1 + x^2/w^2)",
+        (a * x + b * x**2 + c * x**3) / (1 + (x / w) ** 2) ** 2,
+        parameters,
+        "(a x + b x^2 + c x^3)/(1 + x^2/w^2)^2",
     )
-    return Family(
-        "rational", activation, LayerMoments(*(value.subs(b, w / tau) for value in values)), sp.S.Zero, bounded=True
-    )
+    at = {width: w / tau}
+    return Family("rational", activation, LayerMoments(*(v.subs(at) for v in values)), bias.subs(at), bounded=True)
 
 
 #: Texts in the grammar of ``theory.parsing``, parameters with their assumption and meaning, and whether bounded.
@@ -263,12 +276,19 @@ _TEXTS: dict[str, tuple[str, dict[str, tuple[str, str]], bool]] = {
     ),
     "erf": ("a*erf(w*x)", {"a": ("real", "limit"), "w": ("positive", "frequency")}, True),
     "sin": ("a*sin(w*x)", {"a": ("real", "amplitude"), "w": ("positive", "frequency")}, True),
+    # Almost all of the tail's energy lies far out as 4 g tau^2 -> 1: see ``theory.matching``.
+    "tail": (
+        "a*x + b*x**2 + c*x**3 + d*x**4 + v*x*exp(g*x**2)",
+        {name: ("real", f"coefficient of x^{k}") for k, name in enumerate("abcd", 1)}
+        | {"v": ("real", "coefficient of the tail"), "g": ("positive", "rate of the tail, below 1/(4 tau^2)")},
+        False,
+    ),
 }
 
 
 @cache
 def named_family(name: str) -> Family:
-    """Return a family by name: one of ``FAMILY_NAMES``, or "rational"; "hermite" is that of degrees 1, 2, 3.
+    """Return a family by name: one of ``FAMILY_NAMES``, or "tail"; "hermite" is that of degrees 1, 2, 3.
 
     Raises:
         FamilyError: another name.

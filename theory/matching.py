@@ -13,6 +13,13 @@ sum_{j>=3} (1+j) c_j^2 (NTK).  Both conditions are necessary, and a polynomial o
 For every DEQ the second holds: on samples of norm tau_0 its kernel is f(s) = sum f_j s^j with f_j >= 0, f_1 = k_1,
 f_2 = k_3 and f(tau_0^2) = k_0.  The first holds iff sigma_a^2 = 0, alpha_2 = alpha_3 = 0, or alpha_4 = lambda_1 (CK).
 
+One odd layer (k_2 = k_3 = 0).  The amplitude drops out of R = k_0/(tau_0^2 k_1); let y be the width c/tau_0 of a hard
+tanh, or 1/(w tau_0) of erf and sin.  CK: R = sinh(v)/v for sin, v = y^-2; R = asin(z)/z for erf, z = 2/(2 + y^2); and
+R = (P - y g + y^2 Q)/P^2 for hard tanh, P = 1 - Q = P(|xi| < y) and g = dP/dy, whose derivative is
+-2 (g - y Q)(P - y g)/P^3 < 0 by Mills' inequality y Q < g and because the density falls.  NTK: (R + cosh v)/2,
+(R + (1 - z^2)^(-1/2))/2 and (R + 1/P)/2.  All fall strictly with y, to 1, from pi/2 (CK of hard tanh and erf) or from
+infinity: there is one width where R lies in between, and none otherwise.
+
 Two hidden layers (CK).  Let E[phi_1'] = 1 (gauge), V = E[phi_1^2]/tau_0^2, q = E[(phi_1^2)'']/2 and
 chi = c_2/tau_0 for the first layer.  Layer 2 needs e^2 = E[phi_2']^2 and f^2 = E[phi_2'']^2 with
 
@@ -22,30 +29,40 @@ chi = c_2/tau_0 for the first layer.  Layer 2 needs e^2 = E[phi_2']^2 and f^2 = 
 where r = 2 k_2/k_3 = (alpha_4/lambda_1)^2 and s = k_1 chi^2/(tau_0^2 k_3) lies in [0, 1].  So everything depends on how
 small V can be for given q and chi:
 
-* q >= 1: V comes as near to 1 as one likes, with x + g He_m for odd m >= 5: q = 1 + m z^2, V = 1 + z^2 (z = c_m/c_1).
-  With chi = 0 inequality (1) is strict as soon as k_0 > tau_0^2 k_1 + tau_0^4 k_3.  Hence every DEQ with
-  alpha_4 >= lambda_1 is matched by two hidden layers.  For m = 3 there is a cross term, q = 1 + sqrt(6) z + 3 z^2.
+* q >= 1: V comes as near to 1 as one likes, by a tail (below).  With chi = 0 inequality (1) is strict as soon as
+  k_0 > tau_0^2 k_1 + tau_0^4 k_3.  Hence every DEQ with alpha_4 >= lambda_1 is matched by two hidden layers.  The cubic
+  x + g He_3 has q = 1 + sqrt(6) z + 3 z^2 and V = 1 + z^2 (z = c_3/c_1).
 * q < 1: for 0 <= theta <= 1 and W = 1 - theta + theta xi^2 >= 0 one has, in units of tau_0,
   E[phi^2] = E[phi^2 W] - 2 theta q, and by the Cauchy-Schwarz inequality, for the odd and the even part of phi_1 apart,
 
     V >= 1/E[xi^2/W] - 2 theta q + h chi^2,  1/h = E[he_2^2/W] - E[he_2/W]^2/E[1/W],                        (2)
 
-  with equality at chi = 0 for phi_1 proportional to xi/W: the *rational* layer x/(1 + x^2/w^2), which is bounded, is
-  the best there is.  q runs through (-oo, 1) as w does through (0, oo).  A first layer with q = -sqrt(r_s) is bounded
-  by (2) a fortiori.  So for alpha_4 < lambda_1 a DEQ can be matched with chi = 0 iff (1) holds for the rational layer,
-  and if (1) fails in (2) for all s in [0, r], no network of one or two hidden layers matches it, whatever its
-  activations.  (For k_1 = 0 there is no s, because e = 0; and E[phi_1'] = 0 would need r >= 1.)
+  with equality at chi = 0 for phi_1 proportional to xi/W: x/(1 + x^2/w^2), which is bounded, is the best there is.  q
+  runs through (-oo, 1) as w does through (0, oo).  A first layer with q = -sqrt(r_s) is bounded by (2) a fortiori.  So
+  for alpha_4 < lambda_1 a DEQ can be matched with chi = 0 iff (1) holds for that layer, and if (1) fails in (2) for all
+  s in [0, r], no network of one or two hidden layers matches it, whatever its activations.  (For k_1 = 0 there is no s,
+  because e = 0; and E[phi_1'] = 0 would need r >= 1.)
 
 Two hidden layers (NTK).  The same elimination gives e^2 = k_1/3, and with X = k_1 chi^2/(3 tau_0^2)
 
   f^2 = 2 (k_3 - 4 X)/5,   q^2 = 10 (k_2 - X)/(k_3 - 4 X),
   k_0 >= tau_0^2 e^2 (2V + D) + tau_0^4 f^2 (V^2/2 + (V + D) V),   D = E[phi_1'^2],                         (3)
 
-where now the slope energy D counts, so that q > 1 is not free.  Bounds of (3): ``numerics.forbidden``.
+where now the slope energy D counts, so that q > 1 is not free.  For k_1 = 0 there is a second way, E[phi_1'] = 0: with
+c_2 = tau_0 as the gauge, (3) holds with e^2 = tau_0^2 k_3/4 and f^2 = (4 k_2 - k_3)/q^2, q free.  How small the right
+side of (3) can be, in units of tau_0 and in the squares p_k = c_k^2: V = sum p_k and D = sum k p_k are linear, and so
+is q = sum k p_k + sum sqrt((k+1)(k+2)) c_k c_{k+2} but for the products, whose signs are free.  So for q > 1 the
+constraint is D + sum sqrt((k+1)(k+2) p_k p_{k+2}) >= q, a convex one (for q < 1 likewise, with the sum subtracted), and
+for V between two neighbouring values multipliers find the least D without a gap: ``numerics.forbidden``.
 
-Both inequalities concern layer 1 only: given e, f and a k_0 that satisfies them, layer 2 is the centred quadratic with
-that slope and curvature, and the rest of k_0 in degree 3.  Where they are strict, cutting the polynomials off far out
-changes e, f, q, V as little as one likes, so bounded layers do as well.
+Tails.  Let phi = v x exp(g x^2), E[(xi^2 - 1) phi^2]/2 = t fixed and 4 g tau_0^2 -> 1.  Then E[phi^2] -> 0,
+E[phi'^2] -> t/2, and every Hermite coefficient vanishes: a tail adds t to q, t/2 to D and nothing to V.  No function
+of small energy adds less to D, because 2 sqrt((k+1)(k+2)) < 2k + 3 gives 2D - q >= -V/2.
+
+All inequalities concern layer 1 only: given e, f and a k_0 that satisfies them, layer 2 is the centred quadratic with
+that slope and curvature, and the rest of k_0 in degree 3.  Where the cubic layers match with something left over, the
+rational layers (a x + b x^2 + c x^3)/(1 + x^2/w^2)^2 do for all large w, since they and their moments tend to the
+cubics': so bounded layers do as well.
 """
 
 from __future__ import annotations
@@ -59,11 +76,10 @@ import sympy as sp
 
 from theory.explicit import LayerCoefficients, LayerMoments, input_layer, next_layer
 from theory.families import Family, inverse_square_moment, named_family
-from theory.implicit import NTK_KINDS
 from theory.symbols import tau, tau_0
+from theory.theories import KERNELS
 
 __all__ = [
-    "KERNELS",
     "TARGETS",
     "LeakyReduction",
     "MatchingSystem",
@@ -77,6 +93,8 @@ __all__ = [
     "leaky_relations",
     "linear_relations",
     "matching_system",
+    "necessary_conditions",
+    "odd_ratio_limit",
     "one_layer",
     "rational_layer",
     "rational_width",
@@ -84,8 +102,6 @@ __all__ = [
     "weighted_bound",
 ]
 
-#: The kernels that can be matched.
-KERNELS = ("ck", *(f"ntk-{kind}" for kind in NTK_KINDS))
 #: The target's numbers: of S, of delta_i delta_j, of S_ij^2, and the diagonal.
 TARGETS = (*sp.symbols("k_1:4", nonnegative=True), sp.Symbol("k_0", positive=True))
 _K1, _K2, _K3, _K0 = TARGETS
@@ -209,6 +225,7 @@ class OneLayer:
         quadratic: c_2^2.
         leftover: what must be sum_{j>=3} (weight of j) c_j^2, hence nonnegative.
         cubic_weight: weight of degree 3 in it.
+        slope_weight: how often E[phi'^2] counts in k_0.
     """
 
     ratio: sp.Expr
@@ -216,6 +233,7 @@ class OneLayer:
     quadratic: sp.Expr
     leftover: sp.Expr
     cubic_weight: sp.Expr
+    slope_weight: sp.Expr
 
 
 @cache
@@ -235,7 +253,41 @@ def one_layer(kernel: str) -> OneLayer:
         quadratic=quadratic,
         leftover=sp.expand(_K0 - minimum),
         cubic_weight=sp.expand(diagonal).coeff(c3, 2),
+        slope_weight=_slope_weight(kernel, []),
     )
+
+
+def _slope_weight(kernel: str, before: Sequence[LayerMoments]) -> sp.Expr:
+    """How often the last layer's E[phi'^2] counts in k_0."""
+    last = LayerMoments()
+    return sp.expand(kernel_part(kernel, compose([*before, last]))[3]).coeff(last.dd)
+
+
+def necessary_conditions(kernel: str, layers: int, family: str) -> tuple[sp.Rel, ...]:
+    """Return what a target must satisfy to be the kernel of a network with so many layers of a family, in ``TARGETS``.
+
+    The energy of degree >= 3 is never negative; one layer fixes k_3/k_2; odd families have neither; and leaky-ReLU
+    networks satisfy linear relations, each of which makes an equation redundant for the DEQs that satisfy it too.
+    """
+    one = one_layer(kernel)
+    found: list[sp.Rel] = [sp.Ge(one.leftover, 0, evaluate=False)]
+    if family in ("hard_tanh", "erf", "sin"):
+        found += [sp.Eq(_K2, 0, evaluate=False), sp.Eq(_K3, 0, evaluate=False)]
+        if odd_ratio_limit(kernel, family).is_finite:
+            found.append(sp.Lt(_K0, odd_ratio_limit(kernel, family) * tau_0**2 * _K1, evaluate=False))
+    elif layers == 1:
+        found.append(sp.Eq(_K3, one.ratio * _K2, evaluate=False))
+    if family == "leaky_relu":
+        for relation in leaky_relations(kernel, layers):
+            unit = next(c for c in reversed(relation) if c != 0)
+            total = sum((sp.cancel(c / unit) * k for c, k in zip(relation, TARGETS, strict=True)), sp.S.Zero)
+            found.append(sp.Eq(sp.expand(total), 0, evaluate=False))
+    return tuple(found)
+
+
+def odd_ratio_limit(kernel: str, family: str) -> sp.Expr:
+    """Return what k_0/(tau_0^2 k_1) of one layer of hard_tanh, erf or sin stays below (see the module's text)."""
+    return sp.pi / 2 if kernel == "ck" and family in ("hard_tanh", "erf") else sp.oo
 
 
 # --------------------------------------------------------------------------------------------------------------------
@@ -244,14 +296,16 @@ def one_layer(kernel: str) -> OneLayer:
 
 @dataclass(frozen=True)
 class TwoLayers:
-    """What two hidden layers need, in terms of the first layer's chi^2, V and D (gauge E[phi_1'] = 1).
+    """What two hidden layers need, in terms of the first layer's chi^2, q^2, V and D (gauge E[phi_1'] = 1).
 
     Attributes:
         slope2: E[phi_2']^2.
         curvature2: E[phi_2'']^2, which must not be negative.
-        response2: q^2, the square of E[(phi_1^2)'']/2.
+        response2: q^2, the square of E[(phi_1^2)'']/2; the symbol ``Q2`` where it is free.
         leftover: what k_0 has beyond degrees 1 and 2 of layer 2, hence nonnegative; in chi^2, V and D.
         cubic_weight: how often c_3^2 of layer 2 counts in k_0; in V and D.
+        slope_weight: how often E[phi_2'^2] counts in k_0; in V and D.
+        Q2: the symbol of q^2.
         V: the symbol of E[phi_1^2]/tau_0^2.
         D: the symbol of E[phi_1'^2].
     """
@@ -261,16 +315,24 @@ class TwoLayers:
     response2: sp.Expr
     leftover: sp.Expr
     cubic_weight: sp.Expr
+    slope_weight: sp.Expr
+    Q2: sp.Symbol = _Q2
     V: sp.Symbol = _V
     D: sp.Symbol = _D
 
 
 @cache
-def two_layers(kernel: str) -> TwoLayers:
-    """Eliminate the second layer, from the layer recursion (see the module's text)."""
+def two_layers(kernel: str, *, flat: bool = False) -> TwoLayers:
+    """Eliminate the second layer, from the layer recursion (see the module's text).
+
+    Args:
+        kernel: one of ``KERNELS``.
+        flat: whether E[phi_1'] = 0 (then k_1 = 0), with the gauge c_2 = tau_0 of the first layer instead.
+    """
     c3 = sp.Symbol("c_3", real=True)
     scale2 = tau_0**2 * _V
-    first = LayerMoments(sp.S.One, sp.sqrt(2 * chi2) / tau_0, 2 * sp.sqrt(_Q2), _D, scale2)
+    slope1, bend1 = (sp.S.Zero, sp.sqrt(2) / tau_0) if flat else (sp.S.One, sp.sqrt(2 * chi2) / tau_0)
+    first = LayerMoments(slope1, bend1, 2 * sp.sqrt(_Q2), _D, scale2)
     # Energies of degrees 1, 2, 3 of layer 2: e^2 tau^2, f^2 tau^4/2, c_3^2.
     energy = {1: _E * scale2, 2: _F * scale2**2 / 2, 3: c3**2}
     second = LayerMoments(
@@ -281,27 +343,39 @@ def two_layers(kernel: str) -> TwoLayers:
         variance=sum(energy.values(), sp.S.Zero),
     )
     a1, a2, a3, diagonal = (sp.expand(part) for part in kernel_part(kernel, compose([first, second])))
-    slope2 = sp.solve(a1 - _K1, _E)[0]
-    curvature2 = sp.factor(sp.solve((a3 - _K3).subs(_E, slope2), _F)[0])
-    response2 = sp.factor(sp.solve((a2 - _K2).subs({_E: slope2, _F: curvature2}), _Q2)[0])
+    if flat:
+        slope2 = sp.solve(a3 - _K3, _E)[0]
+        curvature2 = sp.factor(sp.solve((a2 - _K2).subs(_E, slope2), _F)[0])
+        response2 = _Q2
+    else:
+        slope2 = sp.solve(a1 - _K1, _E)[0]
+        curvature2 = sp.factor(sp.solve((a3 - _K3).subs(_E, slope2), _F)[0])
+        response2 = sp.factor(sp.solve((a2 - _K2).subs({_E: slope2, _F: curvature2}), _Q2)[0])
     minimum = diagonal.coeff(c3, 0).subs({_E: slope2, _F: curvature2})
-    return TwoLayers(slope2, curvature2, response2, sp.expand(_K0 - minimum), sp.factor(diagonal.coeff(c3, 2)))
+    return TwoLayers(
+        slope2,
+        curvature2,
+        response2,
+        sp.expand(_K0 - minimum),
+        sp.factor(diagonal.coeff(c3, 2)),
+        _slope_weight(kernel, [first]),
+    )
 
 
 @cache
 def rational_layer() -> tuple[sp.Expr, sp.Expr, sp.Expr, sp.Expr]:
-    """Return (slope a, q, V, D) of the rational layer a x/(1 + x^2/w^2) with E[phi'] = 1, in b = w/tau_0."""
+    """Return (slope a, q, V, D) of the layer a x/(1 + x^2/w^2) with E[phi'] = 1, in b = w/tau_0."""
     family = named_family("rational")
-    a, w = family.symbols
-    at = {w: rational_width * tau}
-    slope = 1 / sp.cancel(family.moments.d1.subs(at) / a)
-    moments = family.moments
-    return (
-        slope,
-        (moments.d22 / 2).subs(at).subs(a, slope),
-        sp.expand(moments.variance.subs(at) / tau**2).subs(a, slope),
-        moments.dd.subs(at).subs(a, slope),
+    a, bend, cubic, w = family.symbols
+    # x/(1 + y) = (x + x y)/(1 + y)^2.
+    at = {bend: 0, cubic: a / w**2}
+    units = {w: rational_width, tau: 1}
+    d1, response, energy, slopes = (
+        sp.expand(form.subs(at).subs(units))
+        for form in (family.moments.d1, family.moments.d22 / 2, family.moments.variance, family.moments.dd)
     )
+    slope = 1 / sp.cancel(d1 / a)
+    return slope, response.subs(a, slope), energy.subs(a, slope), slopes.subs(a, slope)
 
 
 @cache

@@ -15,10 +15,14 @@ from theory.families import hermite_family, named_family
 TAU0 = sp.Rational(6, 5)
 NETWORK = ExplicitNetwork(
     (
-        ExplicitLayer(named_family("rational"), {"a": arb(5) / 4, "w": arb(3) / 4}),
+        ExplicitLayer(named_family("rational"), {"a": arb(5) / 4, "b": arb(1) / 4, "c": arb(-1) / 2, "w": arb(7) / 4}),
         ExplicitLayer(hermite_family((1, 2, 3)), {"c1": arb(1) / 2, "c2": arb(-1) / 4, "c3": arb(1) / 8}),
         ExplicitLayer(named_family("leaky_relu"), {"a": arb(3) / 2, "b": arb(1) / 8}),
         ExplicitLayer(named_family("erf"), {"a": arb(2), "w": arb(1) / 2}),
+        ExplicitLayer(
+            named_family("tail"),
+            {"a": arb(1), "b": arb(1) / 4, "c": arb(-1) / 8, "d": arb(1) / 16, "v": arb(1) / 2, "g": arb(1) / 32},
+        ),
     ),
     TAU0,
 )

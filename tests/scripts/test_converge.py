@@ -179,6 +179,42 @@ def converge(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Module
         sys.modules.pop(name, None)
 
 
+def test_matched_and_naive_networks(converge: ModuleType, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """--explicit: the matched network's rate is claimed, the naive one's is not, and the floor is predicted."""
+    ladder = ["--sizes", "60,120,240", "--draws", "3", "--jobs", "1", "--means", "2", "--activation", "tanh"]
+    code = converge.main([*ladder, "--explicit", "--resume", "records", "--json", "one.json"])
+    shown = capsys.readouterr().out
+    record = json.loads((tmp_path / "one.json").read_text("utf-8"))
+    matched, naive = record["results"]
+    assert (matched["network"], naive["network"]) == ("matched", "naive")
+    assert code == (1 if matched["verdict"] == "refuted" else 0)
+    assert naive["verdict"] == ""
+    assert matched["slope"] < -0.4
+    assert abs(naive["slope"]) < 0.2
+    assert naive["predicted_floor"][-1] == pytest.approx(naive["means"][-1], rel=0.1)
+    assert {cell["family"] for cell in matched["cells"]} == {"hard_tanh"}
+    for words in ("tanh, matched", "tanh, naive", "tanh, floor"):
+        assert words in shown
+    # The same records serve, and other questions have other records.
+    assert converge.main([*ladder, "--explicit", "--resume", "records", "--json", "two.json"]) == code
+    assert (tmp_path / "one.json").read_bytes() == (tmp_path / "two.json").read_bytes()
+    assert len(list((tmp_path / "records").iterdir())) == 9
+    converge.main([*ladder, "--resume", "records"])
+    assert len(list((tmp_path / "records").iterdir())) == 18
+
+
+def test_pairs_of_finite_networks(converge: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Both fall with the width, the matched pair to less: the distance at infinite width is shown beside them."""
+    arguments = ["--explicit", "--against", "m", "--p", "40", "--sizes", "100,200,400", "--draws", "3", "--jobs", "1"]
+    code = converge.main([*arguments, "--means", "2", "--activation", "tanh", "--json", "m.json"])
+    assert code == 0
+    assert "m = ∞" in capsys.readouterr().out
+    matched, naive = json.loads((tmp_path / "m.json").read_text("utf-8"))["results"]
+    assert matched["slope"] < -0.3
+    assert np.mean(matched["infinite_width"]) < 0.4 * np.mean(naive["infinite_width"])
+    assert np.mean(matched["infinite_width"]) < matched["means"][-1]
+
+
 def test_pictures_do_not_depend_on_the_day(
     converge: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -217,6 +253,8 @@ def test_a_floor_gives_code_1(converge: ModuleType, monkeypatch: pytest.MonkeyPa
         (["--weights", "student"], "--against m"),
         (["--weights", "cauchy"], "invalid choice"),
         (["--draws", "0"], "from 1 to"),
+        (["--explicit", "--against", "m", "--weights", "student"], "leave one out"),
+        (["--explicit", "--kernel", "ntk-recurrent", "--sizes", "40", "--jobs", "1"], "no explicit network has the"),
         (["--ratio", "0"], "ratio"),
         (["--sigma-a2", "1"], "give --sigma-b2"),
         (["--sigma-a2", "-1"], "sigma_a2 must be a number >= 0"),

@@ -6,14 +6,17 @@ import importlib
 import importlib.util
 import json
 import math
+import operator
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pytest
+import sympy as sp
 from pylatexenc.latexwalker import LatexWalker
 
 from tests.scripts.conftest import ROOT, Script
@@ -43,6 +46,8 @@ def test_relu_by_two_leaky_layers(script: Script) -> None:
     assert float(record["residual_bound"]) == 0
     assert record["threshold"]["sigma_a2"].startswith("0.852786533896156")
     assert record["gauge"]["exponents_of_k"] == [{"a": 1, "b": 1}, {"a": -1, "b": -1}]
+    assert record["gauge"]["fixed_by"] == "E[phi_1']^2 = 1"
+    assert any(text.startswith("Eq(") for text in record["conditions"])
     assert record["cost"]["deq_products"] > record["cost"]["explicit_products"] == 1
 
 
@@ -67,7 +72,44 @@ def test_the_family_is_chosen_and_the_choice_explained(script: Script, tmp_path:
     assert "proved" in done.stdout
 
 
-@pytest.mark.parametrize(("name", "family"), [("relu", "leaky_relu"), ("elu", "hermite")])
+def test_the_gauge_of_an_even_network_is_not_its_slope(script: Script) -> None:
+    record = json.loads(script("design", "--activation", "abs", "--json", "-").stdout)
+    even = {"a": 1.0, "b": -1.0}
+    firsts = [{name: float(text) for name, text in layers[0]["parameters"].items()} for layers in record["branches"]]
+    assert even in firsts
+    assert record["gauge"]["fixed_by"] == "E[phi_1']^2 = 1" or firsts[0] == even
+
+
+def test_a_family_of_ones_own(script: Script, tmp_path: Path) -> None:
+    """s x + u erf(x) in a box: the solution that tests/numerics finds, as JSON and as code."""
+    arguments = ("--activation", "tanh", "--family", "s*x + u*erf(x)", "--box", "s_1=0:1", "--box", "u_1=0:2")
+    done = script("design", *arguments, "--json", "out.json", "--emit", "numpy", "--output", "network.py")
+    assert done.returncode == 0, done.stderr
+    record = json.loads((tmp_path / "out.json").read_text("utf-8"))
+    assert record["status"] == "exact"
+    assert len(record["branches"]) == 1
+    assert record["layers"][0]["expression"] == "s*x + u*erf(x)"
+    assert "s_1 in [0, 1], u_1 in [0, 2]" in record["reason"]
+    values = {name: float(text) for name, text in record["layers"][0]["parameters"].items()}
+    network = loaded((tmp_path / "network.py").read_text("utf-8"), tmp_path)
+    for point in (-1.5, 0.25, 2.0):
+        wanted = values["s"] * point + values["u"] * math.erf(point)
+        assert float(network.phi_1(np.float64(point))) == pytest.approx(wanted, rel=1e-12)
+
+
+def test_two_layers_of_ones_own(script: Script) -> None:
+    boxes = [part for name in ("a_1", "b_1", "a_2", "b_2") for part in ("--box", f"{name}=0:2")]
+    done = script(
+        "design", "--activation", "relu", "--family", "a*x + b*Abs(x)", "--layers", "2", *boxes, "--json", "-"
+    )
+    assert done.returncode == 0, done.stderr
+    record = json.loads(done.stdout)
+    assert record["status"] == "exact"
+    assert len(record["branches"]) == 2
+    assert record["gauge"]["exponents_of_k"] == [{"a": 1, "b": 1}, {"a": -1, "b": -1}]
+
+
+@pytest.mark.parametrize(("name", "family"), [("relu", "leaky_relu"), ("elu", "rational"), ("elu", "hermite")])
 def test_the_numpy_network_has_the_predicted_diagonal_and_slope(
     script: Script, tmp_path: Path, name: str, family: str
 ) -> None:
@@ -103,12 +145,23 @@ LAYERS: dict[str, tuple[dict[str, str], Callable[[float], float]]] = {
     "hard_tanh": ({"a": "2.0", "c": "0.5"}, lambda x: 2 * max(-0.5, min(x, 0.5))),
     "erf": ({"a": "1.25", "w": "0.75"}, lambda x: 1.25 * math.erf(0.75 * x)),
     "sin": ({"a": "1.25", "w": "0.75"}, lambda x: 1.25 * math.sin(0.75 * x)),
-    "rational": ({"a": "3.0", "w": "0.5"}, lambda x: 3 * x / (1 + 4 * x**2)),
+    "rational": (
+        {"a": "3.0", "b": "-0.5", "c": "0.25", "w": "0.5"},
+        lambda x: (3 * x - x**2 / 2 + x**3 / 4) / (1 + 4 * x**2) ** 2,
+    ),
+    "tail": (
+        {"a": "1.5", "b": "0.5", "c": "-0.25", "d": "0.125", "v": "0.75", "g": "0.0625"},
+        lambda x: 1.5 * x + x**2 / 2 - x**3 / 4 + x**4 / 8 + 0.75 * x * math.exp(x**2 / 16),
+    ),
     "hermite": (
         {"c1": "0.5", "c2": "-0.25", "c4": "1.0e-1"},
         lambda x: x / 4 - (x**2 / 4 - 1) / 2**2.5 + (x**4 / 16 - 6 * x**2 / 4 + 3) / 24**0.5 / 10,
     ),
+    # One that the emitter knows only by its expression.
+    "own": ({"s": "-0.5", "u": "1.25"}, lambda x: 0.5 * max(-x, 1) * -1 + 1.25 * math.erf(x) + (x if x < 0 else 0)),
 }
+X, S, U = sp.Symbol("x", real=True), sp.Symbol("s", real=True), sp.Symbol("u", real=True)
+OWN = {"own": S * sp.Max(-X, 1) + U * sp.erf(X) + sp.Piecewise((X, X < 0), (0, True))}
 
 
 @pytest.fixture
@@ -120,7 +173,7 @@ def emitted(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], str]:
         {"family": family, "parameters": parameters, "bias": "-0.125", "scale": "2.0"}
         for family, (parameters, _) in LAYERS.items()
     ]
-    return lambda form: str(module.emit(form, layers, "1.0", "A network."))
+    return lambda form: str(module.emit(form, layers, "1.0", "A network.", own=OWN))
 
 
 def loaded(text: str, folder: Path) -> Any:
@@ -146,11 +199,71 @@ def test_numpy_and_sympy_texts_are_the_functions(emitted: Callable[[str], str], 
                 assert float(value) == pytest.approx(function(point) + 0.125, rel=1e-12)
 
 
-def test_the_torch_text_is_well_formed(emitted: Callable[[str], str]) -> None:
+class _Tensor(float):
+    """A number that refuses to be a plain one where PyTorch wants a tensor."""
+
+    def __neg__(self) -> _Tensor:
+        return _Tensor(-float(self))
+
+
+def _as_torch() -> ModuleType:
+    """What the emitted text uses of PyTorch, for one number: functions that take tensors only, as PyTorch's do."""
+
+    def of_tensors(function: Callable[..., float], first: int = 1) -> Callable[..., _Tensor]:
+        def checked(*arguments: Any) -> _Tensor:
+            assert all(isinstance(part, _Tensor) for part in arguments[:first]), "a plain number where a tensor is due"
+            return _Tensor(function(*arguments))
+
+        return checked
+
+    torch = ModuleType("torch")
+    for name, function in (("erf", math.erf), ("sin", math.sin), ("exp", math.exp)):
+        setattr(torch, name, of_tensors(lambda *a, f=function: f(*map(float, a))))
+    torch.clip = of_tensors(lambda x, low, high: max(low, min(float(x), high)))  # type: ignore[attr-defined]
+    torch.where = lambda condition, yes, no: _Tensor(yes if condition else no)  # type: ignore[attr-defined]
+    for name in ("lt", "le", "gt", "ge"):
+        compare = getattr(operator, name)
+        setattr(torch, name, lambda left, right, c=compare: c(float(left), float(right)))
+    torch.nn = ModuleType("nn")  # type: ignore[attr-defined]
+    torch.nn.Module = object  # type: ignore[attr-defined]
+    return torch
+
+
+for _name in ("add", "radd", "sub", "rsub", "mul", "rmul", "truediv", "rtruediv", "pow", "rpow"):
+
+    def _operation(self: _Tensor, other: float, name: str = f"__{_name}__") -> _Tensor:
+        return _Tensor(getattr(float, name)(float(self), float(other)))
+
+    setattr(_Tensor, f"__{_name}__", _operation)
+
+
+def test_torch_text_is_the_functions(
+    emitted: Callable[[str], str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Against a stand-in for PyTorch, which is no dependency; with PyTorch itself where it is installed."""
     text = emitted("torch")
-    compile(text, "torch", "exec")
-    assert text.count("def phi_") == len(LAYERS)
     assert "np." not in text
+    monkeypatch.setitem(sys.modules, "torch", _as_torch())
+    network = loaded(text, tmp_path)
+    for number, (_, function) in enumerate(LAYERS.values(), 1):
+        phi = getattr(network, f"phi_{number}")
+        for point in (-1.75, -0.25, 0.375, 2.5):
+            assert float(phi(_Tensor(point))) == pytest.approx(function(point) + 0.125, rel=1e-12)
+
+
+@pytest.mark.skipif(importlib.util.find_spec("torch") is None, reason="PyTorch is not installed")
+def test_the_torch_network_has_the_predicted_diagonal(script: Script, tmp_path: Path) -> None:
+    script("design", "--activation", "elu", "--emit", "torch", "--output", "network.py", "--json", "out.json")
+    k0 = float(json.loads((tmp_path / "out.json").read_text("utf-8"))["target"]["diagonal"])
+    check = """
+import torch, network
+torch.manual_seed(0)
+with torch.no_grad():
+    last = network.Network(3, 4000)(torch.eye(3) * network.TAU_0)
+print(float((last**2).mean()))
+"""
+    ran = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, cwd=tmp_path, check=True)
+    assert float(ran.stdout) == pytest.approx(k0, rel=0.1)
 
 
 def test_the_latex_text_is_read_back(script: Script) -> None:
@@ -167,13 +280,33 @@ def test_the_latex_text_is_read_back(script: Script) -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("--activation", "relu", "--layers", "2"), "--layers needs --family, one of leaky_relu"),
-        (("--activation", "relu", "--family", "erf", "--layers", "2"), "1 hidden layers here"),
+        (("--activation", "relu", "--layers", "2"), "--layers needs --family: leaky_relu"),
+        (("--activation", "relu", "--box", "a_1=0:1"), "--box needs --family"),
+        (("--activation", "relu", "--family", "erf", "--layers", "2"), "1 hidden layer here"),
+        (("--activation", "relu", "--family", "foo"), "the named families are leaky_relu"),
+        (("--activation", "relu", "--family", "a*x", "--box", "a=0:1"), "named with its layer, such as a_1"),
+        (("--activation", "relu", "--family", "a*x", "--box", "a_2=0:1"), "(layer 1)"),
+        (("--activation", "relu", "--family", "a*x", "--box", "a_1=1:0"), "must be below the upper one"),
+        (("--activation", "relu", "--family", "a*x", "--box", "a_1"), "must be NAME=LOW:HIGH"),
+        (("--activation", "relu", "--family", "a*x+b*x", "--box", "a_1=0:1"), "unknown name 'b'"),
+        (("--activation", "relu", "--family", "a*x", "--box", "a_1=0:1", "--box", "b_1=0:1"), "no parameter b"),
+        (("--activation", "relu", "--family", "a*x", "--box", "a_1=0:1", "--fix", "a_1=1"), "not several of them"),
+        (("--activation", "relu", "--family", "a*x", "--fix", "a_1=1"), "give a parameter a --box"),
+        (("--activation", "relu", "--family", "x", "--family", "x", "--family", "x"), "at most two hidden layers"),
+        (("--activation", "relu", "--family", "a*tanh(x)", "--box", "a_1=0:1"), "no closed form"),
+        (("--activation", "relu", "--family", "a*sign(x)", "--box", "a_1=0:1"), "jumps"),
+        (("--activation", "relu", "--family", "E*x", "--box", "E_1=0:1"), "cannot name a parameter"),
+        (("--activation", "relu", "--family", "a*x+b*Abs(x)", "--box", "a_1=0:1", "--fix", "b_1=1", "--layers", "2"),
+         "every parameter of layer 2 needs"),
+        (("--activation", "relu", "--family", "leaky_relu", "--box", "a_1=0:1"), "must cover a_1, b_1"),
+        (("--activation", "relu", "--family", "__import__('os')", "--box", "a_1=0:1"), "not part of the grammar"),
         (("--activation", "relu", "--sigma-a2", "1.2"), "give a sigma-a2 below 1, or --sigma-b2"),
         (("--activation", "relu", "--emit", "numpy", "--output", "nowhere/x.py"), "does not exist"),
         (("--activation", "relu", "--emit", "numpy", "--json", "-"), "both write to standard output"),
+        (("--activation", "sign", "--kernel", "ntk-all"), "cannot be matched"),
+        (("--activation", "5"), "nothing to match"),
     ],
-)
+)  # fmt: skip
 def test_bad_use(script: Script, arguments: tuple[str, ...], words: str) -> None:
     done = script("design", *arguments)
     assert done.returncode == 2

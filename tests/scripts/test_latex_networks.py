@@ -107,7 +107,19 @@ def test_printed_networks_have_the_kernel_of_their_deq(exported: Path) -> None:
     found = [check_networks(files, name) for name in registry.names()]
     assert max(count for count, _ in found) == 2
     families = set().union(*(each for _, each in found))
-    assert families == {"leaky ReLUs", "hard tanh", "Hermite polynomials", "sines"}
+    assert families == {"leaky ReLUs", "hard tanh", "bounded rational functions", "sines"}
+
+
+def test_hermite_layers_are_printed_as_well(script: Script, tmp_path: Path) -> None:
+    """x + x^2 without recurrence is a network with one quadratic layer: 1, 1, 2 and 3 by hand."""
+    weights = ("--sigma-a2", "0", "--sigma-b2", "1")
+    done = script("export_latex", "--activation", "x**2 + x", *weights, "--networks", "--output", "out")
+    assert done.returncode == 0, done.stderr
+    (path,) = (tmp_path / "out" / "fragments").glob("network-*.tex")
+    fragment = path.read_text("utf-8")
+    assert "one layer of Hermite polynomials" in fragment
+    (numbers,) = solutions(fragment)
+    assert _kernel(fragment, numbers) == pytest.approx([1, 1, 2, 3], rel=1e-9)
 
 
 def test_the_record_holds_the_printed_networks(exported: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import mpmath
 import pytest
 import sympy as sp
@@ -31,6 +33,8 @@ from theory.matching import (
     leaky_relations,
     linear_relations,
     matching_system,
+    necessary_conditions,
+    odd_ratio_limit,
     one_layer,
     rational_layer,
     rational_width,
@@ -73,11 +77,22 @@ def test_hermite_moments_are_those_of_the_polynomial(degrees: tuple[int, ...]) -
         assert sp.simplify(getattr(family.moments, name).subs(values).subs(tau, R(3, 2)) - value) == 0, name
 
 
-def test_rational_moments_are_those_of_the_function() -> None:
-    family = named_family("rational")
-    values = dict(zip(family.symbols, (R(5, 4), R(2, 3)), strict=True))
+@pytest.mark.parametrize(
+    ("name", "numbers"),
+    [
+        ("rational", (R(5, 4), R(-1, 3), R(1, 7), R(5, 3))),
+        ("tail", (R(5, 4), R(-1, 3), R(1, 7), R(1, 9), R(2, 3), R(1, 12))),
+    ],
+)
+def test_moments_are_those_of_the_function(name: str, numbers: tuple[sp.Expr, ...]) -> None:
+    family = named_family(name)
+    values = dict(zip(family.symbols, numbers, strict=True))
     scale = R(6, 5)
-    function = family.activation.expr.subs(values)
+    whole = family.activation.expr.subs(values)
+    bias = evaluate(family.bias, values | {tau: scale}, digits=30).real
+    with mpmath.mp.workdps(30):
+        assert abs(bias - expectation(whole, scale, digits=25).value) < 1e-22
+    function = whole - sp.Float(bias, 30)
     slope = sp.diff(function, x)
 
     def mean(expr: sp.Expr) -> mpmath.mpf:
@@ -88,7 +103,7 @@ def test_rational_moments_are_those_of_the_function() -> None:
     with mpmath.mp.workdps(30):
         wanted = {
             "variance": mean(function**2), "d1": mean(slope), "dd": mean(slope**2),
-            "d2": mpmath.mpf(0), "d22": mean(sp.diff(function**2, x, 2)),
+            "d2": mean(sp.diff(function, x, 2)), "d22": mean(sp.diff(function**2, x, 2)),
         }  # fmt: skip
         for name, value in wanted.items():
             assert abs(at[name] - value) < 1e-22, name
@@ -102,7 +117,7 @@ def test_inverse_square_moments() -> None:
             assert abs(found - expectation((R(16, 25) + x**2) ** -order, sp.S.One, digits=25).value) < 1e-22
 
 
-@pytest.mark.parametrize("name", [*FAMILY_NAMES, "rational"])
+@pytest.mark.parametrize("name", [*FAMILY_NAMES, "tail"])
 def test_scalings_are_what_they_say(name: str) -> None:
     """phi(x; theta') = k phi(x/g; theta), at exact points: not the infinitesimal form they were found by."""
     family = named_family(name)
@@ -211,6 +226,41 @@ def test_one_layer_of_any_degree(kernel: str, ratio: int) -> None:
     left = sum(weight[k] * c[k] ** 2 * tau_0**2 for k in (3, 4, 5))
     assert sp.expand(conditions.leftover.subs(place) - left) == 0
     assert conditions.cubic_weight == weight[3]
+    assert conditions.slope_weight == (0 if kernel == "ck" else tau_0**2)
+
+
+@pytest.mark.parametrize("kernel", ["ck", "ntk-all"])
+@pytest.mark.parametrize("name", ["leaky_relu", "hard_tanh", "hermite"])
+def test_every_network_satisfies_the_conditions(kernel: str, name: str) -> None:
+    family = named_family(name)
+    numbers = [R(3, 4), R(2, 7), R(1, 5)]
+    values = dict(zip([s for s in family.symbols if s.name != family.own_scale], numbers, strict=False))
+    for count in (1,) if name == "hard_tanh" else (1, 2):
+        scale2, layers = tau_0**2, []
+        for _ in range(count):
+            place = values | {tau: sp.sqrt(scale2)}
+            fields = LayerMoments.__dataclass_fields__
+            layers.append(LayerMoments(**{n: getattr(family.moments, n).subs(place) for n in fields}))
+            scale2 = layers[-1].variance
+        parts = kernel_part(kernel, compose(layers))
+        place = dict(zip(TARGETS, [evaluate(part, {tau_0: R(6, 5)}, digits=25).real for part in parts], strict=True))
+        conditions = necessary_conditions(kernel, count, name)
+        assert len(conditions) >= 1
+        for condition in conditions:
+            with mpmath.mp.workdps(25):
+                gap = evaluate(condition.lhs - condition.rhs, place | {tau_0: R(6, 5)}, digits=20).real
+            if isinstance(condition, sp.Eq):
+                assert abs(gap) < 1e-18, condition
+            else:
+                assert (gap < 0) if isinstance(condition, sp.StrictLessThan) else (gap >= -1e-18), condition
+
+
+def test_the_conditions_of_one_layer_are_the_known_ones() -> None:
+    k1, k2, k3, k0 = TARGETS
+    ratio = next(c for c in necessary_conditions("ck", 1, "hermite") if isinstance(c, sp.Eq))
+    assert (ratio.lhs, ratio.rhs) == (k3, 2 * k2)
+    energy = next(c for c in necessary_conditions("ck", 1, "hermite") if isinstance(c, sp.GreaterThan))
+    assert sp.expand(energy.lhs - (k0 - tau_0**2 * k1 - tau_0**4 * k3)) == 0
 
 
 @pytest.mark.parametrize("kernel", ["ck", "ntk-all"])
@@ -230,6 +280,87 @@ def test_two_layers_of_any_degree(kernel: str) -> None:
     assert sp.simplify(forms.curvature2.subs(place) - two.d2**2) == 0
     assert sp.simplify(forms.response2.subs(place) - (one.d22 / 2) ** 2) == 0
     assert sp.simplify(forms.leftover.subs(place) - forms.cubic_weight.subs(place) * second[3] ** 2) == 0
+
+
+@pytest.mark.parametrize("kernel", ["ck", "ntk-all"])
+def test_two_layers_without_a_slope_in_front(kernel: str) -> None:
+    """E[phi_1'] = 0, in the gauge c_2 = tau_0: k_1 = 0, and elimination gives back what the pair was made of."""
+    first = {2: sp.S.One, 3: R(1, 3), 4: R(1, 7)}
+    energy, slopes = sum(v**2 for v in first.values()), sum(k * v**2 for k, v in first.items())
+    second = {1: R(3, 4) * tau_0, 2: R(1, 6) * tau_0, 3: R(2, 9) * tau_0}
+    one = layer({k: v * tau_0 for k, v in first.items()}, tau_0)
+    two = layer(second, sp.sqrt(energy) * tau_0)
+    numbers = [sp.expand(n) for n in kernel_part(kernel, compose([one, two]))]
+    assert numbers[0] == 0
+    forms = two_layers(kernel, flat=True)
+    place = dict(zip(TARGETS, numbers, strict=True)) | {forms.Q2: (one.d22 / 2) ** 2, forms.V: energy, forms.D: slopes}
+    assert sp.simplify(forms.slope2.subs(place) - two.d1**2) == 0
+    assert sp.simplify(forms.curvature2.subs(place) - two.d2**2) == 0
+    assert sp.simplify(forms.leftover.subs(place) - forms.cubic_weight.subs(place) * second[3] ** 2) == 0
+    # What E[phi_2'^2] counts: the whole diagonal but E[phi_2^2].
+    rest = numbers[3] - two.variance
+    assert sp.simplify(forms.slope_weight.subs(place) * two.dd - rest) == 0
+
+
+@pytest.mark.parametrize("kernel", ["ck", "ntk-all"])
+@pytest.mark.parametrize("name", ["hard_tanh", "erf", "sin"])
+def test_the_ratio_of_one_odd_layer_falls_to_one_from_its_limit(kernel: str, name: str) -> None:
+    """k_0/(tau_0^2 k_1) against the width, at 60 digits, and in the variables of the proof."""
+    family = named_family(name)
+    amplitude, shape = family.symbols
+    fields = {n: getattr(family.moments, n).subs({amplitude: 1, tau: 1}) for n in LayerMoments.__dataclass_fields__}
+    numbers = kernel_part(kernel, compose([LayerMoments(**fields)]))
+    ratio = (numbers[3] / numbers[0]).subs(tau_0, 1)
+    widths = [R(1, 50), R(1, 5), R(2, 3), R(1), R(2), R(5), R(12)]
+    values = [evaluate(ratio, {shape: w if name == "hard_tanh" else 1 / w}, digits=60).real for w in widths]
+    assert all(left > right > 1 for left, right in itertools.pairwise(values))
+    limit = odd_ratio_limit(kernel, name)
+    with mpmath.mp.workdps(30):
+        if limit == sp.oo:
+            assert values[0] > 10
+        else:
+            assert 0 < mpmath.pi / 2 - values[0] < 0.02
+    ck = kernel_part("ck", compose([LayerMoments(**fields)]))
+    plain = (ck[3] / ck[0]).subs(tau_0, 1)
+    for w, value in zip(widths, values, strict=True):
+        wanted = evaluate(plain, {shape: w if name == "hard_tanh" else 1 / w}, digits=60).real
+        with mpmath.mp.workdps(50):
+            y = mpmath.mpf(w.p) / w.q
+            forms = {
+                "sin": (mpmath.sinh(y**-2) * y**2, mpmath.cosh(y**-2)),
+                "erf": (mpmath.asin(2 / (2 + y**2)) * (2 + y**2) / 2, 1 / mpmath.sqrt(1 - (2 / (2 + y**2)) ** 2)),
+                "hard_tanh": (None, 1 / mpmath.erf(y / mpmath.sqrt(2))),
+            }
+            first, second = forms[name]
+            assert first is None or abs(first / wanted - 1) < 1e-30
+            if kernel != "ck":
+                assert abs((wanted + second) / 2 / value - 1) < 1e-30
+
+
+def test_the_hard_tanh_ratio_falls_by_mills_inequality() -> None:
+    """Its derivative is -2 (g - yQ)(P - yg)/P^3, as the text of theory.matching has it."""
+    y = sp.Symbol("y", positive=True)
+    inside = sp.erf(y / sp.sqrt(2))
+    density = sp.diff(inside, y)
+    ratio = (inside - y * density + y**2 * (1 - inside)) / inside**2
+    claimed = -2 * (density - y * (1 - inside)) * (inside - y * density) / inside**3
+    assert sp.simplify(sp.diff(ratio, y) - claimed) == 0
+
+
+def test_tails_add_to_the_response_and_nothing_to_the_energy() -> None:
+    """v x exp(g x^2) with q fixed and 4 g -> 1: V -> 0, D -> q/2, and no Hermite coefficient of low degree."""
+    family = named_family("tail")
+    a, b, c, d, v, g = family.symbols
+    gap = sp.Symbol("s", positive=True)
+    place = {a: 0, b: 0, c: 0, d: 0, g: (1 - gap) / 4, tau: 1}
+    response = sp.simplify((family.moments.d22 / 2).subs(place))
+    unit = {v: sp.sqrt(2 / (response / v**2))}
+    moments = {n: sp.simplify(getattr(family.moments, n).subs(place).subs(unit)) for n in ("d1", "dd", "variance")}
+    assert sp.limit(moments["variance"], gap, 0) == 0
+    assert sp.limit(moments["dd"], gap, 0) == 1
+    assert sp.limit(moments["d1"], gap, 0) == 0
+    # What cross terms with c_3 he_3 are made of.
+    assert sp.limit(unit[v] * (1 - 2 * (1 - gap) / 4) ** R(-7, 2), gap, 0) == 0
 
 
 @pytest.mark.parametrize("kernel", ["ck", "ntk-all"])
