@@ -129,7 +129,8 @@ def _formulas(network: ExplicitNetwork, available: int) -> str:
 
 def _activation(family: Family, names: Sequence[str], place: int) -> Run:
     if family.name != "hermite":
-        named = {symbol: sp.Symbol(f"{symbol.name}_{place + 1}", real=True) for symbol in family.symbols}
+        # Dummies, for d_1 is a symbol of the theory as well.
+        named = {symbol: sp.Dummy(f"{symbol.name}_{place + 1}", real=True) for symbol in family.symbols}
         return run(family.activation.expr.xreplace(named))
     terms = [
         rf"{_symbol('hermite', name, place)} \operatorname{{he}}_{script(name.removeprefix('c'))}(x/\tau_{place + 1})"
@@ -188,6 +189,7 @@ _FAMILIES = {
     "hermite": "Hermite polynomials",
     "erf": "error functions",
     "sin": "sines",
+    "tail": "polynomials with a growing tail",
 }
 _NUMBERS = ("no", "one", "two", "three", "four")
 _INTRODUCTION = r"""

@@ -36,16 +36,6 @@ def test_hermite_polynomials_are_defined_for_any_degree(degree: int) -> None:
     assert evaluate(right, {"y": y}) == pytest.approx(expected)
 
 
-def test_layers_are_named_for_what_they_are(script: Script, tmp_path: Path) -> None:
-    """A rational layer under Hermite polynomials (the DEQ responds less than its kernel grows)."""
-    weights = ("--sigma-a2", "9/10", "--sigma-b2", "1/10", "--digits", "6")
-    done = script("export_latex", "--activation", "tanh(5*x) + x**2/20", *weights, "--networks", "--output", "out")
-    assert done.returncode == 0, done.stderr
-    text = (tmp_path / "out" / "fragments" / "network-custom-1.tex").read_text("utf-8")
-    assert "Matched by two layers, of rational functions and of Hermite polynomials:" in text
-    assert r"\varphi_1(x) &= \frac{a_1x}{1+x^2/w_1^2}," in text
-
-
 def solutions(fragment: str) -> Iterator[dict[str, str]]:
     """The numbers of each solution by symbol, as they are printed, from the tables of a fragment."""
     for body in re.findall(r"\\begin\{tabular\}(.*?)\\end\{tabular\}", fragment, flags=re.DOTALL):
@@ -110,6 +100,19 @@ def test_printed_networks_have_the_kernel_of_their_deq(exported: Path) -> None:
     assert families == {"leaky ReLUs", "hard tanh", "bounded rational functions", "sines"}
 
 
+def test_layers_with_a_tail_are_printed_as_well(script: Script, tmp_path: Path) -> None:
+    """Little variance to spare: see tests/numerics/test_constructive.py."""
+    weights = ("--sigma-a2", "4/5", "--digits", "8")
+    done = script("export_latex", "--activation", "x + exp(x/2)/10000", *weights, "--networks", "--output", "out")
+    assert done.returncode == 0, done.stderr
+    (path,) = (tmp_path / "out" / "fragments").glob("network-*.tex")
+    fragment = path.read_text("utf-8")
+    assert "two layers, of polynomials with a growing tail and of Hermite polynomials" in fragment
+    (numbers,) = solutions(fragment)
+    assert 0 < float(numbers["g_1"]) < 1 / 4
+    assert r"\varphi_1(x) &= a_1x + b_1x^2 + c_1x^3 + d_1x^4 + v_1xe^{g_1x^2} - m_1," in fragment
+
+
 def test_hermite_layers_are_printed_as_well(script: Script, tmp_path: Path) -> None:
     """x + x^2 without recurrence is a network with one quadratic layer: 1, 1, 2 and 3 by hand."""
     weights = ("--sigma-a2", "0", "--sigma-b2", "1")
@@ -120,6 +123,11 @@ def test_hermite_layers_are_printed_as_well(script: Script, tmp_path: Path) -> N
     assert "one layer of Hermite polynomials" in fragment
     (numbers,) = solutions(fragment)
     assert _kernel(fragment, numbers) == pytest.approx([1, 1, 2, 3], rel=1e-9)
+    document = (tmp_path / "out" / "deq.tex").read_text("utf-8")
+    y = np.linspace(-2, 2, 7)
+    for degree, expected in ((1, y), (2, (y**2 - 1) / math.sqrt(2))):
+        (right,) = re.findall(rf"\\operatorname\{{he\}}_{degree}\(y\) = (.*?)(?:, \\quad|\. \\\])", document)
+        assert evaluate(right, {"y": y}) == pytest.approx(expected)
 
 
 def test_the_record_holds_the_printed_networks(exported: Path) -> None:
