@@ -189,6 +189,10 @@ def fit_rate(
     return RateFit(p, means, level, plain, lines[1], lines[2])
 
 
+#: Probability of lack of fit from which on no further term is asked for.
+_GOOD_FIT = 0.05
+
+
 def check_rate(
     sizes: ArrayLike,
     errors: Errors,
@@ -197,10 +201,12 @@ def check_rate(
     false_alarm: float = FALSE_ALARM,
     most_terms: int = 3,
 ) -> RateCheck:
-    """Test e(p) = p^slope (A_0 + A_1 p^(-1/2) + ...), the fewest terms that fit, and no floor.
+    """Test e(p) = p^slope (A_0 + A_1 p^(-1/2) + ...), the fewest terms that fit well, and no floor.
 
     The scatter between seeds is taken as proportional to the error and pooled over sizes; it alone sets
-    the intervals, so at least two seeds are needed.
+    the intervals, so at least two seeds are needed.  Terms are added until lack of fit has a probability of 5 % or
+    more, or there are no more; the law is refused for lack of fit only if the last of them does not fit at its share of
+    the level.
 
     Args:
         sizes: (m,) p, distinct, at least two.
@@ -208,7 +214,8 @@ def check_rate(
         slope: the exponent to test.
         false_alarm: probability that a true law is refused, in equal parts by lack of fit, by an A_0 that is not above
             0 and by a floor above 0.
-        most_terms: largest number of terms tried; also at most m - 1, so that the test has power.
+        most_terms: largest number of terms tried; also at most m - 2, for with a floor beside them m - 1 terms fit
+            anything (but two where m is 3: such a ladder has little power).
 
     Raises:
         ValueError: sizes and errors that do not fit together, or no size with two seeds.
@@ -225,12 +232,12 @@ def check_rate(
     spread = means * np.sqrt(scatter / seeds)
     significance = false_alarm / 3
     quantile = float(t_distribution.ppf(1 - significance, spare))
-    terms = np.column_stack([p ** (slope - k / 2) for k in range(max(1, min(most_terms, p.size - 1)))])
+    terms = np.column_stack([p ** (slope - k / 2) for k in range(min(most_terms, max(2, p.size - 2), p.size - 1))])
     for count in range(1, terms.shape[1] + 1):
         found, deviations, squares = _weighted(terms[:, :count], means, spread)
         excess = p.size - count
         fit = float(f_distribution.sf(squares / excess, excess, spare))
-        if fit >= significance:
+        if fit >= _GOOD_FIT:
             break
     interval = (
         float(found[0] - quantile * deviations[0]),

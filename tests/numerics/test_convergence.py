@@ -65,8 +65,22 @@ def test_rate_is_found_compatible_with_and_without_corrections() -> None:
 
 
 def test_a_floor_is_refused() -> None:
-    check = check_rate(SIZES, noisy(0.3 + 2 * SIZES**-0.5, 20, 0.01), most_terms=2)
+    check = check_rate(SIZES, noisy(0.3 + 2 * SIZES**-0.5, 20, 0.01))
     assert not check.compatible
+
+
+def test_errors_that_do_not_fall_are_refused_on_four_sizes() -> None:
+    """Three terms and a floor would fit any four of them."""
+    for seed in range(20):
+        assert not check_rate(SIZES, noisy(np.full(4, 2.0), 10, 0.05, seed), false_alarm=0.001).compatible
+
+
+def test_terms_are_added_until_the_fit_is_good() -> None:
+    """One term may pass at a small level and still be a bad description."""
+    law = SIZES**-0.5 * (2 + 5 * SIZES**-0.5)
+    checks = [check_rate(SIZES, noisy(law, 16, 0.05, seed), false_alarm=0.001) for seed in range(60)]
+    assert all(check.lack_of_fit >= 0.05 for check in checks if len(check.amplitudes) == 1)
+    assert sum(len(check.amplitudes) == 2 for check in checks) > 20
 
 
 def test_a_floor_with_room_for_many_terms_is_refused_on_a_longer_ladder() -> None:
