@@ -320,7 +320,7 @@ section.claim { border-top: 1px solid var(--line); margin-top: 1.5rem; }
 .soft, figcaption, dt { color: var(--soft); }
 dl { display: grid; grid-template-columns: minmax(6rem, max-content) 1fr; gap: .3rem .8rem; }
 dd { margin: 0; min-width: 0; }
-.wide { overflow-x: auto; max-width: 100%; }
+.wide { overflow: auto hidden; max-width: 100%; }
 table { border-collapse: collapse; font-size: .9rem; margin: .5rem 0; } caption { text-align: left; font-weight: 600; }
 th, td { text-align: left; vertical-align: top; padding: .25rem .7rem .25rem 0; border-bottom: 1px solid var(--line); }
 .verdict td, .verdict th { white-space: nowrap; }

@@ -96,7 +96,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = _cli.Parser(__doc__ or "", _EXAMPLES)
     parser.add_argument("--list", action="store_true", help="list the claims and leave")
     parser.add_argument("--claims", nargs="+", metavar="CLAIM", help="check only these (--list shows them)")
-    parser.add_argument("--profile", choices=_PROFILES, help="how much work: some 20 s, 3 min or 60 min on two cores")
+    parser.add_argument("--profile", choices=_PROFILES, help="how much work: some 20 s, 4 min or 20 min on two cores")
     parser.add_argument("--quick", action="store_true", help="the same as --profile quick")
     parser.add_argument(
         "--variant",
