@@ -37,7 +37,7 @@ variances = st.integers(1, 9).map(lambda k: sp.Rational(k, 10))
 scales = st.sampled_from([sp.Rational(1, 2), sp.S.One, sp.Rational(3, 2)])
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(texts, variances, scales, st.sampled_from(KERNELS), st.sampled_from(["hermite", "rational", None]))
 def test_every_kernel_is_matched_or_forbidden(
     text: str, sigma_a2: sp.Expr, tau0: sp.Expr, kernel: str, family: str | None
