@@ -94,12 +94,12 @@ class RateCheck:
 
     Attributes:
         slope: the exponent tested.
-        false_alarm: probability that a true law is refused; intervals are one-sided at a third of it.
-        amplitudes: (A_0, A_1, ...), the fewest terms that fit (or the most that were allowed).
+        false_alarm: as `check_rate` was given it; intervals are one-sided at a third of it.
+        amplitudes: (A_0, A_1, ...) of the curve that was chosen.
         amplitude_interval: (low, high) for A_0.
         lack_of_fit: probability that the means lie so far off the curve if it were right.
         floor: F when a constant is added to the same terms.
-        floor_interval: (low, high) for F; infinite where there are too few sizes for it.
+        floor_interval: (low, high) for F.
         decays: A_0 is above 0: the error falls no faster than p^slope.
         fits: the curve passes the test of lack of fit.
         floor_free: the interval of F reaches down to 0.
@@ -189,7 +189,7 @@ def fit_rate(
     return RateFit(p, means, level, plain, lines[1], lines[2])
 
 
-#: Probability of lack of fit from which on no further term is asked for.
+#: Probability of lack of fit from which on a curve is called a good description.
 _GOOD_FIT = 0.05
 
 
@@ -201,19 +201,19 @@ def check_rate(
     false_alarm: float = FALSE_ALARM,
     most_terms: int = 3,
 ) -> RateCheck:
-    """Test e(p) = p^slope (A_0 + A_1 p^(-1/2) + ...), the fewest terms that fit well, and no floor.
+    """Test whether e(p) = p^slope (A_0 + A_1 p^(-1/2) + ...) for some number of terms, with A_0 > 0 and no floor.
 
     The scatter between seeds is taken as proportional to the error and pooled over sizes; it alone sets
-    the intervals, so at least two seeds are needed.  Terms are added until lack of fit has a probability of 5 % or
-    more, or there are no more; the law is refused for lack of fit only if the last of them does not fit at its share of
-    the level.
+    the intervals, so at least two seeds are needed.  Of the curves that pass, the one with the fewest terms that fits
+    well is returned, or the best; where none passes, the one with the fewest terms that fits, or the last.
 
     Args:
         sizes: (m,) p, distinct, at least two.
         errors: (m, seeds) positive errors, or one sequence for each size.
         slope: the exponent to test.
-        false_alarm: probability that a true law is refused, in equal parts by lack of fit, by an A_0 that is not above
-            0 and by a floor above 0.
+        false_alarm: probability that a true law is refused by lack of fit or by a floor above 0, in equal parts with
+            that of an A_0 taken for positive that is not. A law whose A_0 is too small for the draws to show is refused
+            too.
         most_terms: largest number of terms tried; also at most m - 2, for with a floor beside them m - 1 terms fit
             anything (but two where m is 3: such a ladder has little power).
 
@@ -230,27 +230,31 @@ def check_rate(
     if scatter == 0:
         raise ValueError("the errors do not vary between seeds: there is nothing to test against")
     spread = means * np.sqrt(scatter / seeds)
+    terms = np.column_stack([p ** (slope - k / 2) for k in range(min(most_terms, max(2, p.size - 2), p.size - 1))])
+    tried = [
+        _check_curve(terms[:, :count], means, spread, spare, slope, false_alarm)
+        for count in range(1, terms.shape[1] + 1)
+    ]
+    passed = [check for check in tried if check.compatible]
+    if passed:
+        good = (check for check in passed if check.lack_of_fit >= _GOOD_FIT)
+        return next(good, max(passed, key=lambda check: check.lack_of_fit))
+    return next((check for check in tried if check.fits), tried[-1])
+
+
+def _check_curve(terms: Array, means: Array, spread: Array, spare: int, slope: float, false_alarm: float) -> RateCheck:
+    """The test of one curve, whose terms are the columns: their amplitudes, lack of fit, and a floor beside them."""
+    size, count = terms.shape
     significance = false_alarm / 3
     quantile = float(t_distribution.ppf(1 - significance, spare))
-    terms = np.column_stack([p ** (slope - k / 2) for k in range(min(most_terms, max(2, p.size - 2), p.size - 1))])
-    for count in range(1, terms.shape[1] + 1):
-        found, deviations, squares = _weighted(terms[:, :count], means, spread)
-        excess = p.size - count
-        fit = float(f_distribution.sf(squares / excess, excess, spare))
-        if fit >= _GOOD_FIT:
-            break
-    interval = (
-        float(found[0] - quantile * deviations[0]),
-        float(found[0] + quantile * deviations[0]),
-    )
-    floor, floor_interval = float("nan"), (float("-inf"), float("inf"))
-    if p.size > count:
-        design = np.column_stack([np.ones_like(p), terms[:, :count]])
-        with_floor, floor_deviations, _ = _weighted(design, means, spread)
-        floor = float(with_floor[0])
-        reach = quantile * float(floor_deviations[0])
-        floor_interval = (floor - reach, floor + reach)
-    decays, fits, floor_free = interval[0] > 0, fit >= significance, floor_interval[0] <= 0
+    found, deviations, squares = _weighted(terms, means, spread)
+    excess = size - count
+    fit = float(f_distribution.sf(squares / excess, excess, spare))
+    reach = quantile * deviations[0]
+    interval = (float(found[0] - reach), float(found[0] + reach))
+    with_floor, floor_deviations, _ = _weighted(np.column_stack([np.ones(size), terms]), means, spread)
+    floor, floor_reach = float(with_floor[0]), quantile * float(floor_deviations[0])
+    decays, fits, floor_free = interval[0] > 0, fit >= significance, floor - floor_reach <= 0
     return RateCheck(
         slope=slope,
         false_alarm=false_alarm,
@@ -258,7 +262,7 @@ def check_rate(
         amplitude_interval=interval,
         lack_of_fit=fit,
         floor=floor,
-        floor_interval=floor_interval,
+        floor_interval=(floor - floor_reach, floor + floor_reach),
         decays=decays,
         fits=fits,
         floor_free=floor_free,
