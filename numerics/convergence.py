@@ -127,7 +127,8 @@ class RateReport:
         fit: slope of log error against log size with its intervals, or None with too little data.
         check: test of the rate, or None with too little data.
         also_accepted: the other exponents that the same test accepts.
-        verdict: "supported", "refuted", or "undecided" with too little data.
+        verdict: "supported", "refuted", or "undecided" with too little data: too few sizes or draws, or a scatter in
+            which neither an A_0 above 0 is shown nor that the errors fall faster.
         sentence: the figures that decide it.
         limits: what these data cannot tell.
     """
@@ -212,8 +213,7 @@ def check_rate(
         errors: (m, seeds) positive errors, or one sequence for each size.
         slope: the exponent to test.
         false_alarm: probability that a true law is refused by lack of fit or by a floor above 0, in equal parts with
-            that of an A_0 taken for positive that is not. A law whose A_0 is too small for the draws to show is refused
-            too.
+            that of an A_0 taken for positive that is not. A law whose A_0 the draws do not show is not accepted either.
         most_terms: largest number of terms tried; also at most m - 2, for with a floor beside them m - 1 terms fit
             anything (but two where m is 3: such a ladder has little power).
 
@@ -270,6 +270,8 @@ def _check_curve(terms: Array, means: Array, spread: Array, spare: int, slope: f
     )
 
 
+#: Errors fall faster than claimed where at most this share of them, at the largest size, can be of the order claimed.
+_TOO_LITTLE = 0.5
 #: Errors below this are rounding: the kernels' own tolerance is 1e-12 an entry.
 ROUNDING = 1e-8
 
@@ -323,9 +325,13 @@ def report_rate(
         shown += f"; with one correction {fit.corrected.slope:.3f} [{low:.3f}, {high:.3f}]"
     count = len(check.amplitudes)
     law = f"{symbol}^({slope:g}) ({_law_terms(count, symbol)})"
+    # How much of the errors at the largest size may be of the order claimed.
+    share = check.amplitude_interval[1] * float(fit.sizes[-1]) ** slope / float(fit.means[-1])
+    untold = check.fits and check.floor_free and share > _TOO_LITTLE
+    faster = "may fall" if untold else "fall"
     reasons = (
         (check.fits, f"{law} does not fit (probability {check.lack_of_fit:.1e})"),
-        (check.decays, f"A_0 is not positive: the errors fall faster than {symbol}^({slope:g})"),
+        (check.decays, f"A_0 is not shown positive: the errors {faster} faster than {symbol}^({slope:g})"),
         (check.floor_free, "a floor {:.3g} [{:.3g}, {:.3g}] is left".format(check.floor, *check.floor_interval)),
     )
     outcome = (
@@ -333,6 +339,7 @@ def report_rate(
         if check.compatible
         else "; ".join(reason for held, reason in reasons if not held)
     )
+    verdict = "supported" if check.compatible else "undecided" if untold else "refuted"
     accepted = ", ".join(f"{other:g}" for other in also) or "none"
     limits = (
         f"A finite ladder shows no limit: nothing is said beyond {symbol} = {fit.sizes[-1]:g}. The largest floor that "
@@ -340,7 +347,7 @@ def report_rate(
         f"{accepted} (of {', '.join(f'{other:g}' for other in alternatives)}). A slope's interval knows the scatter "
         "between draws and not the next order of the expansion, so it may exclude the limit's slope while the law fits."
     )
-    return RateReport(fit, check, also, "supported" if check.compatible else "refuted", f"{shown}; {outcome}", limits)
+    return RateReport(fit, check, also, verdict, f"{shown}; {outcome}", limits)
 
 
 def _law_terms(count: int, symbol: str) -> str:

@@ -184,9 +184,9 @@ class _Result:
         if not self.claimed:
             return ""
         fit, check = self.report.fit, self.report.check
-        if self.network and self.report.verdict == "refuted" and fit is not None and check is not None:
+        if self.network and self.report.verdict != "supported" and fit is not None and check is not None:
             faster = check.floor_free and fit.plain.interval[1] < check.slope
-            return "supported (faster than claimed)" if faster else "refuted"
+            return "supported (faster than claimed)" if faster else self.report.verdict
         return self.report.verdict
 
 

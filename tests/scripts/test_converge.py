@@ -133,6 +133,14 @@ def test_another_law_is_refuted_for_its_reason(law: np.ndarray, word: str) -> No
     assert any(part in report.sentence for part in word.split("|"))
 
 
+def test_scatter_that_hides_the_leading_term_decides_nothing() -> None:
+    """A true law with a large next order, blurred: neither supported nor refuted."""
+    sizes = LADDER[:3]
+    report = report_rate(sizes, noisy(sizes**-0.5 * (1 + 20 * sizes**-0.5), 0.25), np.random.default_rng(0))
+    assert report.verdict == "undecided"
+    assert "may fall faster" in report.sentence
+
+
 def test_too_little_data_and_rounding_are_named() -> None:
     rng = np.random.default_rng(0)
     assert report_rate([1, 2], np.ones((2, 3)), rng).verdict == "undecided"
