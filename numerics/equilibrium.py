@@ -103,20 +103,23 @@ def _float_formulas() -> CompiledFormulas:
 
 
 def _evaluate(
-    compiled: CompiledFormulas, scale: Any, moments: MomentValues, weights: tuple[Any, Any]
+    compiled: CompiledFormulas, scale: Any, moments: MomentValues, weights: tuple[Any, Any], resolution: Any
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Coefficients and margins from the moments at tau_*; an NTK's are left out where its margin is not below 1."""
+    """Coefficients and margins from the moments at tau_*; an NTK's are left out where its margin is not below 1.
+
+    Margins nearer to 1 than the resolution count as 1: the coefficients divide by what is left, which is rounding.
+    """
     has_energy = moments.slope_energy is not None
     energy = moments.slope_energy if has_energy else 0
     inputs = (scale, moments.variance, moments.d1, moments.d2, moments.d22, energy, *weights)
     margins = compiled.margins_at(inputs, with_energy=has_energy)
     _check_stability(margins["tau"], scale)
-    if margins["ck"] >= 1:
+    if margins["ck"] >= 1 - resolution:
         raise EquilibriumError(
             f"the CK's coefficients do not exist: sigma_a^2 E[phi']^2 = {float(margins['ck']):.6g} at tau_* = "
             f"{float(scale):.6g}, and it must be below 1; a smaller sigma_a2 would be accepted"
         )
-    found = compiled.coefficients_at(inputs, with_ntk=has_energy and bool(margins["ntk"] < 1))
+    found = compiled.coefficients_at(inputs, with_ntk=has_energy and bool(margins["ntk"] < 1 - resolution))
     ordered = {"tau": scale, "bias": moments.mean, **found}
     return {key: ordered[key] for key in COEFFICIENTS if key in ordered}, margins
 
@@ -298,7 +301,7 @@ def solve_float(
     moments = FloatMoments(phi)
     scale = float_scale(moments, sigma_a2, sigma_b2, tau0, threshold)
     at_root = moments.at(scale)
-    values, margins = _evaluate(_float_formulas(), scale, at_root, (sigma_a2, sigma_b2))
+    values, margins = _evaluate(_float_formulas(), scale, at_root, (sigma_a2, sigma_b2), 4 * _EPS)
     return FloatEquilibrium(MappingProxyType(values), MappingProxyType(margins))
 
 
@@ -342,9 +345,10 @@ def solve(
     context = mpmath.MPContext()
     scale, at_root, residual, arithmetic = _newton(moments, context, (sigma_a2, sigma_b2, tau0), start, digits)
     weights = (arithmetic.constant(sigma_a2), arithmetic.constant(sigma_b2))
-    values, margins = _evaluate(CompiledFormulas.over(arithmetic), scale, at_root, weights)
+    resolution = context.mpf(10) ** -(digits + 5)
+    values, margins = _evaluate(CompiledFormulas.over(arithmetic), scale, at_root, weights, resolution)
     # An error e of the equation moves tau by e/(1 - slope): where two roots meet nothing is left of the digits.
-    if (1 - margins["tau"]) ** 2 < context.mpf(10) ** -(digits + 5):
+    if (1 - margins["tau"]) ** 2 < resolution:
         raise EquilibriumError(
             f"no stable equilibrium: at tau_* = {float(scale):.6g} the slope sigma_a^2 E[(phi^2)'']/2 is 1 to within "
             f"{float(1 - margins['tau']):.1g}, and it must be below 1; a smaller sigma_a2 would be accepted"
@@ -352,7 +356,7 @@ def solve(
     missing = ""
     if at_root.slope_energy is None:
         missing = "E[phi'^2] is infinite, so the NTKs do not exist"
-    elif margins["ntk"] >= 1:
+    elif margins["ntk"] >= 1 - resolution:
         missing = f"sigma_a^2 E[phi'^2] = {float(margins['ntk']):.6g} is not below 1, so the NTKs do not exist"
     return ImplicitCoefficients(
         activation=activation,

@@ -182,3 +182,13 @@ def test_where_two_roots_meet_there_is_no_stable_equilibrium() -> None:
     """phi = max(x, 0)^2: Var = 5 v^2/4, and v = v^2/16 + 4 has the double root 8."""
     with pytest.raises(EquilibriumError, match="no stable equilibrium: at tau_"):
         solve(registry.get("squared_relu"), R(1, 20), R(1), R(2), 15)
+
+
+@pytest.mark.parametrize("digits", range(5, 40))
+def test_a_margin_of_exactly_one_is_no_tangent_kernel_at_any_precision(digits: int) -> None:
+    """Max(x, 0) + x: E[phi'^2] = 5/2, which rounds to either side."""
+    found = solve(
+        Activation.from_text("Max(x, 0) + x"), sp.Rational(2, 5), sp.Rational(3, 5), sp.Rational(1, 2), digits
+    )
+    assert found.ntk_missing == "sigma_a^2 E[phi'^2] = 1 is not below 1, so the NTKs do not exist"
+    assert "theta1" not in found.values
