@@ -3,7 +3,7 @@
 The mean over draws is fitted, by weighted least squares, with A_0 + A_1 p^(-1/2) + ... + A_m p^(-m/2); the theory says
 that A_0 = 0 (theory sheet, section 4: the error is p^(-1/2) times a series in p^(-1/2)).  Each of W quantities is
 tested at level/W (Bonferroni), so that a true theory is refuted with probability at most the level, up to the terms of
-the series that are left out.
+the series that are left out: the next one is taken to be at most as large as the last that is fitted.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import scipy.special
 import scipy.stats
 from numpy.typing import NDArray
 
@@ -37,7 +38,7 @@ class LimitTest:
         allowances: (W,) array, by how much the next term of the series may have moved them.
         critical: number of standard errors beyond which a limit is not zero, at level/W.
         level: probability that a true theory is refuted.
-        freedom: degrees of freedom of the errors.
+        freedom: degrees of freedom of the errors, the fewest of any of them.
     """
 
     names: tuple[str, ...]
@@ -103,15 +104,13 @@ def limit_test(
     if len(sizes) < order + 2 or min(len(rows) for rows in values) < 2:
         raise ValueError(f"a fit of order {order} needs at least {order + 2} sizes and two draws at each")
     means = np.stack([rows.mean(axis=0) for rows in values])
-    squared = np.stack([rows.var(axis=0, ddof=1) / len(rows) for rows in values])
-    # The scatter at one p is known from few draws only; it follows a power law of p, which all of them fix together.
-    logs = np.log(np.maximum(squared * np.array([len(rows) for rows in values])[:, None], 1e-300))
-    line = np.polynomial.polynomial.polyfit(np.log(np.array(sizes, dtype=float)), logs, 1)
-    smooth = np.exp(np.polynomial.polynomial.polyval(np.log(np.array(sizes, dtype=float)), line)).T
-    squared = smooth / np.array([len(rows) for rows in values])[:, None]
+    spare = np.array([len(rows) - 1.0 for rows in values])
+    places = np.log(np.array(sizes, dtype=float))
+    variances, line = _smooth_variances(places, np.stack([rows.var(axis=0, ddof=1) for rows in values]), spare)
+    squared = variances / (spare + 1)[:, None]
     powers = np.array(sizes, dtype=float)[:, None] ** (-0.5 * np.arange(order + 1))
     following = np.array(sizes, dtype=float) ** (-0.5 * (order + 1))
-    limits, errors, allowances = (np.empty(len(names)) for _ in range(3))
+    limits, errors, allowances, freedoms = (np.empty(len(names)) for _ in range(4))
     for k in range(len(names)):
         weights = 1 / np.sqrt(squared[:, k])
         design = powers * weights[:, None]
@@ -119,10 +118,37 @@ def limit_test(
         estimator = inverse @ design.T * weights
         found = estimator @ means[:, k]
         limits[k], errors[k] = found[0], np.sqrt(inverse[0, 0])
-        allowances[k] = abs(found[-1] * (estimator[0] @ following))
-    freedom = sum(len(rows) - 1 for rows in values)
+        # A_m is known to its standard error only.
+        last = abs(found[-1]) + np.sqrt(inverse[-1, -1])
+        allowances[k] = last * abs(estimator[0] @ following)
+        # How well the error is known: Satterthwaite's degrees of freedom, 2/Var(log of its square).
+        shares = estimator[0] ** 2 * squared[:, k] / inverse[0, 0]
+        gradient = np.array([1.0, shares @ places])
+        freedoms[k] = 2 / (gradient @ line @ gradient)
+    freedom = int(freedoms.min())
     critical = float(scipy.stats.t.ppf(1 - level / len(names) / 2, freedom))
     return LimitTest(tuple(names), limits, errors, allowances, critical, level, freedom)
+
+
+def _smooth_variances(places: Array, variances: Array, spare: Array) -> tuple[Array, Array]:
+    """Variances of one draw that follow a power law of p, which all sizes fix together, and the law's covariance.
+
+    Args:
+        places: (m,) array, log p.
+        variances: (m, W) array, sample variances.
+        spare: (m,) array, their degrees of freedom nu.
+
+    Returns:
+        The (m, W) array of smoothed variances, and the (2, 2) covariance of the law's intercept and slope, from
+        Var(log s^2) = 2/nu.
+    """
+    # E[log s^2] is below log sigma^2.
+    bias = np.log(spare / 2) - scipy.special.digamma(spare / 2)
+    logs = np.log(np.maximum(variances, 1e-300)) + bias[:, None]
+    design = np.column_stack([np.ones_like(places), places])
+    covariance = np.linalg.inv(design.T @ (design * spare[:, None] / 2))
+    found = covariance @ design.T @ (logs * spare[:, None] / 2)
+    return np.asarray(np.exp(design @ found)), np.asarray(covariance)
 
 
 def figures(test: LimitTest) -> dict[str, Any]:
