@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 __all__ = [
     "CLAIM_FAILED",
     "LAWS",
+    "UNDECIDED",
     "Parser",
     "UsageError",
     "activation_argument",
@@ -47,10 +48,14 @@ __all__ = [
 
 _Item = TypeVar("_Item")
 
-#: Exit codes: 0 as expected, 1 a claim fails, 2 bad use, 130 interrupted.
+#: Exit codes: 0 as expected, 1 a claim fails, 2 bad use (sizes beyond memory among it), 3 undecided: nothing fails, but
+#: a verdict was asked for that could not be given; 130 interrupted, 141 the reader of a pipe has gone, 143 terminated.
 CLAIM_FAILED = 1
 BAD_USE = 2
+UNDECIDED = 3
 INTERRUPTED = 130
+PIPE_CLOSED = 141
+TERMINATED = 143
 #: Characters of an exact number that a heading shows.
 _HEADING_LENGTH = 24
 
