@@ -25,10 +25,9 @@ def _kernels(say: Say) -> list[Measurement]:
     import numpy as np
     from scipy.linalg import eigvalsh
 
-    from numerics.duals import with_dual
+    from numerics.data import GaussianMixture
     from numerics.equilibrium import solve_float
-    from numerics.mixture import GaussianMixture
-    from numerics.ntk import implicit_kernels
+    from numerics.kernels import implicit_kernels, with_dual
 
     p = 3200
     say("drawing the data")
@@ -58,10 +57,11 @@ def _kernels(say: Say) -> list[Measurement]:
 
 def _spectral_law(say: Say) -> list[Measurement]:
     """Density at 400 points, edges and isolated eigenvalues, from the population alone."""
+    from numerics.arithmetic import pointwise
+    from numerics.data import GaussianMixture
     from numerics.equilibrium import solve_float
-    from numerics.mixture import GaussianMixture
-    from numerics.pointwise import pointwise
-    from numerics.spectral_law import EquivalentCoefficients, SpectralLaw
+    from numerics.equivalents import EquivalentCoefficients
+    from numerics.spectrum import SpectralLaw
 
     measured = []
     phi = pointwise(_cli.activation_argument("relu"))
@@ -87,10 +87,9 @@ def _many_samples(say: Say) -> list[Measurement]:
     """The exact CK of 20,000 samples, and its spectrum by stochastic Lanczos quadrature."""
     import numpy as np
 
-    from numerics.duals import with_dual
     from numerics.equilibrium import solve_float
-    from numerics.lanczos import lanczos_spectrum
-    from numerics.ntk import implicit_kernels
+    from numerics.kernels import implicit_kernels, with_dual
+    from numerics.linalg import lanczos_spectrum
 
     rng = np.random.default_rng(0)
     say(f"S of {_MANY} samples in dimension {_MANY_DIMENSION}")
@@ -130,10 +129,10 @@ def _forward(say: Say) -> list[Measurement]:
     import numpy as np
     import sympy as sp
 
-    from numerics.design import design
+    from numerics.arithmetic import pointwise
     from numerics.equilibrium import solve_float
+    from numerics.matching import design
     from numerics.networks import FiniteDEQ, FiniteExplicitNetwork
-    from numerics.pointwise import pointwise
 
     width, p, samples = 2000, 400, 256
     measured = []
@@ -201,8 +200,7 @@ def _neural_tangents(say: Say) -> list[Measurement]:
     import numpy as np
     import threadpoolctl
 
-    from numerics.duals import with_dual
-    from numerics.ntk import explicit_kernels
+    from numerics.kernels import explicit_kernels, with_dual
 
     inputs = np.random.default_rng(0).standard_normal((1000, 800))
     gram = inputs @ inputs.T / inputs.shape[1]

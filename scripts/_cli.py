@@ -15,12 +15,10 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import sympy as sp
 
-from theory.activations import Activation
-from theory.expectations import DivergentMomentError
-from theory.growth import GrowthError
-from theory.parsing import ActivationSyntaxError, parse_number
-from theory.piecewise import DomainError
-from theory.registry import resolve
+from theory.activations import Activation, resolve
+from theory.analysis import DomainError, GrowthError
+from theory.grammar import ActivationSyntaxError, parse_number
+from theory.moments import DivergentMomentError
 
 if TYPE_CHECKING:
     from rich.console import Console

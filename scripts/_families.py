@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 import _cli
 import sympy as sp
 
-from theory.families import FAMILY_NAMES, Family, FamilyError, family_of, named_family
-from theory.parsing import ActivationSyntaxError, parse_activation
+from theory.grammar import ActivationSyntaxError, parse_activation
+from theory.matching import FAMILY_NAMES, Family, FamilyError, family_of, named_family
 
 if TYPE_CHECKING:
-    from numerics.own_families import FamilyBox
+    from numerics.matching import FamilyBox
 
 __all__ = ["add_arguments", "own_families"]
 
@@ -75,7 +75,7 @@ def own_families(arguments: argparse.Namespace) -> FamilyBox | None:
     count = arguments.layers or len(texts)
     if len(texts) == 2 and count != 2:
         raise _cli.UsageError("--family is given twice, so there are two layers: leave out --layers, or give 2")
-    from numerics.own_families import FamilyBox
+    from numerics.matching import FamilyBox
 
     box, fixed = dict(arguments.box), dict(arguments.fix)
     if len(box) + len(fixed) < len(arguments.box) + len(arguments.fix) or box.keys() & fixed.keys():

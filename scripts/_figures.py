@@ -1,4 +1,4 @@
-"""Figures of the scripts as files: endings that are accepted, all or nothing (``numerics.figures`` draws)."""
+"""Figures of the scripts as files: endings that are accepted, all or nothing (``numerics.publish.figures`` draws)."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def write_figure(target: str, figure: Figure) -> None:
     """Write a figure, without a date, so that the same figure gives the same bytes; all of it or nothing."""
     import matplotlib as mpl
 
-    from numerics.figures import STYLE
+    from numerics.publish import STYLE
 
     path = Path(target)
     ending = path.suffix.lower()

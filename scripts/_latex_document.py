@@ -13,10 +13,7 @@ import sympy as sp
 from _latex_numbers import Subject, tables, values
 from _latex_words import sentence
 
-from theory.latex import COEFFICIENT_SYMBOLS
-from theory.latex_equations import general_sets
-from theory.latex_expressions import inline
-from theory.latex_layout import width
+from theory.latex import COEFFICIENT_SYMBOLS, general_sets, inline, width
 
 __all__ = ["SECTIONS", "Export", "Section", "bibliography", "document"]
 

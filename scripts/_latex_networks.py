@@ -1,7 +1,7 @@
 """The section of explicit networks with the DEQs' conjugate kernels: formulas of the layers, tables of parameters.
 
-A network is designed by ``numerics.design``; formulas are written with symbols (theory sheet, section 4: layers
-numbered from the input), and every parameter in them is a row of the table, a column for each solution.
+A network is designed by ``numerics.matching.designs``; formulas are written with symbols (theory sheet, section 4:
+layers numbered from the input), and every parameter in them is a row of the table, a column for each solution.
 """
 
 from __future__ import annotations
@@ -15,17 +15,14 @@ from _latex_document import Export
 from _latex_numbers import Subject, decimal_cell, in_math
 from _latex_words import worded
 
-from numerics.balls import proved_decimal
-from theory.latex_constants import script
-from theory.latex_expressions import run
-from theory.latex_layout import Chunk, Run, aligned, width
+from numerics.arithmetic import proved_decimal
+from theory.latex import Chunk, Run, aligned, run, script, width
 
 if TYPE_CHECKING:
     from flint import arb
 
-    from numerics.design import Design
-    from numerics.explicit_network import ExplicitNetwork
-    from theory.families import Family
+    from numerics.matching import Design, ExplicitNetwork
+    from theory.matching import Family
 
 __all__ = ["Matching", "match", "network_latex", "network_record", "networks"]
 
@@ -66,7 +63,7 @@ def match(subject: Subject, parameters: tuple[sp.Expr, sp.Expr, sp.Expr], digits
         parameters: exact sigma_a^2, sigma_b^2 and tau_0.
         digits: significant digits of the network's parameters.
     """
-    from numerics.design import DesignError, design
+    from numerics.matching import DesignError, design
 
     if subject.solution is None:
         return Matching(None, f"there is no kernel to match: {subject.missing}")
@@ -78,7 +75,7 @@ def match(subject: Subject, parameters: tuple[sp.Expr, sp.Expr, sp.Expr], digits
 
 def network_record(subject: Subject, matching: Matching) -> dict[str, Any]:
     """Return the printed numbers of all solutions with their radii, or why there are none."""
-    from numerics.balls import radius_text
+    from numerics.arithmetic import radius_text
 
     record: dict[str, Any] = {"activation": subject.activation.name, "file": f"network-{subject.slug}"}
     outcome = matching.design

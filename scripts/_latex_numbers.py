@@ -10,16 +10,15 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from numerics.balls import proved_decimal
-from numerics.equilibrium import COEFFICIENTS, NTK_KEYS
-from theory.latex import COEFFICIENT_SYMBOLS
-from theory.latex_layout import width
+from numerics.arithmetic import proved_decimal
+from theory.equations import COEFFICIENTS, NTK_KEYS
+from theory.latex import COEFFICIENT_SYMBOLS, width
 
 if TYPE_CHECKING:
-    from numerics.certified import CertifiedCoefficients
-    from numerics.derivation_cache import DerivedMoments
+    from numerics.equilibrium import CertifiedCoefficients
+    from numerics.records import DerivedMoments
     from theory.activations import Activation
-    from theory.latex_equations import EquationSet
+    from theory.latex import EquationSet
 
 __all__ = [
     "GROUPS",

@@ -21,9 +21,8 @@ from _latex_document import Export
 from _latex_words import breakable, escaped, sentence, worded
 
 from theory.claims import CLAIMS, Claim, VerdictKind
-from theory.latex_expressions import inline
-from theory.latex_layout import width
-from theory.parsing import ActivationSyntaxError, parse_number
+from theory.grammar import ActivationSyntaxError, parse_number
+from theory.latex import inline, width
 
 __all__ = ["Planted", "Verdict", "VerdictFile", "claims", "read_verdicts"]
 

@@ -9,8 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from theory.latex_constants import script
-from theory.latex_layout import joined
+from theory.latex import joined, script
 
 __all__ = ["breakable", "escaped", "sentence", "worded"]
 

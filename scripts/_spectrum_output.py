@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-    from numerics.spectral_law import SpectralLaw
-    from numerics.spectral_study import MeasuredSpectrum, OutlierSummary
+    from numerics.experiments import MeasuredSpectrum, OutlierSummary
+    from numerics.spectrum import SpectralLaw
     from theory.activations import Activation
 
 __all__ = ["Comparison"]
@@ -119,7 +119,7 @@ class Comparison:
         }
 
     def _parameters(self) -> dict[str, Any]:
-        from numerics.isolation import MARGIN_UNITS, isolation_margin
+        from numerics.spectrum import MARGIN_UNITS, isolation_margin
 
         population = self.law.population
         return {name: getattr(self.arguments, name) for name in _KEPT} | {
@@ -186,7 +186,7 @@ class Comparison:
         """Write the picture: measured eigenvalues, the predicted density over them, isolated eigenvalues as marks."""
         import numpy as np
 
-        from numerics.figures import spectrum_figure
+        from numerics.publish import spectrum_figure
 
         label = "exact kernel" if self.arguments.width is None else f"network of {self.arguments.width} neurons"
         label += "" if len(self.draws) == 1 else f", {len(self.draws)} draws"

@@ -15,8 +15,7 @@ if TYPE_CHECKING:
     import sympy as sp
     from flint import arb
 
-    from numerics.stability import StabilityLoss
-    from numerics.sweep import Point, SweepPoint
+    from numerics.equilibrium import Point, StabilityLoss, SweepPoint
     from theory.activations import Activation
 
 __all__ = ["axis", "number_or_tied", "run"]
@@ -64,7 +63,7 @@ def run(arguments: argparse.Namespace, activation: Activation) -> int:
     if name == "sigma-b2" and arguments.sigma_b2 is None:
         raise _cli.UsageError("--sigma-b2 tied and --sweep sigma-b2 exclude each other: give --sigma-b2 a number")
 
-    from numerics.sweep import line
+    from numerics.equilibrium import line
 
     points = [(value, _point(arguments, name, value)) for value in line(start, stop, count)]
     solved = _solved(activation, points, arguments)
@@ -90,7 +89,7 @@ def _solved(
 ) -> list[SweepPoint]:
     from rich.progress import track
 
-    from numerics.sweep import sweep
+    from numerics.equilibrium import sweep
 
     found = sweep(activation, points, arguments.digits, certified=arguments.certify)
     progress = _cli.console(error=True)
@@ -98,7 +97,7 @@ def _solved(
 
 
 def _loss(activation: Activation, arguments: argparse.Namespace) -> StabilityLoss:
-    from numerics.stability import locate_stability_loss
+    from numerics.equilibrium import locate_stability_loss
 
     with _cli.console(error=True).status("locating the loss of stability"):
         return locate_stability_loss(activation, arguments.sigma_b2, arguments.tau0, arguments.digits)
@@ -109,7 +108,7 @@ def _loss(activation: Activation, arguments: argparse.Namespace) -> StabilityLos
 
 def _columns(arguments: argparse.Namespace) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """What tables and pictures show: of the CK, and of the NTK."""
-    from numerics.equilibrium import NTK_KEYS
+    from theory.equations import NTK_KEYS
 
     stem = "alpha" if arguments.form == "post" else "lambda"
     return ("tau", *(f"{stem}{k}" for k in (1, 2, 3)), "gamma2"), NTK_KEYS[arguments.ntk]
@@ -118,7 +117,7 @@ def _columns(arguments: argparse.Namespace) -> tuple[tuple[str, ...], tuple[str,
 def _record(
     arguments: argparse.Namespace, activation: Activation, solved: Sequence[SweepPoint], loss: StabilityLoss | None
 ) -> dict[str, Any]:
-    from numerics.equilibrium import COEFFICIENTS
+    from theory.equations import COEFFICIENTS
 
     name, start, stop, count = arguments.sweep
     rows = []
@@ -154,7 +153,7 @@ def _record(
 
 def _known_digits(ball: arb | None) -> str | None:
     """The digits of a ball that its radius leaves sure."""
-    from numerics.balls import rounded_decimal
+    from numerics.arithmetic import rounded_decimal
 
     return None if ball is None else rounded_decimal(ball, max(1, int(0.301 * ball.rel_accuracy_bits()) - 1))[0]
 
@@ -214,7 +213,7 @@ def _draw(
 ) -> None:
     import numpy as np
 
-    from numerics.figures import new_figure
+    from numerics.publish import new_figure
 
     name = arguments.sweep[0]
     values = np.array([float(point.value) for point in solved])

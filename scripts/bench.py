@@ -37,9 +37,8 @@ def _against_naive(names: Sequence[str], digits: int, factor: float) -> Callable
     def run(say: Say) -> list[Measurement]:
         from mpmath import mp, nstr
 
-        from numerics.certified import certify
-        from numerics.certified_moments import certified_moments
-        from numerics.naive import solve_naively
+        from numerics.equilibrium import certify, solve_naively
+        from numerics.moments import certified_moments
 
         measured = []
         for name in names:
@@ -73,8 +72,8 @@ def _against_naive(names: Sequence[str], digits: int, factor: float) -> Callable
 
 def _thousand_digits(say: Say) -> list[Measurement]:
     """1000 certified digits for tanh."""
-    from numerics.certified import certify
-    from numerics.certified_moments import certified_moments
+    from numerics.equilibrium import certify
+    from numerics.moments import certified_moments
 
     say("tanh, 1000 digits, certified")
     certified_moments.cache_clear()
@@ -87,8 +86,7 @@ def _thousand_digits(say: Say) -> list[Measurement]:
 
 def _sweep(say: Say) -> list[Measurement]:
     """1000 certified solutions of one activation, against a plain mpmath script at as many digits."""
-    from numerics.certified import certify
-    from numerics.naive import solve_naively
+    from numerics.equilibrium import certify, solve_naively
 
     measured = []
     digits, count, few = 15, 1000, 5
@@ -124,7 +122,7 @@ def _sweep(say: Say) -> list[Measurement]:
 
 def _hard_cases(say: Say) -> list[Measurement]:
     """Certified solutions at 30 digits where trouble is expected."""
-    from numerics.certified import certify
+    from numerics.equilibrium import certify
 
     kinks = " + ".join(f"({(-1) ** k})*Max(x - {k}/4, 0)" for k in range(-10, 10))
     cases = [
@@ -153,9 +151,9 @@ def _all_equilibria(say: Say) -> list[Measurement]:
     """Every equilibrium over the half line, against a dense grid in float64 (which proves nothing)."""
     import numpy as np
 
-    from numerics.equilibria import find_equilibria
-    from numerics.float_moments import FloatMoments
-    from numerics.pointwise import pointwise
+    from numerics.arithmetic import pointwise
+    from numerics.equilibrium import find_equilibria
+    from numerics.moments import FloatMoments
 
     measured = []
     cases = [("tanh", 1, ("1/5", "4/5", "1")), ("gelu", 1, ("1/5", "4/5", "1")), ("cubic", 2, ("1/5", "4/5", "1"))]

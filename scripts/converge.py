@@ -20,16 +20,15 @@ import _campaign
 import _cli
 import _figures
 
-from theory.theories import KERNELS
+from theory.equations import KERNELS
 
 if TYPE_CHECKING:
     import argparse
 
     from rich.console import Console
 
-    from numerics.convergence import FittedLine, RateReport
-    from numerics.experiments import Experiment, KernelName
-    from numerics.weight_laws import EntryLaw
+    from numerics.data import EntryLaw
+    from numerics.experiments import Experiment, FittedLine, KernelName, RateReport
     from theory.activations import Activation
 
 __all__ = ["main"]
@@ -57,8 +56,8 @@ def main(argv: Sequence[str] | None) -> int:
     activations = [_cli.activation_argument(name, dict(arguments.parameter)) for name in arguments.activation]
     experiment = _experiment(arguments)
 
+    from numerics.experiments import NoMatchError
     from numerics.networks import NonConvergenceError
-    from numerics.pairs import NoMatchError
 
     try:
         results = [row for activation in activations for row in _study(arguments, experiment, activation, folder)]
@@ -199,8 +198,7 @@ def _measure(
     cell: Mapping[str, Any],
 ) -> dict[str, Any]:
     """One cell, in a worker."""
-    from numerics.experiments import Cell, distance_to_equivalent, distance_to_limit
-    from numerics.pairs import distance_to_explicit
+    from numerics.experiments import Cell, distance_to_equivalent, distance_to_explicit, distance_to_limit
 
     draw = Cell(cell["p"], cell["index"])
     if explicit:
@@ -214,7 +212,7 @@ def _study(arguments: argparse.Namespace, experiment: Experiment, activation: Ac
     """Compute every cell of one activation that is not recorded yet, and fit the rate."""
     import numpy as np
 
-    from numerics.convergence import report_rate
+    from numerics.experiments import report_rate
 
     # The longest cells first: workers then end together.
     ladder = [(size, index) for size in reversed(arguments.sizes) for index in range(arguments.draws)]
@@ -297,7 +295,7 @@ def _print(results: Sequence[_Result], arguments: argparse.Namespace, console: C
 
 def _draw(results: Sequence[_Result], arguments: argparse.Namespace, target: str) -> None:
     """Errors of every draw, their means, the fitted lines and the slope -1/2."""
-    from numerics.figures import convergence_figure
+    from numerics.publish import convergence_figure
 
     at = "" if arguments.against == "p" else f", p = {arguments.p}"
     figure = convergence_figure(

@@ -11,7 +11,7 @@ import sympy as sp
 from theory.activations import Activation
 
 if TYPE_CHECKING:
-    from numerics.derivation_cache import DerivedMoments
+    from numerics.records import DerivedMoments
 
 __all__ = ["main"]
 
@@ -65,8 +65,8 @@ def main(argv: Sequence[str] | None) -> int:
             parser.error("--registry goes with --json and --no-cache only")
         return _registry(arguments.json, use_cache=not arguments.no_cache)
 
-    from numerics.derivation_cache import derive
-    from theory.registry import resolve
+    from numerics.records import derive
+    from theory.activations import resolve
 
     activation = resolve(arguments.activation).with_parameters(
         dict(arguments.parameter), keep_symbolic=arguments.symbolic
@@ -106,15 +106,14 @@ def _structure(activation: Activation) -> dict[str, str]:
 
 
 def _kind(value: sp.Expr) -> str:
-    from theory.expectations import GaussianMoments
+    from theory.moments import GaussianMoments
 
     return "closed form" if GaussianMoments.is_closed(value) else "integral"
 
 
 def _equations(derived: DerivedMoments) -> list[tuple[str, list[sp.Eq]]]:
     """The DEQ's system under headings; definitions are of the centred activation phi = phi_0 - E[phi_0]."""
-    from theory import symbols
-    from theory.implicit import (
+    from theory.equations import (
         ck_coefficients,
         ck_equations,
         ntk_coefficients,
@@ -122,6 +121,7 @@ def _equations(derived: DerivedMoments) -> list[tuple[str, list[sp.Eq]]]:
         stability_slope,
         tau_equation,
     )
+    from theory.symbols import alpha, d1, dd, lambda_, sigma_a2
 
     definitions = [sp.Eq(symbol, value, evaluate=False) for symbol, value in derived.definitions.items()]
     found = [
@@ -131,13 +131,13 @@ def _equations(derived: DerivedMoments) -> list[tuple[str, list[sp.Eq]]]:
         (
             "solved",
             [
-                *(sp.Eq(symbols.alpha[k], ck_coefficients()[f"alpha{k}"], evaluate=False) for k in (1, 2, 3, 4)),
-                sp.Eq(symbols.lambda_[1], preactivation_coefficients()["lambda1"], evaluate=False),
+                *(sp.Eq(alpha[k], ck_coefficients()[f"alpha{k}"], evaluate=False) for k in (1, 2, 3, 4)),
+                sp.Eq(lambda_[1], preactivation_coefficients()["lambda1"], evaluate=False),
             ],
         ),
     ]
     if "slope_energy" in derived.values:
-        definitions.append(sp.Eq(symbols.dd, derived.values["slope_energy"], evaluate=False))
+        definitions.append(sp.Eq(dd, derived.values["slope_energy"], evaluate=False))
         ntk = ntk_coefficients("recurrent")
         names = sp.symbols("beta_1:4 kappa_*^2")
         parts = (ntk.linear, ntk.variance, ntk.square, ntk.diagonal)
@@ -147,16 +147,15 @@ def _equations(derived: DerivedMoments) -> list[tuple[str, list[sp.Eq]]]:
                 [sp.Eq(name, part, evaluate=False) for name, part in zip(names, parts, strict=True)],
             )
         )
-    stable = [sp.Lt(stability_slope(), 1), sp.Lt(symbols.sigma_a2 * symbols.d1**2, 1)]
+    stable = [sp.Lt(stability_slope(), 1), sp.Lt(sigma_a2 * d1**2, 1)]
     if "slope_energy" in derived.values:
-        stable.append(sp.Lt(symbols.sigma_a2 * symbols.dd, 1))
+        stable.append(sp.Lt(sigma_a2 * dd, 1))
     found.append(("stable where", stable))
     return found
 
 
 def _record(activation: Activation, derived: DerivedMoments) -> dict[str, Any]:
-    from theory.latex_expressions import latex
-    from theory.latex_forms import readable
+    from theory.latex import latex, readable
 
     moments: dict[str, Any] = {}
     for name, _ in _MOMENTS:
@@ -178,9 +177,9 @@ def _record(activation: Activation, derived: DerivedMoments) -> dict[str, Any]:
 
 def _readable(relation: sp.Basic) -> str:
     """An equation on one line, variances written as squares (sigma_b**4, not sigma_b^2**2)."""
-    from theory import symbols
+    from theory.symbols import sigma_a2, sigma_b2
 
-    squares = (symbols.sigma_a2, symbols.sigma_b2)
+    squares = (sigma_a2, sigma_b2)
     roots = {square: sp.Symbol(square.name.removesuffix("^2"), positive=True) ** 2 for square in squares}
     relation = relation.func(*(side.xreplace(roots) for side in relation.args), evaluate=False)
     sign = {"Equality": "=", "StrictLessThan": "<"}[type(relation).__name__]
@@ -219,9 +218,8 @@ def _print(activation: Activation, derived: DerivedMoments) -> None:
 
 def _print_latex(activation: Activation, derived: DerivedMoments, *, use_cache: bool) -> None:
     """The equations as ``export_latex.py`` writes them, one display after the other."""
-    from numerics.derivation_cache import derive
-    from theory.latex_equations import activation_moments, activation_system, general_sets
-    from theory.latex_forms import name_long_constants
+    from numerics.records import derive
+    from theory.latex import activation_moments, activation_system, general_sets, name_long_constants
 
     named, constants = name_long_constants(activation)
     if constants:
@@ -241,12 +239,12 @@ def _print_latex(activation: Activation, derived: DerivedMoments, *, use_cache: 
 def _registry(target: str | None, *, use_cache: bool) -> int:
     from rich.table import Table
 
-    from numerics.derivation_cache import derive
-    from theory import registry
+    from numerics.records import derive
+    from theory.activations import get, names
 
     rows: list[dict[str, Any]] = []
-    for name in _cli.track(registry.names(), "deriving"):
-        derived = derive(registry.get(name), use_cache=use_cache)
+    for name in _cli.track(names(), "deriving"):
+        derived = derive(get(name), use_cache=use_cache)
         kinds = [_kind(value) for value in derived.values.values()]
         rows.append(
             {

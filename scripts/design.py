@@ -17,14 +17,12 @@ import _cli
 import _emit
 import _families
 
-from theory.theories import KERNELS
+from theory.equations import KERNELS
 
 if TYPE_CHECKING:
     from flint import arb
 
-    from numerics.design import Design
-    from numerics.explicit_network import ExplicitNetwork
-    from numerics.thresholds import Threshold
+    from numerics.matching import Design, ExplicitNetwork, Threshold
 
 __all__ = ["main"]
 
@@ -73,8 +71,7 @@ def main(argv: Sequence[str] | None) -> int:
     named = None if own is not None or not arguments.family else arguments.family[0]
     activation = _cli.activation_argument(arguments.activation, dict(arguments.parameter))
 
-    from numerics.design import DesignError, design
-    from numerics.thresholds import ThresholdError, locate_threshold
+    from numerics.matching import DesignError, ThresholdError, design, locate_threshold
 
     tied = arguments.sigma_b2 is None
     weights = (arguments.sigma_a2, 1 - arguments.sigma_a2 if tied else arguments.sigma_b2, arguments.tau0)
@@ -123,7 +120,7 @@ def _layers(network: ExplicitNetwork, digits: int) -> list[dict[str, Any]]:
     """Family, parameters, bias and scale of each layer, as decimals."""
     from flint import arb
 
-    from numerics.balls import radius_text, rounded_decimal
+    from numerics.arithmetic import radius_text, rounded_decimal
 
     def decimal(ball: arb) -> str:
         return rounded_decimal(arb(0) if ball.contains(0) else ball, digits)[0]
@@ -145,7 +142,7 @@ def _layers(network: ExplicitNetwork, digits: int) -> list[dict[str, Any]]:
 
 def _rounded(bound: arb, direction: str) -> str:
     """Three digits of an exact number, rounded so that it remains a bound."""
-    from numerics.balls import exact_bounds
+    from numerics.arithmetic import exact_bounds
 
     value, _ = exact_bounds(bound)
     context = Context(prec=3, rounding=direction)
@@ -173,7 +170,7 @@ def _conditions(outcome: Design) -> list[str]:
 
 
 def _record(outcome: Design, threshold: Threshold | None) -> dict[str, Any]:
-    from numerics.balls import radius_text, rounded_decimal
+    from numerics.arithmetic import radius_text, rounded_decimal
 
     deq, exact = outcome.deq, outcome.status == "exact"
     digits = outcome.digits
@@ -241,7 +238,7 @@ def _title(outcome: Design) -> str:
 def _write_network(arguments: Any, outcome: Design, record: dict[str, Any]) -> None:
     from flint import ctx
 
-    from numerics.balls import constant_ball, rounded_decimal
+    from numerics.arithmetic import constant_ball, rounded_decimal
 
     if outcome.status != "exact":
         sys.stderr.write("no network of this family matches: what is written is the closest one found\n")

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from _latex_numbers import Subject
     from _latex_verdicts import VerdictFile
 
-    from numerics.certified import CertifiedCoefficients
+    from numerics.equilibrium import CertifiedCoefficients
     from theory.activations import Activation
 
 __all__ = ["main"]
@@ -162,10 +162,10 @@ def _prepared_folder(target: str) -> Path:
 
 def _activations(arguments: argparse.Namespace) -> list[tuple[Activation, Activation]]:
     """(as written in formulas, with values for all parameters) of every activation asked for."""
-    from theory import registry
+    from theory.activations import names, resolve
 
-    names = registry.names() if arguments.registry else arguments.activation
-    found = [registry.resolve(name) for name in names]
+    names = names() if arguments.registry else arguments.activation
+    found = [resolve(name) for name in names]
     for position, activation in enumerate(found):
         if activation in found[:position]:
             raise _cli.UsageError(f"{activation.name} is given twice; give each activation once")
@@ -189,9 +189,8 @@ def _subjects(pairs: Sequence[tuple[Activation, Activation]], arguments: argpars
     from _latex_numbers import Subject
     from _latex_words import escaped
 
-    from numerics.derivation_cache import derive
-    from theory.latex_equations import activation_moments, activation_system
-    from theory.latex_forms import name_long_constants
+    from numerics.records import derive
+    from theory.latex import activation_moments, activation_system, name_long_constants
 
     customs = 0
     for written, valued in _cli.track(pairs, "deriving and certifying"):
@@ -225,7 +224,7 @@ def _note(valued: Activation, written: Activation) -> str:
     """What an activation is, where that is said without formulas, and the values of its symbolic parameters."""
     from _latex_words import sentence
 
-    from theory.latex_expressions import inline, latex
+    from theory.latex import inline, latex
 
     parts = [sentence(valued.description)] if _PHRASE.fullmatch(valued.description) else []
     if written.parameters:
@@ -244,8 +243,7 @@ def _suffix(slug: str) -> str:
 
 def _solution(activation: Activation, arguments: argparse.Namespace) -> tuple[CertifiedCoefficients | None, str]:
     """The certified coefficients; an activation of the registry may have none."""
-    from numerics.certified import certify
-    from numerics.equilibrium import EquilibriumError, check_parameters
+    from numerics.equilibrium import EquilibriumError, certify, check_parameters
 
     exact = (arguments.sigma_a2, arguments.sigma_b2, arguments.tau0)
     check_parameters(*exact)

@@ -27,7 +27,7 @@ from typing import Any
 import numpy as np
 import sympy as sp
 
-from theory.parsing import ActivationSyntaxError, parse_activation
+from theory.grammar import ActivationSyntaxError, parse_activation
 from theory.symbols import x
 
 __all__ = ["LIMIT_SECONDS", "PARAMETERS", "VALID", "FuzzReport", "TextGenerator", "fuzz", "main"]

@@ -13,14 +13,13 @@ from typing import TYPE_CHECKING, Any
 import _cli
 import _sweep
 
-from theory.implicit import NTK_KINDS
+from theory.equations import NTK_KINDS
 
 if TYPE_CHECKING:
     import sympy as sp
     from rich.console import Console
 
-    from numerics.certified import CertifiedCoefficients
-    from numerics.equilibria import EquilibriumSet
+    from numerics.equilibrium import CertifiedCoefficients, EquilibriumSet
     from theory.activations import Activation
 
 __all__ = ["main"]
@@ -75,7 +74,7 @@ def main(argv: Sequence[str] | None) -> int:
     solution: CertifiedCoefficients | None = None
     status = "ok"
     if arguments.all_equilibria:
-        from numerics.equilibria import find_equilibria
+        from numerics.equilibrium import find_equilibria
 
         with _cli.console(error=True).status("isolating every equilibrium"):
             equilibria = find_equilibria(activation, *exact, arguments.digits)
@@ -143,7 +142,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
 def _solution(
     activation: Activation, exact: tuple[sp.Expr, sp.Expr, sp.Expr], arguments: argparse.Namespace
 ) -> CertifiedCoefficients:
-    from numerics.certified import certify, solve_uncertified
+    from numerics.equilibrium import certify, solve_uncertified
 
     with _cli.console(error=True).status(f"solving to {arguments.digits} digits"):
         return (certify if arguments.certify else solve_uncertified)(activation, *exact, arguments.digits)
@@ -157,8 +156,8 @@ def _record(
     equilibria: EquilibriumSet | None,
     status: str,
 ) -> dict[str, Any]:
-    from numerics.balls import rounded_decimal
-    from numerics.equilibrium import COEFFICIENTS, NTK_KEYS
+    from numerics.arithmetic import rounded_decimal
+    from theory.equations import COEFFICIENTS, NTK_KEYS
 
     record: dict[str, Any] = {"status": status}
     record |= {"activation": activation.name, "expression": str(activation.expr)}
@@ -178,7 +177,7 @@ def _record(
 
 
 def _equilibria_record(found: EquilibriumSet, digits: int) -> dict[str, Any]:
-    from numerics.balls import radius_text, rounded_decimal
+    from numerics.arithmetic import radius_text, rounded_decimal
 
     roots = [
         {
@@ -225,7 +224,7 @@ def _print(
 
 
 def _ntk_rows(kind: str) -> _Rows:
-    from numerics.equilibrium import NTK_KEYS
+    from theory.equations import NTK_KEYS
 
     symbol = _NTK_SYMBOLS[kind]
     symbols = (f"{symbol}₁", f"{symbol}₂", f"{symbol}₃", _NTK_DIAGONALS[kind])
@@ -238,7 +237,7 @@ def _print_solution(console: Console, solution: CertifiedCoefficients, arguments
     from rich.table import Table
     from rich.text import Text
 
-    from numerics.balls import rounded_decimal
+    from numerics.arithmetic import rounded_decimal
 
     groups: Iterable[_Rows] = (_EQUILIBRIUM, _FORMS[arguments.form])
     if not solution.ntk_missing:
@@ -272,7 +271,7 @@ def _print_equilibria(console: Console, found: EquilibriumSet, digits: int) -> N
     from rich.table import Table
     from rich.text import Text
 
-    from numerics.balls import rounded_decimal
+    from numerics.arithmetic import rounded_decimal
 
     table = Table(box=None, pad_edge=False, title="all equilibria", title_justify="left")
     for heading in ("τ", "slope σa² E[(φ²)″]/2", "", ""):

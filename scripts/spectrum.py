@@ -29,14 +29,13 @@ import _figures
 import _spectrum_output
 import sympy as sp
 
-from theory.theories import KERNELS
+from theory.equations import KERNELS
 
 if TYPE_CHECKING:
-    from numerics.covariance_shapes import CovarianceShape
+    from numerics.data import CovarianceShape
     from numerics.equilibrium import FloatEquilibrium
-    from numerics.experiments import Experiment, KernelName, Network
-    from numerics.spectral_law import SpectralLaw
-    from numerics.spectral_study import MeasuredSpectrum
+    from numerics.experiments import Experiment, KernelName, MeasuredSpectrum, Network
+    from numerics.spectrum import SpectralLaw
     from theory.activations import Activation
 
 __all__ = ["main"]
@@ -78,7 +77,7 @@ def main(argv: Sequence[str] | None) -> int:
         law, solution = _predict(arguments, experiment, activation)
     draws = _measure(arguments, experiment, activation, law, solution, folder)
 
-    from numerics.spectral_study import summarise_outliers
+    from numerics.experiments import summarise_outliers
 
     found = _spectrum_output.Comparison(arguments, activation, law, draws, summarise_outliers(law, draws))
     for target in (arguments.png, arguments.pdf):
@@ -150,7 +149,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
 
 def _shape(text: str) -> CovarianceShape:
     """Read the shape of a covariance, NAME or NAME:NUMBER,NUMBER,..."""
-    from numerics.covariance_shapes import SHAPES, CovarianceShape
+    from numerics.data import SHAPES, CovarianceShape
 
     name, colon, rest = text.partition(":")
     for kind in SHAPES:
@@ -222,8 +221,8 @@ def _predict(
     arguments: argparse.Namespace, experiment: Experiment, activation: Activation
 ) -> tuple[SpectralLaw, FloatEquilibrium]:
     from numerics.equilibrium import EquilibriumError
-    from numerics.fixed_point import SpectralLawError
-    from numerics.spectral_study import predict
+    from numerics.experiments import predict
+    from numerics.spectrum import SpectralLawError
 
     try:
         return predict(experiment, activation, arguments.kernel, arguments.p)
@@ -243,7 +242,7 @@ def _measure_cell(
     cell: Mapping[str, Any],
 ) -> dict[str, Any]:
     """One draw, in a worker."""
-    from numerics.spectral_study import measure
+    from numerics.experiments import measure
 
     return measure(experiment, activation, kernel, cell["p"], cell["index"], law, solution, network=network).record()
 
@@ -257,10 +256,9 @@ def _measure(
     folder: Path | None,
 ) -> list[MeasuredSpectrum]:
     """The spectra of all draws, those that are not recorded yet computed."""
-    from numerics.experiments import Network
+    from numerics.experiments import MeasuredSpectrum, Network
+    from numerics.linalg import SpectrumConvergenceError
     from numerics.networks import NonConvergenceError
-    from numerics.spectra import SpectrumConvergenceError
-    from numerics.spectral_study import MeasuredSpectrum
 
     n, width = law.population.samples, arguments.width
     network = None if width is None else Network(width, arguments.weights)

@@ -14,14 +14,12 @@ from typing import TYPE_CHECKING, Any
 import _campaign
 import _cli
 
-from theory.claims import CLAIMS, VerdictKind
-from theory.theories import planted_errors, released_variants
+from theory.claims import CLAIMS, VerdictKind, planted_errors, released_variants
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from numerics.ledger.checks import Plan
-    from numerics.ledger.equivalents import PlantedOutcome
+    from numerics.ledger import Plan, PlantedOutcome
     from theory.claims import Verdict
 
 __all__ = ["main"]
@@ -52,9 +50,15 @@ def main(argv: Sequence[str] | None) -> int:
     claims = _claims(arguments, plan)
     console = _cli.console(error=arguments.json == "-")
 
-    from numerics.ledger.equivalents import planted_outcomes, variant_verdict
-    from numerics.ledger.registry import checks_for, failures, judge, tasks_for
-    from numerics.ledger.spectra import planted_spectra
+    from numerics.ledger import (
+        checks_for,
+        failures,
+        judge,
+        planted_outcomes,
+        planted_spectra,
+        tasks_for,
+        variant_verdict,
+    )
 
     checks = checks_for(claims)
     tasks = tasks_for(checks, plan)
@@ -86,8 +90,7 @@ def main(argv: Sequence[str] | None) -> int:
 
 def compute(cell: Mapping[str, Any]) -> dict[str, Any]:
     """Do one task, in whatever process."""
-    from numerics.ledger.checks import Task
-    from numerics.ledger.tasks import run_task
+    from numerics.ledger import Task, run_task
 
     return run_task(Task(cell["function"], cell["arguments"]))
 
@@ -132,9 +135,9 @@ def _ladder(text: str) -> tuple[int, ...]:
 
 
 def _plan(arguments: argparse.Namespace) -> Plan:
+    from numerics.data import GaussianMixture
     from numerics.equilibrium import check_parameters
-    from numerics.ledger.checks import PROFILES, Plan
-    from numerics.mixture import GaussianMixture
+    from numerics.ledger import PROFILES, Plan
 
     check_parameters(arguments.sigma_a2, arguments.sigma_b2, 1)
     profile = PROFILES[arguments.profile]

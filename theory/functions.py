@@ -11,7 +11,10 @@ from typing import Any
 
 import sympy as sp
 
-__all__ = ["sigmoid", "softplus"]
+__all__ = [
+    "sigmoid",
+    "softplus",
+]
 
 
 class sigmoid(sp.Function):  # noqa: N801 - SymPy's convention: function classes are lower case

@@ -12,7 +12,14 @@ from typing import Any
 
 from theory.claims import Verdict
 
-__all__ = ["PROFILES", "Check", "Plan", "Profile", "Results", "Task"]
+__all__ = [
+    "PROFILES",
+    "Check",
+    "Plan",
+    "Profile",
+    "Results",
+    "Task",
+]
 
 #: Results of tasks, by the task's name.
 Results = Mapping[str, Mapping[str, Any]]
@@ -23,7 +30,7 @@ class Task:
     """A piece of work.
 
     Attributes:
-        function: name of a function in ``numerics.ledger.tasks.TASKS``.
+        function: name of a function in ``numerics.ledger.TASKS``.
         arguments: its arguments, plain JSON values.
         cost: rough size of the work, to start the longest first.
     """

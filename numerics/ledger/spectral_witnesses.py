@@ -17,24 +17,27 @@ from typing import Any
 
 import numpy as np
 import threadpoolctl
-from numpy.typing import NDArray
 
-from numerics.duals import with_dual
+from numerics.arrays import Array
 from numerics.equilibrium import solve_float
-from numerics.kernels import implicit_ck
-from numerics.ledger.data import mixture, population
+from numerics.equivalents import EquivalentCoefficients
+from numerics.kernels import implicit_ck, with_dual
+from numerics.ledger.populations import mixture, population
 from numerics.ledger.witnesses import equivalent_numbers
-from numerics.spectra import eigenvalues
-from numerics.spectral_bulk import Bulk, solve_bulk
-from numerics.spectral_distances import kolmogorov_distance
-from numerics.spectral_law import EquivalentCoefficients, SpectralLaw
-from numerics.spectral_population import Population
-from theory.registry import resolve
-from theory.theories import PopulationChange, Theory, true_theory
+from numerics.linalg import eigenvalues
+from numerics.spectrum import Bulk, Population, SpectralLaw, kolmogorov_distance, solve_bulk
+from theory.activations import resolve
+from theory.claims import PopulationChange, Theory, true_theory
 
-__all__ = ["Setting", "SpectrumRecord", "law_of", "ranks_of", "spectral_residuals", "spectrum_cell", "spectrum_names"]
-
-Array = NDArray[np.float64]
+__all__ = [
+    "Setting",
+    "SpectrumRecord",
+    "law_of",
+    "ranks_of",
+    "spectral_residuals",
+    "spectrum_cell",
+    "spectrum_names",
+]
 
 #: Eigenvalues kept at either end: more than any theory here predicts to be isolated.
 _EXTREMES = 6
@@ -47,7 +50,7 @@ class Setting:
     """What a spectrum is of.
 
     Attributes:
-        data: name of ``numerics.ledger.data.MIXTURES``.
+        data: name of ``numerics.ledger.MIXTURES``.
         activation: registered name, or an expression in x.
         sigma_a2: variance of the recurrent weights.
         sigma_b2: variance of the input weights.
@@ -88,7 +91,7 @@ def spectrum_cell(
     """Draw data, and return the witnesses of the spectrum of the DEQ's exact CK, as plain numbers.
 
     Args:
-        data: name of ``numerics.ledger.data.MIXTURES``.
+        data: name of ``numerics.ledger.MIXTURES``.
         activation: registered name, or an expression in x.
         sigma_a2: variance of the recurrent weights.
         sigma_b2: variance of the input weights.

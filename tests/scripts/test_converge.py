@@ -12,8 +12,9 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-import numerics.experiments
-from numerics.convergence import report_rate
+import numerics.experiments.experiment
+from numerics.arithmetic import pointwise
+from numerics.data import EntryLaw
 from numerics.experiments import (
     Cell,
     Experiment,
@@ -21,13 +22,12 @@ from numerics.experiments import (
     KernelName,
     distance_to_equivalent,
     distance_to_limit,
+    report_rate,
 )
+from numerics.kernels import implicit_kernels
 from numerics.networks import FiniteDEQ
-from numerics.ntk import implicit_kernels
-from numerics.pointwise import pointwise
-from numerics.weight_laws import EntryLaw
 from tests.scripts.conftest import ROOT, Script
-from theory.registry import get
+from theory.activations import get
 
 RELU, TANH = get("relu"), get("tanh")
 SMALL_MEANS = Experiment(activations=(RELU,), means=2.0, seed=4)
@@ -243,7 +243,7 @@ def test_a_floor_gives_code_1(converge: ModuleType, monkeypatch: pytest.MonkeyPa
         error = (0.3 + cell.p**-0.5) * (1 + 0.01 * np.sin(7.0 * cell.p + 3 * cell.index))
         return KernelDistance("relu", kernel, cell.p, cell.p, None, cell.index, error, 0.0, 0.0, None, {})
 
-    monkeypatch.setattr(numerics.experiments, "distance_to_equivalent", planted)
+    monkeypatch.setattr(numerics.experiments.experiment, "distance_to_equivalent", planted)
     sizes = "100,200,400,800,1600,3200,6400"
     assert converge.main(["--sizes", sizes, "--draws", "12", "--jobs", "1"]) == 1
     assert converge.main(["--sizes", "100,200", "--draws", "12", "--jobs", "1"]) == 0

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-import numerics.spectral_study
-from numerics.weight_laws import ENTRY_LAWS
+import numerics.experiments.spectral_study
+from numerics.data import ENTRY_LAWS
 from tests.scripts.conftest import ROOT, Script
 
 KEYS = {"outliers_predicted", "outliers_measured", "edges_predicted", "ks_distance", "opnorm_error", "params"}
@@ -189,8 +189,8 @@ def test_a_large_kernel_is_not_diagonalised(
     full = run_to_record(spectrum, *options)
     picture = Path("a.png").read_bytes()
     assert "Lanczos" not in capsys.readouterr().out
-    lowered = partial(numerics.spectral_study.measure, most_diagonalised=100)
-    monkeypatch.setattr(numerics.spectral_study, "measure", lowered)
+    lowered = partial(numerics.experiments.spectral_study.measure, most_diagonalised=100)
+    monkeypatch.setattr(numerics.experiments.spectral_study, "measure", lowered)
     record = run_to_record(spectrum, *options)
     assert (full["spectrum_by"], record["spectrum_by"]) == ("eigenvalues", "lanczos")
     assert set(record) == set(full)

@@ -1,0 +1,79 @@
+"""The system solved as a plain mpmath script would: quadrature for every moment, a secant iteration for tau_*.
+
+No closed forms, no precision ladder, no shared nodes and no error bounds.  It is what the benchmarks compare with, and
+one more independent check; use ``numerics.equilibrium.float64`` or ``numerics.equilibrium.certified`` for results.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import mpmath
+import sympy as sp
+
+from numerics.arithmetic import MpArithmetic, compile_program
+from numerics.equilibrium.formulas import CompiledFormulas
+from theory.activations import Activation
+from theory.analysis import Piece
+from theory.moments import RAW_MOMENTS, STEIN_FORMS
+from theory.symbols import d1, d2, d22, mean, tau, variance, x
+
+__all__ = ["solve_naively"]
+
+_GUARD = 10
+
+
+def solve_naively(
+    activation: Activation, sigma_a2: sp.Expr, sigma_b2: sp.Expr, tau0: sp.Expr, digits: int, start: float
+) -> Mapping[str, Any]:
+    """Return tau_* and every coefficient as mpmath numbers, by key of ``theory.equations.COEFFICIENTS``.
+
+    Args:
+        activation: the activation, without free parameters, continuous and of less than quadratic-exponential growth.
+        sigma_a2: exact variance of the recurrent weights.
+        sigma_b2: exact variance of the input weights.
+        tau0: exact input scale tau_0.
+        digits: significant digits.
+        start: tau_* to a few digits.
+    """
+    mp = mpmath.MPContext()
+    mp.dps = digits + _GUARD
+    arithmetic = MpArithmetic(mp)
+    value, slope = (_function(pieces, arithmetic) for pieces in (activation.pieces, activation.slope_pieces))
+    weight_a, weight_b, scale0 = (arithmetic.constant(number) for number in (sigma_a2, sigma_b2, tau0))
+    kinks = [arithmetic.constant(point) for point in activation.breakpoints]
+    width = mp.sqrt(2 * mp.log(10) * mp.dps) + 5
+
+    def expectation(function: Callable[[Any], Any], scale: Any) -> Any:
+        points = sorted([-width, mp.zero, width, *(kink / scale for kink in kinks if kink != 0)])
+        return mp.quad(lambda xi: function(xi) * mp.npdf(xi), points)
+
+    def spread(scale: Any) -> Any:
+        first = expectation(lambda xi: value(scale * xi), scale)
+        return expectation(lambda xi: value(scale * xi) ** 2, scale) - first**2
+
+    def equation(scale: Any) -> Any:
+        return scale**2 - weight_a * spread(scale) - weight_b * scale0**2
+
+    scale = mp.findroot(equation, (mp.mpf(start), mp.mpf(start) * (1 + mp.mpf(10) ** -8)), solver="secant")
+    raw = [
+        expectation(lambda xi, k=k, j=j: xi**k * value(scale * xi) ** j, scale)  # type: ignore[misc]
+        for k, j in RAW_MOMENTS
+    ]
+    energy = expectation(lambda xi: slope(scale * xi) ** 2, scale)
+    symbols = (mean, variance, d1, d2, d22)
+    stein = compile_program([STEIN_FORMS[s] for s in symbols], [tau, *RAW_MOMENTS.values()], arithmetic)
+    bias, *moments = stein(scale, *raw)
+    inputs = (scale, *moments, energy, weight_a, weight_b)
+    return {"tau": scale, "bias": bias, **CompiledFormulas.over(arithmetic).coefficients_at(inputs, with_ntk=True)}
+
+
+def _function(pieces: tuple[Piece, ...], arithmetic: MpArithmetic) -> Callable[[Any], Any]:
+    edges = [arithmetic.constant(piece.upper) for piece in pieces[:-1]]
+    programs = [compile_program([piece.expr], [x], arithmetic) for piece in pieces]
+
+    def evaluate(point: Any) -> Any:
+        return programs[sum(1 for edge in edges if point > edge)](point)[0]
+
+    return evaluate

@@ -1,0 +1,133 @@
+"""A DEQ's coefficients along a line of one of its parameters.
+
+Theory sheet, section 3.  Each point is solved by itself, certified or in float64; a point without a stable equilibrium
+is kept, with the reason, so that a table or a plot shows where the theory ends.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+
+import sympy as sp
+
+from numerics.arithmetic import moment_threshold, pointwise
+from numerics.equilibrium.certified import CertifiedCoefficients, certify
+from numerics.equilibrium.float64 import solve_float
+from numerics.equilibrium.parameters import EquilibriumError
+from numerics.moments import MomentAccuracyError
+from theory.activations import Activation
+from theory.equations import COEFFICIENTS
+
+__all__ = [
+    "FLOAT_DIGITS",
+    "Point",
+    "SweepPoint",
+    "line",
+    "sweep",
+]
+
+#: Digits that the float64 path is trusted with.
+FLOAT_DIGITS = 12
+#: The exact (sigma_a^2, sigma_b^2, tau_0) of a point.
+Point = tuple[sp.Expr, sp.Expr, sp.Expr]
+
+
+@dataclass(frozen=True)
+class SweepPoint:
+    """One point of a sweep.
+
+    Attributes:
+        value: exact value of the parameter that is swept.
+        parameters: exact sigma_a^2, sigma_b^2 and tau_0.
+        decimals: coefficients as decimal strings by key of ``COEFFICIENTS``, those that exist.
+        margins: floats by key: ``tau``, ``ck`` and ``ntk``, as in ``CertifiedCoefficients``.
+        certified: whether every decimal is certified.
+        missing: why there are no coefficients, or no NTKs, or an empty string.
+    """
+
+    value: sp.Expr
+    parameters: Point
+    decimals: Mapping[str, str]
+    margins: Mapping[str, float]
+    certified: bool
+    missing: str
+
+    @property
+    def stable(self) -> bool:
+        """Whether there is a stable equilibrium."""
+        return bool(self.decimals)
+
+
+def line(start: sp.Expr, stop: sp.Expr, count: int) -> tuple[sp.Expr, ...]:
+    """Return ``count`` equidistant exact numbers from start to stop, both included.
+
+    Args:
+        start: the first, exact.
+        stop: the last, exact.
+        count: how many, at least 2.
+
+    Raises:
+        ValueError: fewer than two points.
+    """
+    if count < 2:
+        raise ValueError(f"a sweep needs at least two points, not {count}")
+    return tuple(start + (stop - start) * sp.Rational(k, count - 1) for k in range(count))
+
+
+def sweep(
+    activation: Activation,
+    points: Sequence[tuple[sp.Expr, Point]],
+    digits: int,
+    *,
+    certified: bool = True,
+) -> Iterator[SweepPoint]:
+    """Solve the system at every point, one at a time.
+
+    Args:
+        activation: the activation, without free parameters.
+        points: value of the swept parameter, and the parameters, at every point.
+        digits: significant digits of the coefficients; float64 gives at most ``FLOAT_DIGITS``.
+        certified: whether the coefficients are certified by interval arithmetic, or solved in float64.
+    """
+    for value, parameters in points:
+        try:
+            if certified:
+                yield _from_balls(value, certify(activation, *parameters, digits, prove_absence=False))
+            else:
+                yield _from_floats(value, activation, parameters, min(digits, FLOAT_DIGITS))
+        except (EquilibriumError, MomentAccuracyError) as error:
+            empty: Mapping[str, str] = MappingProxyType({})
+            yield SweepPoint(value, parameters, empty, MappingProxyType({}), certified=False, missing=str(error))
+
+
+def _from_balls(value: sp.Expr, solution: CertifiedCoefficients) -> SweepPoint:
+    found = {key: solution.decimal(key) for key in COEFFICIENTS}
+    return SweepPoint(
+        value=value,
+        parameters=(solution.sigma_a2, solution.sigma_b2, solution.tau0),
+        decimals=MappingProxyType({key: text for key, text in found.items() if text is not None}),
+        margins=MappingProxyType({key: float(ball) for key, ball in solution.margins.items()}),
+        certified=all(solution.certified.values()),
+        missing=solution.ntk_missing,
+    )
+
+
+def _from_floats(value: sp.Expr, activation: Activation, parameters: Point, digits: int) -> SweepPoint:
+    weight_a, weight_b, scale = map(float, parameters)
+    threshold = moment_threshold(activation)
+    solution = solve_float(pointwise(activation), weight_a, weight_b, scale, threshold=threshold)
+    has_ntk = "kappa2" in solution.values
+    # What a sum of terms of the activation's own size leaves of them is rounding, not a coefficient.
+    noise = 10.0**-FLOAT_DIGITS * min(1.0, solution["gamma2"])
+    return SweepPoint(
+        value=value,
+        parameters=parameters,
+        decimals=MappingProxyType(
+            {key: f"{number:#.{digits}g}" if abs(number) > noise else "0" for key, number in solution.values.items()}
+        ),
+        margins=MappingProxyType({key: float(number) for key, number in solution.margins.items()}),
+        certified=False,
+        missing="" if has_ntk else "sigma_a^2 E[phi'^2] is not below 1, so the NTKs do not exist",
+    )

@@ -1,0 +1,39 @@
+"""Draws of data, and how far a kernel is from what is predicted on them."""
+
+from numerics.experiments.distances import KernelDistance, distance_to_equivalent, distance_to_limit
+from numerics.experiments.experiment import Cell, Experiment, KernelName, Network, exact_kernel
+from numerics.experiments.pairs import NoMatchError, distance_to_explicit
+from numerics.experiments.rates import FittedLine, RateReport, check_rate, fit_rate, local_slopes, report_rate
+from numerics.experiments.spectral_study import (
+    LARGEST_DENSE,
+    MeasuredSpectrum,
+    OutlierSummary,
+    measure,
+    predict,
+    summarise_outliers,
+)
+
+__all__ = [
+    "LARGEST_DENSE",
+    "Cell",
+    "Experiment",
+    "FittedLine",
+    "KernelDistance",
+    "KernelName",
+    "MeasuredSpectrum",
+    "Network",
+    "NoMatchError",
+    "OutlierSummary",
+    "RateReport",
+    "check_rate",
+    "distance_to_equivalent",
+    "distance_to_explicit",
+    "distance_to_limit",
+    "exact_kernel",
+    "fit_rate",
+    "local_slopes",
+    "measure",
+    "predict",
+    "report_rate",
+    "summarise_outliers",
+]

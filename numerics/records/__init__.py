@@ -1,0 +1,12 @@
+"""Files: written whole or not at all, with the versions that made them; records of finished work."""
+
+from numerics.records.derivations import MOMENT_NAMES, DerivedMoments, cache_folder, decode, derive, encode
+
+__all__ = [
+    "MOMENT_NAMES",
+    "DerivedMoments",
+    "cache_folder",
+    "decode",
+    "derive",
+    "encode",
+]

@@ -1,0 +1,143 @@
+"""Rates on errors whose law is known."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from numerics.experiments import check_rate, fit_rate, local_slopes
+
+SIZES = np.array([200.0, 400.0, 800.0, 1600.0])
+
+
+def noisy(law: np.ndarray, seeds: int = 10, scatter: float = 0.02, seed: int = 0) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    return law[:, None] * np.exp(scatter * rng.standard_normal((law.size, seeds)))
+
+
+def test_exact_power_law() -> None:
+    errors = np.outer(3 * SIZES**-0.5, np.ones(3))
+    fit = fit_rate(SIZES, errors, np.random.default_rng(0))
+    for line in (fit.plain, fit.corrected, fit.twice_corrected):
+        assert line is not None
+        assert line.slope == pytest.approx(-0.5, abs=1e-9)
+    assert fit.plain.intercept == pytest.approx(np.log(3))
+    np.testing.assert_allclose(local_slopes(SIZES, errors), -0.5)
+
+
+def test_interval_covers_as_often_as_it_says() -> None:
+    covered, inside = 0, 0
+    for seed in range(400):
+        fit = fit_rate(SIZES, noisy(SIZES**-0.5, 5, 0.05, seed), np.random.default_rng(seed), resamples=100)
+        covered += fit.plain.interval[0] <= -0.5 <= fit.plain.interval[1]
+        inside += fit.plain.bootstrap[0] <= -0.5 <= fit.plain.bootstrap[1]
+    # Binomial with probability 0.95: four standard deviations are 17 of 400.
+    assert 363 <= covered <= 397
+    # Percentile intervals from five seeds a size are known to be a little short.
+    assert 320 <= inside <= 397
+
+
+def test_plain_fit_is_caught_by_lack_of_fit_and_the_corrected_one_is_right() -> None:
+    law = SIZES**-0.5 * np.exp(12 * SIZES**-0.5)
+    fit = fit_rate(SIZES, noisy(law, 20, 0.01), np.random.default_rng(0))
+    assert fit.corrected is not None
+    assert fit.plain.interval[1] < -0.6
+    assert fit.plain.lack_of_fit < 1e-6
+    assert fit.corrected.interval[0] < -0.5 < fit.corrected.interval[1]
+    assert fit.corrected.corrections[0] == pytest.approx(12, abs=3)
+    assert fit.corrected.lack_of_fit > 1e-3
+
+
+def test_unequal_numbers_of_seeds_and_unsorted_sizes() -> None:
+    errors = [noisy(np.array([s**-0.5]), k)[0] for s, k in zip(SIZES, (8, 6, 4, 2), strict=True)]
+    straight = fit_rate(SIZES, errors, np.random.default_rng(0))
+    shuffled = fit_rate(SIZES[::-1], errors[::-1], np.random.default_rng(0))
+    assert straight.plain == shuffled.plain
+    assert straight.plain.degrees == 18
+
+
+def test_rate_is_found_compatible_with_and_without_corrections() -> None:
+    for law in (2 * SIZES**-0.5, SIZES**-0.5 * (2 + 60 * SIZES**-0.5)):
+        check = check_rate(SIZES, noisy(law, 20))
+        assert check.compatible
+        assert check.amplitude_interval[0] < 2 < check.amplitude_interval[1]
+        assert check.floor_interval[0] < 0 < check.floor_interval[1]
+
+
+def test_a_floor_is_refused() -> None:
+    check = check_rate(SIZES, noisy(0.3 + 2 * SIZES**-0.5, 20, 0.01))
+    assert not check.compatible
+
+
+def test_errors_that_do_not_fall_are_refused_on_four_sizes() -> None:
+    """Three terms and a floor would fit any four of them."""
+    for seed in range(20):
+        assert not check_rate(SIZES, noisy(np.full(4, 2.0), 10, 0.05, seed), false_alarm=0.001).compatible
+
+
+def test_the_curve_returned_fits_well_where_one_that_passes_does() -> None:
+    """One term may pass at a small level and still be a bad description."""
+    law = SIZES**-0.5 * (2 + 5 * SIZES**-0.5)
+    checks = [check_rate(SIZES, noisy(law, 16, 0.05, seed), false_alarm=0.001) for seed in range(60)]
+    assert all(check.compatible for check in checks)
+    assert sum(len(check.amplitudes) == 2 for check in checks) > 20
+    assert sum(check.lack_of_fit >= 0.05 for check in checks) > 55
+
+
+def test_a_term_more_does_not_refuse_what_passes_without_it() -> None:
+    """One term fits with probability 0.049 here, and two leave A_0 undetermined."""
+    errors = [
+        [1.412, 1.557, 1.855, 2.188, 1.293],
+        [0.981, 1.022, 1.004, 1.16, 1.029],
+        [0.785, 0.602, 0.644, 0.541, 0.564],
+    ]
+    check = check_rate([100, 200, 400], errors, false_alarm=0.001)
+    assert check.compatible
+    assert len(check.amplitudes) == 1
+    assert check.lack_of_fit == pytest.approx(0.049, abs=0.001)
+
+
+def test_a_floor_with_room_for_many_terms_is_refused_on_a_longer_ladder() -> None:
+    sizes = 100.0 * 2 ** np.arange(8)
+    check = check_rate(sizes, noisy(0.3 + 2 * sizes**-0.5, 20, 0.01))
+    assert not check.compatible
+    assert check_rate(sizes, noisy(2 * sizes**-0.5, 20, 0.01)).compatible
+
+
+def test_other_rates_are_refused() -> None:
+    sizes = 100.0 * 2 ** np.arange(8)
+    assert not check_rate(sizes, noisy(30 / sizes, 20), most_terms=1).compatible
+    faster = check_rate(sizes, noisy(30 / sizes, 20))
+    assert not faster.decays
+    assert not faster.compatible
+    assert not check_rate(sizes, noisy(sizes**-0.1, 20)).compatible
+
+
+def test_verdict_rarely_refuses_the_truth() -> None:
+    law = SIZES**-0.5 * (2 + 60 * SIZES**-0.5)
+    refused = sum(not check_rate(SIZES, noisy(law, 6, 0.03, seed)).compatible for seed in range(300))
+    # The F test and the floor's interval may each refuse about one in a hundred.
+    assert refused <= 18
+
+
+def test_bad_input() -> None:
+    rng = np.random.default_rng(0)
+    good = np.ones((4, 2))
+    with pytest.raises(ValueError, match="distinct"):
+        fit_rate([1.0, 1.0], [[1.0], [1.0]], rng)
+    with pytest.raises(ValueError, match="as many rows"):
+        fit_rate(SIZES, good[:2], rng)
+    with pytest.raises(ValueError, match="positive and finite"):
+        fit_rate(SIZES, 0 * good, rng)
+    with pytest.raises(ValueError, match="positive numbers"):
+        fit_rate([-1.0, 1.0], good[:2], rng)
+    with pytest.raises(ValueError, match="three errors"):
+        fit_rate([1.0, 2.0], [[1.0], [1.0]], rng)
+    with pytest.raises(ValueError, match="level"):
+        fit_rate(SIZES, good, rng, level=1.0)
+    with pytest.raises(ValueError, match="resamples"):
+        fit_rate(SIZES, good, rng, resamples=1)
+    with pytest.raises(ValueError, match="two seeds"):
+        check_rate(SIZES, good[:, :1])
+    with pytest.raises(ValueError, match="do not vary"):
+        check_rate(SIZES, good)
