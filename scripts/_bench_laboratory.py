@@ -13,6 +13,8 @@ from pathlib import Path
 import _cli
 from _measuring import Benchmark, Measurement, Say, timed
 
+from theory.kernels import Kernel, KernelCoefficients
+
 __all__ = ["BENCHMARKS"]
 
 #: Samples and dimension of the many-samples benchmark: S alone is 3.2 GB.
@@ -60,16 +62,15 @@ def _spectral_law(say: Say) -> list[Measurement]:
     from numerics.arithmetic import pointwise
     from numerics.data import GaussianMixture
     from numerics.equilibrium import solve_float
-    from numerics.equivalents import EquivalentCoefficients
     from numerics.spectrum import SpectralLaw
 
     measured = []
     phi = pointwise(_cli.activation_argument("relu"))
     for p in (400, 1600, 6400):
         mixture = GaussianMixture.released_experiment(p, means=2.0, cov_shift=20.0)
-        numbers = EquivalentCoefficients.from_values(solve_float(phi, 0.2, 0.8, mixture.tau0).values)
+        numbers = solve_float(phi, 0.2, 0.8, mixture.tau0).kernel(Kernel.CK)
 
-        def law(mixture: GaussianMixture = mixture, numbers: EquivalentCoefficients = numbers) -> SpectralLaw:
+        def law(mixture: GaussianMixture = mixture, numbers: KernelCoefficients[float] = numbers) -> SpectralLaw:
             found = SpectralLaw.of(mixture, numbers)
             found.density(found.density_points(400))
             return found

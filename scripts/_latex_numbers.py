@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from numerics.arithmetic import proved_decimal
-from theory.equations import COEFFICIENTS, NTK_KEYS
+from theory.kernels import COEFFICIENTS, Kernel
 from theory.latex import COEFFICIENT_SYMBOLS, width
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ GROUPS: tuple[tuple[str, ...], ...] = (
     ("tau", "bias", "gamma2"),
     ("alpha1", "alpha2", "alpha3", "alpha4"),
     ("lambda1", "lambda2", "lambda3"),
-    *NTK_KEYS.values(),
+    *(kernel.keys for kernel in Kernel if kernel.is_tangent),
 )
 _GREEK_WORDS = {"tau": "Tau", "bias": "Bias", "gamma2": "GammaSquared", "kappa2": "KappaSquared"}
 _DIGIT_WORDS = ("Zero", "One", "Two", "Three", "Four", "Five", "Six", "Seven", "Eight", "Nine")

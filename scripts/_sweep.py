@@ -108,16 +108,16 @@ def _loss(activation: Activation, arguments: argparse.Namespace) -> StabilityLos
 
 def _columns(arguments: argparse.Namespace) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """What tables and pictures show: of the CK, and of the NTK."""
-    from theory.equations import NTK_KEYS
+    from theory.kernels import Kernel
 
     stem = "alpha" if arguments.form == "post" else "lambda"
-    return ("tau", *(f"{stem}{k}" for k in (1, 2, 3)), "gamma2"), NTK_KEYS[arguments.ntk]
+    return ("tau", *(f"{stem}{k}" for k in (1, 2, 3)), "gamma2"), Kernel.ntk(arguments.ntk).keys
 
 
 def _record(
     arguments: argparse.Namespace, activation: Activation, solved: Sequence[SweepPoint], loss: StabilityLoss | None
 ) -> dict[str, Any]:
-    from theory.equations import COEFFICIENTS
+    from theory.kernels import COEFFICIENTS
 
     name, start, stop, count = arguments.sweep
     rows = []

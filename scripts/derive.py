@@ -140,11 +140,10 @@ def _equations(derived: DerivedMoments) -> list[tuple[str, list[sp.Eq]]]:
         definitions.append(sp.Eq(dd, derived.values["slope_energy"], evaluate=False))
         ntk = ntk_coefficients("recurrent")
         names = sp.symbols("beta_1:4 kappa_*^2")
-        parts = (ntk.linear, ntk.variance, ntk.square, ntk.diagonal)
         found.append(
             (
                 "neural tangent kernel (readout and recurrent weights trained)",
-                [sp.Eq(name, part, evaluate=False) for name, part in zip(names, parts, strict=True)],
+                [sp.Eq(name, part, evaluate=False) for name, part in zip(names, ntk, strict=True)],
             )
         )
     stable = [sp.Lt(stability_slope(), 1), sp.Lt(sigma_a2 * d1**2, 1)]

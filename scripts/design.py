@@ -17,7 +17,7 @@ import _cli
 import _emit
 import _families
 
-from theory.equations import KERNELS
+from theory.kernels import Kernel
 
 if TYPE_CHECKING:
     from flint import arb
@@ -58,7 +58,7 @@ def main(argv: Sequence[str] | None) -> int:
         "--tau0", type=_cli.number, default=_cli.number("1"), help="input scale, sqrt(tr C/p) (default 1)"
     )
     _families.add_arguments(parser)
-    parser.add_argument("--kernel", choices=KERNELS, default="ck", help="kernel to match (ck)")
+    parser.add_argument("--kernel", choices=list(Kernel), default="ck", help="kernel to match (ck)")
     parser.add_argument(
         "--digits", type=_cli.integer_between(1, 300), default=15, help="significant digits (default 15)"
     )

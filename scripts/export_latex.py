@@ -164,8 +164,8 @@ def _activations(arguments: argparse.Namespace) -> list[tuple[Activation, Activa
     """(as written in formulas, with values for all parameters) of every activation asked for."""
     from theory.activations import names, resolve
 
-    names = names() if arguments.registry else arguments.activation
-    found = [resolve(name) for name in names]
+    asked = names() if arguments.registry else arguments.activation
+    found = [resolve(name) for name in asked]
     for position, activation in enumerate(found):
         if activation in found[:position]:
             raise _cli.UsageError(f"{activation.name} is given twice; give each activation once")

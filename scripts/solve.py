@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import _cli
 import _sweep
 
-from theory.equations import NTK_KINDS
+from theory.kernels import NTK_KINDS
 
 if TYPE_CHECKING:
     import sympy as sp
@@ -157,13 +157,13 @@ def _record(
     status: str,
 ) -> dict[str, Any]:
     from numerics.arithmetic import rounded_decimal
-    from theory.equations import COEFFICIENTS, NTK_KEYS
+    from theory.kernels import COEFFICIENTS, Kernel
 
     record: dict[str, Any] = {"status": status}
     record |= {"activation": activation.name, "expression": str(activation.expr)}
     record |= dict(zip(("sigma_a2", "sigma_b2", "tau0"), map(str, exact), strict=True))
     record |= {"digits": arguments.digits, "form": arguments.form, "ntk": arguments.ntk}
-    record["ntk_keys"] = list(NTK_KEYS[arguments.ntk])
+    record["ntk_keys"] = list(Kernel.ntk(arguments.ntk).keys)
     record |= {key: None if solution is None else solution.decimal(key) for key in COEFFICIENTS}
     for name in ("certified", "radius", "reason"):
         found = {} if solution is None else getattr(solution, name)
@@ -224,12 +224,12 @@ def _print(
 
 
 def _ntk_rows(kind: str) -> _Rows:
-    from theory.equations import NTK_KEYS
+    from theory.kernels import Kernel
 
     symbol = _NTK_SYMBOLS[kind]
     symbols = (f"{symbol}₁", f"{symbol}₂", f"{symbol}₃", _NTK_DIAGONALS[kind])
     meanings = ("coefficient of XᵀX", "of the norms' fluctuations", "of the covariances' traces", "diagonal")
-    rows = zip(NTK_KEYS[kind], symbols, meanings, strict=True)
+    rows = zip(Kernel.ntk(kind).keys, symbols, meanings, strict=True)
     return tuple((key, mark, f"NTK ({kind}): {meaning}") for key, mark, meaning in rows)
 
 

@@ -29,12 +29,12 @@ import _figures
 import _spectrum_output
 import sympy as sp
 
-from theory.equations import KERNELS
+from theory.kernels import Kernel
 
 if TYPE_CHECKING:
     from numerics.data import CovarianceShape
     from numerics.equilibrium import FloatEquilibrium
-    from numerics.experiments import Experiment, KernelName, MeasuredSpectrum, Network
+    from numerics.experiments import Experiment, MeasuredSpectrum, Network
     from numerics.spectrum import SpectralLaw
     from theory.activations import Activation
 
@@ -116,7 +116,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         "--proportions", type=_shares, metavar="S,S,...", help="share of each class, adding up to 1 (default equal)"
     )
     parser.add_argument("--noise", choices=_cli.LAWS, default="gaussian", help="law of the noise (default gaussian)")
-    parser.add_argument("--kernel", choices=KERNELS, default="ck", help="which kernel (default ck)")
+    parser.add_argument("--kernel", choices=list(Kernel), default="ck", help="which kernel (default ck)")
     parser.add_argument(
         "--width",
         type=_cli.integer_between(1, _WIDEST),
@@ -235,7 +235,7 @@ def _predict(
 def _measure_cell(
     experiment: Experiment,
     activation: Activation,
-    kernel: KernelName,
+    kernel: Kernel,
     law: SpectralLaw,
     solution: FloatEquilibrium,
     network: Network | None,

@@ -10,13 +10,12 @@ import sympy as sp
 from numerics.equilibrium import ImplicitCoefficients, solve
 from numerics.matching import Design, design
 from theory.activations import Activation, resolve
-from theory.equations import NTK_KEYS
+from theory.kernels import Kernel
 
 __all__ = ["DEFAULT", "assert_matches", "made"]
 
 DEFAULT = sp.Rational(1, 5)
 _PLAIN_DIGITS = 30
-_KEYS = {"ck": ("alpha1", "alpha2", "alpha3", "gamma2"), **{f"ntk-{kind}": keys for kind, keys in NTK_KEYS.items()}}
 
 
 def made(text: str, sigma_a2: sp.Expr = DEFAULT, digits: int = 20, **options: object) -> Design:
@@ -39,6 +38,6 @@ def assert_matches(outcome: Design, digits: int) -> None:
         last = network.mp_reports(digits + 15)[-1].coefficients
         keys = ("a1", "a2", "a3", "tau2") if outcome.kernel == "ck" else ("b1", "b2", "b3", "kappa2")
         with mpmath.mp.workdps(digits + 15):
-            for have, want in zip(keys, _KEYS[outcome.kernel], strict=True):
+            for have, want in zip(keys, Kernel(outcome.kernel).keys, strict=True):
                 gap = abs(mpmath.mpf(last[have]) - deq.values[want])
                 assert gap < mpmath.mpf(10) ** (2 - digits) * deq.values["gamma2"], (have, gap)

@@ -15,7 +15,8 @@ import sympy as sp
 
 from tests.latex_reader import equations, evaluate, gaussian_mean
 from theory.activations import Activation
-from theory.equations import NTK_KEYS, deq
+from theory.equations import deq
+from theory.kernels import Kernel
 from theory.latex import COEFFICIENT_SYMBOLS
 from theory.symbols import alpha, d1, d2, d22, dd, lambda_, mean, sigma_a2, sigma_b2, tau, tau_0, variance, x
 
@@ -103,7 +104,7 @@ def check_ntk(text: str, kind: str) -> None:
     known = environment() | {rf"\alpha_*,{k}": 0.1 * k + 0.2 for k in range(1, 5)}
     known |= {rf"\lambda_*,{k}": 0.05 * k + 0.4 for k in range(1, 4)}
     rows = equations(text)
-    assert [left for left, _, _ in rows] == [COEFFICIENT_SYMBOLS[key] for key in NTK_KEYS[kind]]
+    assert [left for left, _, _ in rows] == [COEFFICIENT_SYMBOLS[key] for key in Kernel.ntk(kind).keys]
     printed = [evaluate(right, known) for _, _, right in rows]
     al = [known[rf"\alpha_*,{k}"] for k in (1, 2, 3)]
     la = [known[rf"\lambda_*,{k}"] for k in (1, 2, 3)]

@@ -34,7 +34,7 @@ from numerics.equilibrium.interval_newton import Certifier
 from numerics.equilibrium.parameters import EquilibriumError, check_parameters
 from numerics.moments import FloatMoments, MomentAccuracyError, UncertifiedError, certified_moments
 from theory.activations import Activation
-from theory.equations import COEFFICIENTS, NTK_COEFFICIENTS
+from theory.kernels import COEFFICIENTS, NTK_COEFFICIENTS
 from theory.latex import COEFFICIENT_SYMBOLS
 
 __all__ = [

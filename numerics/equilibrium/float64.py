@@ -18,6 +18,7 @@ from numerics.arrays import EPS
 from numerics.equilibrium.formulas import CompiledFormulas, evaluate_formulas
 from numerics.equilibrium.parameters import EquilibriumError, check_parameters
 from numerics.moments import FloatMoments
+from theory.kernels import Kernel, KernelCoefficients
 
 __all__ = [
     "FloatEquilibrium",
@@ -40,6 +41,22 @@ class FloatEquilibrium:
 
     def __getitem__(self, key: str) -> float:
         return self.values[key]
+
+    def kernel(self, kernel: Kernel) -> KernelCoefficients[float]:
+        """Return the coefficients of a kernel.
+
+        Raises:
+            EquilibriumError: an NTK that does not exist.
+        """
+        self.check_existence(kernel)
+        return KernelCoefficients.of(self.values, kernel)
+
+    def check_existence(self, kernel: Kernel) -> None:
+        """Raise EquilibriumError for an NTK that does not exist."""
+        if kernel.keys[0] not in self.values:
+            energy = self.margins.get("ntk")
+            reason = "E[phi'^2] is infinite" if energy is None else f"sigma_a^2 E[phi'^2] = {energy:.6g} is not below 1"
+            raise EquilibriumError(f"the NTKs do not exist, for {reason}")
 
 
 @cache

@@ -16,16 +16,8 @@ import sympy as sp
 from numerics.arithmetic import Arithmetic, Program, compile_program
 from numerics.equilibrium.parameters import EquilibriumError
 from numerics.moments import MomentValues
-from theory.equations import (
-    COEFFICIENTS,
-    NTK_COEFFICIENTS,
-    NTK_KEYS,
-    ck_coefficients,
-    in_moments,
-    ntk_coefficients,
-    preactivation_coefficients,
-    stability_slope,
-)
+from theory.equations import ck_coefficients, kernel_coefficients, preactivation_coefficients, stability_slope
+from theory.kernels import COEFFICIENTS, NTK_COEFFICIENTS, Kernel
 from theory.symbols import d1, d2, d22, dd, sigma_a2, sigma_b2, tau, variance
 
 __all__ = [
@@ -44,11 +36,8 @@ def formulas() -> MappingProxyType[str, sp.Expr]:
     ck = ck_coefficients()
     pre = preactivation_coefficients()
     found: dict[str, sp.Expr] = {"gamma2": variance, **ck, **pre}
-    for kind, keys in NTK_KEYS.items():
-        ntk = ntk_coefficients(kind)
-        parts = (ntk.linear, ntk.variance, ntk.square, ntk.diagonal)
-        for key, part in zip(keys, parts, strict=True):
-            found[key] = in_moments(part)
+    for kernel in Kernel:
+        found |= dict(zip(kernel.keys, kernel_coefficients(kernel), strict=True))
     return MappingProxyType(found)
 
 
@@ -125,6 +114,7 @@ def evaluate_formulas(
 
 
 def check_stability(slope: Any, scale: Any) -> None:
+    """Raise EquilibriumError unless the slope of the map of tau^2 at tau_* is below 1."""
     if not slope < 1:
         raise EquilibriumError(
             f"no stable equilibrium: at tau_* = {float(scale):.6g} the slope sigma_a^2 E[(phi^2)'']/2 is "

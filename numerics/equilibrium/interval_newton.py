@@ -17,7 +17,7 @@ from numerics.arithmetic import BITS_PER_DIGIT, BallArithmetic, Program, compile
 from numerics.equilibrium.formulas import CompiledFormulas
 from numerics.equilibrium.parameters import EquilibriumError
 from numerics.moments import CertifiedMoments, Key, UnboundedError, UncertifiedError
-from theory.equations import NTK_COEFFICIENTS
+from theory.kernels import NTK_COEFFICIENTS
 from theory.moments import RAW_MOMENTS, STEIN_FORMS
 from theory.symbols import d1, d2, d22, mean, tau, variance
 

@@ -18,7 +18,7 @@ from numerics.equilibrium.float64 import solve_float
 from numerics.equilibrium.parameters import EquilibriumError
 from numerics.moments import MomentAccuracyError
 from theory.activations import Activation
-from theory.equations import COEFFICIENTS
+from theory.kernels import COEFFICIENTS
 
 __all__ = [
     "FLOAT_DIGITS",

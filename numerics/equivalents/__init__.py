@@ -1,11 +1,12 @@
 """The high-dimensional equivalents Gbar and Kbar, as operators."""
 
-from numerics.equivalents.coefficients import EquivalentCoefficients
+from numerics.equivalents.coefficients import check_coefficients, without_rounding
 from numerics.equivalents.operator import DeterministicEquivalent, equivalent_parts, low_rank_core
 
 __all__ = [
     "DeterministicEquivalent",
-    "EquivalentCoefficients",
+    "check_coefficients",
     "equivalent_parts",
     "low_rank_core",
+    "without_rounding",
 ]

@@ -1,72 +1,51 @@
-"""The coefficients of a kernel's equivalent, whichever way they were found.
+"""Coefficients of an equivalent as floats: checked, and without what is rounding.
 
 Theory sheet, section 4.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-
 import numpy as np
 
-from theory.equations import NTK_KEYS
+from theory.kernels import KernelCoefficients
 
-__all__ = ["EquivalentCoefficients"]
+__all__ = ["check_coefficients", "without_rounding"]
 
 #: Below this share of the diagonal a coefficient, times its power of tau_0, is rounding: alpha_1 is 0 where the
 #: activation is even (the bulk is then a point), alpha_2 and alpha_3 where it is odd.
 _ROUNDING = 1e-12
-#: Keys of a solved equilibrium, by kernel: coefficients of S, of delta_i delta_j, of S squared entrywise; the diagonal.
-KERNEL_KEYS: Mapping[str, tuple[str, str, str, str]] = {
-    "ck": ("alpha1", "alpha2", "alpha3", "gamma2"),
-    **{f"ntk-{kind}": keys for kind, keys in NTK_KEYS.items()},
-}
 
 
-@dataclass(frozen=True)
-class EquivalentCoefficients:
-    """The four numbers that an activation and the weights enter an equivalent by, solved at the population's tau_0.
-
-    Attributes:
-        linear: coefficient of S: alpha_1, or an NTK's, not negative.
-        variance: of the fluctuations of the norms: alpha_2.
-        square: of S squared entry by entry: alpha_3.
-        diagonal: value on the diagonal: gamma_*^2, or an NTK's.
+def check_coefficients(coefficients: KernelCoefficients[float]) -> None:
+    """Check that the coefficients are those of a kernel.
 
     Raises:
         ValueError: a coefficient that is not finite, or a negative one of S.
     """
+    if not all(np.isfinite(number) for number in coefficients):
+        raise ValueError(f"the coefficients must be finite, got {tuple(coefficients)}")
+    if coefficients.linear < 0:
+        raise ValueError(f"the coefficient of S must not be negative, got {coefficients.linear}")
 
-    linear: float
-    variance: float
-    square: float
-    diagonal: float
 
-    def __post_init__(self) -> None:
-        numbers = (self.linear, self.variance, self.square, self.diagonal)
-        if not all(np.isfinite(number) for number in numbers):
-            raise ValueError(f"the coefficients must be finite, got {numbers}")
-        if self.linear < 0:
-            raise ValueError(f"the coefficient of S must not be negative, got {self.linear}")
+def without_rounding(coefficients: KernelCoefficients[float], tau0: float) -> KernelCoefficients[float]:
+    """Return the coefficients with those that are 0 up to rounding set to 0.
 
-    @classmethod
-    def from_values(cls, values: Mapping[str, float], kernel: str = "ck") -> EquivalentCoefficients:
-        """Pick one kernel's from the values of a solved equilibrium.
+    Args:
+        coefficients: of a kernel.
+        tau0: input scale tau_0.
 
-        Raises:
-            ValueError: an unknown kernel, or an NTK that does not exist.
-        """
-        if kernel not in KERNEL_KEYS:
-            raise ValueError(f"the kernel is one of {', '.join(KERNEL_KEYS)}, not {kernel!r}")
-        if any(key not in values for key in KERNEL_KEYS[kernel]):
-            raise ValueError(f"this equilibrium has no {kernel}: sigma_a^2 E[phi'^2] is not below 1")
-        return cls(*(values[key] for key in KERNEL_KEYS[kernel]))
+    Raises:
+        ValueError: as for ``check_coefficients``.
+    """
+    check_coefficients(coefficients)
 
-    def without_rounding(self, tau0: float) -> EquivalentCoefficients:
-        """The same with coefficients that are 0 up to rounding set to 0."""
+    def kept(value: float, power: int) -> float:
+        return value if abs(value) * tau0**power > _ROUNDING * abs(coefficients.diagonal) else 0.0
 
-        def kept(value: float, power: int) -> float:
-            return value if abs(value) * tau0**power > _ROUNDING * abs(self.diagonal) else 0.0
-
-        return EquivalentCoefficients(kept(self.linear, 2), kept(self.variance, 4), kept(self.square, 4), self.diagonal)
+    return KernelCoefficients(
+        kept(coefficients.linear, 2),
+        kept(coefficients.variance, 4),
+        kept(coefficients.square, 4),
+        coefficients.diagonal,
+    )

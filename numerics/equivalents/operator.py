@@ -14,6 +14,7 @@ from scipy.sparse.linalg import LinearOperator
 
 from numerics.arrays import Array
 from numerics.data import MixtureStatistics
+from theory.kernels import KernelCoefficients
 
 __all__ = [
     "DeterministicEquivalent",
@@ -37,45 +38,46 @@ class TraceStatistics(Protocol):
         ...
 
 
-def low_rank_core(second: float, third: float, statistics: TraceStatistics) -> Array:
+def low_rank_core(variance: float, square: float, statistics: TraceStatistics) -> Array:
     """C (or D) = [[a_2 t t^T + a_3 T, a_2 t], [a_2 t^T, a_2]], shape (K+1, K+1); theory sheet, section 4.
 
     Args:
-        second: a_2, which is alpha_2 (or beta_2).
-        third: a_3, which is alpha_3 (or beta_3).
+        variance: a_2, which is alpha_2 (or beta_2).
+        square: a_3, which is alpha_3 (or beta_3).
         statistics: t and T.
     """
     t = statistics.t
     classes = t.shape[0]
     core = np.empty((classes + 1, classes + 1))
-    core[:classes, :classes] = second * np.outer(t, t) + third * statistics.T
-    core[:classes, classes] = core[classes, :classes] = second * t
-    core[classes, classes] = second
+    core[:classes, :classes] = variance * np.outer(t, t) + square * statistics.T
+    core[:classes, classes] = core[classes, :classes] = variance * t
+    core[classes, classes] = variance
     return core
 
 
 def equivalent_parts(
-    numbers: tuple[float, float, float, float], statistics: MixtureStatistics, tau0: float, gram: Array
+    coefficients: KernelCoefficients[float], statistics: MixtureStatistics, tau0: float, gram: Array
 ) -> dict[str, LinearOperator]:
-    """What each of an equivalent's four numbers contributes to it, by name: the change that doubling it makes.
+    """What each coefficient contributes to an equivalent, by name: the change that doubling it makes.
+
+    That of S is changed at a fixed diagonal: alpha_1 (S - tau_0^2 I).
 
     Args:
-        numbers: coefficients of S (at a fixed diagonal: alpha_1 (S - tau_0^2 I)), of t and psi, of T, and the diagonal.
+        coefficients: of the kernel.
         statistics: of the sample.
-        tau0: the reading for which the numbers were solved.
+        tau0: the reading for which the coefficients were solved.
         gram: (n, n) array S.
     """
-    first, second, third, diagonal = numbers
 
     def part(linear: float, core: Array, identity: float) -> DeterministicEquivalent:
         return DeterministicEquivalent(linear, core, statistics.low_rank, identity, gram=gram)
 
     nothing = low_rank_core(0.0, 0.0, statistics)
     return {
-        "linear": part(first, nothing, -(tau0**2) * first),
-        "variance": part(0.0, low_rank_core(second, 0.0, statistics), 0.0),
-        "square": part(0.0, low_rank_core(0.0, third, statistics), 0.0),
-        "diagonal": part(0.0, nothing, diagonal),
+        "linear": part(coefficients.linear, nothing, -(tau0**2) * coefficients.linear),
+        "variance": part(0.0, low_rank_core(coefficients.variance, 0.0, statistics), 0.0),
+        "square": part(0.0, low_rank_core(0.0, coefficients.square, statistics), 0.0),
+        "diagonal": part(0.0, nothing, coefficients.diagonal),
     }
 
 
@@ -129,23 +131,17 @@ class DeterministicEquivalent(LinearOperator):  # type: ignore[misc]  # SciPy ha
     def from_statistics(
         cls,
         statistics: MixtureStatistics,
+        coefficients: KernelCoefficients[float],
         *,
-        alpha1: float,
-        alpha2: float,
-        alpha3: float,
-        gamma2: float,
         tau0: float,
         gram: Array | None = None,
         data: Array | None = None,
     ) -> DeterministicEquivalent:
-        """Gbar of theory sheet section 4 (Kbar when given beta_1, beta_2, beta_3 and kappa_*^2 instead).
+        """Gbar of theory sheet section 4, or Kbar for an NTK's coefficients.
 
         Args:
             statistics: J, t, T and psi of the data.
-            alpha1: coefficient of S.
-            alpha2: coefficient of the norms' fluctuations.
-            alpha3: coefficient of the covariances' traces.
-            gamma2: diagonal.
+            coefficients: of the kernel.
             tau0: tau_0 in the reading for which the coefficients were solved.
             gram: (n, n) array S; give either this or `data`.
             data: (p, n) array X.
@@ -153,9 +149,9 @@ class DeterministicEquivalent(LinearOperator):  # type: ignore[misc]  # SciPy ha
         Raises:
             ValueError: shapes that do not fit, or both or neither of S and X given.
         """
-        core = low_rank_core(alpha2, alpha3, statistics)
-        diagonal = gamma2 - tau0**2 * alpha1
-        return cls(alpha1, core, statistics.low_rank, diagonal, gram=gram, data=data)
+        core = low_rank_core(coefficients.variance, coefficients.square, statistics)
+        identity = coefficients.identity(tau0)
+        return cls(coefficients.linear, core, statistics.low_rank, identity, gram=gram, data=data)
 
     def _apply_gram(self, block: Array | None) -> Array:
         """S times a block, or S itself (block None), from whichever of S and X is held."""

@@ -1,7 +1,7 @@
 """Draws of data, and how far a kernel is from what is predicted on them."""
 
 from numerics.experiments.distances import KernelDistance, distance_to_equivalent, distance_to_limit
-from numerics.experiments.experiment import Cell, Experiment, KernelName, Network, exact_kernel
+from numerics.experiments.experiment import Cell, Experiment, Network, exact_kernel
 from numerics.experiments.pairs import NoMatchError, distance_to_explicit
 from numerics.experiments.rates import FittedLine, RateReport, check_rate, fit_rate, local_slopes, report_rate
 from numerics.experiments.spectral_study import (
@@ -19,7 +19,6 @@ __all__ = [
     "Experiment",
     "FittedLine",
     "KernelDistance",
-    "KernelName",
     "MeasuredSpectrum",
     "Network",
     "NoMatchError",

@@ -17,15 +17,14 @@ from numerics.equivalents import equivalent_parts
 from numerics.experiments.experiment import (
     Cell,
     Experiment,
-    KernelName,
     Network,
     equivalent_kernel,
     exact_kernel,
     finite_kernel,
-    kernel_numbers,
 )
 from numerics.linalg import operator_norm, perturbed_norms
 from theory.activations import Activation
+from theory.kernels import Kernel
 
 __all__ = [
     "KernelDistance",
@@ -55,7 +54,7 @@ class KernelDistance:
     """
 
     activation: str
-    kernel: KernelName
+    kernel: Kernel
     p: int
     n: int
     width: int | None
@@ -72,7 +71,7 @@ class KernelDistance:
 
 
 def distance_to_equivalent(
-    experiment: Experiment, activation: Activation, kernel: KernelName, cell: Cell, changes: Sequence[float] = ()
+    experiment: Experiment, activation: Activation, kernel: Kernel, cell: Cell, changes: Sequence[float] = ()
 ) -> KernelDistance:
     """||G* - Gbar|| (K* - Kbar for an NTK) of one draw of the data.
 
@@ -99,7 +98,7 @@ def distance_to_equivalent(
         norm = operator_norm(error, rng)
         changed: dict[str, list[float]] = {}
         if changes:
-            parts = equivalent_parts(kernel_numbers(kernel, solution), statistics, tau0, gram)
+            parts = equivalent_parts(solution.kernel(kernel), statistics, tau0, gram)
             # A larger number makes the error smaller.
             factors = [-change for change in changes]
             span = statistics.low_rank
@@ -112,7 +111,7 @@ def distance_to_equivalent(
 def distance_to_limit(
     experiment: Experiment,
     activation: Activation,
-    kernel: KernelName,
+    kernel: Kernel,
     cell: Cell,
     width: int,
     weights: EntryLaw = "gaussian",

@@ -8,7 +8,6 @@ order of the cells.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Literal
 
 import numpy as np
 
@@ -25,26 +24,22 @@ from numerics.data import (
     class_sizes,
     draw_entries,
 )
-from numerics.equilibrium import EquilibriumError, FloatEquilibrium, check_parameters, solve_float
+from numerics.equilibrium import FloatEquilibrium, check_parameters, solve_float
 from numerics.equivalents import DeterministicEquivalent
 from numerics.kernels import implicit_kernels, with_dual
 from numerics.networks import FiniteDEQ, implicit_ntks
 from theory.activations import Activation
-from theory.equations import NTK_KEYS
+from theory.kernels import Kernel
 
 __all__ = [
     "Cell",
     "Experiment",
-    "KernelName",
     "Network",
     "equivalent_kernel",
     "exact_kernel",
     "finite_kernel",
-    "kernel_numbers",
 ]
 
-#: One of ``theory.equations.KERNELS``.
-KernelName = Literal["ck", "ntk-recurrent", "ntk-preactivation", "ntk-all"]
 #: Bound on the relative residual of a finite network's states, far below the O(m^(-1/2)) distance that is measured.
 _NETWORK_TOLERANCE = 1e-10
 
@@ -144,7 +139,7 @@ class Network:
 
 
 def equivalent_kernel(
-    kernel: KernelName, solution: FloatEquilibrium, statistics: MixtureStatistics, tau0: float, gram: Array
+    kernel: Kernel, solution: FloatEquilibrium, statistics: MixtureStatistics, tau0: float, gram: Array
 ) -> DeterministicEquivalent:
     """Gbar or Kbar of a sample.
 
@@ -158,29 +153,11 @@ def equivalent_kernel(
     Raises:
         EquilibriumError: an NTK that does not exist.
     """
-    first, second, third, diagonal = kernel_numbers(kernel, solution)
-    return DeterministicEquivalent.from_statistics(
-        statistics, alpha1=first, alpha2=second, alpha3=third, gamma2=diagonal, tau0=tau0, gram=gram
-    )
-
-
-def kernel_numbers(kernel: KernelName, solution: FloatEquilibrium) -> tuple[float, float, float, float]:
-    """The coefficients of S, of delta_i delta_j, of S entrywise squared, and the diagonal value."""
-    _check_existence(kernel, solution)
-    keys = ("alpha1", "alpha2", "alpha3", "gamma2") if kernel == "ck" else NTK_KEYS[kernel.removeprefix("ntk-")]
-    first, second, third, diagonal = (solution[key] for key in keys)
-    return first, second, third, diagonal
-
-
-def _check_existence(kernel: KernelName, solution: FloatEquilibrium) -> None:
-    if kernel != "ck" and NTK_KEYS["recurrent"][0] not in solution.values:
-        energy = solution.margins.get("ntk")
-        reason = "E[phi'^2] is infinite" if energy is None else f"sigma_a^2 E[phi'^2] = {energy:.6g} is not below 1"
-        raise EquilibriumError(f"the NTKs do not exist, for {reason}")
+    return DeterministicEquivalent.from_statistics(statistics, solution.kernel(kernel), tau0=tau0, gram=gram)
 
 
 def exact_kernel(
-    kernel: KernelName, experiment: Experiment, activation: Activation, solution: FloatEquilibrium, gram: Array
+    kernel: Kernel, experiment: Experiment, activation: Activation, solution: FloatEquilibrium, gram: Array
 ) -> tuple[Array, float]:
     """The infinite-width kernel of samples with this Gram matrix, and the largest residual of its entries.
 
@@ -195,16 +172,17 @@ def exact_kernel(
         EquilibriumError: an NTK that does not exist.
         KernelConvergenceError: an entry has no stable fixed point.
     """
-    _check_existence(kernel, solution)
-    name = kernel.removeprefix("ntk-")
+    solution.check_existence(kernel)
     # At small p some pairs are nearly collinear: the closed form of the dual, where there is one, is quick there.
     phi = with_dual(activation)
-    found = implicit_kernels(gram, phi, experiment.sigma_a2, experiment.sigma_b2, solution["bias"], kernels=(name,))
-    return getattr(found, name), found.residual
+    found = implicit_kernels(
+        gram, phi, experiment.sigma_a2, experiment.sigma_b2, solution["bias"], kernels=(kernel.kind,)
+    )
+    return getattr(found, kernel.kind), found.residual
 
 
 def finite_kernel(
-    kernel: KernelName,
+    kernel: Kernel,
     experiment: Experiment,
     activation: Activation,
     solution: FloatEquilibrium,
@@ -220,7 +198,7 @@ def finite_kernel(
         EquilibriumError: an NTK that does not exist.
         NonConvergenceError: the network has no equilibrium that the iteration reaches.
     """
-    _check_existence(kernel, solution)
+    solution.check_existence(kernel)
     drawn = FiniteDEQ.draw(
         pointwise(activation),
         solution["bias"],
@@ -232,8 +210,8 @@ def finite_kernel(
         law=network.weights,
     )
     equilibrium = drawn.equilibrium(data, tolerance=_NETWORK_TOLERANCE)
-    if kernel == "ck":
+    if not kernel.is_tangent:
         return equilibrium.ck, equilibrium.residual
     readout = draw_entries(network.weights, (network.width,), rng)
     kernels = implicit_ntks(drawn, data, equilibrium, readout, tolerance=_NETWORK_TOLERANCE)
-    return getattr(kernels, kernel.removeprefix("ntk-")), kernels.residual
+    return getattr(kernels, kernel.kind), kernels.residual

@@ -21,7 +21,6 @@ from numerics.arrays import Array
 from numerics.experiments.experiment import (
     Cell,
     Experiment,
-    KernelName,
     Network,
     equivalent_kernel,
     exact_kernel,
@@ -32,6 +31,7 @@ from numerics.linalg import operator_norm
 from numerics.matching import Design, DesignError, design
 from numerics.networks import FiniteExplicitNetwork, explicit_ntk
 from theory.activations import Activation
+from theory.kernels import Kernel
 
 __all__ = [
     "NoMatchError",
@@ -66,7 +66,7 @@ class PairDistance:
     """
 
     activation: str
-    kernel: KernelName
+    kernel: Kernel
     p: int
     n: int
     width: int | None
@@ -82,7 +82,7 @@ class PairDistance:
 
 
 def distance_to_explicit(
-    experiment: Experiment, activation: Activation, kernel: KernelName, cell: Cell, width: int | None = None
+    experiment: Experiment, activation: Activation, kernel: Kernel, cell: Cell, width: int | None = None
 ) -> PairDistance:
     """Compare the kernels of one draw, of infinite or of finite networks of equal width.
 
@@ -106,7 +106,7 @@ def distance_to_explicit(
         statistics = sample.statistics()
         equivalents = [
             equivalent_kernel(which, numbers, statistics, tau0, gram).dense()
-            for which, numbers in ((kernel, solution), ("ck" if kernel == "ck" else "ntk-all", single))
+            for which, numbers in ((kernel, solution), (Kernel.NTK_ALL if kernel.is_tangent else Kernel.CK, single))
         ]
         if width is None:
             own = exact_kernel(kernel, experiment, activation, solution, gram)[0]
@@ -136,10 +136,10 @@ def _designed(activation: Activation, sigma_a2: float, sigma_b2: float, tau0: fl
     return found
 
 
-def _exact_explicit(kernel: KernelName, gram: Array, layers: Layers) -> Array:
+def _exact_explicit(kernel: Kernel, gram: Array, layers: Layers) -> Array:
     return explicit_ck(gram, layers).kernel if kernel == "ck" else explicit_kernels(gram, layers).ntk
 
 
-def _finite_explicit(kernel: KernelName, layers: Layers, data: Array, width: int, rng: np.random.Generator) -> Array:
+def _finite_explicit(kernel: Kernel, layers: Layers, data: Array, width: int, rng: np.random.Generator) -> Array:
     network = FiniteExplicitNetwork.draw(layers, width=width, dimension=data.shape[0], rng=rng)
     return network.ck(data) if kernel == "ck" else explicit_ntk(network, data, rng.standard_normal(width))

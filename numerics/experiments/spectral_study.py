@@ -17,10 +17,8 @@ from scipy.sparse.linalg import aslinearoperator
 
 from numerics.arrays import Array
 from numerics.equilibrium import FloatEquilibrium
-from numerics.equivalents import EquivalentCoefficients
 from numerics.experiments.experiment import (
     Experiment,
-    KernelName,
     Network,
     equivalent_kernel,
     exact_kernel,
@@ -42,6 +40,7 @@ from numerics.spectrum import (
     wasserstein_distance,
 )
 from theory.activations import Activation
+from theory.kernels import Kernel
 
 __all__ = [
     "LARGEST_DENSE",
@@ -125,7 +124,7 @@ class OutlierSummary:
 
 
 def predict(
-    experiment: Experiment, activation: Activation, kernel: str, p: int
+    experiment: Experiment, activation: Activation, kernel: Kernel, p: int
 ) -> tuple[SpectralLaw, FloatEquilibrium]:
     """The law of one kernel in dimension p, and the equilibrium it is made from, at the population's tau_0.
 
@@ -136,7 +135,6 @@ def predict(
     """
     mixture = experiment.mixture(p)
     solution = experiment.solve(activation, mixture.tau0)
-    coefficients = EquivalentCoefficients.from_values(solution.values, kernel)
     with threadpoolctl.threadpool_limits(limits=1):
         population = Population.from_mixture(mixture)
     if isinstance(population.covariances, DenseCovariances) and p > LARGEST_DENSE:
@@ -144,13 +142,13 @@ def predict(
             f"the classes' covariances have no common eigenvectors, for which p up to {LARGEST_DENSE} is accepted, "
             f"not {p}; covariances of one shape, or diagonal ones, have them"
         )
-    return SpectralLaw.of(population, coefficients), solution
+    return SpectralLaw.of(population, solution.kernel(kernel)), solution
 
 
 def measure(
     experiment: Experiment,
     activation: Activation,
-    kernel: KernelName,
+    kernel: Kernel,
     p: int,
     index: int,
     law: SpectralLaw,

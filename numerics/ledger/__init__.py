@@ -19,8 +19,8 @@ from numerics.ledger.system import equilibrium_task, proof_task, tied_layers_tas
 from numerics.ledger.twins import polynomial_twin
 from numerics.ledger.witnesses import (
     WitnessRecord,
-    equivalent_numbers,
-    explicit_numbers,
+    coefficients_of,
+    explicit_coefficients,
     residuals,
     witness_cell,
     witness_names,
@@ -37,9 +37,9 @@ __all__ = [
     "Task",
     "WitnessRecord",
     "checks_for",
+    "coefficients_of",
     "equilibrium_task",
-    "equivalent_numbers",
-    "explicit_numbers",
+    "explicit_coefficients",
     "failures",
     "judge",
     "law_of",

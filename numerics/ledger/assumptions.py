@@ -10,9 +10,10 @@ from numerics.equilibrium import find_equilibria, locate_stability_loss
 from numerics.ledger.checks import Check, Plan, Results, Task
 from numerics.ledger.coefficients import coefficient_power, deq_cells, read_records, theory_test
 from numerics.ledger.limits import figures, power_list
-from numerics.ledger.witnesses import Numbers, equivalent_numbers
+from numerics.ledger.witnesses import coefficients_of
 from theory.activations import get
 from theory.claims import Theory, Verdict, VerdictKind, true_theory
+from theory.kernels import KernelCoefficients
 
 __all__ = [
     "ASSUMPTION_CHECK",
@@ -31,11 +32,13 @@ def _judge(plan: Plan, results: Results) -> list[Verdict]:
         theory = true_theory("ck")
         test = theory_test(theory, activation, plan, records, data)
 
-        def numbers(tau0: float, theory: Theory = theory, activation: str = activation) -> Numbers:
+        def coefficients(
+            tau0: float, theory: Theory = theory, activation: str = activation
+        ) -> KernelCoefficients[float]:
             weights = float(sp.Rational(plan.sigma_a2)), float(sp.Rational(plan.sigma_b2))
-            return equivalent_numbers(theory, activation, *weights, tau0)
+            return coefficients_of(theory, activation, *weights, tau0)
 
-        power = coefficient_power(test, "ck", numbers, records, data)
+        power = coefficient_power(test, "ck", coefficients, records, data)
         kind = VerdictKind.REFUTED if test.refuted else VerdictKind.SUPPORTED
         why = f"{test.sentence()}; would detect: {power_list(power)}"
         if claim == "limit-jump":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,15 +13,14 @@ from numerics.ledger.checks import Check, Plan, Results, Task
 from numerics.ledger.limits import LimitTest, figures, limit_test, power_list
 from numerics.ledger.populations import population
 from numerics.ledger.witnesses import (
-    Numbers,
     WitnessRecord,
-    equivalent_numbers,
-    explicit_numbers,
+    coefficients_of,
+    explicit_coefficients,
     residuals,
     witness_names,
 )
 from theory.claims import Statistic, Theory, Verdict, VerdictKind, planted_errors, released_variants, true_theory
-from theory.equations import KERNELS
+from theory.kernels import PARTS, Kernel, KernelCoefficients
 
 __all__ = [
     "DEQ_CHECK",
@@ -41,8 +40,7 @@ _DATA = "rich"
 _LAYERS = ("relu", "tanh")
 #: A coefficient below this is 0, computed with rounding.
 _ROUNDING = 1e-12
-#: Names of an equivalent's four numbers, as reports call them.
-_PARTS = ("linear", "variance", "square", "diagonal")
+#: Names of an equivalent's four coefficients, as reports call them.
 #: What the released variants and the planted errors are tried on: all its coefficients differ from 0.
 _PLANTED_ACTIVATION = "relu"
 
@@ -77,7 +75,7 @@ def read_records(tasks: Sequence[Task], results: Results) -> dict[int, list[Witn
 
 def _test(
     kernel: str,
-    numbers: Callable[[float], Numbers],
+    coefficients: Callable[[float], KernelCoefficients[float]],
     records: Mapping[int, Sequence[WitnessRecord]],
     level: float,
     changes: frozenset[Statistic] = frozenset(),
@@ -86,7 +84,7 @@ def _test(
     values = []
     for p, rows in records.items():
         statistics = population(data, p)
-        values.append(residuals(kernel, numbers(statistics.tau0), statistics, rows, changes))
+        values.append(residuals(kernel, coefficients(statistics.tau0), statistics, rows, changes))
     return limit_test(witness_names(2), list(records), values, level=level)
 
 
@@ -108,43 +106,36 @@ def theory_test(
     """
     weights = float(sp.Rational(plan.sigma_a2)), float(sp.Rational(plan.sigma_b2))
 
-    def numbers(tau0: float) -> Numbers:
-        return equivalent_numbers(theory, activation, *weights, tau0)
+    def coefficients(tau0: float) -> KernelCoefficients[float]:
+        return coefficients_of(theory, activation, *weights, tau0)
 
-    return _test(theory.kernel, numbers, records, plan.profile.level, theory.statistics, data)
+    return _test(theory.kernel, coefficients, records, plan.profile.level, theory.statistics, data)
 
 
 def coefficient_power(
     test: LimitTest,
     kernel: str,
-    numbers: Callable[[float], Numbers],
+    coefficients: Callable[[float], KernelCoefficients[float]],
     records: Mapping[int, Sequence[WitnessRecord]],
     data: str = _DATA,
 ) -> dict[str, float | None]:
-    """Smallest relative change of each number that is detected with probability 0.9; None where the number is 0.
+    """Smallest relative change of each coefficient that is detected with probability 0.9; None where it is 0.
 
     Args:
-        test: of the numbers as they are.
+        test: of the coefficients as they are.
         kernel: key of the records' kernels.
-        numbers: the equivalent's four, from tau_0.
+        coefficients: of the kernel, from tau_0.
         records: witnesses of the draws at every p.
         data: the mixture that they are of.
     """
     found: dict[str, float | None] = {}
-    for position, part in enumerate(_PARTS):
+    for part in PARTS:
 
-        def changed(tau0: float, position: int = position) -> Numbers:
-            old = list(numbers(tau0))
-            diagonal = old[3] + tau0**2 * old[0]
-            if position == 3:
-                old[3] += diagonal
-            else:
-                old[position] *= 2
-                old[3] = diagonal - tau0**2 * old[0]
-            return old[0], old[1], old[2], old[3]
+        def changed(tau0: float, part: str = part) -> KernelCoefficients[float]:
+            old = coefficients(tau0)
+            return replace(old, **{part: 2 * getattr(old, part)})
 
-        apart = [np.subtract(changed(tau0), numbers(tau0)) for tau0 in (population(data, p).tau0 for p in records)]
-        if np.abs(apart).max() < _ROUNDING:
+        if max(abs(getattr(coefficients(population(data, p).tau0), part)) for p in records) < _ROUNDING:
             found[part] = None
             continue
         moved = _test(kernel, changed, records, test.level, data=data)
@@ -170,7 +161,7 @@ def _judge_deq(plan: Plan, results: Results) -> list[Verdict]:
     verdicts = []
     for activation in plan.witness_activations:
         records = read_records(deq_cells(plan, activation), results)
-        for kernel in KERNELS:
+        for kernel in Kernel:
             if any(kernel not in record.kernels for rows in records.values() for record in rows):
                 why = "the NTKs do not exist: sigma_a^2 E[phi'^2] is not below 1"
                 verdicts.append(Verdict(kernel, activation, VerdictKind.UNDECIDED, why))
@@ -178,14 +169,16 @@ def _judge_deq(plan: Plan, results: Results) -> list[Verdict]:
             theory = true_theory(kernel)
             test = theory_test(theory, activation, plan, records)
 
-            def numbers(tau0: float, theory: Theory = theory, activation: str = activation) -> Numbers:
-                return equivalent_numbers(theory, activation, *weights, tau0)
+            def coefficients(
+                tau0: float, theory: Theory = theory, activation: str = activation
+            ) -> KernelCoefficients[float]:
+                return coefficients_of(theory, activation, *weights, tau0)
 
-            verdicts.append(_verdict(kernel, activation, test, coefficient_power(test, kernel, numbers, records)))
+            verdicts.append(_verdict(kernel, activation, test, coefficient_power(test, kernel, coefficients, records)))
     return verdicts
 
 
-DEQ_CHECK = Check(KERNELS, _deq_tasks, _judge_deq)
+DEQ_CHECK = Check(tuple(Kernel), _deq_tasks, _judge_deq)
 
 
 # --- explicit networks ---------------------------------------------------------------------------
@@ -196,12 +189,12 @@ def _judge_explicit(plan: Plan, results: Results) -> list[Verdict]:
     verdicts = []
     for kernel in ("explicit-ck", "explicit-ntk"):
 
-        def numbers(tau0: float, kernel: str = kernel) -> Numbers:
-            return explicit_numbers(kernel, _LAYERS, tau0)
+        def coefficients(tau0: float, kernel: str = kernel) -> KernelCoefficients[float]:
+            return explicit_coefficients(kernel, _LAYERS, tau0)
 
-        test = _test(kernel, numbers, records, plan.profile.level)
+        test = _test(kernel, coefficients, records, plan.profile.level)
         verdicts.append(
-            _verdict(kernel, " then ".join(_LAYERS), test, coefficient_power(test, kernel, numbers, records))
+            _verdict(kernel, " then ".join(_LAYERS), test, coefficient_power(test, kernel, coefficients, records))
         )
     return verdicts
 
@@ -261,9 +254,9 @@ class PlantedOutcome:
 
 
 def planted_outcomes(plan: Plan, results: Results) -> list[PlantedOutcome]:
-    """Put every wrong theory of ``theory.claims.variants`` to the witness check; needs the tasks of ``VARIANT_CHECK``."""
+    """Put every wrong theory of ``theory.claims`` to the witness check; needs the tasks of ``VARIANT_CHECK``."""
     records = read_records(_variant_tasks(plan), results)
-    bases = {kernel: theory_test(true_theory(kernel), _PLANTED_ACTIVATION, plan, records) for kernel in KERNELS}
+    bases = {kernel: theory_test(true_theory(kernel), _PLANTED_ACTIVATION, plan, records) for kernel in Kernel}
     outcomes = []
     for theory in planted_errors().values():
         test = theory_test(theory, _PLANTED_ACTIVATION, plan, records)

@@ -17,6 +17,7 @@ import scipy.special
 import scipy.stats
 
 from numerics.arrays import Array
+from theory.kernels import PARTS
 
 __all__ = [
     "LimitTest",
@@ -26,7 +27,6 @@ __all__ = [
 ]
 
 #: The numbers of an equivalent, in the order in which a power is stated; other names go after them.
-_PARTS = ("linear", "variance", "square", "diagonal")
 #: Probability with which a change is to be detected before it is called detectable.
 _POWER = 0.9
 
@@ -174,7 +174,7 @@ def power_list(power: Mapping[str, float | None], unseen: Sequence[str] = ()) ->
         power: by name; None stands for a number that is 0.
         unseen: names of numbers that may change by 100 % unseen.
     """
-    ordered = sorted(power.items(), key=lambda item: _PARTS.index(item[0]) if item[0] in _PARTS else len(_PARTS))
+    ordered = sorted(power.items(), key=lambda item: PARTS.index(item[0]) if item[0] in PARTS else len(PARTS))
     seen = [f"{part} {_percent(value)}" for part, value in ordered if value is not None and value <= 1]
     lost = [*unseen, *(part for part, value in ordered if value is not None and value > 1)]
     return ", ".join(seen + ([f"no change of {' or '.join(lost)} below 100 %"] if lost else []))

@@ -13,7 +13,6 @@ from numerics.data import EntryLaw, Tau0Reading
 from numerics.experiments import (
     Cell,
     Experiment,
-    KernelName,
     RateReport,
     check_rate,
     distance_to_equivalent,
@@ -25,6 +24,7 @@ from numerics.ledger.checks import Check, Plan, Results, Task
 from numerics.ledger.limits import power_list
 from theory.activations import resolve
 from theory.claims import Verdict, VerdictKind
+from theory.kernels import Kernel
 
 __all__ = [
     "CHANGES",
@@ -44,7 +44,7 @@ __all__ = [
 _RELEASED_MEANS, _SMALL_MEANS = 8.0, 2.0
 #: Dimension of the data for finite networks, with n = 0.8 p.
 _WIDTH_DIMENSION = 100
-_NTK_NAMES: tuple[KernelName, ...] = ("ntk-recurrent", "ntk-preactivation", "ntk-all")
+_NTKS = tuple(kernel for kernel in Kernel if kernel.is_tangent)
 _OTHER_LAWS: tuple[EntryLaw, ...] = ("rademacher", "student")
 #: The bootstrap plays no part in the decision.
 _FEW_RESAMPLES = 10
@@ -57,7 +57,7 @@ _NOTHING = 1e-9
 
 def distance_task(
     activation: str,
-    kernel: KernelName,
+    kernel: Kernel,
     p: int,
     index: int,
     seed: int,
@@ -87,7 +87,7 @@ def distance_task(
 
 def width_task(
     activation: str,
-    kernel: KernelName,
+    kernel: Kernel,
     width: int,
     index: int,
     seed: int,
@@ -245,7 +245,7 @@ def _ntk_ladders(plan: Plan) -> list[tuple[str, list[Task]]]:
             f"{text}, {kernel.removeprefix('ntk-')}",
             _p_ladder(plan, activation=text, kernel=kernel, means=_SMALL_MEANS),
         )
-        for kernel in _NTK_NAMES
+        for kernel in _NTKS
     ]
 
 

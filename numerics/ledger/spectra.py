@@ -26,6 +26,7 @@ from numerics.ledger.spectral_witnesses import (
 from numerics.spectrum import SpectralLaw, phase_transition
 from theory.activations import Activation, resolve
 from theory.claims import Theory, Verdict, VerdictKind, planted_spectral_errors, true_theory
+from theory.kernels import PARTS, Kernel
 
 __all__ = [
     "SPECTRUM_CHECK",
@@ -43,8 +44,7 @@ _BULK_DATA = ("uneven",)
 #: alpha_2 and alpha_3 in isolated eigenvalues where alpha_1 is small.
 _PLANTED_DATA = "uneven"
 _PLANTED_ACTIVATIONS = ("relu", "Abs(x) + x/5")
-#: Numbers of the equivalent, and the relative change by which their effect on the spectrum is found.
-_PARTS = ("linear", "variance", "square", "diagonal")
+#: Relative change of a coefficient by which its effect on the spectrum is found.
 _CHANGE = 0.01
 #: Changes of a witness below this are rounding.
 _ROUNDING = 1e-9
@@ -109,7 +109,7 @@ def _power(
 ) -> dict[str, float | None]:
     """Smallest relative change of each number that is detected with probability 0.9; None where it has no effect."""
     found: dict[str, float | None] = {}
-    for part in _PARTS:
+    for part in PARTS:
         laws = _laws(true_theory("ck"), setting, list(records), part)
         change = (_test(laws, setting, records, ranks, test.level, bulk=bulk).limits - test.limits) / _CHANGE
         found[part] = test.detectable(change) if np.abs(change).max() > _ROUNDING else None
@@ -209,7 +209,7 @@ def _law(
     activation: str, sigma_a2: str, sigma_b2: str, means: float, p: int
 ) -> tuple[Activation, SpectralLaw, FloatEquilibrium]:
     setting = _experiment(activation, sigma_a2, sigma_b2, means, 0)
-    return setting.activations[0], *predict(setting, setting.activations[0], "ck", p)
+    return setting.activations[0], *predict(setting, setting.activations[0], Kernel.CK, p)
 
 
 def transition_task(activation: str, sigma_a2: str, sigma_b2: str, p: int) -> dict[str, Any]:
@@ -234,7 +234,7 @@ def side_task(
     critical = transition_task(activation, sigma_a2, sigma_b2, p)["critical"]
     chosen, law, solution = _law(activation, sigma_a2, sigma_b2, factor * critical, p)
     setting = _experiment(activation, sigma_a2, sigma_b2, factor * critical, seed)
-    found = measure(setting, chosen, "ck", p, index, law, solution)
+    found = measure(setting, chosen, Kernel.CK, p, index, law, solution)
     right = law.edges[-1][1]
     return {
         "predicted": int(np.count_nonzero(law.outlier_values > right)),

@@ -20,10 +20,9 @@ import threadpoolctl
 
 from numerics.arrays import Array
 from numerics.equilibrium import solve_float
-from numerics.equivalents import EquivalentCoefficients
 from numerics.kernels import implicit_ck, with_dual
 from numerics.ledger.populations import mixture, population
-from numerics.ledger.witnesses import equivalent_numbers
+from numerics.ledger.witnesses import coefficients_of
 from numerics.linalg import eigenvalues
 from numerics.spectrum import Bulk, Population, SpectralLaw, kolmogorov_distance, solve_bulk
 from theory.activations import resolve
@@ -129,7 +128,7 @@ def law_of(theory: Theory, setting: Setting, p: int, part: str = "", change: flo
         theory: of the CK, right or wrong.
         setting: data, activation and weights.
         p: dimension.
-        part: attribute of ``EquivalentCoefficients`` that is changed, or an empty string.
+        part: attribute of ``KernelCoefficients`` that is changed, or an empty string.
         change: relative change of it.
 
     Raises:
@@ -137,9 +136,7 @@ def law_of(theory: Theory, setting: Setting, p: int, part: str = "", change: flo
         SpectralLawError: the law was not found to the accuracy asked for.
     """
     held = _population(setting.data, p, theory.population)
-    numbers = equivalent_numbers(theory, setting.activation, setting.sigma_a2, setting.sigma_b2, held.tau0)
-    linear, second, third, identity = numbers
-    coefficients = EquivalentCoefficients(linear, second, third, identity + held.tau0**2 * linear)
+    coefficients = coefficients_of(theory, setting.activation, setting.sigma_a2, setting.sigma_b2, held.tau0)
     if part:
         coefficients = replace(coefficients, **{part: (1 + change) * getattr(coefficients, part)})
     return SpectralLaw.of(

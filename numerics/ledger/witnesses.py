@@ -26,22 +26,20 @@ from numerics.ledger.populations import PopulationStatistics, mixture
 from numerics.moments import FloatMoments, MomentValues
 from theory.activations import resolve
 from theory.claims import Statistic, Theory
-from theory.equations import KERNELS, LayerCoefficients, LayerMoments, input_layer, next_layer
+from theory.equations import LayerCoefficients, LayerMoments, input_layer, next_layer
+from theory.kernels import Kernel, KernelCoefficients
+from theory.matching import kernel_part
 from theory.symbols import mean, tau_0
 
 __all__ = [
-    "Numbers",
     "WitnessRecord",
-    "equivalent_numbers",
-    "explicit_numbers",
+    "coefficients_of",
+    "explicit_coefficients",
     "explicit_witness_cell",
     "residuals",
     "witness_cell",
     "witness_names",
 ]
-
-#: (linear, variance, square, identity): the four numbers of an equivalent.
-Numbers = tuple[float, float, float, float]
 
 
 @dataclass(frozen=True)
@@ -50,7 +48,7 @@ class WitnessRecord:
 
     Attributes:
         p: dimension.
-        kernels: by kernel of ``KERNELS``, (W,) array, tr(M K) for every witness.
+        kernels: by name of a ``Kernel``, (W,) array, tr(M K) for every witness.
         gram: (W,) array, tr(M S) for every witness.
         trace: (W,) array, tr M for every witness.
         low_rank: (W, K+1, K+1) array, V^T M V for every witness.
@@ -102,8 +100,8 @@ def witness_cell(
         solution = solve_float(phi, sigma_a2, sigma_b2, sample.mixture.tau0)
         wanted = ("ck", "recurrent", "preactivation", "all") if "kappa2" in solution.values else ("ck",)
         found = implicit_kernels(sample.gram(), phi, sigma_a2, sigma_b2, bias=solution["bias"], kernels=wanted)
-        named = zip(KERNELS, (found.ck, found.recurrent, found.preactivation, found.all), strict=True)
-        return _record(sample, {name: kernel for name, kernel in named if kernel is not None})
+        named = zip(Kernel, (found.ck, found.recurrent, found.preactivation, found.all), strict=True)
+        return _record(sample, {name.value: kernel for name, kernel in named if kernel is not None})
 
 
 def explicit_witness_cell(data: str, activations: Sequence[str], p: int, index: int, seed: int) -> dict[str, Any]:
@@ -150,12 +148,13 @@ def _record(sample: MixtureSample, kernels: Mapping[str, Array]) -> dict[str, An
 
 @cache
 def _program(theory: Theory) -> Program:
-    parts = (theory.linear, theory.variance, theory.square, theory.identity)
-    return compile_program(parts, (*FORMULA_INPUTS, mean, tau_0), FloatArithmetic())
+    return compile_program(list(theory.coefficients), (*FORMULA_INPUTS, mean, tau_0), FloatArithmetic())
 
 
-def equivalent_numbers(theory: Theory, activation: str, sigma_a2: float, sigma_b2: float, tau0: float) -> Numbers:
-    """Evaluate a theory's four expressions for an activation, in float64.
+def coefficients_of(
+    theory: Theory, activation: str, sigma_a2: float, sigma_b2: float, tau0: float
+) -> KernelCoefficients[float]:
+    """Evaluate a theory's four coefficients for an activation, in float64.
 
     Args:
         theory: what is evaluated.
@@ -169,11 +168,10 @@ def equivalent_numbers(theory: Theory, activation: str, sigma_a2: float, sigma_b
     """
     scale, moments = _moments(activation, sigma_a2, sigma_b2, tau0)
     energy = moments.slope_energy
-    if energy is None and theory.kernel != "ck":
+    if energy is None and theory.kernel.is_tangent:
         raise ValueError(f"E[phi'^2] is infinite for {activation}: it has no NTK")
     inputs = (scale, moments.variance, moments.d1, moments.d2, moments.d22, energy or 0.0, sigma_a2, sigma_b2)
-    linear, second, third, identity = _program(theory)(*inputs, moments.mean, tau0)
-    return float(linear), float(second), float(third), float(identity)
+    return KernelCoefficients(*map(float, _program(theory)(*inputs, moments.mean, tau0)))
 
 
 @lru_cache(maxsize=256)
@@ -199,17 +197,15 @@ def _layers(activations: tuple[str, ...], tau0: float) -> tuple[tuple[str, tuple
     return tuple(found)
 
 
-def explicit_numbers(kernel: str, activations: Sequence[str], tau0: float) -> Numbers:
-    """The equivalent's four numbers of an explicit network: kernel "explicit-ck" or "explicit-ntk"."""
+def explicit_coefficients(kernel: str, activations: Sequence[str], tau0: float) -> KernelCoefficients[float]:
+    """The coefficients of an explicit network's kernel, "explicit-ck" or "explicit-ntk"."""
     _, (last, _) = _layers(tuple(activations), tau0)[-1]
-    if kernel == "explicit-ck":
-        return last.a1, last.a2, last.a3, last.tau2 - tau0**2 * last.a1
-    return last.b1, last.b2, last.b3, last.kappa2 - tau0**2 * last.b1
+    return kernel_part(Kernel.CK if kernel == "explicit-ck" else Kernel.NTK_ALL, last)
 
 
 def residuals(
     kernel: str,
-    numbers: Numbers,
+    coefficients: KernelCoefficients[float],
     statistics: PopulationStatistics,
     records: Sequence[WitnessRecord],
     changes: frozenset[Statistic] = frozenset(),
@@ -218,15 +214,15 @@ def residuals(
 
     Args:
         kernel: key of the records' kernels.
-        numbers: the equivalent's, at this p.
+        coefficients: of the kernel, at this p.
         statistics: of the population at this p.
         records: of the draws.
         changes: of the statistics, by a wrong theory.
     """
-    linear, second, third, identity = numbers
-    core = statistics.core(second, third, changes)
+    identity = coefficients.identity(statistics.tau0)
+    core = statistics.core(coefficients.variance, coefficients.square, changes)
     rows = []
     for record in records:
         low = np.einsum("wij,ij->w", record.low_rank, core)
-        rows.append(record.kernels[kernel] - linear * record.gram - low - identity * record.trace)
+        rows.append(record.kernels[kernel] - coefficients.linear * record.gram - low - identity * record.trace)
     return np.array(rows)

@@ -147,6 +147,6 @@ def _inequality(target: Target) -> str:
             "a negative variance: inequality (1) of theory.matching.equations fails for every first layer"
         )
     return (
-        "inequality (3) of theory.matching.equations fails for every first layer: its response and slope energy leave a negative "
+        "inequality (3) of theory.matching fails for every first layer: its response and slope energy leave a negative "
         "variance"
     )

@@ -133,7 +133,7 @@ def design(
         sigma_a2: exact variance of the recurrent weights, >= 0.
         sigma_b2: exact variance of the input weights, > 0.
         tau0: exact input scale.
-        kernel: one of ``theory.equations.KERNELS``.
+        kernel: name of a ``theory.kernels.Kernel``.
         family: one of ``theory.matching.FAMILY_NAMES``; None lets the DEQ decide.
         layers: number of hidden layers; None for what suits the family.
         own: layers of one's own families, and where to look for their parameters, instead of ``family``.

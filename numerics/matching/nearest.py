@@ -238,7 +238,7 @@ def _closest_odd(target: Target, name: str) -> ExplicitNetwork:
     amplitude, shape = family.symbols
     fields = {f: getattr(family.moments, f).subs(tau, tau_0) for f in family.moments.__dataclass_fields__}
     state = kernel_part(target.kernel, compose([replace(family.moments, **fields)]))
-    program = compile_program([state[0], state[3]], [amplitude, shape, tau_0], BallArithmetic())
+    program = compile_program([state.linear, state.diagonal], [amplitude, shape, tau_0], BallArithmetic())
     candidates: list[tuple[float, ExplicitLayer]] = []
     for limiting in _LIMITING_WIDTHS:
         width = constant_ball(limiting) * target.scale

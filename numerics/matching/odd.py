@@ -59,7 +59,7 @@ def match_odd(target: Target, name: str) -> Decision:
     place = {amplitude: 1, tau: 1, shape: width if name == "hard_tanh" else 1 / width}
     fields = {field: getattr(family.moments, field).subs(place) for field in family.moments.__dataclass_fields__}
     state = kernel_part(target.kernel, compose([replace(family.moments, **fields)]))
-    first, diagonal = (part.subs(tau_0, 1) for part in (state[0], state[3]))
+    first, diagonal = (part.subs(tau_0, 1) for part in (state.linear, state.diagonal))
     reached = compile_program([diagonal / first], [width], BallArithmetic())
     low = high = arb(1)
     for _ in range(_MOST_DOUBLINGS):

@@ -15,7 +15,7 @@ from numerics.arithmetic import BallArithmetic, compile_program, constant_ball, 
 from numerics.equilibrium import CertifiedCoefficients
 from numerics.matching.explicit_network import ExplicitLayer
 from theory.activations import Activation
-from theory.equations import KERNELS, NTK_KEYS
+from theory.kernels import Kernel, KernelCoefficients, UnknownKernelError
 from theory.matching import TARGETS
 from theory.moments import GaussianMoments
 from theory.symbols import tau_0, x
@@ -45,19 +45,20 @@ def target_of(deq: CertifiedCoefficients, kernel: str) -> Target:
     Raises:
         TargetError: an unknown kernel, an NTK that does not exist, numbers that are not certified, or a constant DEQ.
     """
-    if kernel not in KERNELS:
-        raise TargetError(f"unknown kernel {kernel!r}: accepted are {', '.join(KERNELS)}")
-    if kernel != "ck" and deq.ntk_missing:
+    try:
+        which = Kernel.read(kernel)
+    except UnknownKernelError as error:
+        raise TargetError(str(error)) from error
+    if which.is_tangent and deq.ntk_missing:
         raise TargetError(f"the kernel {kernel} cannot be matched: {deq.ntk_missing}")
-    keys = ("alpha1", "alpha2", "alpha3", "gamma2") if kernel == "ck" else NTK_KEYS[kernel.removeprefix("ntk-")]
-    for key in keys:
+    for key in which.keys:
         if not deq.certified.get(key, False):
             raise TargetError(f"{key} of the DEQ is not certified: {deq.reason.get(key, 'it does not exist')}")
     activation, shallow = deq.activation, deq.sigma_a2 == 0
     degree = _degree(activation)
     if degree == 0:
         raise TargetError("the activation is constant, so the DEQ's kernel vanishes and there is nothing to match")
-    first, second, third, diagonal = (deq[key] for key in keys)
+    first, second, third, diagonal = KernelCoefficients.of(deq.balls, which)
     # L = sigma_a^2 G + sigma_b^2 S keeps its linear part, and nothing else where sigma_a^2 = 0.
     affine = degree == 1 or (shallow and kernel == "ntk-preactivation")
     even = kernel != "ntk-preactivation" and (activation.parity == 1 or (first.contains(0) and _vanishes(deq, 1)))
@@ -122,7 +123,7 @@ class Target:
     """The four numbers that a network must have, and what is known of them exactly.
 
     Attributes:
-        kernel: one of ``theory.equations.KERNELS``.
+        kernel: name of a ``theory.kernels.Kernel``.
         numbers: balls of k_1, k_2, k_3, k_0.
         tau0: exact input scale.
         odd: whether k_2 = k_3 = 0 exactly (a DEQ whose activation is odd up to a constant).

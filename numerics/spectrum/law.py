@@ -26,10 +26,11 @@ from scipy.optimize import brentq
 
 from numerics.arrays import Array
 from numerics.data import GaussianMixture
-from numerics.equivalents import EquivalentCoefficients
+from numerics.equivalents import without_rounding
 from numerics.spectrum.bulk import Bulk, isolate_spikes, solve_bulk
 from numerics.spectrum.outliers import Outlier, OutlierSystem, Side, point_outliers
 from numerics.spectrum.population import Population
+from theory.kernels import KernelCoefficients
 
 __all__ = [
     "SpectralLaw",
@@ -49,13 +50,13 @@ class SpectralLaw:
     """
 
     population: Population
-    coefficients: EquivalentCoefficients
+    coefficients: KernelCoefficients[float]
     bulk: Bulk | None
     outliers: tuple[Outlier, ...]
 
     @classmethod
     def of(
-        cls, data: Population | GaussianMixture, coefficients: EquivalentCoefficients, bulk: Bulk | None = None
+        cls, data: Population | GaussianMixture, coefficients: KernelCoefficients[float], bulk: Bulk | None = None
     ) -> SpectralLaw:
         """Compute the law.
 
@@ -71,7 +72,7 @@ class SpectralLaw:
         # Matrices are small and many here: threads would only wait for each other.
         with threadpoolctl.threadpool_limits(limits=1):
             population = Population.from_mixture(data) if isinstance(data, GaussianMixture) else data
-            coefficients = coefficients.without_rounding(population.tau0)
+            coefficients = without_rounding(coefficients, population.tau0)
             if coefficients.linear == 0:
                 return cls(population, coefficients, None, point_outliers(population, coefficients))
             if bulk is None:

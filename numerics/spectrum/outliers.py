@@ -12,10 +12,10 @@ import numpy as np
 from scipy.optimize import brentq
 
 from numerics.arrays import Array
-from numerics.equivalents import EquivalentCoefficients
 from numerics.spectrum.bulk import Gap
 from numerics.spectrum.fixed_point import GapPoint, SpectralLawError
 from numerics.spectrum.population import Population
+from theory.kernels import KernelCoefficients
 
 __all__ = [
     "Outlier",
@@ -51,7 +51,7 @@ class Outlier:
 class OutlierSystem:
     """Lambda and B(z): what the isolated eigenvalues solve."""
 
-    def __init__(self, population: Population, coefficients: EquivalentCoefficients) -> None:
+    def __init__(self, population: Population, coefficients: KernelCoefficients[float]) -> None:
         self.population = population
         self.coefficients = coefficients
         core = core_matrix(population, coefficients)
@@ -154,7 +154,7 @@ class OutlierSystem:
         return Outlier(value, len(group), (alignment + alignment.T) / 2)
 
 
-def core_matrix(population: Population, coefficients: EquivalentCoefficients) -> Array:
+def core_matrix(population: Population, coefficients: KernelCoefficients[float]) -> Array:
     """Lambda, in units of the coefficient of S; the row of psi is left out where alpha_2 = 0."""
     classes, spikes = population.classes, population.spike_values.shape[0]
     linear = coefficients.linear
@@ -180,7 +180,7 @@ def core_matrix(population: Population, coefficients: EquivalentCoefficients) ->
 _ROUNDING = 1e-12
 
 
-def point_outliers(population: Population, coefficients: EquivalentCoefficients) -> tuple[Outlier, ...]:
+def point_outliers(population: Population, coefficients: KernelCoefficients[float]) -> tuple[Outlier, ...]:
     """Isolated eigenvalues where the coefficient of S is 0: those of V C V^T; V^T V tends to a diagonal matrix."""
     held, t = population, population.t
     core = np.empty((held.classes + 1, held.classes + 1))

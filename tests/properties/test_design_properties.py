@@ -20,7 +20,7 @@ from numerics.matching import (
     ntk_is_forbidden,
 )
 from theory.activations import Activation
-from theory.equations import KERNELS
+from theory.kernels import Kernel
 from theory.matching import hermite_family, named_family
 
 #: Shapes with coefficients to be filled in: kinked, saturating, polynomial, even, odd, oscillating.
@@ -44,7 +44,7 @@ scales = st.sampled_from([sp.Rational(1, 2), sp.S.One, sp.Rational(3, 2)])
 
 
 @settings(max_examples=100, deadline=None)
-@given(texts, variances, scales, st.sampled_from(KERNELS), st.sampled_from(["hermite", "rational", None]))
+@given(texts, variances, scales, st.sampled_from(list(Kernel)), st.sampled_from(["hermite", "rational", None]))
 def test_every_kernel_is_matched_or_forbidden(
     text: str, sigma_a2: sp.Expr, tau0: sp.Expr, kernel: str, family: str | None
 ) -> None:

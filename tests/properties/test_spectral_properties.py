@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from numerics.arithmetic import pointwise
 from numerics.data import GaussianMixture
 from numerics.equilibrium import solve_float
-from numerics.equivalents import EquivalentCoefficients
 from numerics.kernels import implicit_kernels
 from numerics.spectrum import SpectralLaw, isolated_eigenvalues, kolmogorov_distance
 from theory.activations import resolve
+from theory.kernels import KernelCoefficients
 
 Array = NDArray[np.float64]
 
@@ -48,7 +48,7 @@ def mixtures(draw: st.DrawFn) -> GaussianMixture:
 
 
 COEFFICIENTS = st.builds(
-    EquivalentCoefficients,
+    KernelCoefficients,
     linear=st.sampled_from([0.2, 1.0]),
     variance=st.sampled_from([0.0, 0.1, 0.5]),
     square=st.sampled_from([0.0, 0.2]),
@@ -58,7 +58,7 @@ COEFFICIENTS = st.builds(
 
 @settings(max_examples=12)
 @given(mixtures(), COEFFICIENTS)
-def test_the_law_is_a_probability_law(mixture: GaussianMixture, numbers: EquivalentCoefficients) -> None:
+def test_the_law_is_a_probability_law(mixture: GaussianMixture, numbers: KernelCoefficients) -> None:
     law = SpectralLaw.of(mixture, numbers)
     assert sum(law.masses) + law.point_mass == pytest.approx(1, abs=1e-9)
     left = min([law.edges[0][0]] + ([] if law.point is None else [law.point]))
@@ -79,14 +79,12 @@ def test_the_law_is_a_probability_law(mixture: GaussianMixture, numbers: Equival
 
 @settings(max_examples=6)
 @given(mixtures(), COEFFICIENTS, st.sampled_from([0.25, 9.0]))
-def test_scaling_the_data_scales_the_law(
-    mixture: GaussianMixture, numbers: EquivalentCoefficients, factor: float
-) -> None:
+def test_scaling_the_data_scales_the_law(mixture: GaussianMixture, numbers: KernelCoefficients, factor: float) -> None:
     """S -> f S; alpha_2, alpha_3 go with S squared."""
     scaled = GaussianMixture.build(
         np.sqrt(factor) * mixture.means, [factor * c.diagonal for c in mixture.covariances], mixture.sizes
     )
-    shrunk = EquivalentCoefficients(
+    shrunk = KernelCoefficients(
         numbers.linear / factor, numbers.variance / factor**2, numbers.square / factor**2, numbers.diagonal
     )
     one, other = SpectralLaw.of(mixture, numbers), SpectralLaw.of(scaled, shrunk)
@@ -96,7 +94,7 @@ def test_scaling_the_data_scales_the_law(
 
 @settings(max_examples=6)
 @given(mixtures(), COEFFICIENTS)
-def test_the_order_of_the_classes_does_not_matter(mixture: GaussianMixture, numbers: EquivalentCoefficients) -> None:
+def test_the_order_of_the_classes_does_not_matter(mixture: GaussianMixture, numbers: KernelCoefficients) -> None:
     turned = GaussianMixture.build(mixture.means[::-1], mixture.covariances[::-1], mixture.sizes[::-1])
     one, other = SpectralLaw.of(mixture, numbers), SpectralLaw.of(turned, numbers)
     np.testing.assert_allclose(one.edges, other.edges, atol=1e-8)
@@ -111,7 +109,7 @@ def test_the_order_of_the_classes_does_not_matter(mixture: GaussianMixture, numb
 def prediction(mixture: GaussianMixture, name: str, kernel: str) -> tuple[SpectralLaw, float]:
     """The law, and the activation's bias."""
     solution = solve_float(pointwise(resolve(name)), 0.2, 0.8, mixture.tau0)
-    return SpectralLaw.of(mixture, EquivalentCoefficients.from_values(solution.values, kernel)), solution["bias"]
+    return SpectralLaw.of(mixture, solution.kernel(kernel)), solution["bias"]
 
 
 def exact_spectrum(mixture: GaussianMixture, name: str, kernel: str, bias: float, seed: list[int]) -> Array:

@@ -19,7 +19,6 @@ from numerics.experiments import (
     Cell,
     Experiment,
     KernelDistance,
-    KernelName,
     distance_to_equivalent,
     distance_to_limit,
     report_rate,
@@ -28,6 +27,7 @@ from numerics.kernels import implicit_kernels
 from numerics.networks import FiniteDEQ
 from tests.scripts.conftest import ROOT, Script
 from theory.activations import get
+from theory.kernels import Kernel
 
 RELU, TANH = get("relu"), get("tanh")
 SMALL_MEANS = Experiment(activations=(RELU,), means=2.0, seed=4)
@@ -47,7 +47,7 @@ def test_two_ntks_differ_by_a_multiple_of_the_gram_matrix(activation: object) ->
 
 
 @pytest.mark.parametrize("kernel", ["ck", "ntk-recurrent", "ntk-preactivation", "ntk-all"])
-def test_kernels_approach_their_equivalents(kernel: KernelName) -> None:
+def test_kernels_approach_their_equivalents(kernel: Kernel) -> None:
     """p^(-1/2) makes the ratio 0.5 between p = 60 and p = 240; what does not decay keeps it at 1."""
     small, large = (
         np.mean([distance_to_equivalent(SMALL_MEANS, RELU, kernel, Cell(p, k)).error for k in range(4)])
@@ -69,7 +69,7 @@ def test_other_noise_changes_the_draw_and_not_the_limit(law: EntryLaw) -> None:
 
 
 @pytest.mark.parametrize(("kernel", "law"), [("ck", "gaussian"), ("ntk-recurrent", "rademacher")])
-def test_the_distance_to_the_limit_is_the_norm_of_the_difference(kernel: KernelName, law: EntryLaw) -> None:
+def test_the_distance_to_the_limit_is_the_norm_of_the_difference(kernel: Kernel, law: EntryLaw) -> None:
     """One cell recomputed with dense linear algebra: the Jacobian solved sample by sample."""
     width, cell = 40, Cell(60, 1)
     found = distance_to_limit(SMALL_MEANS, TANH, kernel, cell, width, law)
@@ -239,7 +239,7 @@ def test_pictures_do_not_depend_on_the_day(
 def test_a_floor_gives_code_1(converge: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
     """Errors with a planted floor, in place of the measured ones."""
 
-    def planted(experiment: Experiment, activation: object, kernel: KernelName, cell: Cell) -> KernelDistance:
+    def planted(experiment: Experiment, activation: object, kernel: Kernel, cell: Cell) -> KernelDistance:
         error = (0.3 + cell.p**-0.5) * (1 + 0.01 * np.sin(7.0 * cell.p + 3 * cell.index))
         return KernelDistance("relu", kernel, cell.p, cell.p, None, cell.index, error, 0.0, 0.0, None, {})
 

@@ -36,7 +36,7 @@ from tests.latex_reader import LatexReadError, Matrix, equations, evaluate
 from tests.scripts.test_export_latex import DIGITS, check_macros, check_tables, registry_export
 from tests.scripts.test_latex_networks import check_networks, solutions
 from theory.activations import Activation, registry
-from theory.equations import NTK_KINDS
+from theory.kernels import NTK_KINDS, KernelCoefficients
 from theory.latex import name_long_constants
 
 Check = Callable[[dict[str, str]], None]
@@ -101,7 +101,7 @@ def _small_world() -> dict[str, Any]:
     kernels = implicit_kernels(sample.gram(), phi, *weights, solved["bias"])
     equivalents = [
         DeterministicEquivalent.from_statistics(
-            sample.statistics(), alpha1=a, alpha2=b, alpha3=c, gamma2=d, tau0=mixture.tau0, gram=sample.gram()
+            sample.statistics(), KernelCoefficients(a, b, c, d), tau0=mixture.tau0, gram=sample.gram()
         ).dense()
         for a, b, c, d in (
             [solved[key] for key in ("alpha1", "alpha2", "alpha3", "gamma2")],

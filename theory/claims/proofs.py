@@ -12,7 +12,6 @@ from types import MappingProxyType
 import sympy as sp
 
 from theory.equations import (
-    NTK_KINDS,
     PREVIOUS_LAYER,
     LayerCoefficients,
     ck_coefficients,
@@ -30,6 +29,7 @@ from theory.equations import (
     stability_slope,
     tau_equation,
 )
+from theory.kernels import NTK_KINDS, PARTS
 from theory.symbols import sigma_a2, sigma_b2, variance
 
 __all__ = [
@@ -72,7 +72,7 @@ def ntk_system() -> Differences:
     return {
         f"{kind} {part}": getattr(expand_ntk(kind), part) - getattr(ntk_coefficients(kind), part)
         for kind in NTK_KINDS
-        for part in ("linear", "variance", "square", "diagonal")
+        for part in PARTS
     }
 
 

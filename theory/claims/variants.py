@@ -1,6 +1,6 @@
 """The theory of a kernel's equivalent as data, and wrong theories next to it.
 
-The equivalent of theory sheet section 4 is  linear S + V C V^T + identity I  with
+The equivalent of theory sheet section 4 is  linear S + V C V^T + (diagonal - tau_0^2 linear) I  with
 C = [[variance t t^T + square T, variance t], [variance t^T, variance]]: four expressions in the moments at tau_*, and
 the statistics t, T, psi and J of the data.  A wrong theory changes an expression or a statistic.  A check of the theory
 is worth what it refutes: every one of these must be refuted, and the true one must not.
@@ -17,8 +17,9 @@ from typing import Any
 
 import sympy as sp
 
-from theory.equations import KERNELS, ck_coefficients, in_moments, ntk_coefficients, preactivation_coefficients
-from theory.symbols import d1, d2, d22, dd, mean, sigma_a2, sigma_b2, tau_0, variance
+from theory.equations import ck_coefficients, kernel_coefficients, preactivation_coefficients
+from theory.kernels import PARTS, Kernel, KernelCoefficients
+from theory.symbols import d1, d2, d22, mean, sigma_a2, sigma_b2, tau_0, variance
 
 __all__ = [
     "PopulationChange",
@@ -62,25 +63,19 @@ class Theory:
 
     Attributes:
         identifier: short name.
-        kernel: one of ``KERNELS``.
+        kernel: which kernel's.
         description: what it says, or what is wrong with it, in words.
         source: where it comes from.
-        linear: coefficient of S.
-        variance: coefficient of delta_i delta_j, which becomes that of t and psi.
-        square: coefficient of the entrywise square of S, which becomes that of T.
-        identity: coefficient of I.
+        coefficients: of the kernel, in the moments, the weight variances and tau_0.
         statistics: changes of the data's statistics.
         population: changes of the population's numbers, for the law of the spectrum.
     """
 
     identifier: str
-    kernel: str
+    kernel: Kernel
     description: str
     source: str
-    linear: sp.Expr
-    variance: sp.Expr
-    square: sp.Expr
-    identity: sp.Expr
+    coefficients: KernelCoefficients[sp.Expr]
     statistics: frozenset[Statistic] = field(default_factory=frozenset)
     population: frozenset[PopulationChange] = field(default_factory=frozenset)
 
@@ -90,19 +85,10 @@ def true_theory(kernel: str) -> Theory:
     """The equivalent of theory sheet section 4, as expressions in the moments, the weight variances and tau_0.
 
     Raises:
-        ValueError: not one of ``KERNELS``.
+        UnknownKernelError: not the name of a kernel.
     """
-    if kernel not in KERNELS:
-        raise ValueError(f"unknown kernel {kernel!r}: accepted are {', '.join(KERNELS)}")
-    source = "theory sheet, section 4"
-    if kernel == "ck":
-        found = ck_coefficients()
-        parts = (found["alpha1"], found["alpha2"], found["alpha3"], variance)
-    else:
-        ntk = ntk_coefficients(kernel.removeprefix("ntk-"))
-        parts = tuple(in_moments(part) for part in (ntk.linear, ntk.variance, ntk.square, ntk.diagonal))
-    linear, second, third, diagonal = parts
-    return Theory("true", kernel, "the theory", source, linear, second, third, diagonal - tau_0**2 * linear)
+    which = Kernel.read(kernel)
+    return Theory("true", which, "the theory", "theory sheet, section 4", kernel_coefficients(which))
 
 
 @cache
@@ -117,7 +103,9 @@ def released_variants() -> Mapping[str, Theory]:
             identifier="extra-diagonal",
             description="the diagonal has an extra - tau_0^4 alpha_3",
             source=paper_2022,
-            identity=true.identity - tau_0**4 * true.square,
+            coefficients=replace(
+                true.coefficients, diagonal=true.coefficients.diagonal - tau_0**4 * true.coefficients.square
+            ),
         ),
         replace(
             true,
@@ -166,50 +154,47 @@ def planted_spectral_errors() -> Mapping[str, Theory]:
 
 
 def _planted(base: Theory, identifier: str, description: str, **changes: Any) -> Theory:
-    return replace(base, identifier=identifier, description=description, source="planted", **changes)
+    """The theory with some of its coefficients, by name, or of its other fields changed."""
+    coefficients = {part: changes.pop(part) for part in PARTS if part in changes}
+    return replace(
+        base,
+        identifier=identifier,
+        description=description,
+        source="planted",
+        coefficients=replace(base.coefficients, **coefficients),
+        **changes,
+    )
 
 
 def _scaled(kernel: str) -> list[Theory]:
     """Each coefficient off by 10 % either way."""
     true = true_theory(kernel)
-    diagonal = sp.simplify(true.identity + tau_0**2 * true.linear)
-    found = []
-    for sign, factor in (("+", sp.Rational(11, 10)), ("-", sp.Rational(9, 10))):
-        change = f"{sign}10 %"
-        stem = f"{kernel} {{}} {sign}10 %"
-        # The diagonal value stays what it is when the linear coefficient is wrong.
-        linear = factor * true.linear
-        shifted = diagonal - tau_0**2 * linear
-        found += [
-            _planted(true, stem.format("linear"), f"coefficient of S {change}", linear=linear, identity=shifted),
-            _planted(true, stem.format("variance"), f"coefficient of t, psi {change}", variance=factor * true.variance),
-            _planted(true, stem.format("square"), f"coefficient of T {change}", square=factor * true.square),
-            _planted(
-                true,
-                stem.format("diagonal"),
-                f"diagonal value {change}",
-                identity=factor * diagonal - tau_0**2 * true.linear,
-            ),
-        ]
-    return found
+    meanings = ("coefficient of S", "coefficient of t, psi", "coefficient of T", "diagonal value")
+    return [
+        _planted(
+            true,
+            f"{kernel} {part} {sign}10 %",
+            f"{meaning} {sign}10 %",
+            **{part: factor * getattr(true.coefficients, part)},
+        )
+        for sign, factor in (("+", sp.Rational(11, 10)), ("-", sp.Rational(9, 10)))
+        for part, meaning in zip(PARTS, meanings, strict=True)
+    ]
 
 
 def _wrong_formulas() -> list[Theory]:
     """Formulas of the CK with a term, a factor or a sign wrong."""
     true = true_theory("ck")
-    diagonal = variance
+    right = true.coefficients
     lost = 1 - sigma_a2 * d1**2
     slope = sigma_b2 / lost
     second = d2**2 / (4 * lost)
     response = sigma_b2 / (1 - sigma_a2 * d22 / 2)
     pre = preactivation_coefficients()
 
-    def with_linear(linear: sp.Expr) -> dict[str, sp.Expr]:
-        return {"linear": linear, "identity": diagonal - tau_0**2 * linear}
-
     return [
-        _planted(true, "no recursion in alpha_1", "alpha_1 = sigma_b^2 d1^2", **with_linear(sigma_b2 * d1**2)),
-        _planted(true, "lambda_1 for alpha_1", "the pre-activation coefficient of S", **with_linear(pre["lambda1"])),
+        _planted(true, "no recursion in alpha_1", "alpha_1 = sigma_b^2 d1^2", linear=sigma_b2 * d1**2),
+        _planted(true, "lambda_1 for alpha_1", "the pre-activation coefficient of S", linear=pre["lambda1"]),
         _planted(true, "lambda_2 for alpha_2", "the pre-activation coefficient", variance=pre["lambda2"]),
         _planted(true, "lambda_3 for alpha_3", "the pre-activation coefficient", square=pre["lambda3"]),
         _planted(true, "alpha_4 = sigma_b^2", "no response of tau_i to itself", variance=second * sigma_b2**2),
@@ -226,27 +211,29 @@ def _wrong_formulas() -> list[Theory]:
             variance=second * (sigma_b2 / (1 - sigma_a2 * (d22 + 2 * mean * d2) / 2)) ** 2,
         ),
         _planted(true, "alpha_4 not squared", "alpha_4 for alpha_4^2 in alpha_2", variance=second * response),
-        _planted(true, "alpha_2 by 1/2", "1/2 for 1/4 in alpha_2", variance=2 * true.variance),
-        _planted(true, "alpha_3 by 1/4", "1/4 for 1/2 in alpha_3", square=true.square / 2),
+        _planted(true, "alpha_2 by 1/2", "1/2 for 1/4 in alpha_2", variance=2 * right.variance),
+        _planted(true, "alpha_3 by 1/4", "1/4 for 1/2 in alpha_3", square=right.square / 2),
         _planted(true, "sigma_b^2 for lambda_1 in alpha_3", "no recursion", square=d2**2 * sigma_b2**2 / (2 * lost)),
         _planted(true, "lambda_1 not squared in alpha_3", "lambda_1 for its square", square=d2**2 * slope / (2 * lost)),
         _planted(true, "alpha_2 absent", "no fluctuation of the norms", variance=sp.S.Zero),
         _planted(true, "alpha_3 absent", "no entrywise square of S", square=sp.S.Zero),
-        _planted(true, "alpha_2 negative", "sign of alpha_2", variance=-true.variance),
-        _planted(true, "alpha_3 negative", "sign of alpha_3", square=-true.square),
-        _planted(true, "alpha_2 and alpha_3 exchanged", "", variance=true.square, square=true.variance),
-        _planted(true, "no subtraction on the diagonal", "gamma_*^2 I alone", identity=variance),
+        _planted(true, "alpha_2 negative", "sign of alpha_2", variance=-right.variance),
+        _planted(true, "alpha_3 negative", "sign of alpha_3", square=-right.square),
+        _planted(true, "alpha_2 and alpha_3 exchanged", "", variance=right.square, square=right.variance),
+        _planted(
+            true, "no subtraction on the diagonal", "gamma_*^2 I alone", diagonal=variance + tau_0**2 * right.linear
+        ),
         _planted(
             true,
             "tau_0 not squared on the diagonal",
             "gamma_*^2 - tau_0 alpha_1",
-            identity=variance - tau_0 * true.linear,
+            diagonal=variance + (tau_0**2 - tau_0) * right.linear,
         ),
         _planted(
             true,
             "uncentred diagonal",
             "E[phi_0^2] for its variance",
-            identity=variance + mean**2 - tau_0**2 * true.linear,
+            diagonal=variance + mean**2,
         ),
     ]
 
@@ -262,7 +249,6 @@ def _wrong_ntk() -> list[Theory]:
     recurrent = true_theory("ntk-recurrent")
     ck = ck_coefficients()
     lost = 1 - sigma_a2 * d1**2
-    diagonal = variance / (1 - sigma_a2 * dd)
     all_weights = true_theory("ntk-all")
     return [
         _planted(recurrent, "beta_3 without its second term", "alpha_3/D alone", square=ck["alpha3"] / lost),
@@ -270,22 +256,18 @@ def _wrong_ntk() -> list[Theory]:
             recurrent,
             "kappa_*^2 with d1^2 for E[phi'^2]",
             "gamma_*^2/(1 - sigma_a^2 d1^2)",
-            identity=variance / lost - tau_0**2 * recurrent.linear,
+            diagonal=variance / lost,
         ),
         _planted(
             recurrent,
             "beta_1 without its denominator",
             "alpha_1 for beta_1",
             linear=ck["alpha1"],
-            identity=diagonal - tau_0**2 * ck["alpha1"],
         ),
         _planted(
             recurrent,
             "NTK of all weights for the recurrent one",
             "another parameter set's coefficients",
-            linear=all_weights.linear,
-            variance=all_weights.variance,
-            square=all_weights.square,
-            identity=all_weights.identity,
+            **vars(all_weights.coefficients),
         ),
     ]

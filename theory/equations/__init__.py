@@ -1,10 +1,10 @@
 """The equations: the kernels' expansion, a DEQ's system, the recursion of explicit layers."""
 
-from theory.equations.coefficients import COEFFICIENTS, KERNELS, NTK_COEFFICIENTS, NTK_KEYS, NTK_KINDS
 from theory.equations.deq import (
     ck_coefficients,
     ck_equations,
     in_moments,
+    kernel_coefficients,
     moment_definitions,
     ntk_coefficients,
     preactivation_coefficients,
@@ -34,11 +34,6 @@ from theory.equations.orders import (
 )
 
 __all__ = [
-    "COEFFICIENTS",
-    "KERNELS",
-    "NTK_COEFFICIENTS",
-    "NTK_KEYS",
-    "NTK_KINDS",
     "PREVIOUS_LAYER",
     "EntrySeries",
     "ExpansionError",
@@ -59,6 +54,7 @@ __all__ = [
     "expand_preactivation",
     "in_moments",
     "input_layer",
+    "kernel_coefficients",
     "moment_definitions",
     "next_layer",
     "ntk_coefficients",

@@ -12,7 +12,7 @@ from types import MappingProxyType
 
 import sympy as sp
 
-from theory.equations.coefficients import NTK_KINDS, NTKCoefficients
+from theory.kernels import NTK_KINDS, Kernel, KernelCoefficients, UnknownKernelError
 from theory.moments import GaussianMoments
 from theory.symbols import alpha, d1, d2, d22, dd, gamma2, lambda_, mean, sigma_a2, sigma_b2, tau, tau_0, variance
 
@@ -20,6 +20,7 @@ __all__ = [
     "ck_coefficients",
     "ck_equations",
     "in_moments",
+    "kernel_coefficients",
     "moment_definitions",
     "ntk_coefficients",
     "preactivation_coefficients",
@@ -103,8 +104,8 @@ def in_moments(expression: sp.Expr) -> sp.Expr:
 
 
 @cache
-def ntk_coefficients(kind: str) -> NTKCoefficients:
-    """Derive the coefficients of an NTK from its entrywise formula (theory sheet, section 2).
+def ntk_coefficients(kind: str) -> KernelCoefficients[sp.Expr]:
+    """Derive the coefficients of an NTK, in alpha_k and lambda_k, from its entrywise formula (theory sheet, section 2).
 
     Off the diagonal S_ij and the delta_i are O(p^{-1/2}), so G, L and Gdot = E[phi' phi'] are expanded to second
     order.  The terms of Gdot linear in delta multiply S entrywise, that is by diagonal matrices of norm O(p^{-1/2}):
@@ -114,7 +115,7 @@ def ntk_coefficients(kind: str) -> NTKCoefficients:
         kind: ``"recurrent"`` (readout and A trained), ``"preactivation"`` or ``"all"`` (readout, A and B trained).
 
     Raises:
-        ValueError: another kind.
+        UnknownKernelError: another kind.
     """
     s, q = sp.symbols("S q")  # entry of S, and delta_i delta_j: orders 1 and 2 in p^{-1/2}
     g = alpha[1] * s + alpha[2] * q + alpha[3] * s**2
@@ -128,16 +129,27 @@ def ntk_coefficients(kind: str) -> NTKCoefficients:
             return gram / (1 - sigma_a2 * gdot)
         if kind == "all":
             return ck + gram * gdot / (1 - sigma_a2 * gdot)
-        raise ValueError(f"unknown NTK {kind!r}: accepted are {', '.join(NTK_KINDS)}")
+        raise UnknownKernelError(f"unknown NTK {kind!r}: accepted are {', '.join(NTK_KINDS)}")
 
     entry = kernel(g, preactivation, slopes)
     at_zero = {s: 0, q: 0}
-    return NTKCoefficients(
+    return KernelCoefficients(
         linear=sp.factor(sp.diff(entry, s).subs(at_zero)),
         variance=sp.factor(sp.diff(entry, q).subs(at_zero)),
         square=sp.factor(sp.diff(entry, s, 2).subs(at_zero) / 2),
         diagonal=kernel(gamma2, tau**2, dd),
     )
+
+
+@cache
+def kernel_coefficients(kernel: Kernel) -> KernelCoefficients[sp.Expr]:
+    """The coefficients of a kernel's equivalent as functions of the moments and the weight variances.
+
+    Theory sheet, sections 3 and 4.
+    """
+    if kernel.is_tangent:
+        return ntk_coefficients(kernel.kind).map(in_moments)
+    return KernelCoefficients.of({"gamma2": variance, **ck_coefficients()}, kernel)
 
 
 def moment_definitions(moments: GaussianMoments) -> MappingProxyType[sp.Symbol, sp.Expr]:

@@ -92,6 +92,7 @@ class Bounds:
         return value
 
     def sign(self, constant: sp.Expr, where: ast.expr) -> int:
+        """Return -1, 0 or 1; refuses what cannot be determined."""
         value = self.value(constant, where)
         return 0 if value == 0 else 1 if value > 0 else -1
 

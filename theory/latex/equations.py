@@ -13,7 +13,6 @@ from sympy.core.parameters import distribute
 
 from theory.activations import Activation
 from theory.equations import (
-    NTK_KINDS,
     ck_coefficients,
     ck_equations,
     ntk_coefficients,
@@ -21,6 +20,7 @@ from theory.equations import (
     stability_slope,
     tau_equation,
 )
+from theory.kernels import NTK_KINDS
 from theory.latex.constants import exact
 from theory.latex.expressions import latex, run
 from theory.latex.forms import by_coefficient, in_activation, readable, with_normal_cdf
@@ -117,8 +117,7 @@ def general_sets() -> dict[str, EquationSet]:
     ]
     for kind in NTK_KINDS:
         ntk = ntk_coefficients(kind)
-        parts = (ntk.linear, ntk.variance, ntk.square, ntk.diagonal)
-        named = zip(_NTK_SYMBOLS[kind], parts, strict=True)
+        named = zip(_NTK_SYMBOLS[kind], ntk, strict=True)
         equations = tuple(Equation(COEFFICIENT_SYMBOLS[key], by_coefficient(part)) for key, part in named)
         sets.append(EquationSet(f"ntk-{kind}", equations))
     return {each.name: each for each in sets}

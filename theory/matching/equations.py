@@ -73,7 +73,8 @@ from types import MappingProxyType
 
 import sympy as sp
 
-from theory.equations import KERNELS, LayerCoefficients, LayerMoments, input_layer, next_layer
+from theory.equations import LayerCoefficients, LayerMoments, input_layer, next_layer
+from theory.kernels import Kernel, KernelCoefficients
 from theory.matching.families import Family
 from theory.symbols import tau
 
@@ -95,17 +96,15 @@ TARGETS = (*sp.symbols("k_1:4", nonnegative=True), sp.Symbol("k_0", positive=Tru
 K1, K2, K3, K0 = TARGETS
 
 
-def kernel_part(kernel: str, layer: LayerCoefficients) -> tuple[sp.Expr, sp.Expr, sp.Expr, sp.Expr]:
-    """Return the coefficients of S, delta_i delta_j, S_ij^2 and the diagonal value of a kernel of a network.
+def kernel_part(kernel: str, layer: LayerCoefficients) -> KernelCoefficients[sp.Expr]:
+    """Return the coefficients of a kernel of a network, from those of its last layer.
 
     Raises:
-        ValueError: an unknown kernel.
+        UnknownKernelError: an unknown kernel.
     """
-    if kernel not in KERNELS:
-        raise ValueError(f"unknown kernel {kernel!r}: accepted are {', '.join(KERNELS)}")
-    if kernel == "ck":
-        return layer.a1, layer.a2, layer.a3, layer.tau2
-    return layer.b1, layer.b2, layer.b3, layer.kappa2
+    if Kernel.read(kernel).is_tangent:
+        return KernelCoefficients(layer.b1, layer.b2, layer.b3, layer.kappa2)
+    return KernelCoefficients(layer.a1, layer.a2, layer.a3, layer.tau2)
 
 
 def compose(layers: Sequence[LayerMoments]) -> LayerCoefficients:
@@ -172,7 +171,7 @@ def matching_system(kernel: str, families: Sequence[Family]) -> MatchingSystem:
         tuple(unknowns),
         tuple(have - want for have, want in zip(achieved, TARGETS, strict=True)),
         MappingProxyType(gauge),
-        linear_relations(achieved, unknowns),
+        linear_relations(list(achieved), unknowns),
     )
 
 

@@ -69,7 +69,7 @@ def one_layer(kernel: str) -> OneLayer:
 def slope_weight(kernel: str, before: Sequence[LayerMoments]) -> sp.Expr:
     """How often the last layer's E[phi'^2] counts in k_0."""
     last = LayerMoments()
-    return sp.expand(kernel_part(kernel, compose([*before, last]))[3]).coeff(last.dd)
+    return sp.expand(kernel_part(kernel, compose([*before, last])).diagonal).coeff(last.dd)
 
 
 def odd_ratio_limit(kernel: str, family: str) -> sp.Expr:

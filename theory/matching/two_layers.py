@@ -67,7 +67,7 @@ def two_layers(kernel: str, *, flat: bool = False) -> TwoLayers:
     """Eliminate the second layer, from the layer recursion (see the module's text).
 
     Args:
-        kernel: one of ``KERNELS``.
+        kernel: name of a ``Kernel``.
         flat: whether E[phi_1'] = 0 (then k_1 = 0), with the gauge c_2 = tau_0 of the first layer instead.
     """
     c3 = sp.Symbol("c_3", real=True)

@@ -15,12 +15,12 @@ from flint import arb
 from numerics.arithmetic import exact_bounds
 from numerics.equilibrium import CertifiedCoefficients, EquilibriumError, certify, solve, solve_naively
 from theory.activations import Activation, get, names
-from theory.equations import COEFFICIENTS, NTK_KEYS
+from theory.kernels import COEFFICIENTS, NTK_COEFFICIENTS
 from theory.latex import COEFFICIENT_SYMBOLS
 from theory.moments import GaussianMoments
 
 R = sp.Rational
-NTK = {key for keys in NTK_KEYS.values() for key in keys}
+NTK = NTK_COEFFICIENTS
 DEFAULT = (R(1, 5), R(4, 5), R(1))
 
 

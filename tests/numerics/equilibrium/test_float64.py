@@ -13,7 +13,7 @@ from numerics.arithmetic import pointwise
 from numerics.equilibrium import EquilibriumError, decimal_string, float_scale, solve, solve_float
 from numerics.moments import FloatMoments
 from theory.activations import Activation, registry
-from theory.equations import COEFFICIENTS
+from theory.kernels import COEFFICIENTS
 
 R = sp.Rational
 DEFAULT = (R(1, 5), R(4, 5), R(1))

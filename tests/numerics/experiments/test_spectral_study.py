@@ -12,7 +12,6 @@ from numerics.equilibrium import EquilibriumError
 from numerics.experiments import (
     LARGEST_DENSE,
     Experiment,
-    KernelName,
     MeasuredSpectrum,
     Network,
     exact_kernel,
@@ -23,6 +22,7 @@ from numerics.experiments import (
 from numerics.kernels import implicit_ck
 from numerics.spectrum import SpectralLaw
 from theory.activations import resolve
+from theory.kernels import Kernel
 
 Array = NDArray[np.float64]
 RELU, TANH = resolve("relu"), resolve("tanh")
@@ -70,7 +70,7 @@ def test_a_record_reads_back() -> None:
 # --- finite networks -----------------------------------------------------------------------------
 
 
-KINDS: tuple[KernelName, ...] = ("ck", "ntk-recurrent", "ntk-preactivation", "ntk-all")
+KINDS: tuple[Kernel, ...] = ("ck", "ntk-recurrent", "ntk-preactivation", "ntk-all")
 
 
 def test_a_wide_networks_spectrum_is_that_of_the_exact_kernel_and_of_no_other() -> None:

@@ -18,9 +18,9 @@ from numerics.ledger import (
     TASKS,
     Plan,
     WitnessRecord,
+    coefficients_of,
     equilibrium_task,
-    equivalent_numbers,
-    explicit_numbers,
+    explicit_coefficients,
     limit_test,
     mixture,
     planted_outcomes,
@@ -36,7 +36,8 @@ from numerics.ledger import (
 )
 from theory.activations import get
 from theory.claims import CLAIMS, PROOFS, Statistic, VerdictKind, planted_errors, true_theory, unproved
-from theory.equations import KERNELS, NTK_KEYS, deq
+from theory.equations import deq
+from theory.kernels import Kernel
 
 SMALL = dataclasses.replace(
     PROFILES["quick"],
@@ -75,7 +76,7 @@ def test_witnesses_are_traces_with_the_dense_error(changes: frozenset[Statistic]
     p, seed = 40, 3
     record = WitnessRecord.from_json(witness_cell("rich", "relu", 0.2, 0.8, p, 0, seed))
     statistics = population("rich", p)
-    numbers = equivalent_numbers(true_theory("ntk-all"), "relu", 0.2, 0.8, statistics.tau0)
+    numbers = coefficients_of(true_theory("ntk-all"), "relu", 0.2, 0.8, statistics.tau0)
     (row,) = residuals("ntk-all", numbers, statistics, [record], changes)
 
     sample = mixture("rich", p).sample(np.random.default_rng([seed, p, 0]))
@@ -104,13 +105,13 @@ def test_changes_of_the_statistics_change_the_core() -> None:
         assert not np.allclose(statistics.core(0.3, 0.7, frozenset({kind})), true), kind
 
 
-@pytest.mark.parametrize("kernel", KERNELS)
+@pytest.mark.parametrize("kernel", Kernel)
 def test_the_true_theory_is_the_solved_system(kernel: str) -> None:
     tau0 = 1.3
     solution = solve_float(pointwise(get("gelu")), 0.3, 0.6, tau0)
-    keys = ("alpha1", "alpha2", "alpha3", "gamma2") if kernel == "ck" else NTK_KEYS[kernel.removeprefix("ntk-")]
+    keys = kernel.keys
     linear, second, third, diagonal = (solution[key] for key in keys)
-    found = equivalent_numbers(true_theory(kernel), "gelu", 0.3, 0.6, tau0)
+    found = coefficients_of(true_theory(kernel), "gelu", 0.3, 0.6, tau0)
     assert found == pytest.approx((linear, second, third, diagonal - tau0**2 * linear), rel=1e-10)
 
 
@@ -119,9 +120,9 @@ def test_numbers_of_an_explicit_relu_layer() -> None:
     tau0 = 1.2
     d2 = 1 / (np.sqrt(2 * np.pi) * tau0)
     variance = tau0**2 * (0.5 - 0.5 / np.pi)
-    ck = explicit_numbers("explicit-ck", ["relu"], tau0)
+    ck = explicit_coefficients("explicit-ck", ["relu"], tau0)
     assert ck == pytest.approx((0.25, d2**2 / 4, d2**2 / 2, variance - tau0**2 / 4), rel=1e-9)
-    ntk = explicit_numbers("explicit-ntk", ["relu"], tau0)
+    ntk = explicit_coefficients("explicit-ntk", ["relu"], tau0)
     assert ntk == pytest.approx((0.5, d2**2 / 4, 1.5 * d2**2, variance + tau0**2 / 2 - tau0**2 / 2), rel=1e-9)
 
 
@@ -196,7 +197,7 @@ def test_wrong_theories_are_refuted_and_the_true_one_is_not() -> None:
     tasks = registry.tasks_for(checks, plan)
     results = {task.name: run_task(task) for task in tasks}
     verdicts = registry.judge(checks, plan, results, CLAIMS)
-    assert {v.kind for v in verdicts if v.claim in KERNELS} == {VerdictKind.SUPPORTED}
+    assert {v.kind for v in verdicts if v.claim in set(Kernel)} == {VerdictKind.SUPPORTED}
     outcomes = {outcome.theory.identifier: outcome for outcome in planted_outcomes(plan, results)}
     for name in ("extra-diagonal", "centred-T", "alpha_3 negative", "lambda_1 for alpha_1", "ck diagonal +10 %"):
         assert outcomes[name].refuted, name

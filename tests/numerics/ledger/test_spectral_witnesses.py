@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from numerics.data import GaussianMixture
-from numerics.equivalents import EquivalentCoefficients
 from numerics.ledger import (
     PROFILES,
     Plan,
@@ -26,6 +25,7 @@ from numerics.ledger import (
 )
 from numerics.spectrum import SpectralLaw
 from theory.claims import PopulationChange, VerdictKind, planted_spectral_errors, true_theory
+from theory.kernels import KernelCoefficients
 
 SETTING = Setting("uneven", "relu", 0.2, 0.8)
 
@@ -34,7 +34,7 @@ SETTING = Setting("uneven", "relu", 0.2, 0.8)
 def test_the_law_integrates_to_the_moments_of_the_equivalent(ratio: float) -> None:
     """tr Gbar/n tends to the diagonal, and the variance of its spectrum to alpha_1^2 times that of S."""
     data = GaussianMixture.build(np.zeros((1, 200)), [2.0], [round(200 * ratio)])
-    law = SpectralLaw.of(data, EquivalentCoefficients(0.3, 0.0, 0.0, 0.9))
+    law = SpectralLaw.of(data, KernelCoefficients(0.3, 0.0, 0.0, 0.9))
     assert law.integrate(np.ones_like) == pytest.approx(1, abs=1e-9)
     mean = law.integrate(lambda x: x)
     assert mean == pytest.approx(0.9, abs=1e-9)
@@ -43,7 +43,7 @@ def test_the_law_integrates_to_the_moments_of_the_equivalent(ratio: float) -> No
 
 
 def test_a_bulk_that_is_known_gives_the_same_law() -> None:
-    coefficients = EquivalentCoefficients(0.2, 0.03, 0.05, 0.4)
+    coefficients = KernelCoefficients(0.2, 0.03, 0.05, 0.4)
     whole = SpectralLaw.of(mixture("uneven", 400), coefficients)
     again = SpectralLaw.of(whole.population, coefficients, whole.bulk)
     assert again.edges == whole.edges

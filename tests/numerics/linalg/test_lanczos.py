@@ -8,9 +8,10 @@ from numpy.typing import NDArray
 from scipy.sparse.linalg import LinearOperator, aslinearoperator
 
 from numerics.data import GaussianMixture
-from numerics.equivalents import DeterministicEquivalent, EquivalentCoefficients
+from numerics.equivalents import DeterministicEquivalent
 from numerics.linalg import lanczos_spectrum
 from numerics.spectrum import SpectralLaw
+from theory.kernels import KernelCoefficients
 
 Array = NDArray[np.float64]
 
@@ -77,7 +78,7 @@ def test_the_equivalent_is_never_formed_and_its_law_is_found() -> None:
     spectrum = lanczos_spectrum(operator, np.random.default_rng(6), steps=50, probes=10)
     exact = np.linalg.eigvalsh(operator.dense())
     np.testing.assert_allclose(spectrum.extreme(2), exact[::-1][:2], rtol=1e-8)
-    law = SpectralLaw.of(mixture, EquivalentCoefficients(0.4, 0.05, 0.05, 1.0))
+    law = SpectralLaw.of(mixture, KernelCoefficients(0.4, 0.05, 0.05, 1.0))
     places = np.linspace(law.edges[0][0], law.edges[0][1], 200)
     smoothed = np.searchsorted(exact, places) / exact.size
     assert np.abs(spectrum.cumulative(places, 0.01) - smoothed).max() < 0.03

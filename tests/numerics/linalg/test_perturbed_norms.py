@@ -8,6 +8,7 @@ import pytest
 from numerics.data import GaussianMixture
 from numerics.equivalents import DeterministicEquivalent, equivalent_parts
 from numerics.linalg import perturbed_norms
+from theory.kernels import KernelCoefficients
 
 FACTORS = (0.0, 0.01, -0.01, 0.1, -0.1, 1.0, -1.0)
 
@@ -45,7 +46,7 @@ def test_the_parts_of_an_equivalent_are_what_doubling_a_number_adds() -> None:
 
     def dense(first: float, second: float, third: float, diagonal: float) -> np.ndarray:
         return DeterministicEquivalent.from_statistics(
-            statistics, alpha1=first, alpha2=second, alpha3=third, gamma2=diagonal, tau0=tau0, gram=gram
+            statistics, KernelCoefficients(first, second, third, diagonal), tau0=tau0, gram=gram
         ).dense()
 
     parts = equivalent_parts(numbers, statistics, tau0, gram)

@@ -9,11 +9,11 @@ import pytest
 from numpy.typing import NDArray
 
 import numerics.spectrum.estimate
-from numerics.equivalents import EquivalentCoefficients
 from numerics.experiments import Experiment, MeasuredSpectrum, measure, predict
 from numerics.linalg import LanczosSpectrum, lanczos_spectrum
 from numerics.spectrum import Population, SpectralLaw, estimate_spectrum, isolation_margin
 from theory.activations import resolve
+from theory.kernels import KernelCoefficients
 
 Array = NDArray[np.float64]
 
@@ -77,7 +77,7 @@ def test_an_isolated_eigenvalue_within_a_gap_is_found() -> None:
     """Two intervals of the support with an eigenvalue between them, and one beyond each end."""
     law = SpectralLaw.of(
         Population.isotropic([1.0, 100.0], np.zeros((2, 2)), [200, 100], 3000),
-        EquivalentCoefficients(1.0, 0.0, 0.0, 34.0),
+        KernelCoefficients(1.0, 0.0, 0.0, 34.0),
     )
     (left, middle), (start, right) = law.edges
     spectrum = np.concatenate(
@@ -98,7 +98,7 @@ def test_an_isolated_eigenvalue_within_a_gap_is_found() -> None:
 
 
 def test_more_eigenvalues_are_asked_for_where_many_are_isolated(monkeypatch: pytest.MonkeyPatch) -> None:
-    law = SpectralLaw.of(Population.isotropic([1.0], [[0.0]], [400], 500), EquivalentCoefficients(1.0, 0.0, 0.0, 1.0))
+    law = SpectralLaw.of(Population.isotropic([1.0], [[0.0]], [400], 500), KernelCoefficients(1.0, 0.0, 0.0, 1.0))
     left, right = law.edges[0]
     spikes = right + np.arange(1, 13)
     matrix = np.diag(np.concatenate([np.linspace(left, right, 388), spikes]))

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from numerics.equivalents import EquivalentCoefficients
 from numerics.spectrum import Population, SpectralLaw, count_isolated, hull, isolated_eigenvalues, isolation_margin
+from theory.kernels import KernelCoefficients
 
 Array = NDArray[np.float64]
-GRAM = EquivalentCoefficients(1.0, 0.0, 0.0, 1.0)
+GRAM = KernelCoefficients(1.0, 0.0, 0.0, 1.0)
 
 
 def quantiles(law: SpectralLaw, count: int) -> Array:

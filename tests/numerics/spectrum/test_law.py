@@ -15,7 +15,7 @@ from scipy.linalg import eigvalsh
 from numerics.arithmetic import pointwise
 from numerics.data import Covariance, EntryLaw, GaussianMixture
 from numerics.equilibrium import solve_float
-from numerics.equivalents import DeterministicEquivalent, EquivalentCoefficients
+from numerics.equivalents import DeterministicEquivalent
 from numerics.spectrum import (
     CommutingCovariances,
     DenseCovariances,
@@ -30,11 +30,12 @@ from numerics.spectrum import (
     solve_bulk,
 )
 from theory.activations import resolve
+from theory.kernels import Kernel, KernelCoefficients
 
 Array = NDArray[np.float64]
 #: S itself: alpha_1 = 1, nothing else, and a diagonal that cancels the shift for tau_0 = 1.
-GRAM = EquivalentCoefficients(1.0, 0.0, 0.0, 1.0)
-GENERAL = EquivalentCoefficients(0.4, 0.3, 0.2, 1.1)
+GRAM = KernelCoefficients(1.0, 0.0, 0.0, 1.0)
+GENERAL = KernelCoefficients(0.4, 0.3, 0.2, 1.1)
 
 
 @pytest.fixture(autouse=True)
@@ -49,7 +50,7 @@ def one_class(ratio: float, energy: float = 0.0, p: int = 1000) -> Population:
     return Population.isotropic([1.0], [[energy]], [round(ratio * p)], p)
 
 
-def equivalent(mixture: GaussianMixture, numbers: EquivalentCoefficients, seed: int) -> tuple[Array, Array, Array]:
+def equivalent(mixture: GaussianMixture, numbers: KernelCoefficients, seed: int) -> tuple[Array, Array, Array]:
     """Eigenvalues of a draw of Gbar, descending, its eigenvectors, and the classes' unit indicator vectors."""
     sample = mixture.sample(np.random.default_rng(seed))
     statistics = sample.statistics()
@@ -152,7 +153,7 @@ def test_density_is_that_of_a_simulation_with_any_covariances() -> None:
     mixture = GaussianMixture.build(np.zeros((2, p)), [Covariance.toeplitz(p, 0.7), np.linspace(0.2, 3, p)], [40, 50])
     population = Population.from_mixture(mixture)
     assert isinstance(population.covariances, DenseCovariances)
-    law = SpectralLaw.of(population, EquivalentCoefficients(1.0, 0.0, 0.0, population.tau0**2))
+    law = SpectralLaw.of(population, KernelCoefficients(1.0, 0.0, 0.0, population.tau0**2))
     rng = np.random.default_rng(2)
     pooled = np.concatenate([np.linalg.eigvalsh(mixture.sample(rng).gram()) for _ in range(40)])
     assert kolmogorov_distance(pooled, law, slack=1e-9) < 0.008
@@ -160,7 +161,7 @@ def test_density_is_that_of_a_simulation_with_any_covariances() -> None:
     mean = (40 * mixture.covariances[0].dense() + 50 * mixture.covariances[1].dense()) / 90
     blurred = SpectralLaw.of(
         GaussianMixture.build(np.zeros((1, p)), [mean], [90]),
-        EquivalentCoefficients(1.0, 0.0, 0.0, law.population.tau0**2),
+        KernelCoefficients(1.0, 0.0, 0.0, law.population.tau0**2),
     )
     assert kolmogorov_distance(pooled, blurred, slack=1e-9) > 0.012
 
@@ -251,7 +252,7 @@ def test_a_spiked_covariance() -> None:
         diagonal = np.ones(p)
         diagonal[7] = level
         mixture = GaussianMixture.build(np.zeros((1, p)), [diagonal], [800])
-        law = SpectralLaw.of(mixture, EquivalentCoefficients(1.0, 0.0, 0.0, mixture.tau0**2))
+        law = SpectralLaw.of(mixture, KernelCoefficients(1.0, 0.0, 0.0, mixture.tau0**2))
         assert law.outlier_values.size == isolated
         assert len(law.edges) == 1
         if isolated:
@@ -265,11 +266,11 @@ def test_values_of_the_theory_sheet() -> None:
     for p, expected in ((800, 3.0011), (1600, 3.1243)):
         mixture = GaussianMixture.released_experiment(p, means=2, cov_shift=20)
         solution = solve_float(pointwise(resolve("relu")), 0.2, 0.8, mixture.tau0)
-        law = SpectralLaw.of(mixture, EquivalentCoefficients.from_values(solution.values))
+        law = SpectralLaw.of(mixture, solution.kernel(Kernel.CK))
         assert law.outlier_values[0] == pytest.approx(expected, abs=5e-5)
 
 
-def zscores(mixture: GaussianMixture, numbers: EquivalentCoefficients, seeds: int) -> tuple[SpectralLaw, Array, Array]:
+def zscores(mixture: GaussianMixture, numbers: KernelCoefficients, seeds: int) -> tuple[SpectralLaw, Array, Array]:
     """The law, and outliers' deviations over seeds in standard errors, and the same for the alignments' traces."""
     law = SpectralLaw.of(mixture, numbers)
     above = [o for o in law.outliers if o.value > law.edges[-1][1]]
@@ -318,7 +319,7 @@ def test_the_law_of_the_noise_enters_through_the_norms(noise: EntryLaw, decay: f
     """Where alpha_2 is large the largest outlier is psi's; the Gaussian prediction is far from it."""
     p = 500
     covariances = [Covariance.toeplitz(p, decay), Covariance.toeplitz(p, decay, 1 + 6 / np.sqrt(p))]
-    numbers = EquivalentCoefficients(0.4, 1.5, 0.2, 1.1)
+    numbers = KernelCoefficients(0.4, 1.5, 0.2, 1.1)
     mixture = GaussianMixture.build(spread_means(p, [5.0, 0.0]), covariances, [200, 200], noise)
     law, values, aligned = zscores(mixture, numbers, 16)
     assert law.outlier_values.size == 2
@@ -331,7 +332,7 @@ def test_the_law_of_the_noise_enters_through_the_norms(noise: EntryLaw, decay: f
 def test_a_double_outlier_is_found_twice() -> None:
     p = 400
     mixture = GaussianMixture.build(spread_means(p, [2.5, 2.5]), [1.0, 1.0], [200, 200])
-    law, values, aligned = zscores(mixture, EquivalentCoefficients(1.0, 0.0, 0.0, 1.0), 16)
+    law, values, aligned = zscores(mixture, KernelCoefficients(1.0, 0.0, 0.0, 1.0), 16)
     (outlier,) = law.outliers
     assert outlier.multiplicity == 2
     np.testing.assert_allclose(outlier.alignment, outlier.alignment[0, 0] * np.eye(2), atol=1e-9)
@@ -342,7 +343,7 @@ def test_a_double_outlier_is_found_twice() -> None:
 def test_negative_coefficients_send_outliers_below_the_bulk() -> None:
     p = 400
     mixture = GaussianMixture.build(spread_means(p, [1.0, 0.0]), [1.0, 1 + 12 / np.sqrt(p)], [120, 120])
-    law, values, _ = zscores(mixture, EquivalentCoefficients(0.5, 0.2, -3.0, 4.0), 16)
+    law, values, _ = zscores(mixture, KernelCoefficients(0.5, 0.2, -3.0, 4.0), 16)
     assert law.outlier_values[-1] < law.edges[0][0]
     assert np.all(np.abs(values) < 3.5)
 
@@ -350,7 +351,7 @@ def test_negative_coefficients_send_outliers_below_the_bulk() -> None:
 def test_more_samples_than_dimensions() -> None:
     p = 250
     mixture = GaussianMixture.build(spread_means(p, [3.0, 2.0]), [1.0, 1 + 6 / np.sqrt(p)], [300, 300])
-    law, values, aligned = zscores(mixture, EquivalentCoefficients(0.4, 0.1, 0.1, 1.1), 12)
+    law, values, aligned = zscores(mixture, KernelCoefficients(0.4, 0.1, 0.1, 1.1), 12)
     assert law.point_mass == pytest.approx(1 - 250 / 600)
     assert law.point == law.shift
     # One of them lies between the point mass and the bulk.
@@ -366,7 +367,7 @@ def test_a_spike_and_a_mean_in_the_same_direction_mix() -> None:
     means = np.zeros((2, p))
     means[0, 0], means[1, 0] = 2.0, -1.5
     mixture = GaussianMixture.build(means, [first, second], [250, 150])
-    law, values, aligned = zscores(mixture, EquivalentCoefficients(1.0, 0.05, 0.1, 2.0), 16)
+    law, values, aligned = zscores(mixture, KernelCoefficients(1.0, 0.05, 0.1, 2.0), 16)
     assert law.population.spike_values.tolist() == [[5.0, 4.0]]
     np.testing.assert_allclose(np.abs(law.population.spike_means), [[2.0, 1.5]], atol=1e-12)
     assert np.all(np.abs(values) < 3.5)
@@ -377,7 +378,7 @@ def test_an_even_activation_has_a_point_for_a_bulk() -> None:
     p = 400
     mixture = GaussianMixture.build(spread_means(p, [2.0, 2.0]), [1.0, 1 + 8 / np.sqrt(p)], [150, 170])
     solution = solve_float(pointwise(resolve("cos(x)")), 0.2, 0.8, mixture.tau0)
-    numbers = EquivalentCoefficients.from_values(solution.values)
+    numbers = solution.kernel(Kernel.CK)
     law, values, aligned = zscores(mixture, numbers, 16)
     assert law.bulk is None
     assert law.edges == ((numbers.diagonal, numbers.diagonal),)
@@ -396,7 +397,7 @@ def test_the_covariance_shift_at_which_an_outlier_leaves() -> None:
 
     def law(shift: float) -> SpectralLaw:
         level = [1.0, 1 + shift / 20]
-        numbers = EquivalentCoefficients(0.4, 0.1, 0.0, 1.1)
+        numbers = KernelCoefficients(0.4, 0.1, 0.0, 1.1)
         return SpectralLaw.of(Population.isotropic(level, np.zeros((2, 2)), [160, 160], 400), numbers)
 
     found = phase_transition(law, 0.0, 10.0)
@@ -476,13 +477,13 @@ def test_few_directions_of_their_own_are_spikes_many_are_not() -> None:
 
 def test_bad_input() -> None:
     with pytest.raises(ValueError, match="finite"):
-        EquivalentCoefficients(np.nan, 0, 0, 1)
+        KernelCoefficients(np.nan, 0, 0, 1)
     with pytest.raises(ValueError, match="negative"):
-        EquivalentCoefficients(-0.1, 0, 0, 1)
+        KernelCoefficients(-0.1, 0, 0, 1)
     with pytest.raises(ValueError, match="kernel is one of"):
-        EquivalentCoefficients.from_values({}, "ntk")
+        KernelCoefficients.from_values({}, "ntk")
     with pytest.raises(ValueError, match="has no ntk-all"):
-        EquivalentCoefficients.from_values({"alpha1": 1.0}, "ntk-all")
+        KernelCoefficients.from_values({"alpha1": 1.0}, "ntk-all")
     with pytest.raises(ValueError, match="do not fit"):
         Population.isotropic([1.0, 2.0], [[0.0]], [3, 4], 5)
     with pytest.raises(ValueError, match="negative"):

@@ -17,7 +17,8 @@ from tests.latex_checks import (
     check_systems,
 )
 from theory.activations import Activation, registry
-from theory.equations import NTK_KINDS, deq
+from theory.equations import deq
+from theory.kernels import NTK_KINDS
 from theory.latex import activation_moments, activation_system, general_sets, name_long_constants
 from theory.moments import DivergentMomentError, GaussianMoments
 

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from tests.latex_reader import LatexReadError, evaluate, gaussian_mean
 from theory.activations import registry
-from theory.equations import NTK_KINDS, deq
+from theory.equations import deq
 from theory.functions import sigmoid, softplus
+from theory.kernels import NTK_KINDS
 from theory.latex import (
     LatexError,
     NormalCDF,
