@@ -18,6 +18,7 @@ import sympy as sp
 from theory.activations import Activation, resolve
 from theory.analysis import DomainError, GrowthError
 from theory.grammar import ActivationSyntaxError, parse_number
+from theory.kernels import Kernel, UnknownKernelError
 from theory.moments import DivergentMomentError
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ __all__ = [
     "activation_argument",
     "console",
     "integer_between",
+    "kernel_argument",
     "move_into_place",
     "number",
     "parameter",
@@ -125,6 +127,14 @@ def parameter(text: str) -> tuple[str, sp.Expr]:
     if not equals or not name.strip():
         raise argparse.ArgumentTypeError(f"must be NAME=NUMBER, such as a=0.1, not {text!r}")
     return name.strip(), number(value)
+
+
+def kernel_argument(text: str) -> Kernel:
+    """Read the name of a kernel; raises argparse.ArgumentTypeError."""
+    try:
+        return Kernel.read(text)
+    except UnknownKernelError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def activation_argument(text: str, parameters: Mapping[str, sp.Expr] | None = None) -> Activation:

@@ -84,7 +84,13 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--sizes", type=_ladder, metavar="N,N,...", help="values of p or m (default 200,400,800,1600)")
     parser.add_argument("--p", type=_cli.integer_between(1, _LARGEST), help="dimension for --against m (default 100)")
     parser.add_argument("--draws", type=_cli.integer_between(1, 10_000), default=16, help="of every size (default 16)")
-    parser.add_argument("--kernel", choices=list(Kernel), default="ck", help="which kernel (default ck)")
+    parser.add_argument(
+        "--kernel",
+        type=_cli.kernel_argument,
+        default=Kernel.CK,
+        metavar="KERNEL",
+        help=f"which kernel: {', '.join(Kernel)} (default ck)",
+    )
     parser.add_argument("--sigma-a2", type=_cli.number, default=_cli.number("0.2"), help="recurrent weight variance")
     parser.add_argument("--sigma-b2", type=_cli.number, help="input weight variance (default 1 - sigma_a2)")
     parser.add_argument("--ratio", type=_cli.number, default=_cli.number("0.8"), help="n/p (default 0.8)")

@@ -58,7 +58,13 @@ def main(argv: Sequence[str] | None) -> int:
         "--tau0", type=_cli.number, default=_cli.number("1"), help="input scale, sqrt(tr C/p) (default 1)"
     )
     _families.add_arguments(parser)
-    parser.add_argument("--kernel", choices=list(Kernel), default="ck", help="kernel to match (ck)")
+    parser.add_argument(
+        "--kernel",
+        type=_cli.kernel_argument,
+        default=Kernel.CK,
+        metavar="KERNEL",
+        help=f"kernel to match: {', '.join(Kernel)} (default ck)",
+    )
     parser.add_argument(
         "--digits", type=_cli.integer_between(1, 300), default=15, help="significant digits (default 15)"
     )

@@ -116,7 +116,13 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         "--proportions", type=_shares, metavar="S,S,...", help="share of each class, adding up to 1 (default equal)"
     )
     parser.add_argument("--noise", choices=_cli.LAWS, default="gaussian", help="law of the noise (default gaussian)")
-    parser.add_argument("--kernel", choices=list(Kernel), default="ck", help="which kernel (default ck)")
+    parser.add_argument(
+        "--kernel",
+        type=_cli.kernel_argument,
+        default=Kernel.CK,
+        metavar="KERNEL",
+        help=f"which kernel: {', '.join(Kernel)} (default ck)",
+    )
     parser.add_argument(
         "--width",
         type=_cli.integer_between(1, _WIDEST),

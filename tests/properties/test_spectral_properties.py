@@ -17,7 +17,7 @@ from numerics.equilibrium import solve_float
 from numerics.kernels import implicit_kernels
 from numerics.spectrum import SpectralLaw, isolated_eigenvalues, kolmogorov_distance
 from theory.activations import resolve
-from theory.kernels import KernelCoefficients
+from theory.kernels import Kernel, KernelCoefficients
 
 Array = NDArray[np.float64]
 
@@ -115,7 +115,7 @@ def prediction(mixture: GaussianMixture, name: str, kernel: str) -> tuple[Spectr
 def exact_spectrum(mixture: GaussianMixture, name: str, kernel: str, bias: float, seed: list[int]) -> Array:
     """Eigenvalues of the exact infinite-width kernel of one draw, descending."""
     gram = mixture.sample(np.random.default_rng(seed)).gram()
-    part = kernel.removeprefix("ntk-")
+    part = kernel.kind
     found = implicit_kernels(gram, pointwise(resolve(name)), 0.2, 0.8, bias, kernels=(part,), tolerance=1e-9)
     return np.asarray(np.linalg.eigvalsh(getattr(found, part))[::-1])
 
@@ -124,7 +124,7 @@ def exact_spectrum(mixture: GaussianMixture, name: str, kernel: str, bias: float
 @settings(max_examples=4, derandomize=True, phases=[Phase.generate])
 @given(
     st.sampled_from(["relu", "tanh", "erf", "softsign"]),
-    st.sampled_from(["ck", "ck", "ntk-recurrent"]),
+    st.sampled_from([Kernel.CK, Kernel.CK, Kernel.NTK_RECURRENT]),
     st.floats(2.8, 3.5),
     st.floats(0.0, 2.0),
     st.sampled_from([0.5, 0.8, 1.0]),
@@ -154,7 +154,7 @@ def test_outliers_are_the_exact_kernels_in_the_limit(
     assert abs(parabola @ offsets) <= 3 * np.linalg.norm(parabola * errors)
 
 
-@pytest.mark.parametrize(("name", "kernel"), [("relu", "ck"), ("tanh", "ck"), ("relu", "ntk-all")])
+@pytest.mark.parametrize(("name", "kernel"), [("relu", Kernel.CK), ("tanh", Kernel.CK), ("relu", Kernel.NTK_ALL)])
 def test_the_bulk_comes_nearer_to_the_law_as_p_grows(name: str, kernel: str) -> None:
     distances = []
     for p in (80, 240, 720):

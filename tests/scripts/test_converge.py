@@ -41,12 +41,12 @@ def test_two_ntks_differ_by_a_multiple_of_the_gram_matrix(activation: object) ->
     """K_all = (K_pre - sigma_b^2 S)/sigma_a^2, of kernels and equivalents alike: the errors are in that ratio."""
     all_, pre = (
         distance_to_equivalent(SMALL_MEANS, activation, kind, Cell(60, 0)).error  # type: ignore[arg-type]
-        for kind in ("ntk-all", "ntk-preactivation")
+        for kind in (Kernel.NTK_ALL, Kernel.NTK_PREACTIVATION)
     )
     assert all_ == pytest.approx(pre / SMALL_MEANS.sigma_a2, rel=1e-9)
 
 
-@pytest.mark.parametrize("kernel", ["ck", "ntk-recurrent", "ntk-preactivation", "ntk-all"])
+@pytest.mark.parametrize("kernel", Kernel)
 def test_kernels_approach_their_equivalents(kernel: Kernel) -> None:
     """p^(-1/2) makes the ratio 0.5 between p = 60 and p = 240; what does not decay keeps it at 1."""
     small, large = (
@@ -61,14 +61,14 @@ def test_other_noise_changes_the_draw_and_not_the_limit(law: EntryLaw) -> None:
     """Universality is of the limit: the constant depends on the fourth moment, through the norms' fluctuations."""
     other = Experiment(activations=(), means=2.0, seed=4, noise=law)
     small, large = (
-        np.mean([distance_to_equivalent(other, TANH, "ck", Cell(p, k)).error for k in range(4)]) for p in (60, 240)
+        np.mean([distance_to_equivalent(other, TANH, Kernel.CK, Cell(p, k)).error for k in range(4)]) for p in (60, 240)
     )
     assert large < 0.7 * small
-    first, second = (distance_to_equivalent(one, TANH, "ck", Cell(60, 0)).error for one in (SMALL_MEANS, other))
+    first, second = (distance_to_equivalent(one, TANH, Kernel.CK, Cell(60, 0)).error for one in (SMALL_MEANS, other))
     assert first != second
 
 
-@pytest.mark.parametrize(("kernel", "law"), [("ck", "gaussian"), ("ntk-recurrent", "rademacher")])
+@pytest.mark.parametrize(("kernel", "law"), [(Kernel.CK, "gaussian"), (Kernel.NTK_RECURRENT, "rademacher")])
 def test_the_distance_to_the_limit_is_the_norm_of_the_difference(kernel: Kernel, law: EntryLaw) -> None:
     """One cell recomputed with dense linear algebra: the Jacobian solved sample by sample."""
     width, cell = 40, Cell(60, 1)
@@ -82,7 +82,7 @@ def test_the_distance_to_the_limit_is_the_norm_of_the_difference(kernel: Kernel,
     for _ in range(200):
         h = np.tanh(A @ h + drive)
     finite = h.T @ h / width
-    if kernel == "ntk-recurrent":
+    if kernel is Kernel.NTK_RECURRENT:
         v = 2.0 * rng.integers(0, 2, width, dtype=np.int8) - 1.0
         g = np.empty_like(h)
         for i in range(48):
@@ -90,7 +90,7 @@ def test_the_distance_to_the_limit_is_the_norm_of_the_difference(kernel: Kernel,
             g[:, i] = D @ np.linalg.solve(np.eye(width) - A.T @ D, v)
         finite = finite * (1 + 0.2 * g.T @ g / width)
     exact = implicit_kernels(sample.gram(), phi, 0.2, 0.8, 0.0)
-    limit = getattr(exact, kernel.removeprefix("ntk-"))
+    limit = getattr(exact, kernel.kind)
     assert found.error == pytest.approx(np.abs(np.linalg.eigvalsh(finite - limit)).max(), rel=1e-7)
     assert found.network_residual is not None
     assert found.network_residual <= 1e-10

@@ -15,6 +15,7 @@ from numerics.equivalents import DeterministicEquivalent, low_rank_core
 from numerics.kernels import implicit_ck
 from numerics.linalg import operator_norm
 from numerics.moments import gaussian_moment
+from theory.kernels import Kernel, KernelCoefficients
 
 Array = NDArray[np.float64]
 SA, SB = 0.2, 0.8
@@ -78,7 +79,7 @@ def test_operator_is_the_formula(held: str) -> None:
     gram, p = sample.gram(), 20
     given = {"gram": gram} if held == "gram" else {"data": sample.data}
     operator = DeterministicEquivalent.from_statistics(
-        statistics, alpha1=0.3, alpha2=0.2, alpha3=0.5, gamma2=0.7, tau0=1.1, **given
+        statistics, KernelCoefficients(0.3, 0.2, 0.5, 0.7), tau0=1.1, **given
     )
     j, t, psi = statistics.indicator, statistics.t, statistics.psi
     expected = 0.3 * gram + (0.7 - 1.1**2 * 0.3) * np.eye(15)
@@ -129,7 +130,8 @@ def error(name: str, p: int, seed: int, reading: str, variant: str = "") -> floa
     alphas, bias = coefficients(phi, tau0)
     if variant == "diagonal":
         alphas["gamma2"] -= tau0**4 * alphas["alpha3"]
-    equivalent = DeterministicEquivalent.from_statistics(statistics, tau0=tau0, gram=gram, **alphas)
+    numbers = KernelCoefficients.of(alphas, Kernel.CK)
+    equivalent = DeterministicEquivalent.from_statistics(statistics, numbers, tau0=tau0, gram=gram)
     kernel = implicit_ck(gram, phi, SA, SB, bias).kernel
     return operator_norm(kernel - equivalent.dense(), np.random.default_rng(0)).value
 

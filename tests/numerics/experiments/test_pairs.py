@@ -13,6 +13,7 @@ from numerics.matching import design
 from numerics.moments import FloatMoments
 from numerics.networks import FiniteDEQ, FiniteExplicitNetwork
 from theory.activations import get
+from theory.kernels import Kernel
 
 EXPERIMENT = Experiment(activations=(), means=2.0, seed=5)
 RELU, TANH = (get(name).with_parameters() for name in ("relu", "tanh"))
@@ -21,7 +22,7 @@ RELU, TANH = (get(name).with_parameters() for name in ("relu", "tanh"))
 @pytest.mark.parametrize("width", [None, 60])
 def test_a_cell_is_the_norms_of_the_differences(width: int | None) -> None:
     cell = Cell(50, 2)
-    found = distance_to_explicit(EXPERIMENT, TANH, "ck", cell, width)
+    found = distance_to_explicit(EXPERIMENT, TANH, Kernel.CK, cell, width)
     assert found.family == "hard_tanh"
     assert (found.p, found.n, found.width, found.index) == (50, 40, width, 2)
     rng = np.random.default_rng([5, 50, 2] if width is None else [5, 50, 60, 2])
@@ -51,7 +52,7 @@ def test_matched_errors_fall_and_naive_ones_tend_to_the_predicted_floor(name: st
     activation = get(name).with_parameters()
     sizes, matched, naive, floors = (80, 160, 320), [], [], []
     for p in sizes:
-        cells = [distance_to_explicit(EXPERIMENT, activation, "ck", Cell(p, k)) for k in range(3)]
+        cells = [distance_to_explicit(EXPERIMENT, activation, Kernel.CK, Cell(p, k)) for k in range(3)]
         assert {cell.family for cell in cells} == {family}
         matched.append([cell.matched for cell in cells])
         naive.append([cell.naive for cell in cells])
@@ -66,14 +67,14 @@ def test_matched_errors_fall_and_naive_ones_tend_to_the_predicted_floor(name: st
 
 
 def test_ntks_are_compared_as_well() -> None:
-    small, large = (distance_to_explicit(EXPERIMENT, TANH, "ntk-all", Cell(p, 0)) for p in (60, 240))
+    small, large = (distance_to_explicit(EXPERIMENT, TANH, Kernel.NTK_ALL, Cell(p, 0)) for p in (60, 240))
     assert large.matched < 0.6 * small.matched
     assert large.naive == pytest.approx(large.floor, rel=0.1)
-    finite = distance_to_explicit(EXPERIMENT, TANH, "ntk-all", Cell(60, 0), 80)
+    finite = distance_to_explicit(EXPERIMENT, TANH, Kernel.NTK_ALL, Cell(60, 0), 80)
     assert finite.width == 80
     assert finite.matched > small.matched
 
 
 def test_what_cannot_be_matched_is_said() -> None:
     with pytest.raises(NoMatchError, match="no explicit network has the kernel ntk-recurrent of relu here"):
-        distance_to_explicit(EXPERIMENT, RELU, "ntk-recurrent", Cell(50, 0))
+        distance_to_explicit(EXPERIMENT, RELU, Kernel.NTK_RECURRENT, Cell(50, 0))

@@ -30,8 +30,8 @@ RELU, TANH = resolve("relu"), resolve("tanh")
 
 def test_a_draw_is_compared_with_the_law() -> None:
     experiment = Experiment((RELU,), means=3.0, cov_shift=4.0, seed=5)
-    law, solution = predict(experiment, RELU, "ck", 300)
-    draws = [measure(experiment, RELU, "ck", 300, index, law, solution) for index in range(3)]
+    law, solution = predict(experiment, RELU, Kernel.CK, 300)
+    draws = [measure(experiment, RELU, Kernel.CK, 300, index, law, solution) for index in range(3)]
     gram = experiment.mixture(300).sample(np.random.default_rng([5, 300, 1])).gram()
     kernel = implicit_ck(gram, pointwise(RELU), 0.2, 0.8, solution["bias"]).kernel
     np.testing.assert_allclose(draws[1].eigenvalues, np.linalg.eigvalsh(kernel)[::-1], atol=1e-9)
@@ -51,16 +51,16 @@ def test_a_draw_is_compared_with_the_law() -> None:
 
 def test_the_same_draw_gives_the_same_numbers() -> None:
     experiment = Experiment((RELU,), seed=2)
-    law, solution = predict(experiment, RELU, "ntk-recurrent", 80)
-    one, other = (measure(experiment, RELU, "ntk-recurrent", 80, 0, law, solution) for _ in range(2))
+    law, solution = predict(experiment, RELU, Kernel.NTK_RECURRENT, 80)
+    one, other = (measure(experiment, RELU, Kernel.NTK_RECURRENT, 80, 0, law, solution) for _ in range(2))
     assert one.eigenvalues.tobytes() == other.eigenvalues.tobytes()
     assert one.opnorm_error == other.opnorm_error
 
 
 def test_a_record_reads_back() -> None:
     experiment = Experiment((RELU,), seed=2)
-    law, solution = predict(experiment, RELU, "ck", 40)
-    found = measure(experiment, RELU, "ck", 40, 0, law, solution)
+    law, solution = predict(experiment, RELU, Kernel.CK, 40)
+    found = measure(experiment, RELU, Kernel.CK, 40, 0, law, solution)
     again = MeasuredSpectrum.from_record(found.record())
     assert again.record() == found.record()
     assert again.ends == (32, 32)
@@ -70,7 +70,7 @@ def test_a_record_reads_back() -> None:
 # --- finite networks -----------------------------------------------------------------------------
 
 
-KINDS: tuple[Kernel, ...] = ("ck", "ntk-recurrent", "ntk-preactivation", "ntk-all")
+KINDS = tuple(Kernel)
 
 
 def test_a_wide_networks_spectrum_is_that_of_the_exact_kernel_and_of_no_other() -> None:
@@ -99,8 +99,8 @@ def test_a_wide_networks_spectrum_is_that_of_the_exact_kernel_and_of_no_other() 
 def test_a_finite_kernel_is_that_of_the_network_drawn_after_the_samples(weights: EntryLaw) -> None:
     """One draw recomputed with plain iteration and a Jacobian for each sample."""
     experiment = Experiment((), means=3.0, seed=6)
-    law, solution = predict(experiment, TANH, "ntk-recurrent", 40)
-    found = measure(experiment, TANH, "ntk-recurrent", 40, 2, law, solution, network=Network(50, weights))
+    law, solution = predict(experiment, TANH, Kernel.NTK_RECURRENT, 40)
+    found = measure(experiment, TANH, Kernel.NTK_RECURRENT, 40, 2, law, solution, network=Network(50, weights))
     rng = np.random.default_rng([6, 40, 2])
     data = experiment.mixture(40).sample(rng).data
     A, B, v = (draw_entries(weights, shape, rng) for shape in ((50, 50), (50, 40), (50,)))
@@ -116,22 +116,22 @@ def test_a_finite_kernel_is_that_of_the_network_drawn_after_the_samples(weights:
 def test_a_narrow_network_has_a_singular_kernel_and_the_samples_of_the_exact_one() -> None:
     """Rank m at most; the equivalent, and so the Gram matrix behind the distance to it, is that of the same draw."""
     experiment = Experiment((), means=3.0, seed=6)
-    law, solution = predict(experiment, TANH, "ck", 60)
-    found = measure(experiment, TANH, "ck", 60, 0, law, solution, network=Network(30))
+    law, solution = predict(experiment, TANH, Kernel.CK, 60)
+    found = measure(experiment, TANH, Kernel.CK, 60, 0, law, solution, network=Network(30))
     np.testing.assert_allclose(found.eigenvalues[30:], 0, atol=1e-12)
     assert found.eigenvalues[29] > 1e-3
     gram = experiment.mixture(60).sample(np.random.default_rng([6, 60, 0])).gram()
-    matrix = exact_kernel("ck", experiment, TANH, solution, gram)[0]
-    exact = measure(experiment, TANH, "ck", 60, 0, law, solution)
+    matrix = exact_kernel(Kernel.CK, experiment, TANH, solution, gram)[0]
+    exact = measure(experiment, TANH, Kernel.CK, 60, 0, law, solution)
     np.testing.assert_allclose(exact.eigenvalues, np.linalg.eigvalsh(matrix)[::-1], atol=1e-12)
 
 
 def test_networks_without_an_ntk_are_refused() -> None:
     experiment = Experiment((), seed=6)
     sign = resolve("sign")
-    law, solution = predict(experiment, sign, "ck", 60)
+    law, solution = predict(experiment, sign, Kernel.CK, 60)
     with pytest.raises(EquilibriumError, match="infinite"):
-        measure(experiment, sign, "ntk-all", 60, 0, law, solution, network=Network(50))
+        measure(experiment, sign, Kernel.NTK_ALL, 60, 0, law, solution, network=Network(50))
 
 
 # --- any covariances and proportions -------------------------------------------------------------
@@ -160,12 +160,12 @@ def test_the_largest_eigenvalue_of_exact_kernels_is_the_predicted_one(
     """Within three standard errors over the draws; that of isotropic covariances in equal shares is far away."""
     settings = {"means": 2.0, "cov_shift": 20.0, "seed": 1} | fields
     experiment = Experiment((), **settings)  # type: ignore[arg-type]
-    law, solution = predict(experiment, RELU, "ck", p)
-    tops = [measure(experiment, RELU, "ck", p, index, law, solution).eigenvalues[0] for index in range(draws)]
+    law, solution = predict(experiment, RELU, Kernel.CK, p)
+    tops = [measure(experiment, RELU, Kernel.CK, p, index, law, solution).eigenvalues[0] for index in range(draws)]
     error = np.std(tops, ddof=1) / np.sqrt(draws)
     assert abs(np.mean(tops) - law.outlier_values[0]) < 3 * error
     plain = Experiment((), means=experiment.means, cov_shift=experiment.cov_shift)
-    assert abs(np.mean(tops) - largest(predict(plain, RELU, "ck", p)[0])) > 5 * error
+    assert abs(np.mean(tops) - largest(predict(plain, RELU, Kernel.CK, p)[0])) > 5 * error
 
 
 def largest(law: SpectralLaw) -> float:
@@ -176,10 +176,10 @@ def largest(law: SpectralLaw) -> float:
 @pytest.mark.parametrize("shape", [TOEPLITZ, LEVELS], ids=["toeplitz", "two levels"])
 def test_the_bulk_of_exact_kernels_is_the_predicted_one(shape: CovarianceShape) -> None:
     experiment = Experiment((), means=1.0, cov_shift=2.0, seed=1, covariances=(shape,))
-    law, solution = predict(experiment, TANH, "ck", 400)
-    found = measure(experiment, TANH, "ck", 400, 0, law, solution)
-    plain = predict(Experiment((), means=1.0, cov_shift=2.0), TANH, "ck", 400)[0]
-    other = measure(experiment, TANH, "ck", 400, 0, plain, solution)
+    law, solution = predict(experiment, TANH, Kernel.CK, 400)
+    found = measure(experiment, TANH, Kernel.CK, 400, 0, law, solution)
+    plain = predict(Experiment((), means=1.0, cov_shift=2.0), TANH, Kernel.CK, 400)[0]
+    other = measure(experiment, TANH, Kernel.CK, 400, 0, plain, solution)
     assert found.ks_distance < 0.02
     assert other.ks_distance > 3 * found.ks_distance
 
@@ -187,6 +187,6 @@ def test_the_bulk_of_exact_kernels_is_the_predicted_one(shape: CovarianceShape) 
 def test_covariances_that_do_not_commute_are_refused_in_a_large_dimension() -> None:
     experiment = Experiment((), covariances=(TOEPLITZ, TURNED))
     with pytest.raises(ValueError, match=f"p up to {LARGEST_DENSE} is accepted, not 500"):
-        predict(experiment, RELU, "ck", 500)
+        predict(experiment, RELU, Kernel.CK, 500)
     # The same shape for both commutes at any size.
-    assert predict(Experiment((), covariances=(TOEPLITZ,)), RELU, "ck", 500)[0].outlier_values.size == 2
+    assert predict(Experiment((), covariances=(TOEPLITZ,)), RELU, Kernel.CK, 500)[0].outlier_values.size == 2

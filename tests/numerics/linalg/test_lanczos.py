@@ -71,14 +71,14 @@ def test_the_equivalent_is_never_formed_and_its_law_is_found() -> None:
     mixture = GaussianMixture.released_experiment(900, means=4, cov_shift=4)
     sample = mixture.sample(np.random.default_rng(5))
     statistics = sample.statistics()
-    numbers = {"alpha1": 0.4, "alpha2": 0.05, "alpha3": 0.05, "gamma2": 1.0}
+    numbers = KernelCoefficients(0.4, 0.05, 0.05, 1.0)
     tau0 = statistics.tau0_population
-    operator = DeterministicEquivalent.from_statistics(statistics, **numbers, tau0=tau0, data=sample.data)
+    operator = DeterministicEquivalent.from_statistics(statistics, numbers, tau0=tau0, data=sample.data)
     assert isinstance(operator, LinearOperator)
     spectrum = lanczos_spectrum(operator, np.random.default_rng(6), steps=50, probes=10)
     exact = np.linalg.eigvalsh(operator.dense())
     np.testing.assert_allclose(spectrum.extreme(2), exact[::-1][:2], rtol=1e-8)
-    law = SpectralLaw.of(mixture, KernelCoefficients(0.4, 0.05, 0.05, 1.0))
+    law = SpectralLaw.of(mixture, numbers)
     places = np.linspace(law.edges[0][0], law.edges[0][1], 200)
     smoothed = np.searchsorted(exact, places) / exact.size
     assert np.abs(spectrum.cumulative(places, 0.01) - smoothed).max() < 0.03

@@ -49,7 +49,7 @@ def test_the_parts_of_an_equivalent_are_what_doubling_a_number_adds() -> None:
             statistics, KernelCoefficients(first, second, third, diagonal), tau0=tau0, gram=gram
         ).dense()
 
-    parts = equivalent_parts(numbers, statistics, tau0, gram)
+    parts = equivalent_parts(KernelCoefficients(*numbers), statistics, tau0, gram)
     for position, part in enumerate(parts.values()):
         doubled = list(numbers)
         doubled[position] *= 2

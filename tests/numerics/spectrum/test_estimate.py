@@ -13,16 +13,16 @@ from numerics.experiments import Experiment, MeasuredSpectrum, measure, predict
 from numerics.linalg import LanczosSpectrum, lanczos_spectrum
 from numerics.spectrum import Population, SpectralLaw, estimate_spectrum, isolation_margin
 from theory.activations import resolve
-from theory.kernels import KernelCoefficients
+from theory.kernels import Kernel, KernelCoefficients
 
 Array = NDArray[np.float64]
 
 #: Activation, kernel, and the data: two isolated eigenvalues; none near; a point mass (n > p); a point alone.
 CASES = {
-    "two outliers": ("relu", "ck", 700, {"means": 2.0, "cov_shift": 20.0}),
-    "odd": ("tanh", "ck", 500, {"means": 3.0, "cov_shift": 4.0}),
-    "point mass": ("relu", "ntk-all", 250, {"means": 3.0, "cov_shift": 4.0, "ratio": 2.0}),
-    "even": ("cos(x)", "ck", 500, {"means": 2.0, "cov_shift": 8.0}),
+    "two outliers": ("relu", Kernel.CK, 700, {"means": 2.0, "cov_shift": 20.0}),
+    "odd": ("tanh", Kernel.CK, 500, {"means": 3.0, "cov_shift": 4.0}),
+    "point mass": ("relu", Kernel.NTK_ALL, 250, {"means": 3.0, "cov_shift": 4.0, "ratio": 2.0}),
+    "even": ("cos(x)", Kernel.CK, 500, {"means": 2.0, "cov_shift": 8.0}),
 }
 
 
@@ -63,11 +63,12 @@ def test_a_wrong_law_is_as_far_from_the_estimate_as_from_the_spectrum() -> None:
     """A distance that is not small: the law's own shape, put back after interpolation, does not hide it."""
     experiment = Experiment((), means=2.0, seed=1)
     activation = resolve("relu")
-    law, solution = predict(experiment, activation, "ck", 500)
+    law, solution = predict(experiment, activation, Kernel.CK, 500)
     coefficients = replace(law.coefficients, linear=1.5 * law.coefficients.linear)
     wrong = SpectralLaw.of(experiment.mixture(500), coefficients)
     full, found = (
-        measure(experiment, activation, "ck", 500, 0, wrong, solution, most_diagonalised=most) for most in (8192, 16)
+        measure(experiment, activation, Kernel.CK, 500, 0, wrong, solution, most_diagonalised=most)
+        for most in (8192, 16)
     )
     assert full.ks_distance > 0.2
     assert found.ks_distance == pytest.approx(full.ks_distance, abs=0.02)
@@ -117,9 +118,9 @@ def test_more_eigenvalues_are_asked_for_where_many_are_isolated(monkeypatch: pyt
 
 def test_the_same_seed_gives_the_same_bytes_and_a_record_reads_back() -> None:
     experiment = Experiment((), means=2.0, seed=1)
-    law, solution = predict(experiment, resolve("relu"), "ck", 200)
+    law, solution = predict(experiment, resolve("relu"), Kernel.CK, 200)
     one, other = (
-        measure(experiment, resolve("relu"), "ck", 200, 0, law, solution, most_diagonalised=16) for _ in range(2)
+        measure(experiment, resolve("relu"), Kernel.CK, 200, 0, law, solution, most_diagonalised=16) for _ in range(2)
     )
     assert one.record() == other.record()
     assert MeasuredSpectrum.from_record(one.record()).record() == one.record()

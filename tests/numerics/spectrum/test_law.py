@@ -15,7 +15,7 @@ from scipy.linalg import eigvalsh
 from numerics.arithmetic import pointwise
 from numerics.data import Covariance, EntryLaw, GaussianMixture
 from numerics.equilibrium import solve_float
-from numerics.equivalents import DeterministicEquivalent
+from numerics.equivalents import DeterministicEquivalent, check_coefficients
 from numerics.spectrum import (
     CommutingCovariances,
     DenseCovariances,
@@ -56,10 +56,7 @@ def equivalent(mixture: GaussianMixture, numbers: KernelCoefficients, seed: int)
     statistics = sample.statistics()
     matrix = DeterministicEquivalent.from_statistics(
         statistics,
-        alpha1=numbers.linear,
-        alpha2=numbers.variance,
-        alpha3=numbers.square,
-        gamma2=numbers.diagonal,
+        numbers,
         tau0=statistics.tau0_population,
         gram=sample.gram(),
     ).dense()
@@ -477,13 +474,9 @@ def test_few_directions_of_their_own_are_spikes_many_are_not() -> None:
 
 def test_bad_input() -> None:
     with pytest.raises(ValueError, match="finite"):
-        KernelCoefficients(np.nan, 0, 0, 1)
+        check_coefficients(KernelCoefficients(np.nan, 0, 0, 1))
     with pytest.raises(ValueError, match="negative"):
-        KernelCoefficients(-0.1, 0, 0, 1)
-    with pytest.raises(ValueError, match="kernel is one of"):
-        KernelCoefficients.from_values({}, "ntk")
-    with pytest.raises(ValueError, match="has no ntk-all"):
-        KernelCoefficients.from_values({"alpha1": 1.0}, "ntk-all")
+        check_coefficients(KernelCoefficients(-0.1, 0, 0, 1))
     with pytest.raises(ValueError, match="do not fit"):
         Population.isotropic([1.0, 2.0], [[0.0]], [3, 4], 5)
     with pytest.raises(ValueError, match="negative"):
