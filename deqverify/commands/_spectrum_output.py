@@ -7,8 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import _cli
-import _figures
+from deqverify.commands import _cli, _figures
 
 if TYPE_CHECKING:
     import argparse

@@ -7,9 +7,10 @@ from functools import reduce
 from typing import Any
 
 import sympy as sp
-from _cli import UsageError
 from sympy.printing.numpy import NumPyPrinter
 from sympy.printing.pytorch import TorchPrinter
+
+from deqverify.commands._cli import UsageError
 
 __all__ = ["FORMATS", "emit"]
 

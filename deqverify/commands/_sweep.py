@@ -6,9 +6,7 @@ import argparse
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-import _cli
-import _figures
-
+from deqverify.commands import _cli, _figures
 from theory.latex import COEFFICIENT_SYMBOLS
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ import tracemalloc
 from functools import partial
 from pathlib import Path
 
-import _cli
-from _measuring import Benchmark, Measurement, Say, timed
+from deqverify.commands import _cli
+from deqverify.commands._measuring import Benchmark, Measurement, Say, timed
 
 from theory.kernels import Kernel, KernelCoefficients
 

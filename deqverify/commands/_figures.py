@@ -7,7 +7,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import _cli
+from deqverify.commands import _cli
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from html import escape
 from typing import Any
 
-from _report_plots import Ladder, Witnesses, ladder_plot, mathml, witness_plot
+from numerics.publish.svg import Ladder, Witnesses, ladder_plot, mathml, witness_plot
 
 __all__ = ["html", "markdown"]
 

@@ -7,9 +7,9 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-import _cli
 import sympy as sp
 
+from deqverify.commands import _cli
 from theory.grammar import ActivationSyntaxError, parse_activation
 from theory.matching import FAMILY_NAMES, Family, FamilyError, family_of, named_family
 

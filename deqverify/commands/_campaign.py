@@ -21,8 +21,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import _cli
 import sympy as sp
+
+from deqverify.commands import _cli
 
 if TYPE_CHECKING:
     import argparse

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import sympy as sp
-from _latex_document import Export
-from _latex_numbers import Subject, decimal_cell, in_math
-from _latex_words import worded
 
 from numerics.arithmetic import proved_decimal
+from numerics.publish.paper.document import Export
+from numerics.publish.paper.numbers import Subject, decimal_cell, in_math
+from numerics.publish.paper.words import worded
 from theory.latex import Chunk, Run, aligned, run, script, width
 
 if TYPE_CHECKING:

@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import sympy as sp
-from _cli import UsageError
-from _latex_document import Export
-from _latex_words import breakable, escaped, sentence, worded
 
+from deqverify.commands._cli import UsageError
+from numerics.publish.paper.document import Export
+from numerics.publish.paper.words import breakable, escaped, sentence, worded
 from theory.claims import CLAIMS, Claim, VerdictKind
 from theory.grammar import ActivationSyntaxError, parse_number
 from theory.latex import inline, width

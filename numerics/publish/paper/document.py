@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 import sympy as sp
-from _latex_numbers import Subject, tables, values
-from _latex_words import sentence
 
+from numerics.publish.paper.numbers import Subject, tables, values
+from numerics.publish.paper.words import sentence
 from theory.latex import COEFFICIENT_SYMBOLS, general_sets, inline, width
 
 __all__ = ["SECTIONS", "Export", "Section", "bibliography", "document"]
