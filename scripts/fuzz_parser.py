@@ -4,4 +4,4 @@ import _checkout  # noqa: F401 (before anything of this checkout)
 
 from deqverify.commands import run_command
 
-run_command("fuzz_parser")
+run_command("fuzz-parser")

@@ -12,7 +12,6 @@ from pathlib import Path
 
 from deqverify.commands import _cli
 from deqverify.commands._measuring import Benchmark, Measurement, Say, timed
-
 from theory.kernels import Kernel, KernelCoefficients
 
 __all__ = ["BENCHMARKS"]

@@ -257,7 +257,3 @@ def _print_table(measured: dict[str, list[Measurement]]) -> None:
 def _seconds(value: float) -> str:
     """Three digits, without an exponent."""
     return f"{value:.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.3f}"
-
-
-if __name__ == "__main__":
-    _cli.run(main)

@@ -16,16 +16,8 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-<<<<<<< /tmp/o.py
-import _campaign
-import _cli
-import _figures
-
-from theory.kernels import Kernel
-=======
 from deqverify.commands import _campaign, _cli, _figures
-from theory.equations import KERNELS
->>>>>>> /tmp/t.py
+from theory.kernels import Kernel
 
 if TYPE_CHECKING:
     import argparse
@@ -372,7 +364,3 @@ def _line_record(prefix: str, line: FittedLine) -> dict[str, Any]:
         f"{prefix}slope_interval": list(line.interval),
         f"{prefix}slope_bootstrap": list(line.bootstrap),
     }
-
-
-if __name__ == "__main__":
-    _cli.run(main)

@@ -271,7 +271,3 @@ def _registry(target: str | None, *, use_cache: bool) -> int:
         console.print(f"{len(rows)} activations in {total:.2f} s; slowest: {slowest['activation']}, "
                       f"{slowest['seconds']:.2f} s")  # fmt: skip
     return 0
-
-
-if __name__ == "__main__":
-    _cli.run(main)

@@ -13,17 +13,9 @@ from collections.abc import Sequence
 from decimal import ROUND_CEILING, ROUND_FLOOR, Context, Decimal
 from typing import TYPE_CHECKING, Any
 
-<<<<<<< /tmp/o.py
-import _cli
-import _emit
-import _families
-
-from theory.kernels import Kernel
-=======
 from deqverify.commands import _cli, _families
 from numerics.publish import network_code
-from theory.equations import KERNELS
->>>>>>> /tmp/t.py
+from theory.kernels import Kernel
 
 if TYPE_CHECKING:
     from flint import arb
@@ -305,7 +297,3 @@ def _print(outcome: Design, record: dict[str, Any]) -> None:
                 "dim",
             )
         )
-
-
-if __name__ == "__main__":
-    _cli.run(main)

@@ -326,7 +326,3 @@ def _summary(export: Export, target: str, count: int) -> None:
             keys = ", ".join(subject.solution.plain)
             reasons = "; ".join(sorted({subject.solution.reason[key] for key in subject.solution.plain}))
             console.print(Text(f"left out, not certified, of {subject.activation.name}: {keys}: {reasons}"))
-
-
-if __name__ == "__main__":
-    _cli.run(main)

@@ -477,8 +477,4 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _cli.write_text(options.json, report.as_json() + "\n")
     return _cli.CLAIM_FAILED if report.failures else 0
 
-
-if __name__ == "__main__":
-    from deqverify.commands import _cli
-
     _cli.run(main)

@@ -10,15 +10,8 @@ import argparse
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-<<<<<<< /tmp/o.py
-import _cli
-import _sweep
-
-from theory.kernels import NTK_KINDS
-=======
 from deqverify.commands import _cli, _sweep
-from theory.equations import NTK_KINDS
->>>>>>> /tmp/t.py
+from theory.kernels import NTK_KINDS
 
 if TYPE_CHECKING:
     import sympy as sp
@@ -292,7 +285,3 @@ def _print_equilibria(console: Console, found: EquilibriumSet, digits: int) -> N
         console.print(Text(f"these are all, with proof: {found.reason}", "dim"))
     else:
         console.print(Text(f"searched up to τ = {found.searched_to:.6g}; not proved to be all: {found.reason}"))
-
-
-if __name__ == "__main__":
-    _cli.run(main)

@@ -25,12 +25,8 @@ from typing import TYPE_CHECKING, Any
 
 import sympy as sp
 
-<<<<<<< /tmp/o.py
-from theory.kernels import Kernel
-=======
 from deqverify.commands import _campaign, _cli, _figures, _spectrum_output
-from theory.equations import KERNELS
->>>>>>> /tmp/t.py
+from theory.kernels import Kernel
 
 if TYPE_CHECKING:
     from numerics.data import CovarianceShape
@@ -284,7 +280,3 @@ def _measure(
     except (NonConvergenceError, SpectrumConvergenceError) as error:
         raise _cli.UsageError(str(error)) from error
     return [MeasuredSpectrum.from_record(record) for record in found]
-
-
-if __name__ == "__main__":
-    _cli.run(main)

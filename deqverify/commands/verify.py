@@ -286,7 +286,3 @@ def _print_planted(console: Console, planted: Sequence[PlantedOutcome]) -> None:
         fraction = f"{100 * outcome.detectable:.2g} % of it"
         table.add_row(Text(outcome.theory.identifier), shown, outcome.witness, f"{outcome.score:+.1f}", fraction)
     console.print(table)
-
-
-if __name__ == "__main__":
-    _cli.run(main)

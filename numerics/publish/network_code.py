@@ -10,9 +10,12 @@ import sympy as sp
 from sympy.printing.numpy import NumPyPrinter
 from sympy.printing.pytorch import TorchPrinter
 
-from deqverify.commands._cli import UsageError
+__all__ = ["FORMATS", "EmissionError", "emit"]
 
-__all__ = ["FORMATS", "emit"]
+
+class EmissionError(ValueError):
+    """A form of code that is not offered."""
+
 
 #: What ``emit`` writes.
 FORMATS = ("numpy", "torch", "sympy")
@@ -129,14 +132,14 @@ def emit(
         own: activations by family, for families that have no text here.
 
     Raises:
-        UsageError: another form.
+        EmissionError: another form.
     """
     writers = {"torch": _torch, "sympy": _sympy}
     if form == "numpy":
         limit = "one designed" if kernel == "ck" else "CK of this network, which has the NTK designed,"
         return _numpy(layers, tau0, title, own or {}, limit)
     if form not in writers:
-        raise UsageError(f"--emit {form}: accepted are {', '.join(FORMATS)}")
+        raise EmissionError(f"{form!r} is no form of code: accepted are {', '.join(FORMATS)}")
     return writers[form](layers, tau0, title, own or {})
 
 

@@ -6,26 +6,12 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
-from importlib import import_module
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 Script = Callable[..., "subprocess.CompletedProcess[str]"]
-
-
-def script_module(name: str) -> ModuleType:
-    """Return a module of scripts/, imported as the scripts import it; nothing of it stays behind."""
-    before = set(sys.modules)
-    sys.path.insert(0, str(ROOT / "scripts"))
-    try:
-        return import_module(name)
-    finally:
-        sys.path.remove(str(ROOT / "scripts"))
-        for own in {each.stem for each in (ROOT / "scripts").glob("*.py")} - before:
-            sys.modules.pop(own, None)
 
 
 @pytest.fixture

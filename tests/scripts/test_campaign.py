@@ -9,27 +9,17 @@ import subprocess
 import sys
 import time
 from argparse import Namespace
-from collections.abc import Iterator
-from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
 
+from deqverify.commands import _campaign as campaign
+from deqverify.commands._cli import UsageError
 from tests.scripts.conftest import ROOT, Script
 
 CELLS = [{"size": size, "index": index} for size in (3, 2, 1) for index in range(2)]
-
-
-@pytest.fixture
-def campaign(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
-    """scripts/_campaign.py as the scripts import it."""
-    monkeypatch.syspath_prepend(str(ROOT / "scripts"))
-    yield import_module("_campaign")
-    for name in ("_campaign", "_cli"):
-        sys.modules.pop(name, None)
 
 
 class Counter:
@@ -46,7 +36,7 @@ class Counter:
         return {"value": 0.1 * cell["size"] + cell["index"], "size": cell["size"]}
 
 
-def test_every_cell_is_computed_once_and_in_order(campaign: ModuleType, tmp_path: Path) -> None:
+def test_every_cell_is_computed_once_and_in_order(tmp_path: Path) -> None:
     first, second = Counter(), Counter()
     results = campaign.run_campaign(first, CELLS, {"seed": 1}, folder=tmp_path, jobs=1)
     assert [r["value"] for r in results] == [0.1 * c["size"] + c["index"] for c in CELLS]
@@ -56,7 +46,7 @@ def test_every_cell_is_computed_once_and_in_order(campaign: ModuleType, tmp_path
     assert campaign.run_campaign(Counter(), CELLS, {"seed": 1}, jobs=1) == results
 
 
-def test_a_stopped_campaign_goes_on_where_it_was(campaign: ModuleType, tmp_path: Path) -> None:
+def test_a_stopped_campaign_goes_on_where_it_was(tmp_path: Path) -> None:
     stopped, resumed = Counter(fail_at=3), Counter()
     with pytest.raises(ZeroDivisionError):
         campaign.run_campaign(stopped, CELLS, {}, folder=tmp_path, jobs=1)
@@ -65,16 +55,14 @@ def test_a_stopped_campaign_goes_on_where_it_was(campaign: ModuleType, tmp_path:
     assert sorted(stopped.done + resumed.done) == sorted((c["size"], c["index"]) for c in CELLS)
 
 
-def test_more_draws_only_add(campaign: ModuleType, tmp_path: Path) -> None:
+def test_more_draws_only_add(tmp_path: Path) -> None:
     campaign.run_campaign(Counter(), CELLS[:4], {}, folder=tmp_path, jobs=1)
     more = Counter()
     campaign.run_campaign(more, CELLS, {}, folder=tmp_path, jobs=1)
     assert more.done == [(1, 0), (1, 1)]
 
 
-def test_another_question_or_other_code_shares_no_record(
-    campaign: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_another_question_or_other_code_shares_no_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     campaign.run_campaign(Counter(), CELLS, {"seed": 1}, folder=tmp_path, jobs=1)
     other = Counter()
     campaign.run_campaign(other, CELLS, {"seed": 2}, folder=tmp_path, jobs=1)
@@ -109,7 +97,7 @@ def spoil(kind: str, path: Path, other: Path) -> None:
     "kind",
     ["truncated", "empty", "binary", "changed", "not a record", "no result", "nested too deeply", "another's"],
 )
-def test_a_spoilt_record_is_computed_anew(campaign: ModuleType, tmp_path: Path, kind: str) -> None:
+def test_a_spoilt_record_is_computed_anew(tmp_path: Path, kind: str) -> None:
     results = campaign.run_campaign(Counter(), CELLS, {}, folder=tmp_path, jobs=1)
     first, second = sorted(tmp_path.glob("*.json"))[:2]
     spoil(kind, first, second)
@@ -166,9 +154,9 @@ def test_a_run_killed_with_signal_9_resumes_to_the_same_bytes(script: Script, tm
 
 
 @pytest.mark.parametrize("what", ["a file", "missing/folder"])
-def test_a_folder_that_cannot_be_is_refused(campaign: ModuleType, tmp_path: Path, what: str) -> None:
+def test_a_folder_that_cannot_be_is_refused(tmp_path: Path, what: str) -> None:
     (tmp_path / "a file").write_text("")
-    with pytest.raises(campaign._cli.UsageError, match=f"--resume .*{what}: .*; give a folder"):
+    with pytest.raises(UsageError, match=f"--resume .*{what}: .*; give a folder"):
         campaign.prepare(Namespace(backend="loky", resume=str(tmp_path / what)))
     assert campaign.prepare(Namespace(backend="loky", resume=str(tmp_path / "new"))) == tmp_path / "new"
     assert campaign.prepare(Namespace(backend="loky", resume=None)) is None

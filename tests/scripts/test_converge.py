@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
-from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 
 import numpy as np
 import pytest
+from X import deqverify
 
+import deqverify.commands.converge
 import numerics.experiments.experiment
 from numerics.arithmetic import pointwise
 from numerics.data import EntryLaw
@@ -25,7 +25,7 @@ from numerics.experiments import (
 )
 from numerics.kernels import implicit_kernels
 from numerics.networks import FiniteDEQ
-from tests.scripts.conftest import ROOT, Script
+from tests.scripts.conftest import Script
 from theory.activations import get
 from theory.kernels import Kernel
 
@@ -178,13 +178,10 @@ def test_errors_against_width(script: Script, tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def converge(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[ModuleType]:
-    """scripts/converge.py as a module, in a folder of its own."""
-    monkeypatch.syspath_prepend(str(ROOT / "scripts"))
+def converge(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> ModuleType:
+    """The command's module, in a folder of its own."""
     monkeypatch.chdir(tmp_path)
-    yield import_module("converge")
-    for name in ("converge", "_campaign", "_cli", "_figures"):
-        sys.modules.pop(name, None)
+    return deqverify.commands.converge
 
 
 def test_matched_and_naive_networks(converge: ModuleType, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
@@ -243,7 +240,7 @@ def test_a_floor_gives_code_1(converge: ModuleType, monkeypatch: pytest.MonkeyPa
         error = (0.3 + cell.p**-0.5) * (1 + 0.01 * np.sin(7.0 * cell.p + 3 * cell.index))
         return KernelDistance("relu", kernel, cell.p, cell.p, None, cell.index, error, 0.0, 0.0, None, {})
 
-    monkeypatch.setattr(numerics.experiments.experiment, "distance_to_equivalent", planted)
+    monkeypatch.setattr(numerics.experiments, "distance_to_equivalent", planted)
     sizes = "100,200,400,800,1600,3200,6400"
     assert converge.main(["--sizes", sizes, "--draws", "12", "--jobs", "1"]) == 1
     assert converge.main(["--sizes", "100,200", "--draws", "12", "--jobs", "1"]) == 0

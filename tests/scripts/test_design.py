@@ -19,7 +19,8 @@ import pytest
 import sympy as sp
 from pylatexenc.latexwalker import LatexWalker
 
-from tests.scripts.conftest import ROOT, Script
+from numerics.publish import network_code
+from tests.scripts.conftest import Script
 from tests.scripts.test_latex_networks import check_networks
 
 KEYS = {
@@ -165,15 +166,13 @@ OWN = {"own": S * sp.Max(-X, 1) + U * sp.erf(X) + sp.Piecewise((X, X < 0), (0, T
 
 
 @pytest.fixture
-def emitted(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], str]:
+def emitted() -> Callable[[str], str]:
     """Return emit(form): a network with one layer of every family as text."""
-    monkeypatch.syspath_prepend(str(ROOT / "scripts"))
-    module = importlib.import_module("_emit")
     layers = [
         {"family": family, "parameters": parameters, "bias": "-0.125", "scale": "2.0"}
         for family, (parameters, _) in LAYERS.items()
     ]
-    return lambda form: str(module.emit(form, layers, "1.0", "A network.", own=OWN))
+    return lambda form: str(network_code.emit(form, layers, "1.0", "A network.", own=OWN))
 
 
 def loaded(text: str, folder: Path) -> Any:

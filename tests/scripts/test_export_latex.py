@@ -18,8 +18,9 @@ import sympy as sp
 from pylatexenc.latexwalker import LatexWalker, LatexWalkerParseError
 
 from numerics.equilibrium import CertifiedCoefficients, certify
+from numerics.publish.paper import words
 from tests.latex_reader import equations, evaluate, macro_numbers, table_rows
-from tests.scripts.conftest import ROOT, Script, script_module
+from tests.scripts.conftest import ROOT, Script
 from theory.activations import registry
 from theory.latex import COEFFICIENT_SYMBOLS
 
@@ -29,12 +30,11 @@ DIGITS = 10
 _RECORD = """
 import json, sys
 from argparse import Namespace
-sys.path[:0] = [{scripts!r}, {root!r}]
-import verify
+sys.path[:0] = [{root!r}]
+from deqverify.commands import verify
 from numerics.ledger.checks import PROFILES, Plan
-from numerics.ledger.equivalents import PlantedOutcome
-from theory.claims import Verdict, VerdictKind
-from theory.theories import planted_errors
+from numerics.ledger import PlantedOutcome
+from theory.claims import Verdict, VerdictKind, planted_errors
 theories = list(planted_errors().values())[:{planted}]
 record = verify._record(
     Namespace(variant=None, seed=7),
@@ -61,7 +61,7 @@ NASTY = (
 
 def verdict_record(planted: int = 40) -> dict[str, Any]:
     """What verify.py --json writes."""
-    program = _RECORD.format(scripts=str(ROOT / "scripts"), root=str(ROOT), planted=planted, nasty=NASTY)
+    program = _RECORD.format(root=str(ROOT), planted=planted, nasty=NASTY)
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120, check=True)
     record: dict[str, Any] = json.loads(done.stdout)
     return record
@@ -251,15 +251,14 @@ def test_text_of_the_file_is_data(exported: Path) -> None:
 
 
 def test_every_wrong_theory_is_in_the_tables(exported: Path, verdicts: dict[str, Any]) -> None:
-    worded = script_module("_latex_words").worded
     rows = []
     for path in sorted((exported / "fragments").glob("planted-*.tex"), key=lambda path: int(path.stem.split("-")[1])):
         rows += re.findall(r"^\\raggedright (.*) \\\\$", path.read_text("utf-8"), flags=re.MULTILINE)
     assert len(rows) == len(verdicts["planted"]) == 40
     for row, outcome in zip(rows, verdicts["planted"], strict=True):
-        words, witness, score, seen = row.split(" & ")
+        said, witness, score, seen = row.split(" & ")
         name = outcome["id"].removeprefix("statistics: ").removeprefix(f"{outcome['kernel']} ")
-        assert words.startswith(worded(name))
+        assert said.startswith(words.worded(name))
         assert f"({outcome['kernel']})" in words
         assert ("not refuted" in words) == (not outcome["refuted"])
         assert witness.endswith(r"class $1 \times \psi$")
@@ -333,20 +332,20 @@ def test_what_is_not_certified_is_not_printed(script: Script, tmp_path: Path) ->
 
 _TWO_NAMES = """
 import sys
-sys.path[:0] = [{scripts!r}, {root!r}]
-import export_latex, _cli
-from theory import registry
-registry.names = lambda: ("identity", "tanh")
+sys.path[:0] = [{root!r}]
 from functools import partial
-from numerics import design
-design.design = partial(design.design, family="leaky_relu")
+import numerics.matching
+import theory.activations
+theory.activations.names = lambda: ("identity", "tanh")
+numerics.matching.design = partial(numerics.matching.design, family="leaky_relu")
+from deqverify.commands import _cli, export_latex
 _cli.run(export_latex.main)
 """
 
 
 def test_an_activation_of_the_registry_without_equilibrium_is_said(tmp_path: Path) -> None:
     """With a registry of two: one has no equilibrium, the other no network of the family given."""
-    program = _TWO_NAMES.format(scripts=str(ROOT / "scripts"), root=str(ROOT))
+    program = _TWO_NAMES.format(root=str(ROOT))
     command = [
         sys.executable,
         "-c",

@@ -62,8 +62,8 @@ _BAD_VERDICTS: tuple[tuple[tuple[str | int, ...], Any, str], ...] = (
 
 _REFUSE = """
 import contextlib, io, json, pathlib, sys
-sys.path[:0] = [{scripts!r}, {root!r}]
-import export_latex, _cli
+sys.path[:0] = [{root!r}]
+from deqverify.commands import _cli, export_latex
 told = []
 for arguments in json.load(sys.stdin):
     out, err = io.StringIO(), io.StringIO()
@@ -80,7 +80,7 @@ json.dump(told, sys.stdout)
 
 def _refusals(folder: Path, uses: list[tuple[str, ...]]) -> list[tuple[int, str, str, bool]]:
     """(exit code, stdout, stderr, whether there is output) of each use, all of them in one process."""
-    program = _REFUSE.format(scripts=str(ROOT / "scripts"), root=str(ROOT))
+    program = _REFUSE.format(root=str(ROOT))
     command = [sys.executable, "-c", program]
     done = subprocess.run(
         command, input=json.dumps(uses), capture_output=True, text=True, cwd=folder, timeout=300, check=True

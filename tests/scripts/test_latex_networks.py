@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from numerics.publish.paper import networks
 from tests.latex_reader import equations, evaluate, gaussian_mean
-from tests.scripts.conftest import Script, script_module
+from tests.scripts.conftest import Script
 from tests.scripts.test_export_latex import DIGITS, certified, registry_export
 from theory.activations import registry
 
@@ -28,7 +29,7 @@ _HERMITE = {"1": "({y})", "2": r"\frac{{({y})^2 - 1}}{{\sqrt{{2}}}}", "3": r"\fr
 
 @pytest.mark.parametrize("degree", [1, 2, 3, 4, 5, 9])
 def test_hermite_polynomials_are_defined_for_any_degree(degree: int) -> None:
-    text = script_module("_latex_networks")._hermite_polynomial(degree)
+    text = networks._hermite_polynomial(degree)
     left, _, right = text.partition(" = ")
     assert left == rf"\operatorname{{he}}_{degree}(y)"
     y = np.linspace(-2, 2, 9)

@@ -9,10 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pylatexenc.latexwalker import LatexWalker
 
-from tests.scripts.conftest import script_module
+from numerics.publish.paper import words
 from theory.claims import CLAIMS, planted_errors
-
-words = script_module("_latex_words")
 
 
 @pytest.mark.parametrize(

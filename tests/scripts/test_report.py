@@ -5,11 +5,8 @@ from __future__ import annotations
 import json
 import math
 import re
-import sys
-from collections.abc import Iterator
 from html import unescape
 from html.parser import HTMLParser
-from importlib import import_module
 from itertools import pairwise
 from pathlib import Path
 from types import ModuleType
@@ -18,7 +15,9 @@ from xml.etree import ElementTree
 
 import pytest
 
-from tests.scripts.conftest import ROOT, Script
+import numerics.publish.report
+import numerics.publish.svg
+from tests.scripts.conftest import Script
 from theory.claims import CLAIMS, VerdictKind
 
 HOSTILE = 'Piecewise((x, x > 0), (exp(x) - 1, x <= 0))"><script>alert(1)</script> | `a` *b* _c_ [d](e) $f$ \\ & <g>'
@@ -27,25 +26,14 @@ NAMES = ["I", "S", "class 1 x psi"]
 VOID = {"meta", "br", "hr", "img", "input", "link", "circle", "rect", "path", "polyline", "polygon", "mspace"}
 
 
-@pytest.fixture(scope="module")
-def modules() -> Iterator[dict[str, ModuleType]]:
-    """scripts/_report.py and scripts/_report_plots.py as the scripts import them."""
-    sys.path.insert(0, str(ROOT / "scripts"))
-    names = ("_report", "_report_plots")
-    yield {name: import_module(name) for name in names}
-    sys.path.remove(str(ROOT / "scripts"))
-    for name in names:
-        sys.modules.pop(name, None)
+@pytest.fixture
+def report() -> ModuleType:
+    return numerics.publish.report
 
 
 @pytest.fixture
-def report(modules: dict[str, ModuleType]) -> ModuleType:
-    return modules["_report"]
-
-
-@pytest.fixture
-def plots(modules: dict[str, ModuleType]) -> ModuleType:
-    return modules["_report_plots"]
+def plots() -> ModuleType:
+    return numerics.publish.svg
 
 
 def ladder(scale: float = 3.0, **changes: Any) -> dict[str, Any]:

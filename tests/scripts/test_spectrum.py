@@ -5,19 +5,19 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Iterator
 from functools import partial
-from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pytest
+from X import deqverify
 
+import deqverify.commands.spectrum
 import numerics.experiments.spectral_study
 from numerics.data import ENTRY_LAWS
-from tests.scripts.conftest import ROOT, Script
+from tests.scripts.conftest import Script
 
 KEYS = {"outliers_predicted", "outliers_measured", "edges_predicted", "ks_distance", "opnorm_error", "params"}
 
@@ -116,13 +116,10 @@ def test_finite_networks(script: Script, tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def spectrum(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[ModuleType]:
-    """scripts/spectrum.py as a module, in a folder of its own."""
-    monkeypatch.syspath_prepend(str(ROOT / "scripts"))
+def spectrum(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> ModuleType:
+    """The command's module, in a folder of its own."""
     monkeypatch.chdir(tmp_path)
-    yield import_module("spectrum")
-    for name in ("spectrum", "_spectrum_output", "_campaign", "_cli", "_figures"):
-        sys.modules.pop(name, None)
+    return deqverify.commands.spectrum
 
 
 def run_to_record(spectrum: ModuleType, *arguments: str) -> dict[str, Any]:

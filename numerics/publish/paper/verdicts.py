@@ -17,14 +17,13 @@ from typing import Any, NoReturn
 
 import sympy as sp
 
-from deqverify.commands._cli import UsageError
 from numerics.publish.paper.document import Export
 from numerics.publish.paper.words import breakable, escaped, sentence, worded
 from theory.claims import CLAIMS, Claim, VerdictKind
 from theory.grammar import ActivationSyntaxError, parse_number
 from theory.latex import inline, width
 
-__all__ = ["Planted", "Verdict", "VerdictFile", "claims", "read_verdicts"]
+__all__ = ["Planted", "Verdict", "VerdictFile", "VerdictFileError", "claims", "read_verdicts"]
 
 _SIZE_AT_MOST = 20_000_000
 _MEGABYTE = 1_000_000
@@ -33,6 +32,10 @@ _NUMBER_BELOW = 1e12
 _PLAIN_SCORE = 1e5
 #: From here on a percentage is written as a whole number.
 _TWO_DIGITS = 10
+
+
+class VerdictFileError(ValueError):
+    """A file of verdicts that cannot be taken."""
 
 
 @dataclass(frozen=True)
@@ -112,7 +115,7 @@ class _Reader:
         self._name = name
 
     def fail(self, complaint: str) -> NoReturn:
-        raise UsageError(f"--verdicts {self._name}: {complaint}; give a file that verify.py --json wrote")
+        raise VerdictFileError(f"--verdicts {self._name}: {complaint}; give a file that verify.py --json wrote")
 
     def get(self, record: Any, key: str, kind: type | tuple[type, ...], place: str = "") -> Any:
         """Return record[key], which must be of a kind (a truth value is no number)."""
@@ -144,7 +147,7 @@ def read_verdicts(name: str) -> VerdictFile:
     """Read a file that ``verify.py --json`` wrote.
 
     Raises:
-        UsageError: it is too large, no such JSON, or about claims that this ledger does not have.
+        VerdictFileError: it is too large, no such JSON, or about claims that this ledger does not have.
         OSError: it cannot be read.
     """
     reader = _Reader(name)

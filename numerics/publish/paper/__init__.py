@@ -1,0 +1,3 @@
+"""The LaTeX export: a document of equations, constants, networks and verdicts."""
+
+__all__: list[str] = []
