@@ -9,7 +9,6 @@ from types import ModuleType
 
 import numpy as np
 import pytest
-from X import deqverify
 
 import deqverify.commands.converge
 import numerics.experiments.experiment

@@ -259,8 +259,8 @@ def test_every_wrong_theory_is_in_the_tables(exported: Path, verdicts: dict[str,
         said, witness, score, seen = row.split(" & ")
         name = outcome["id"].removeprefix("statistics: ").removeprefix(f"{outcome['kernel']} ")
         assert said.startswith(words.worded(name))
-        assert f"({outcome['kernel']})" in words
-        assert ("not refuted" in words) == (not outcome["refuted"])
+        assert f"({outcome['kernel']})" in said
+        assert ("not refuted" in said) == (not outcome["refuted"])
         assert witness.endswith(r"class $1 \times \psi$")
         assert score == f"${outcome['score']:+.1f}$"
         assert seen == ("---" if outcome["detectable"] is None else r"5\,\%")

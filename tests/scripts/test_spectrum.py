@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from X import deqverify
 
 import deqverify.commands.spectrum
 import numerics.experiments.spectral_study
