@@ -198,19 +198,19 @@ def measure(
             spectrum = np.concatenate([found.upper, found.lower[::-1]])
             ends, estimate = (found.upper.size, found.lower.size), found.bulk
             isolated, rest = found.isolated, found.rest
-    return MeasuredSpectrum(
-        eigenvalues=spectrum,
-        ends=ends,
-        isolated=isolated,
-        ks_distance=kolmogorov_distance(rest, law),
-        levy_distance=levy_distance(rest, law),
-        wasserstein_distance=wasserstein_distance(rest, law),
-        opnorm_error=norm.value,
-        norm_residual=norm.residual,
-        kernel_residual=kernel_residual,
-        network_residual=network_residual,
-        estimate=estimate,
-    )
+        return MeasuredSpectrum(
+            eigenvalues=spectrum,
+            ends=ends,
+            isolated=isolated,
+            ks_distance=kolmogorov_distance(rest, law),
+            levy_distance=levy_distance(rest, law),
+            wasserstein_distance=wasserstein_distance(rest, law),
+            opnorm_error=norm.value,
+            norm_residual=norm.residual,
+            kernel_residual=kernel_residual,
+            network_residual=network_residual,
+            estimate=estimate,
+        )
 
 
 def summarise_outliers(law: SpectralLaw, draws: Sequence[MeasuredSpectrum]) -> OutlierSummary:

@@ -9,6 +9,7 @@ import platform
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
@@ -36,6 +37,7 @@ __all__ = [
     "integer_between",
     "move_into_place",
     "number",
+    "one_blas_thread",
     "parameter",
     "prepare_output",
     "provenance",
@@ -150,6 +152,17 @@ def track(items: Sequence[_Item], description: str) -> Iterator[_Item]:
     shown = console(error=True)
     with Progress(console=shown, transient=True, disable=not shown.is_terminal) as progress:
         yield from progress.track(items, description=description)
+
+
+@contextmanager
+def one_blas_thread() -> Iterator[None]:
+    """Linear algebra by one thread: the order of its sums, and so the bytes of an output, depends on the number."""
+    # Only libraries that are loaded can be limited: NumPy's, and SciPy's own.
+    import scipy.linalg  # noqa: F401
+    import threadpoolctl
+
+    with threadpoolctl.threadpool_limits(limits=1):
+        yield
 
 
 def provenance(seed: int | None = None) -> dict[str, Any]:

@@ -4,18 +4,32 @@ from __future__ import annotations
 
 import os
 import tempfile
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import _cli
 
+from theory.implicit import NTK_KINDS
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["FORMATS", "prepare_figure", "write_figure"]
+__all__ = ["FORMATS", "KERNEL_NAMES", "made_from", "prepare_figure", "write_figure"]
 
 #: File endings that are accepted.
 FORMATS = (".png", ".pdf", ".svg")
+#: Kernels as titles name them, by the names of options.
+KERNEL_NAMES = {"ck": "CK", **{f"ntk-{kind}": f"NTK ({kind})" for kind in NTK_KINDS}}
+
+
+def made_from(*parts: str) -> str:
+    """A caption: what a picture was made from, and by which version."""
+    try:
+        program = f"deqverify {version('deqverify')}"
+    except PackageNotFoundError:
+        program = "deqverify"
+    return ", ".join((*parts, program))
 
 
 def prepare_figure(option: str, target: str | None) -> None:

@@ -77,6 +77,28 @@ class Comparison:
         return "; ".join(parts)
 
     @property
+    def _picture_title(self) -> str:
+        """What a picture shows."""
+        given = self.arguments
+        weights = rf"$\sigma_a^2 = {given.sigma_a2:g}$, $\sigma_b^2 = {given.sigma_b2:g}$"
+        first = f"{self.activation.name}, {_figures.KERNEL_NAMES[given.kernel]}: $K = {given.classes}$, {weights}"
+        return "\n".join(filter(None, (first, self.details)))
+
+    @property
+    def _caption(self) -> str:
+        """What a picture was made from."""
+        given, count = self.arguments, len(self.draws)
+        spread = "1 draw" if count == 1 else f"{count} draws (bars: mean ± standard error)"
+        return _figures.made_from(
+            f"$p = {given.p}$",
+            f"$n = {self.law.population.samples}$",
+            *([] if given.width is None else [f"$m = {given.width}$"]),
+            rf"$\|\mu\| = {given.means:g}$",
+            spread if not self.estimated else "1 draw" if count == 1 else f"{count} draws",
+            f"seed {given.seed}",
+        )
+
+    @property
     def _sizes(self) -> list[int]:
         """Samples of each class."""
         return [round(share * self.law.population.dimension) for share in self.law.population.proportions.tolist()]
@@ -189,7 +211,6 @@ class Comparison:
         from numerics.figures import spectrum_figure
 
         label = "exact kernel" if self.arguments.width is None else f"network of {self.arguments.width} neurons"
-        label += "" if len(self.draws) == 1 else f", {len(self.draws)} draws"
         estimates = [draw.estimate for draw in self.draws if draw.estimate is not None]
         smoothed = None
         if estimates:
@@ -199,10 +220,13 @@ class Comparison:
         figure = spectrum_figure(
             self.law,
             np.concatenate([draw.eigenvalues for draw in self.draws]),
+            draws=len(self.draws),
             isolated=np.concatenate([draw.isolated for draw in self.draws]),
+            averages=None if len(self.draws) == 1 else (self.summary.mean, self.summary.standard_error),
             smoothed=smoothed,
             label=label,
-            title="\n".join(filter(None, (self.title, self.details))),
+            title=self._picture_title,
+            caption=self._caption,
         )
         _figures.write_figure(target, figure)
 

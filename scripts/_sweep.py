@@ -23,6 +23,7 @@ __all__ = ["axis", "number_or_tied", "run"]
 
 _NAMES = ("sigma-a2", "sigma-b2", "tau0")
 _SYMBOLS = {"sigma-a2": "σa²", "sigma-b2": "σb²", "tau0": "τ₀"}
+_MATHTEXT = {"sigma-a2": r"\sigma_a^2", "sigma-b2": r"\sigma_b^2", "tau0": r"\tau_0"}
 _MOST_POINTS = 100_000
 #: Rows that are printed at most; the JSON has them all.
 _SHOWN_ROWS = 60
@@ -212,35 +213,27 @@ def _short(text: str | None) -> str:
 def _draw(
     arguments: argparse.Namespace, activation: Activation, solved: Sequence[SweepPoint], loss: StabilityLoss | None
 ) -> None:
-    import numpy as np
-
-    from numerics.figures import new_figure
+    """Every coefficient in axes of its own."""
+    from numerics.figures import sweep_figure
 
     name = arguments.sweep[0]
-    values = np.array([float(point.value) for point in solved])
-    figure, (left, right) = new_figure(1, 2, width=10.0, height=4.0)
-    styles = ("-", "--", "-.", ":")
-    for axes, chosen in zip((left, right), _columns(arguments), strict=True):
-        for position, key in enumerate(chosen):
-            heights = [float(point.decimals.get(key, "nan")) for point in solved]
-            axes.plot(values, heights, styles[position % 4], label=f"${COEFFICIENT_SYMBOLS[key]}$")
-        if loss is not None and loss.sigma_a2 is not None:
-            end = float(loss.sigma_a2)
-            if values.min() <= end <= values.max():
-                axes.axvline(end, color="0.5", linewidth=0.8)
-                axes.annotate(
-                    "stability lost",
-                    (end, 0.02),
-                    xycoords=("data", "axes fraction"),
-                    xytext=(-2, 0),
-                    textcoords="offset points",
-                    rotation=90,
-                    ha="right",
-                    va="bottom",
-                    bbox={"facecolor": "white", "edgecolor": "none", "pad": 1},
-                )
-        axes.set_xlabel({"sigma-a2": r"$\sigma_a^2$", "sigma-b2": r"$\sigma_b^2$", "tau0": r"$\tau_0$"}[name])
-        axes.legend(frameon=False)
-    left.set_title(f"{activation.name}: CK")
-    right.set_title(f"{activation.name}: NTK ({arguments.ntk})")
+    ck, ntk = _columns(arguments)
+    curves = {
+        f"${COEFFICIENT_SYMBOLS[key]}$": [float(point.decimals.get(key, "nan")) for point in solved]
+        for key in (*ck, *ntk)
+    }
+    others = {
+        "sigma-a2": f"{arguments.sigma_a2}",
+        "sigma-b2": r"1 - \sigma_a^2" if arguments.sigma_b2 is None else f"{arguments.sigma_b2}",
+        "tau0": f"{arguments.tau0}",
+    }
+    fixed = (f"${_MATHTEXT[other]} = {value}$" for other, value in others.items() if other != name)
+    figure = sweep_figure(
+        [float(point.value) for point in solved],
+        curves,
+        xlabel=f"${_MATHTEXT[name]}$",
+        end=None if loss is None or loss.sigma_a2 is None else float(loss.sigma_a2),
+        title=f"{activation.name}: CK, and NTK ({arguments.ntk})",
+        caption=_figures.made_from(*fixed, f"{len(solved)} points"),
+    )
     _figures.write_figure(arguments.plot, figure)

@@ -61,7 +61,8 @@ def main(argv: Sequence[str] | None) -> int:
     from numerics.pairs import NoMatchError
 
     try:
-        results = [row for activation in activations for row in _study(arguments, experiment, activation, folder)]
+        with _cli.one_blas_thread():
+            results = [row for activation in activations for row in _study(arguments, experiment, activation, folder)]
     except (NonConvergenceError, NoMatchError) as error:
         raise _cli.UsageError(str(error)) from error
     console = _cli.console(error=arguments.json == "-")
@@ -296,19 +297,37 @@ def _print(results: Sequence[_Result], arguments: argparse.Namespace, console: C
 
 
 def _draw(results: Sequence[_Result], arguments: argparse.Namespace, target: str) -> None:
-    """Errors of every draw, their means, the fitted lines and the slope -1/2."""
+    """Errors of every draw, their means, and the law that was tested, with its verdict."""
     from numerics.figures import convergence_figure
 
-    at = "" if arguments.against == "p" else f", p = {arguments.p}"
+    at = "" if arguments.against == "p" else f", $p = {arguments.p}$"
+    weights = rf"$\sigma_a^2 = {arguments.sigma_a2:g}$, $\sigma_b^2 = {arguments.sigma_b2:g}$"
     figure = convergence_figure(
         arguments.sizes,
         {result.label: result.errors for result in results},
         {result.label: result.report for result in results},
+        verdicts={result.label: result.verdict for result in results},
+        floors={r.label: [_summary(row)[0] for row in r.floor] for r in results if r.floor},
+        limits={r.label: _summary(r.limit)[0] for r in results if r.limit},
         symbol=arguments.against,
-        ylabel=_distance(arguments),
-        title=f"{arguments.kernel}, n = {arguments.ratio:g} p{at}, {arguments.draws} draws",
+        ylabel=_mathtext_distance(arguments),
+        title=f"{_figures.KERNEL_NAMES[arguments.kernel]}: $n = {arguments.ratio:g}\\,p${at}, {weights}",
+        caption=_figures.made_from(
+            rf"$\|\mu\| = {arguments.means:g}$",
+            f"{arguments.draws} draws of every size" + (" (mean ± standard error)" if arguments.draws > 1 else ""),
+            f"seed {arguments.seed}",
+        ),
     )
     _figures.write_figure(target, figure)
+
+
+def _mathtext_distance(arguments: argparse.Namespace) -> str:
+    """The distance measured, as a formula."""
+    letter = "G" if arguments.kernel == "ck" else "K"
+    if arguments.explicit:
+        return rf"$\|{letter}_{{\mathrm{{DEQ}}}} - {letter}_{{\mathrm{{explicit}}}}\|$"
+    first, second = (f"{letter}^*", rf"\bar{{{letter}}}") if arguments.against == "p" else (f"{letter}_m", f"{letter}^*")
+    return rf"$\|{first} - {second}\|$"
 
 
 def _record(

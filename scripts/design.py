@@ -85,18 +85,20 @@ def main(argv: Sequence[str] | None) -> int:
         )
     sys.stderr.write("designing ...\n")
     try:
-        outcome = design(
-            activation, *weights, kernel=arguments.kernel, family=named, own=own,
-            layers=None if own is not None else arguments.layers, digits=arguments.digits,
-        )  # fmt: skip
+        with _cli.one_blas_thread():
+            outcome = design(
+                activation, *weights, kernel=arguments.kernel, family=named, own=own,
+                layers=None if own is not None else arguments.layers, digits=arguments.digits,
+            )  # fmt: skip
     except DesignError as error:
         raise _cli.UsageError(str(error)) from error
     threshold = None
     try:
-        threshold = locate_threshold(
-            activation, *weights, family=outcome.family, kernel=outcome.kernel, layers=len(outcome.network.layers),
-            tied=tied, digits=arguments.digits,
-        )  # fmt: skip
+        with _cli.one_blas_thread():
+            threshold = locate_threshold(
+                activation, *weights, family=outcome.family, kernel=outcome.kernel, layers=len(outcome.network.layers),
+                tied=tied, digits=arguments.digits,
+            )  # fmt: skip
     except ThresholdError as error:
         sys.stderr.write(f"no threshold is shown: {error}\n")
     record = _record(outcome, threshold)

@@ -73,6 +73,22 @@ def main(argv: Sequence[str] | None) -> int:
     folder = _campaign.prepare(arguments)
     activation = _cli.activation_argument(arguments.activation, dict(arguments.parameter))
     _check_sizes(arguments)
+    with _cli.one_blas_thread():
+        found = _compared(arguments, activation, folder)
+        for target in (arguments.png, arguments.pdf):
+            if target:
+                found.draw(target)
+        if arguments.json:
+            _cli.write_json(arguments.json, found.record())
+    if arguments.json != "-":
+        found.show(_cli.console())
+    return 0
+
+
+def _compared(
+    arguments: argparse.Namespace, activation: Activation, folder: Path | None
+) -> _spectrum_output.Comparison:
+    """The law, and the spectra of all draws beside it."""
     with _cli.console(error=True).status("the spectral law"):
         experiment = _experiment(arguments)
         law, solution = _predict(arguments, experiment, activation)
@@ -80,15 +96,7 @@ def main(argv: Sequence[str] | None) -> int:
 
     from numerics.spectral_study import summarise_outliers
 
-    found = _spectrum_output.Comparison(arguments, activation, law, draws, summarise_outliers(law, draws))
-    for target in (arguments.png, arguments.pdf):
-        if target:
-            found.draw(target)
-    if arguments.json:
-        _cli.write_json(arguments.json, found.record())
-    if arguments.json != "-":
-        found.show(_cli.console())
-    return 0
+    return _spectrum_output.Comparison(arguments, activation, law, draws, summarise_outliers(law, draws))
 
 
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
