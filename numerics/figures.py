@@ -9,6 +9,7 @@ legend stands outside the axes, and a caption under them says what the picture w
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from fractions import Fraction
 from functools import cache
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from numerics.convergence import RateReport
+from numerics.convergence import RateCheck, RateReport
 from numerics.isolation import isolated_eigenvalues
 from numerics.spectral_law import SpectralLaw
 
@@ -44,6 +45,8 @@ STYLE: dict[Any, Any] = {
     "svg.hashsalt": "deqverify",
 }
 _FEWEST_BINS, _MOST_BINS = 20, 120
+#: Distance between the marks of two curves at one size, in its logarithm.
+_DODGE = 0.02
 #: A density is drawn up to this multiple of the highest bar; beyond it, as beside a hard edge, it leaves the picture.
 _TALLEST = 2.0
 
@@ -77,7 +80,7 @@ def new_figure(
         columns: of axes.
         width: in inches.
         height: in inches.
-        heights: of the rows, relative to each other; equal by default.
+        heights: of the rows, relative to each other, which then share a horizontal axis; equal by default.
 
     Returns:
         The figure, and its axes (an array of them where there are several).
@@ -89,14 +92,14 @@ def new_figure(
     with mpl.rc_context({**STYLE, "axes.prop_cycle": cycler(color=_COLOURS)}):
         figure = _figure_type()(figsize=(width, height), layout="constrained")
         FigureCanvasAgg(figure)
-        axes = figure.subplots(rows, columns, height_ratios=heights)
+        axes = figure.subplots(rows, columns, height_ratios=heights, sharex=heights is not None)
     return figure, axes
 
 
 def _finish(figure: Figure, entries: tuple[list[Any], list[Any]], caption: str, columns: int) -> None:
     """The legend above the axes, and the caption below them."""
     if entries[0]:
-        figure.legend(*entries, loc="outside upper center", ncols=columns, frameon=False, fontsize=9)
+        figure.legend(*entries, loc="outside upper center", ncols=columns, columnspacing=1.4, frameon=False, fontsize=9)
     if caption:
         figure.supxlabel(caption, fontsize=7.5, color="0.3")
 
@@ -154,8 +157,6 @@ def spectrum_figure(
         within = smoothed[0][smoothed[1] > 0]
     top = _draw_law(axes, law, highest, walls)
     _draw_strip(strip, law, within, apart, averages)
-    strip.sharex(axes)
-    axes.tick_params(labelbottom=False)
     axes.set(ylabel="density", ylim=(0, top))
     axes.set_title(title, fontsize=10)
     drawn = [one.get_legend_handles_labels() for one in (axes, strip)]
@@ -163,7 +164,9 @@ def spectrum_figure(
     return figure
 
 
-def _draw_strip(strip: Any, law: SpectralLaw, within: Array, apart: Array, averages: tuple[Array, Array] | None) -> None:
+def _draw_strip(
+    strip: Any, law: SpectralLaw, within: Array, apart: Array, averages: tuple[Array, Array] | None
+) -> None:
     """Two rows, predicted and measured: extents of the bulk as bars, isolated eigenvalues as marks."""
     bar = {"lw": 5, "solid_capstyle": "butt"}
     for left, right in law.edges:
@@ -182,21 +185,21 @@ def _draw_strip(strip: Any, law: SpectralLaw, within: Array, apart: Array, avera
             text, place = f"\u00d7{outlier.multiplicity}", (outlier.value, 1)
             strip.annotate(text, place, (6, 0), textcoords="offset points", va="center", fontsize=8, color=_MARK)
     if averages is None:
-        strip.plot(apart, np.zeros(apart.size), "x", color=_CROSS, ms=6, mew=1.4, **_labelled(apart, "measured"))
+        strip.plot(apart, np.zeros(apart.size), "x", color=_CROSS, ms=6, mew=1.4, **_labelled(apart))
     else:
         mean, error = averages
         strip.plot(apart, np.zeros(apart.size), "|", color=_CROSS, ms=6, mew=0.6, alpha=0.5)
         style = {"fmt": "x", "color": _CROSS, "ms": 6, "mew": 1.4, "capsize": 2, "elinewidth": 1}
-        strip.errorbar(mean, np.zeros(mean.size), xerr=error, **style, **_labelled(mean, "mean ± standard error"))
+        strip.errorbar(mean, np.zeros(mean.size), xerr=error, **style, **_labelled(mean))
     strip.set(xlabel="eigenvalue", ylim=(-0.7, 1.7))
     strip.set_yticks([1, 0], ["predicted", "measured"], fontsize=9)
     strip.tick_params(axis="y", length=0)
     strip.grid(visible=False, axis="y")
 
 
-def _labelled(values: Array, what: str) -> dict[str, str]:
+def _labelled(values: Array) -> dict[str, str]:
     """A name for the legend, where there is something to name."""
-    return {"label": f"isolated, {what}"} if values.size else {}
+    return {"label": "isolated, measured"} if values.size else {}
 
 
 def _walls(law: SpectralLaw, within: Array) -> Array:
@@ -235,7 +238,7 @@ def _draw_histogram(
 
 
 def _draw_law(axes: Any, law: SpectralLaw, highest: float, walls: Array | None) -> float:
-    """The predicted density, interval by interval, its means over bins, the point mass; returns the picture's height."""
+    """The density, interval by interval, its means over bins, the point mass; returns the picture's height."""
     places = law.density_points(1000)
     density = law.density(places)
     for left, right in law.edges:
@@ -293,6 +296,7 @@ def convergence_figure(
     Raises:
         ValueError: sizes or errors that are not positive, or not one sequence of errors for each size.
     """
+    from matplotlib.lines import Line2D
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
 
     values = np.asarray(sizes, dtype=np.float64)
@@ -304,48 +308,61 @@ def convergence_figure(
         raise ValueError("sizes must be positive, and there must be errors")
     figure, axes = new_figure(width=6.4, height=4.8)
     fine = np.geomspace(values[0], values[-1], 200)
+    lines: list[tuple[Any, list[Any]]] = []
     for position, (name, rows) in enumerate(draws.items()):
         mark = _MARKS[position % len(_MARKS)]
+        # A little beside each other, so that none hides another.
+        places = values * np.exp(_DODGE * (position - (len(draws) - 1) / 2))
         spreads = [row.std(ddof=1) / np.sqrt(row.size) if row.size > 1 else 0.0 for row in rows]
-        points = axes.errorbar(values, [row.mean() for row in rows], spreads, fmt=mark, capsize=3, ms=5, zorder=3)
+        points = axes.errorbar(places, [row.mean() for row in rows], spreads, fmt=mark, capsize=3, ms=5, zorder=3)
         colour = points.lines[0].get_color()
-        for size, row in zip(values, rows, strict=True):
-            axes.plot(np.full(row.size, size), row, ".", color=colour, alpha=0.25, markersize=4)
+        for place, row in zip(places, rows, strict=True):
+            axes.plot(np.full(row.size, place), row, ".", color=colour, alpha=0.25, markersize=4)
         report = (reports or {}).get(name)
         verdict = (verdicts or {}).get(name, "" if report is None else report.verdict)
         points.set_label(f"{name}: {verdict}" if verdict else name)
+        beside: list[Any] = []
         if verdict and report is not None and report.check is not None:
-            _draw_rate(axes, report, fine, colour, symbol)
+            beside += _draw_rate(axes, report.check, fine, colour, symbol)
         if floors and name in floors:
-            axes.plot(values, floors[name], "--", color=colour, lw=1.2, label=f"{name}: predicted floor")
+            beside += axes.plot(values, floors[name], "--", color=colour, lw=1.2, label="predicted floor")
         if limits and name in limits:
-            axes.axhline(limits[name], color=colour, lw=1, ls=(0, (6, 2, 1, 2)), label=rf"{name}: ${symbol} = \infty$")
+            dashes = (0, (6, 2, 1, 2))
+            beside.append(axes.axhline(limits[name], color=colour, lw=1, ls=dashes, label=rf"${symbol} = \infty$"))
+        lines.append((points, beside))
     axes.set(xscale="log", yscale="log", xlabel=f"${symbol}$", ylabel=ylabel)
     axes.set_title(title, fontsize=10)
     axes.set_xticks(values, [f"{size:g}" for size in values], minor=False)
     axes.xaxis.set_minor_locator(NullLocator())
-    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    low, high = axes.get_ylim()
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high > 5 * low else (1, 1.5, 2, 3, 4, 5, 6, 7, 8)))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.yaxis.set_minor_formatter(NullFormatter())
-    _finish(figure, axes.get_legend_handles_labels(), caption, columns=1)
+    # A row for each curve: what was measured and the verdict, then the lines beside it.
+    blank = Line2D([], [], ls="none", label=" ")
+    columns = 1 + max(len(beside) for _, beside in lines)
+    table = [[points, *beside, *[blank] * (columns - 1 - len(beside))] for points, beside in lines]
+    handles = [row[column] for column in range(columns) for row in table]
+    _finish(figure, (handles, [handle.get_label() for handle in handles]), caption, columns)
     return figure
 
 
-def _draw_rate(axes: Any, report: RateReport, fine: Array, colour: str, symbol: str) -> None:
-    """The curve whose test decided, and its leading term where the curve was accepted."""
-    check = report.check
-    assert check is not None
-    curve = sum(a * fine ** (check.slope - k / 2) for k, a in enumerate(check.amplitudes))
-    terms = " + ".join(rf"A_{k}\,{symbol}^{{{check.slope - k / 2:g}}}" for k in range(len(check.amplitudes)))
-    state = "accepted" if check.compatible else "tested"
+def _draw_rate(axes: Any, check: RateCheck, fine: Array, colour: str, symbol: str) -> list[Any]:
+    """The curve whose test decided, and its leading term where the curve was accepted; returns the lines."""
+    curve = np.sum([a * fine ** (check.slope - k / 2) for k, a in enumerate(check.amplitudes)], axis=0)
+    powers = [f"{symbol}^{{{Fraction(check.slope - k / 2).limit_denominator(100)}}}" for k in range(3)]
+    terms = " + ".join(rf"A_{k}\,{power}" for k, power in zip(range(len(check.amplitudes)), powers, strict=False))
     positive = curve > 0
-    axes.plot(
-        fine[positive], curve[positive], "-" if check.compatible else "-.", color=colour, lw=1.3,
-        label=f"{state}: ${terms}$",
-    )  # fmt: skip
-    if check.compatible and len(check.amplitudes) > 1:
-        leading = check.amplitudes[0] * fine**check.slope
-        axes.plot(fine, leading, ":", color=colour, lw=1.3, label=f"its leading term, $A_0 = {check.amplitudes[0]:.3g}$")
+    (line,) = axes.plot(fine[positive], curve[positive], color=colour, lw=1.3)
+    if not check.compatible:
+        line.set(label=f"tested: ${terms}$", linestyle="-.")
+        return [line]
+    line.set_label(f"accepted: ${terms}$")
+    if len(check.amplitudes) == 1:
+        return [line]
+    leading = check.amplitudes[0] * fine**check.slope
+    (first,) = axes.plot(fine, leading, ":", color=colour, lw=1.3, label=rf"leading term $A_0\,{powers[0]}$")
+    return [line, first]
 
 
 def sweep_figure(

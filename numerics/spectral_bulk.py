@@ -145,7 +145,7 @@ class Bulk:
         return np.asarray(sum((part.density(points) for part in self.intervals), np.zeros(points.shape)))
 
     def cumulative(self, x: ArrayLike, *, left: bool = False) -> Array:
-        """Distribution function, or its limit from the left, at points, an array of any shape."""
+        """Distribution function, or its limit from the left, at points, an array of any shape; right to 1e-8."""
         points = np.array(x, dtype=np.float64)
         atom = self.mass_at_zero * ((points > 0) if left else (points >= 0))
         return np.asarray(sum((part.cumulative(points) for part in self.intervals), atom.astype(np.float64)))
@@ -290,20 +290,15 @@ def _nodes(start: float, stop: float, count: int) -> Array:
 
 
 class _Solver:
-    """The density on an interval, node by node.
-
-    Attributes:
-        outside: a point of the interval that turned out to lie in a gap, or None.
-    """
+    """The density on an interval, node by node."""
 
     def __init__(self, population: Population, left: float, right: float, scale: float) -> None:
         self._held, self._shares = population.covariances, population.proportions / population.ratio
         self._left, self._right, self._scale = left, right, scale
         self.power = 1 if left == 0 else 2
-        self.outside: GapPoint | None = None
 
-    def solve(self, theta: Array, guesses: Complex | None) -> tuple[Complex, Array] | None:
-        """q and the density times dx/dtheta, both at nodes; None when one of them is outside the support."""
+    def solve(self, theta: Array, guesses: Complex | None) -> tuple[Complex, Array] | GapPoint:
+        """q and the density times dx/dtheta, both at nodes; or one of them, where it turns out to lie in a gap."""
         places, stretch = _stretch(self._left, self._right, self.power, theta)
         q, missing = np.empty((theta.size, self._shares.size), np.complex128), np.arange(theta.size)
         if guesses is not None:
@@ -315,8 +310,7 @@ class _Solver:
                     f"the density at {places[node]:.10g} in [{self._left:.10g}, {self._right:.10g}] is not found"
                 )
             if placed.outside is not None:
-                self.outside = placed.outside
-                return None
+                return placed.outside
             q[node] = placed.q
         return q, stretch * (q.imag @ self._shares) / np.pi
 
@@ -333,12 +327,11 @@ def _interval(population: Population, left: float, right: float, mass: float, sc
         for count in _NODES:
             theta = _nodes(start, stop, count)
             found = solver.solve(theta, None if guess is None else guess.at(theta))
-            if found is None:
-                assert solver.outside is not None
-                return solver.outside
+            if isinstance(found, GapPoint):
+                return found
             q, values = found
             guess = _Guess.through(start, stop, q)
-            largest = max(largest, float(values.max()))
+            largest = largest or float(values.max())
             series = _chebyshev(values)
             # The last quarter, not the last term: odd and even terms may differ in size.
             tail = float(np.abs(series[3 * count // 4 :]).max())

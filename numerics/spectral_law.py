@@ -91,6 +91,14 @@ class EquivalentCoefficients:
             raise ValueError(f"this equilibrium has no {kernel}: sigma_a^2 E[phi'^2] is not below 1")
         return cls(*(values[key] for key in KERNEL_KEYS[kernel]))
 
+    def offset(self, tau0: float) -> float:
+        """The diagonal less tau_0^2 times the coefficient of S, exactly 0 where these differ by rounding.
+
+        Of a kernel it is not negative: E phi(x) phi(y) is a power series in the correlation whose coefficients are not.
+        """
+        found = self.diagonal - tau0**2 * self.linear
+        return found if abs(found) > _ROUNDING * abs(self.diagonal) else 0.0
+
     def without_rounding(self, tau0: float) -> EquivalentCoefficients:
         """The same with coefficients that are 0 up to rounding set to 0."""
 
@@ -165,9 +173,7 @@ class SpectralLaw:
     @property
     def shift(self) -> float:
         """Image of 0: the diagonal less tau_0^2 times the coefficient of S."""
-        if self.bulk is None:
-            return self.coefficients.diagonal
-        return self.coefficients.diagonal - self.population.tau0**2 * self.coefficients.linear
+        return self.coefficients.offset(self.population.tau0)
 
     @property
     def edges(self) -> tuple[tuple[float, float], ...]:
@@ -206,7 +212,11 @@ class SpectralLaw:
         return self.bulk.density((points - self.shift) / slope) / slope
 
     def cumulative(self, x: ArrayLike, *, left: bool = False) -> Array:
-        """Distribution function of the bulk, or its limit from the left, at points, an array of any shape."""
+        """Distribution function of the bulk, or its limit from the left, at points, an array of any shape.
+
+        Right to 1e-8: the integral of the density over every interval agrees to that with the interval's mass, which
+        is known exactly, and is scaled to it; below the spectrum it is 0, above 1 up to rounding.
+        """
         points = np.array(x, dtype=np.float64) - self.shift
         if self.bulk is None:
             return ((points > 0) if left else (points >= 0)).astype(np.float64)

@@ -16,7 +16,7 @@ import threadpoolctl
 from numpy.typing import NDArray
 from scipy.sparse.linalg import aslinearoperator
 
-from numerics.equilibrium import FloatEquilibrium
+from numerics.equilibrium import EquilibriumError, FloatEquilibrium
 from numerics.experiments import Experiment, KernelName, Network, equivalent_kernel, exact_kernel, finite_kernel
 from numerics.isolation import hull, isolated_eigenvalues
 from numerics.spectra import eigenvalues, operator_norm
@@ -122,21 +122,27 @@ def predict(
     """The law of one kernel in dimension p, and the equilibrium it is made from, at the population's tau_0.
 
     Raises:
-        EquilibriumError: no stable equilibrium.
+        EquilibriumError: no stable equilibrium, or coefficients that no kernel has.
         ValueError: a mixture or kernel that does not exist, or covariances that do not commute in a large dimension.
         SpectralLawError: the law was not found to the accuracy asked for.
     """
-    mixture = experiment.mixture(p)
-    solution = experiment.solve(activation, mixture.tau0)
-    coefficients = EquivalentCoefficients.from_values(solution.values, kernel)
     with threadpoolctl.threadpool_limits(limits=1):
+        mixture = experiment.mixture(p)
+        solution = experiment.solve(activation, mixture.tau0)
+        coefficients = EquivalentCoefficients.from_values(solution.values, kernel)
+        offset = coefficients.offset(mixture.tau0)
+        if offset < 0:
+            raise EquilibriumError(
+                f"the coefficients of {activation.name} are wrong: with alpha_1 = {coefficients.linear:.6g} and the "
+                f"diagonal {coefficients.diagonal:.6g} the spectrum would reach {offset:.3g}, below 0"
+            )
         population = Population.from_mixture(mixture)
-    if isinstance(population.covariances, DenseCovariances) and p > LARGEST_DENSE:
-        raise ValueError(
-            f"the classes' covariances have no common eigenvectors, for which p up to {LARGEST_DENSE} is accepted, "
-            f"not {p}; covariances of one shape, or diagonal ones, have them"
-        )
-    return SpectralLaw.of(population, coefficients), solution
+        if isinstance(population.covariances, DenseCovariances) and p > LARGEST_DENSE:
+            raise ValueError(
+                f"the classes' covariances have no common eigenvectors, for which p up to {LARGEST_DENSE} is accepted, "
+                f"not {p}; covariances of one shape, or diagonal ones, have them"
+            )
+        return SpectralLaw.of(population, coefficients), solution
 
 
 def measure(

@@ -99,7 +99,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--seed", type=_cli.integer_between(0, 2**63), default=0, help="root seed (default 0)")
     _campaign.add_arguments(parser)
-    parser.add_argument("--png", metavar="PATH", help="draw the errors and the fitted slopes")
+    parser.add_argument("--png", metavar="PATH", help="draw the errors, the law that was tested and its verdict")
     parser.add_argument("--pdf", metavar="PATH", help="the same as PDF")
     parser.add_argument("--json", metavar="PATH", help="write everything to a file, or to standard output for -")
     arguments = parser.parse_args(argv)
@@ -273,7 +273,8 @@ def _print(results: Sequence[_Result], arguments: argparse.Namespace, console: C
     from rich.table import Table
 
     at = "" if arguments.against == "p" else f" at p = {arguments.p}"
-    title = f"{_distance(arguments)}{at}, {arguments.kernel}, mean of {arguments.draws} draws ± standard error"
+    kernel = _figures.KERNEL_NAMES[arguments.kernel]
+    title = f"{_distance(arguments)}{at}, {kernel}, mean of {arguments.draws} draws ± standard error"
     # Not the table's own title, which would be broken to the width of the table.
     console.print(title, style="bold")
     table = Table(box=None, pad_edge=False)
@@ -326,7 +327,9 @@ def _mathtext_distance(arguments: argparse.Namespace) -> str:
     letter = "G" if arguments.kernel == "ck" else "K"
     if arguments.explicit:
         return rf"$\|{letter}_{{\mathrm{{DEQ}}}} - {letter}_{{\mathrm{{explicit}}}}\|$"
-    first, second = (f"{letter}^*", rf"\bar{{{letter}}}") if arguments.against == "p" else (f"{letter}_m", f"{letter}^*")
+    first, second = (
+        (f"{letter}^*", rf"\bar{{{letter}}}") if arguments.against == "p" else (f"{letter}_m", f"{letter}^*")
+    )
     return rf"$\|{first} - {second}\|$"
 
 

@@ -70,7 +70,9 @@ def in_blocks(p: int, sizes: list[int], *levels: tuple[float, ...]) -> GaussianM
 
 @settings(max_examples=12, phases=UNSHRUNK)
 @example(in_blocks(60, [33, 5], (0, 0, 1), (0, 4, 0)), EquivalentCoefficients(0.2, 0.0, 0.0, 0.5))
-@example(in_blocks(150, [174, 174, 41], (0.3, 0.3, 1), (4, 0.3, 0.3), (0.3, 0.3, 1)), EquivalentCoefficients(1, 0, 0, 2))
+@example(
+    in_blocks(150, [174, 174, 41], (0.3, 0.3, 1), (4, 0.3, 0.3), (0.3, 0.3, 1)), EquivalentCoefficients(1, 0, 0, 2)
+)
 @given(mixtures(), COEFFICIENTS)
 def test_the_law_is_a_probability_law(mixture: GaussianMixture, numbers: EquivalentCoefficients) -> None:
     law = SpectralLaw.of(mixture, numbers)

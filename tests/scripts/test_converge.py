@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 import pytest
@@ -221,6 +222,33 @@ def test_pairs_of_finite_networks(converge: ModuleType, tmp_path: Path, capsys: 
     assert matched["slope"] < -0.3
     assert np.mean(matched["infinite_width"]) < 0.4 * np.mean(naive["infinite_width"])
     assert np.mean(matched["infinite_width"]) < matched["means"][-1]
+
+
+def test_the_picture_of_explicit_networks(converge: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The matched network's law with its verdict, the naive one's predicted floor, and formulas in place of names."""
+    shown: list[Any] = []
+    monkeypatch.setattr(converge._figures, "write_figure", lambda _, figure: shown.append(figure))
+    arguments = converge._arguments(["--explicit", "--sizes", "100,200,400,800", "--draws", "8", "--seed", "7"])
+    rng, scatter = np.random.default_rng(0), 1 + np.linspace(-0.05, 0.05, 8)
+    results = []
+    for network, level in (("matched", 0.0), ("naive", 0.5)):
+        errors = [((level + 2 / p**0.5) * scatter).tolist() for p in arguments.sizes]
+        floor = [[0.5, 0.5]] * 4 if network == "naive" else []
+        report = report_rate(arguments.sizes, errors, rng)
+        results.append(converge._Result("tanh", [], errors, report, network, [], floor, network == "matched"))
+    converge._draw(results, arguments, "x.png")
+    (figure,) = shown
+    (axes,) = figure.axes
+    labels = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert "tanh, matched: supported" in labels
+    assert "tanh, naive" in labels
+    assert any(label.startswith("accepted: $A_0") for label in labels)
+    (floor,) = [line for line in axes.lines if line.get_label() == "predicted floor"]
+    assert list(floor.get_ydata()) == [0.5] * 4
+    assert axes.get_ylabel() == r"$\|G_{\mathrm{DEQ}} - G_{\mathrm{explicit}}\|$"
+    assert axes.get_title() == r"CK: $n = 0.8\,p$, $\sigma_a^2 = 0.2$, $\sigma_b^2 = 0.8$"
+    for words in ("8 draws of every size", "standard error", "seed 7", "deqverify"):
+        assert words in figure.get_supxlabel()
 
 
 def test_pictures_do_not_depend_on_the_day(

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.scripts.conftest import Script
+from tests.scripts.conftest import Script, script_module
 
 KEYS = ["tau", "bias", "gamma2", "alpha1", "alpha2", "alpha3", "alpha4", "beta1", "beta2", "beta3", "kappa2"]
 
@@ -117,6 +118,23 @@ def test_sweep(script: Script, tmp_path: Path) -> None:
     assert len(loss["sigma_a2"]) == 22
     assert (tmp_path / "s.png").read_bytes().startswith(b"\x89PNG")
     assert "stability" in done.stdout
+
+
+def test_a_sweep_is_drawn_with_axes_and_a_symbol_for_each_coefficient(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    solve, shown = script_module("solve"), list[Any]()
+    monkeypatch.setattr(solve._sweep._figures, "write_figure", lambda _, figure: shown.append(figure))
+    line = ["--activation", "cubic", "--sweep", "sigma-a2=0:0.4:5", "--no-certify", "--plot", str(tmp_path / "a.png")]
+    assert solve.main(line) == 0
+    (figure,) = shown
+    assert [axes.get_ylabel() for axes in figure.axes] == [
+        r"$\tau_*$", r"$\alpha_{*,1}$", r"$\alpha_{*,2}$", r"$\alpha_{*,3}$", r"$\gamma_*^2$",
+        r"$\beta_{*,1}$", r"$\beta_{*,2}$", r"$\beta_{*,3}$", r"$\kappa_*^2$",
+    ]  # fmt: skip
+    assert {axes.get_xlabel() for axes in figure.axes} == {"", r"$\sigma_a^2$"}
+    for words in ("stability is lost", r"$\sigma_b^2 = 4/5$", r"$\tau_0 = 1$", "5 points", "deqverify"):
+        assert words in figure.get_supxlabel()
 
 
 def test_sweep_in_float64_agrees_and_says_so(script: Script) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import threadpoolctl
 
 import numerics.spectral_study
 from numerics.weight_laws import ENTRY_LAWS
@@ -110,6 +111,20 @@ def test_finite_networks(script: Script, tmp_path: Path) -> None:
     assert "the law is that of infinite width" in narrow.stdout
     (error,) = re.findall(r"operator norm of kernel less equivalent: (\S+)", narrow.stdout)
     assert float(error) > 3 * found["opnorm_error"]
+
+
+def test_neither_jobs_nor_the_threads_of_linear_algebra_change_a_byte(
+    script: Script, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Large enough that OpenBLAS would share its sums among threads."""
+    found = []
+    for threads, jobs in (("1", "1"), ("2", "1"), ("2", "2")):
+        for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+            monkeypatch.setenv(name, threads)
+        done = script("spectrum", "--p", "300", "--draws", "2", "--jobs", jobs, "--json", "-")
+        assert done.returncode == 0, done.stderr
+        found.append(done.stdout)
+    assert found[0] == found[1] == found[2]
 
 
 # --- in this process -----------------------------------------------------------------------------
@@ -238,6 +253,29 @@ def test_a_long_list_of_unexpected_eigenvalues_is_cut_short(
 
 def test_laws_of_entries_are_those_of_the_library(spectrum: ModuleType) -> None:
     assert spectrum._cli.LAWS == ENTRY_LAWS
+
+
+def test_the_picture_says_what_it_was_made_from(spectrum: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    shown: list[Any] = []
+    monkeypatch.setattr(spectrum._figures, "write_figure", lambda _, figure: shown.append(figure))
+    run_to_record(spectrum, "--p", "60", "--means", "5", "--draws", "2", "--seed", "3", "--png", "a.png")
+    (figure,) = shown
+    for words in ("$p = 60$", "$n = 48$", "2 draws", "standard error", "seed 3", "deqverify"):
+        assert words in figure.get_supxlabel()
+    axes, strip = figure.axes
+    assert axes.get_title() == r"relu, CK: $K = 2$, $\sigma_a^2 = 0.2$, $\sigma_b^2 = 0.8$"
+    # Error bars of the histogram, and of the mean isolated eigenvalues.
+    assert axes.collections
+    record = json.loads(Path("found.json").read_text())
+    (segments,) = [each.get_segments() for each in strip.collections]
+    half = [(segment[1][0] - segment[0][0]) / 2 for segment in segments]
+    assert half == pytest.approx(record["outliers_standard_error"])
+
+
+def test_every_library_of_linear_algebra_has_one_thread(spectrum: ModuleType) -> None:
+    with spectrum._cli.one_blas_thread():
+        counts = {each["num_threads"] for each in threadpoolctl.threadpool_info() if each["user_api"] == "blas"}
+    assert counts == {1}
 
 
 # --- bad use -------------------------------------------------------------------------------------
