@@ -45,6 +45,10 @@ STYLE: dict[Any, Any] = {
     "svg.hashsalt": "deqverify",
 }
 _FEWEST_BINS, _MOST_BINS = 20, 120
+#: Characters of a name, which may be an expression, for which the legend has room.
+_NAME_LENGTH = 40
+#: Characters of a label beside which the legend has room for two others.
+_WIDEST_COLUMN = 32
 #: Distance between the marks of two curves at one size, in its logarithm.
 _DODGE = 0.02
 #: A density is drawn up to this multiple of the highest bar; beyond it, as beside a hard edge, it leaves the picture.
@@ -320,7 +324,10 @@ def convergence_figure(
             axes.plot(np.full(row.size, place), row, ".", color=colour, alpha=0.25, markersize=4)
         report = (reports or {}).get(name)
         verdict = (verdicts or {}).get(name, "" if report is None else report.verdict)
-        points.set_label(f"{name}: {verdict}" if verdict else name)
+        # Cut in the middle: what tells two curves of one activation apart is at the end.
+        half = _NAME_LENGTH // 2
+        shown = name if len(name) <= _NAME_LENGTH else f"{name[: half - 3]}...{name[-half:]}"
+        points.set_label(f"{shown}: {verdict}" if verdict else shown)
         beside: list[Any] = []
         if verdict and report is not None and report.check is not None:
             beside += _draw_rate(axes, report.check, fine, colour, symbol)
@@ -343,6 +350,8 @@ def convergence_figure(
     columns = 1 + max(len(beside) for _, beside in lines)
     table = [[points, *beside, *[blank] * (columns - 1 - len(beside))] for points, beside in lines]
     handles = [row[column] for column in range(columns) for row in table]
+    if max(len(points.get_label()) for points, _ in lines) > _WIDEST_COLUMN:
+        columns, handles = 1, [handle for points, beside in lines for handle in (points, *beside)]
     _finish(figure, (handles, [handle.get_label() for handle in handles]), caption, columns)
     return figure
 

@@ -15,12 +15,21 @@ from theory.implicit import NTK_KINDS
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["FORMATS", "KERNEL_NAMES", "made_from", "prepare_figure", "write_figure"]
+__all__ = ["FORMATS", "KERNEL_NAMES", "made_from", "prepare_figure", "short_name", "write_figure"]
 
 #: File endings that are accepted.
 FORMATS = (".png", ".pdf", ".svg")
 #: Kernels as titles name them, by the names of options.
 KERNEL_NAMES = {"ck": "CK", **{f"ntk-{kind}": f"NTK ({kind})" for kind in NTK_KINDS}}
+
+
+#: Characters of an activation's name or expression for which titles and legends have room.
+_NAME_LENGTH = 40
+
+
+def short_name(text: str) -> str:
+    """A name or expression, cut where it is too long for a picture."""
+    return text if len(text) <= _NAME_LENGTH else f"{text[: _NAME_LENGTH - 3]}..."
 
 
 def made_from(*parts: str) -> str:

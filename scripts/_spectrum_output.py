@@ -81,7 +81,8 @@ class Comparison:
         """What a picture shows."""
         given = self.arguments
         weights = rf"$\sigma_a^2 = {given.sigma_a2:g}$, $\sigma_b^2 = {given.sigma_b2:g}$"
-        first = f"{self.activation.name}, {_figures.KERNEL_NAMES[given.kernel]}: $K = {given.classes}$, {weights}"
+        name = _figures.short_name(self.activation.name)
+        first = f"{name}, {_figures.KERNEL_NAMES[given.kernel]}: $K = {given.classes}$, {weights}"
         return "\n".join(filter(None, (first, self.details)))
 
     @property

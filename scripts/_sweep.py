@@ -233,7 +233,7 @@ def _draw(
         curves,
         xlabel=f"${_MATHTEXT[name]}$",
         end=None if loss is None or loss.sigma_a2 is None else float(loss.sigma_a2),
-        title=f"{activation.name}: CK, and NTK ({arguments.ntk})",
+        title=f"{_figures.short_name(activation.name)}: CK, and NTK ({arguments.ntk})",
         caption=_figures.made_from(*fixed, f"{len(solved)} points"),
     )
     _figures.write_figure(arguments.plot, figure)

@@ -200,6 +200,23 @@ def test_words_floors_and_limits() -> None:
     assert len({container.lines[0].get_marker() for container in axes.containers}) == 2
 
 
+@pytest.mark.parametrize("name", ["tanh", "exp(-(x+1/100)**2/2)*cos(x) + tanh(3*x/2)*exp(-x**2), matched"])
+def test_the_legend_fits_and_stands_outside_the_axes(name: str) -> None:
+    sizes, errors, reports = ladder("relu")
+    wide = {name: errors["relu"], f"{name} again": errors["relu"]}
+    made = convergence_figure(
+        sizes, wide, dict.fromkeys(wide, reports["relu"]),
+        verdicts=dict.fromkeys(wide, "supported (faster than claimed)"), title="CK", caption="seed 0",
+    )  # fmt: skip
+    spectrum = spectrum_figure(law(800), np.linspace(*law(800).edges[0], 400), label="network of 2000 neurons")
+    for figure in (made, spectrum):
+        figure.canvas.draw()
+        (legend,) = figure.legends
+        box = legend.get_window_extent()
+        assert 0 <= box.x0 < box.x1 <= figure.bbox.width
+        assert all(not box.overlaps(axes.get_window_extent()) for axes in figure.axes)
+
+
 def test_a_sweep_has_axes_for_each_quantity() -> None:
     places = np.linspace(0, 1, 5)
     curves = {"$a$": 1000 * places, "$b$": 1e-3 * places**2, "$c$": np.zeros(5), "$d$": [1, np.nan, 2, np.nan, np.nan]}
