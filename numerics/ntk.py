@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from numerics.entries import Entries, KernelConvergenceError, Tile
-from numerics.hermite import Pointwise
+from numerics.hermite import Pointwise, quiet
 
 __all__ = ["KERNELS", "ExplicitKernels", "ImplicitKernels", "explicit_kernels", "implicit_kernels"]
 
@@ -101,6 +101,7 @@ class ExplicitKernels:
     quadrature_pairs: int
 
 
+@quiet
 def implicit_kernels(
     gram: Array,
     phi: Pointwise,
@@ -161,6 +162,7 @@ def implicit_kernels(
     )
 
 
+@quiet
 def explicit_kernels(
     gram: Array, layers: Sequence[tuple[Pointwise, float]], tolerance: float = 1e-12
 ) -> ExplicitKernels:

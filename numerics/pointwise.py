@@ -30,12 +30,14 @@ class PointwiseActivation:
         derivative: the almost-everywhere derivative, elementwise on arrays (of any shape); at a breakpoint the one from
             the right.
         breakpoints: kinks and jumps, ascending.
+        source: the activation that it was compiled from.
     """
 
     name: str
     value: Callable[[Array], Array]
     derivative: Callable[[Array], Array]
     breakpoints: tuple[float, ...]
+    source: Activation | None = None
 
 
 def pointwise(activation: Activation) -> PointwiseActivation:
@@ -54,6 +56,7 @@ def pointwise(activation: Activation) -> PointwiseActivation:
         _assembled(activation.pieces, breakpoints),
         _assembled(activation.slope_pieces, breakpoints),
         breakpoints,
+        activation,
     )
 
 
