@@ -55,7 +55,7 @@ _EPS = float(np.finfo(np.float64).eps)
 #: Stands for sqrt(1 - rho^2) = 0, where the formulas divide by it; its square is still a number.
 _TINY = 1e-100
 #: So near to 1 the dual is integrated from the end, with so many nodes; their error is the difference to fewer.
-_NEAR = 1e-6
+_NEAR = 2e-6
 _NEAR_NODES, _FEWER_NODES = 12, 8
 
 
@@ -374,7 +374,15 @@ class LongSeriesDual:
         return PairFunction(evaluate, own_errors)
 
 
-def slow_dual(phi: Pointwise, scales: Array, bias: float, refinement: int, tolerance: float) -> PairDual:
+def slow_dual(
+    phi: Pointwise,
+    scales: Array,
+    bias: float,
+    refinement: int,
+    tolerance: float,
+    *,
+    panels: Pointwise | None = None,
+) -> PairDual:
     """Return the fastest way to the dual of phi_0 - bias that reaches the tolerance at the given scales.
 
     Args:
@@ -384,6 +392,7 @@ def slow_dual(phi: Pointwise, scales: Array, bias: float, refinement: int, toler
         bias: subtracted from phi.
         refinement: of the panels of Gauss-Legendre nodes, see ``numerics.hermite.select_refinement``.
         tolerance: of the dual, relative.
+        panels: the activation with all ends of panels that integrals in one dimension need, itself by default.
     """
     if isinstance(phi, PointwiseActivation) and not isinstance(phi, DualActivation) and phi.source is not None:
         phi = with_dual(phi.source)
@@ -399,4 +408,4 @@ def slow_dual(phi: Pointwise, scales: Array, bias: float, refinement: int, toler
                 return closed
             return QuadratureDual(phi, scales, bias, refinement)
 
-    return LongSeriesDual(phi, scales, bias, refinement, tolerance, beyond)
+    return LongSeriesDual(panels or phi, scales, bias, refinement, tolerance, beyond)

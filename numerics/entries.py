@@ -24,6 +24,7 @@ from numerics.hermite import (
     dual_by_series,
     gaussian_moment,
     hermite_coefficients,
+    resolved,
     select_refinement,
 )
 from numerics.interpolated_duals import PairDual, PairFunction, blurred
@@ -55,6 +56,8 @@ _ALIKE = 8 * float(np.finfo(np.float64).eps)
 #: Newton's step is trusted where 1 - slope is above this.
 _LEAST = 1e-6
 _EPS = float(np.finfo(np.float64).eps)
+#: Panels of width 2^-3 and less are not taken everywhere, but where phi needs them.
+_STEEP = 3
 #: Samples are the same, and correlations are 1, up to this.
 _SAME = 64 * _EPS
 #: Steps after which Newton's method is kept within the bracket of a root.
@@ -125,7 +128,11 @@ class Entries:
         _check_parameters(sigma_a2, sigma_b2, bias, tolerance)
         # An earlier layer's kernel is a Gram matrix, symmetric to the last bit.
         diagonal = np.diagonal(gram).copy() if checked else _check_gram(gram)
-        solved = _solve_diagonal(phi, sigma_b2 * diagonal, sigma_a2, bias, tolerance)
+        drive = sigma_b2 * diagonal
+        # A steep phi needs panels as narrow as that, but only where it is steep.
+        steep = select_refinement(phi, np.sqrt(drive), bias)[0] >= _STEEP
+        self._panels: Pointwise = resolved(phi, max(1.0, 2 * float(np.sqrt(drive.max())))) if steep else phi
+        solved = _solve_diagonal(self._panels, drive, sigma_a2, bias, tolerance)
         self._refinement, self.variances, self._doubt, self.quadrature_error, self.iterations, self.residual = solved
         self._gram, self._diagonal, self._phi = gram, diagonal, phi
         self._sigma_a2, self._sigma_b2, self._bias, self._tolerance = sigma_a2, sigma_b2, bias, tolerance
@@ -138,7 +145,7 @@ class Entries:
 
     def _extend(self, order: int) -> None:
         """Have coefficients up to `order`, and the largest |rho| that each order of the ladder serves."""
-        series = hermite_coefficients(self._phi, self._scales, order, bias=self._bias, refinement=self._refinement)
+        series = hermite_coefficients(self._panels, self._scales, order, bias=self._bias, refinement=self._refinement)
         self._norm = series.norm
         self._inverse_norm = _reciprocal(self._norm)
         self.energy = series.energy
@@ -299,7 +306,9 @@ class Entries:
     def _by_pairs(self, problem: _Problem, where: tuple[Index, ...], kernel: Array, slope: Array) -> None:
         """Solve the entries at `where` through `numerics.duals`, in place."""
         if self._slow is None:
-            self._slow = slow_dual(self._phi, self._scales, self._bias, self._refinement, self._tolerance)
+            self._slow = slow_dual(
+                self._phi, self._scales, self._bias, self._refinement, self._tolerance, panels=self._panels
+            )
         for start in range(0, where[0].size, _PAIRS):
             chosen = tuple(index[start : start + _PAIRS] for index in where)
             part = problem.at(chosen)
@@ -366,8 +375,8 @@ class Entries:
             stage: the right side and its derivative by rho.
             problem: base and gain.
             start: the first guess.
-            polished: go on until the residual is rounding: near |rho| = 1 the derivative is no better than the square
-                root of what rho is.
+            polished: go on where |rho| is near 1, down to rounding: an error of rho moves the derivative by as much
+                over sqrt(1 - |rho|) there.
 
         Returns:
             g, rho at the last step but one (from there g moved by less than the tolerance), and the derivative of
@@ -389,7 +398,10 @@ class Entries:
             # Newton where the map contracts or nearly so, else the plain step.
             move = gap / (lean if lean.min() > _LEAST else np.where(lean > _LEAST, lean, 1.0))
             worst = float(np.abs(gap).max())
-            if whole and worst <= self._tolerance and (not polished or worst <= 2 * _EPS or worst > reached / 2):
+            done = whole and worst <= self._tolerance
+            if done and polished and worst <= reached / 2:
+                done = bool(np.all(np.abs(gap) <= np.maximum(self._tolerance * np.sqrt(1 - np.abs(rho)), 2 * _EPS)))
+            if done:
                 g = np.clip(g + move, -1, 1)
                 self.iterations = max(self.iterations, step + 1)
                 self.residual = max(self.residual, worst)

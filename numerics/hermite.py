@@ -24,6 +24,7 @@ from numerics.chebyshev import at_many_points
 __all__ = [
     "HermiteCoefficients",
     "Pointwise",
+    "ResolvedActivation",
     "dual_by_quadrature",
     "dual_by_series",
     "gaussian_moment",
@@ -31,6 +32,7 @@ __all__ = [
     "hermite_coefficients",
     "legendre_rule",
     "quiet",
+    "resolved",
     "resolving_edges",
     "select_refinement",
     "slope_energies",
@@ -482,7 +484,7 @@ def _horner(
 
 @quiet
 def resolving_edges(phi: Pointwise, scale: float, *, nodes: int = NODES) -> Array:
-    """Ends of panels that hold phi and its derivative, halved where they do not: a steep place needs few of them.
+    """Where the panels of `gaussian_rule` are to be halved so that they hold phi and its derivative: steep places.
 
     Args:
         phi: the activation.
@@ -490,18 +492,18 @@ def resolving_edges(phi: Pointwise, scale: float, *, nodes: int = NODES) -> Arra
         nodes: Gauss-Legendre nodes in a panel.
 
     Returns:
-        (m,) array, ascending, in the argument of phi: the breakpoints are among them.
+        (m,) array, ascending, in the argument of phi: ends of panels beyond those that the rule has by itself.
     """
     reach = HALF_WIDTH * scale
     octaves = reach * 2.0 ** -np.arange(8)
-    start = np.concatenate([np.linspace(-reach, reach, 4 * HALF_WIDTH + 1), octaves, -octaves, phi.breakpoints])
+    start = np.concatenate([np.linspace(-reach, reach, 2 * HALF_WIDTH + 1), octaves, -octaves, phi.breakpoints])
     edges = np.unique(np.clip(start, -reach, reach))
     x, w = legendre_rule(nodes)
     # Values at the nodes to the last three Legendre coefficients.
     last = np.arange(nodes - 3, nodes)
     project = np.polynomial.legendre.legvander(x, nodes - 1)[:, last] * w[:, None] * (last + 0.5)
     low, high = edges[:-1], edges[1:]
-    found = [edges]
+    found = [np.zeros(0)]
     largest = np.zeros(2)
     while low.size and sum(part.size for part in found) < _MOST_PANELS:
         points = (low + high)[:, None] / 2 + (high - low)[:, None] / 2 * x
@@ -512,9 +514,35 @@ def resolving_edges(phi: Pointwise, scale: float, *, nodes: int = NODES) -> Arra
         # A panel of neighbouring numbers cannot be halved.
         open_ = loose.any(axis=0) & (high - low > 1e-13 * np.maximum(np.abs(low), np.abs(high)))
         middle = (low[open_] + high[open_]) / 2
-        found.append(middle)
+        found.extend([low[open_], middle, high[open_]])
         low, high = np.concatenate([low[open_], middle]), np.concatenate([middle, high[open_]])
     return np.unique(np.concatenate(found))
+
+
+@dataclass(frozen=True)
+class ResolvedActivation:
+    """An activation with the ends of panels that hold it among its breakpoints, for integrals in one dimension.
+
+    Attributes:
+        value: phi_0, elementwise.
+        derivative: of phi_0, elementwise.
+        breakpoints: kinks, jumps, and `resolving_edges`.
+    """
+
+    value: Callable[[Array], Array]
+    derivative: Callable[[Array], Array]
+    breakpoints: tuple[float, ...]
+
+
+def resolved(phi: Pointwise, scale: float) -> ResolvedActivation:
+    """Return an activation with panels that hold it at scales up to the given one.
+
+    Args:
+        phi: the activation.
+        scale: the largest standard deviation that it is needed for, positive.
+    """
+    points = np.union1d(phi.breakpoints, resolving_edges(phi, scale))
+    return ResolvedActivation(phi.value, phi.derivative, tuple(points.tolist()))
 
 
 @quiet
