@@ -54,6 +54,8 @@ Index = NDArray[np.intp]
 _EPS = float(np.finfo(np.float64).eps)
 #: Stands for sqrt(1 - rho^2) = 0, where the formulas divide by it; its square is still a number.
 _TINY = 1e-100
+#: Rounding errors of a closed form that are worth its speed, relative to E[phi(u)^2].
+_CANCELLED = 1e-12
 #: So near to 1 the dual is integrated from the end, with so many nodes; their error is the difference to fewer.
 _NEAR = 2e-6
 _NEAR_NODES, _FEWER_NODES = 12, 8
@@ -246,7 +248,9 @@ class ClosedDual:
         # Away from the end, where there would be the doubt about rho as well.
         error, _ = self.at(sample, sample).own_errors(0.9 * rho)
         energy, _ = self.at(sample, sample).evaluate(rho)
-        ratio = float(np.max(error / np.where(energy > 0, energy, 1.0)))
+        if not np.all(energy > 0):
+            return np.inf
+        ratio = float(np.max(error / energy))
         return ratio if np.isfinite(ratio) else np.inf
 
     def at(self, i: Index, j: Index) -> PairFunction:
@@ -397,14 +401,16 @@ def slow_dual(
     if isinstance(phi, PointwiseActivation) and not isinstance(phi, DualActivation) and phi.source is not None:
         phi = with_dual(phi.source)
     closed = ClosedDual(phi, scales, bias, refinement) if isinstance(phi, DualActivation) else None
-    if closed is not None and not closed.tilted:
+    # At large scales terms of any closed form may cancel.
+    exact = closed is not None and closed.rounding() <= max(tolerance, _CANCELLED)
+    if closed is not None and exact and not closed.tilted:
         return closed
 
     def beyond() -> PairDual:
         try:
             return InterpolatedDual(phi, scales, bias, max(tolerance, 1e-13))
         except UnresolvedDualError:
-            if closed is not None and closed.rounding() <= tolerance:
+            if closed is not None and exact:
                 return closed
             return QuadratureDual(phi, scales, bias, refinement)
 

@@ -398,6 +398,11 @@ class Entries:
             # Newton where the map contracts or nearly so, else the plain step.
             move = gap / (lean if lean.min() > _LEAST else np.where(lean > _LEAST, lean, 1.0))
             worst = float(np.abs(gap).max())
+            if not np.isfinite(worst):
+                raise KernelConvergenceError(
+                    f"{np.count_nonzero(~np.isfinite(gap))} kernel entries are not finite at sigma_a^2 = "
+                    f"{self._sigma_a2:g}: the activation overflows at these norms; samples of smaller norm have a kernel"
+                )
             done = whole and worst <= self._tolerance
             if done and polished and worst <= reached / 2:
                 done = bool(np.all(np.abs(gap) <= np.maximum(self._tolerance * np.sqrt(1 - np.abs(rho)), 2 * _EPS)))

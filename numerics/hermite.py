@@ -612,9 +612,7 @@ def dual_by_quadrature(
     return float(totals[0]), float(totals[1])
 
 
-def _panels(
-    scale: float, ends: Array, shift: float, extra: Array, refinement: int, nodes: int
-) -> tuple[Array, Array]:
+def _panels(scale: float, ends: Array, shift: float, extra: Array, refinement: int, nodes: int) -> tuple[Array, Array]:
     """Nodes and weights of one `gaussian_rule`, those of empty panels left out."""
     xi, weight = gaussian_rule(
         np.array([scale]),

@@ -65,9 +65,7 @@ class PairDual(Protocol):
         ...
 
 
-def blurred(
-    evaluate: Callable[[Array], tuple[Array, Array]], rho: Array, doubt: Array
-) -> tuple[Array, Array]:
+def blurred(evaluate: Callable[[Array], tuple[Array, Array]], rho: Array, doubt: Array) -> tuple[Array, Array]:
     """What an error of rho does to a dual: near |rho| = 1 the slope of a kinked phi changes like sqrt(1 - |rho|).
 
     Args:

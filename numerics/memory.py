@@ -77,11 +77,12 @@ def free_bytes() -> float:
 
 def readable_bytes(count: float) -> str:
     """Return a number of bytes with a unit, such as 1.5 GiB."""
-    for unit in ("bytes", "KiB", "MiB", "GiB", "TiB", "PiB"):
-        if count < 1024:
-            break
+    units = ("bytes", "KiB", "MiB", "GiB", "TiB", "PiB")
+    power = 0
+    while count >= 1024 and power + 1 < len(units):
         count /= 1024
-    return f"{count:.3g} {unit}" if count < 1024 else f"{count:.2g} PiB"
+        power += 1
+    return f"{count:.0f} {units[power]}" if count >= 100 else f"{count:.3g} {units[power]}"
 
 
 def _free_of_machine() -> float:

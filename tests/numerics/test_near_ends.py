@@ -14,7 +14,10 @@ import numpy as np
 import pytest
 
 from numerics.duals import with_dual
+from numerics.equilibrium import solve_float
+from numerics.kernels import implicit_ck
 from numerics.ntk import implicit_kernels
+from numerics.pointwise import pointwise
 from theory import registry
 
 
@@ -27,12 +30,12 @@ class Pieces:
     polynomials: tuple[tuple[str, ...], ...]
 
     def each(self) -> list[tuple[mp.mpf, mp.mpf, list[mp.mpf]]]:
-        ends = [-mp.inf, *(mp.mpmathify(mp.mpf(eval_fraction(point))) for point in self.breaks), mp.inf]
-        values = [[eval_fraction(number) for number in polynomial] for polynomial in self.polynomials]
+        ends = [-mp.inf, *(fraction(point) for point in self.breaks), mp.inf]
+        values = [[fraction(number) for number in polynomial] for polynomial in self.polynomials]
         return list(zip(ends, ends[1:], values, strict=False))
 
 
-def eval_fraction(text: str) -> mp.mpf:
+def fraction(text: str) -> mp.mpf:
     """A fraction such as -1/3 in the precision that is set."""
     top, _, bottom = text.partition("/")
     return mp.mpf(top) / mp.mpf(bottom or 1)
@@ -116,7 +119,9 @@ def reference(case: Pieces, gram: np.ndarray, sa: float, sb: float, bias: float)
     centred = [(low, high, [c[0] - mp.mpf(bias), *c[1:]]) for low, high, c in case.each()]
     squares = [(low, high, products(c, c)) for low, high, c in centred]
     slopes = [(low, high, slope(c)) for low, high, c in centred]
-    variances = [root(lambda v, s=s: a2 * mean(squares, mp.mpf(0), mp.sqrt(v)) + b2 * s - v, s, s / 7) for s in (s11, s22)]
+    variances = [
+        root(lambda v, s=s: a2 * mean(squares, mp.mpf(0), mp.sqrt(v)) + b2 * s - v, s, s / 7) for s in (s11, s22)
+    ]
     a, b = (mp.sqrt(v) for v in variances)
 
     def at(g: mp.mpf) -> tuple[mp.mpf, mp.mpf]:
@@ -131,3 +136,141 @@ def reference(case: Pieces, gram: np.ndarray, sa: float, sb: float, bias: float)
 
 def pair(gap: float, sign: int = 1, size: float = 1.0) -> np.ndarray:
     return np.array([[1.0, sign * size * (1 - gap)], [sign * size * (1 - gap), size * size]])
+
+
+@pytest.mark.parametrize(
+    ("case", "gap", "sign", "size"),
+    [
+        (CASES[0], 1e-12, 1, 1.0),
+        (CASES[1], 1e-15, 1, 1.0),
+        *(
+            pytest.param(case, gap, sign, size, marks=pytest.mark.slow)
+            for case in CASES
+            for gap, sign, size in (
+                (1e-6, 1, 1.0),
+                (1e-9, 1, 1.0),
+                (1e-7, 1, 1.0003),
+                (1e-12, 1, 1 + 1e-7),
+                (1e-12, -1, 1.0),
+                (1e-15, 1, 1.0),
+            )
+        ),
+    ],
+    ids=lambda value: value.text if isinstance(value, Pieces) else f"{value:.8g}",
+)
+def test_nearly_parallel_pairs_are_within_their_bounds(case: Pieces, gap: float, sign: int, size: float) -> None:
+    gram, sa, sb, bias = pair(gap, sign, size), 0.4, 0.6, 0.1
+    found = implicit_kernels(gram, with_dual(registry.resolve(case.text).with_parameters()), sa, sb, bias)
+    assert found.ck is not None
+    assert found.recurrent is not None
+    with mp.workdps(30):
+        value, turn = reference(case, gram, sa, sb, bias)
+        ntk = value / (1 - sa * turn)
+    # One rounding of the result itself is not in the bounds.
+    assert abs(found.ck[0, 1] - value) <= found.truncation_bound + 2e-16
+    allowed = (found.truncation_bound + abs(ntk) * found.slope_bound) / (1 - sa * turn)
+    assert abs(found.recurrent[0, 1] - ntk) <= allowed + 4e-16
+    # And they say something.
+    assert found.truncation_bound < 1e-12
+    assert found.slope_bound < 2e-13 / np.sqrt(gap) + 1e-15 if gap > 1e-14 else found.slope_bound < 1e-6
+
+
+def test_the_entry_that_was_wrong_in_the_ninth_digit() -> None:
+    """clip(x, -1/3, 2) + x/5 at its own equilibrium; the right value is from the two-dimensional quadrature."""
+    phi = pointwise(registry.resolve(CASES[0].text).with_parameters())
+    bias = solve_float(phi, 0.4, 0.6, 1.0)["bias"]
+    found = implicit_kernels(pair(1e-12), phi, 0.4, 0.6, bias)
+    assert found.recurrent is not None
+    error = abs(found.recurrent[0, 1] - 1.02832720602)
+    assert error < 1e-10
+    assert error < found.slope_bound * 2
+
+
+def sine_pair(first: float, second: float, inner: float, sa: float, sb: float, bias: float) -> list[mp.mpf]:
+    """G_11, G_12 and G_22 for sin - bias: E[sin u sin v] = exp(-(a + b)/2) sinh(c) for variances a, b, covariance c."""
+    a2, b2, shift = mp.mpf(sa), mp.mpf(sb), mp.mpf(bias)
+
+    def energy(v: mp.mpf) -> mp.mpf:
+        return (1 - mp.exp(-2 * v)) / 2 + shift**2
+
+    def settled(step: Callable[[mp.mpf], mp.mpf]) -> mp.mpf:
+        value = mp.mpf(0)
+        for _ in range(3000):
+            value = step(value)
+        return value
+
+    variances = [settled(lambda v, s=s: a2 * energy(v) + b2 * mp.mpf(s)) for s in (first, second)]
+    damping = mp.exp(-sum(variances) / 2)
+    cross = settled(lambda g: damping * mp.sinh(a2 * g + b2 * mp.mpf(inner)) + shift**2)
+    return [energy(variances[0]), cross, energy(variances[1])]
+
+
+@pytest.mark.parametrize("bias", [0.0, 1e-18, 1e-12, 0.1])
+@pytest.mark.parametrize("norm", [0.0, 1e-40, 1e-30, 1e-12])
+def test_samples_of_norm_zero_and_nearly(norm: float, bias: float) -> None:
+    """Whatever the bias is, every entry is right relative to sqrt(G_ii G_jj)."""
+    inner = 0.5 * np.sqrt(norm)
+    gram = np.array([[1.0, 0.0, inner], [0.0, 0.0, 0.0], [inner, 0.0, norm]])
+    phi = pointwise(registry.get("sin").with_parameters())
+    found = implicit_ck(gram, phi, 0.9, 0.8, bias).kernel
+    with mp.workdps(60):
+        for i, j in ((0, 1), (0, 2), (1, 2)):
+            exact = sine_pair(gram[i, i], gram[j, j], gram[i, j], 0.9, 0.8, bias)
+            # The fixed points of slope 0.9 magnify rounding tenfold.
+            sizes = (exact[0], mp.sqrt(exact[0] * exact[2]), exact[2])
+            for value, right, size in zip((found[i, i], found[i, j], found[j, j]), exact, sizes, strict=True):
+                assert abs(value - right) <= 2e-11 * size
+
+
+def scaled(gram: np.ndarray, factors: list[float]) -> np.ndarray:
+    """S of samples multiplied by factors, where that may underflow."""
+    with np.errstate(all="ignore"):
+        return np.asarray(gram * np.array(factors)[:, None] * np.array(factors))
+
+
+@pytest.mark.parametrize("name", ["relu", "leaky_relu"])
+@pytest.mark.parametrize("size", [1e-150, 1e-100, 1e-8, 1e30, 1e140])
+def test_homogeneous_kernels_of_samples_of_any_size(name: str, size: float) -> None:
+    """K(c x, y) = c K(x, y), and the caller's error settings change nothing."""
+    gram = np.array([[1.0, 0.3, 0.2, 0.1], [0.3, 0.5, 0.5, 0.4], [0.2, 0.5, 1.0, 0.999], [0.1, 0.4, 0.999, 4.0]])
+    phi = pointwise(registry.get(name).with_parameters())
+    plain = implicit_kernels(gram, phi, 0.4, 0.6, 0.0)
+    factors = [1.0, 1.0, size, size]
+    with np.errstate(all="raise"):
+        found = implicit_kernels(scaled(gram, factors), phi, 0.4, 0.6, 0.0)
+    for kernel in ("ck", "recurrent", "preactivation", "all"):
+        with np.errstate(under="ignore"):
+            expected = scaled(getattr(plain, kernel), factors)
+        np.testing.assert_allclose(getattr(found, kernel), expected, rtol=1e-13, atol=0)
+
+
+@pytest.mark.parametrize("size", [1e-160, 1e-200, 1e-320])
+@pytest.mark.parametrize("name", ["relu", "tanh", "hard_tanh", "elu"])
+def test_samples_whose_norm_underflows_leave_the_others_alone(name: str, size: float) -> None:
+    """Their squared norm has few digits or none left; no entry is further off than sqrt(G_ii G_jj)."""
+    gram = np.array([[1.0, 0.3, 0.2], [0.3, 0.5, 0.5], [0.2, 0.5, 1.0]])
+    phi = pointwise(registry.get(name).with_parameters())
+    with np.errstate(all="raise"):
+        found = implicit_kernels(scaled(gram, [1.0, 1.0, size]), phi, 0.4, 0.6, 0.0).recurrent
+    two = implicit_kernels(gram[:2, :2], phi, 0.4, 0.6, 0.0).recurrent
+    assert found is not None
+    assert two is not None
+    np.testing.assert_allclose(found[:2, :2], two, rtol=1e-13)
+    assert np.all(np.abs(found[2]) <= 10 * size)
+
+
+def test_many_steep_nearly_parallel_pairs_agree_with_the_series() -> None:
+    """tanh(100 (x - 0.3)) of pairs on both sides of where the long series gives up: G is smooth in rho there."""
+    phi = pointwise(registry.resolve("tanh(100*(x - 3/10))").with_parameters())
+    rho = 1 - 0.02 * np.arange(1, 6) ** 2 / 25
+    found = []
+    for r in rho:
+        report = implicit_ck(np.array([[1.0, r], [r, 1.0]]), phi, 0.0, 1.0, 0.0)
+        assert report.truncation_bound < 1e-11
+        found.append(report.kernel[0, 1])
+    # sign(x - 0.3) up to the width of the step: P(one is above and the other below 0.3), by the angle's integral.
+    for r, value in zip(rho, found, strict=True):
+        nodes, weights = np.polynomial.legendre.leggauss(60)
+        angles = np.arccos(r) * (nodes + 1) / 2
+        apart = np.sum(weights * np.exp(-(0.09) / (1 + np.cos(angles)))) * np.arccos(r) / 4 / np.pi
+        assert value == pytest.approx(1 - 4 * apart, abs=0.04)
