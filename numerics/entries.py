@@ -401,7 +401,8 @@ class Entries:
             if not np.isfinite(worst):
                 raise KernelConvergenceError(
                     f"{np.count_nonzero(~np.isfinite(gap))} kernel entries are not finite at sigma_a^2 = "
-                    f"{self._sigma_a2:g}: the activation overflows at these norms; samples of smaller norm have a kernel"
+                    f"{self._sigma_a2:g}: the activation overflows at these norms; samples of smaller norm have a "
+                    "kernel"
                 )
             done = whole and worst <= self._tolerance
             if done and polished and worst <= reached / 2:
@@ -415,8 +416,8 @@ class Entries:
             if step < _FREE_STEPS:
                 g = np.clip(g + move, -1, 1)
                 continue
-            # |right side| <= 1, so that there is a root between -1 and 1: it is kept in a bracket, which is halved where
-            # a step leaves it.
+            # |right side| <= 1, so that there is a root between -1 and 1: it is kept in a bracket, which is halved
+            # where a step leaves it.
             if step == _FREE_STEPS:
                 low, high = np.full(g.shape, -1.0), np.full(g.shape, 1.0)
             np.copyto(low, g, where=gap > 0)
@@ -429,7 +430,8 @@ class Entries:
         raise KernelConvergenceError(
             f"{np.count_nonzero(~(size <= self._tolerance))} kernel entries did not converge in {_MAX_STEPS} steps at "
             f"sigma_a^2 = {self._sigma_a2:g}: worst entry ({i}, {j}), residual {gap[where]:.3g} relative to "
-            f"sqrt(G_ii G_jj), correlation {rho[where]:.6g}, slope {(problem.gain * slope)[where]:.4g} (must be below 1)"
+            f"sqrt(G_ii G_jj), correlation {rho[where]:.6g}, slope {(problem.gain * slope)[where]:.4g} (must be below "
+            "1)"
         )
 
 

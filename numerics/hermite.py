@@ -629,4 +629,4 @@ def _panels(scale: float, ends: Array, shift: float, extra: Array, refinement: i
 def _within(ends: Array, shifts: Array, scale: float) -> Array:
     """The ends that the rule reaches from some of the shifts."""
     reach = HALF_WIDTH * scale
-    return ends[(ends > shifts.min() - reach) & (ends < shifts.max() + reach)]
+    return np.asarray(ends[(ends > shifts.min() - reach) & (ends < shifts.max() + reach)])

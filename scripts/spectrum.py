@@ -60,7 +60,7 @@ _WIDEST = 20_000
 _MOST_NETWORK_SAMPLES = 8192
 #: Numbers in the data, which are in memory twice while they are drawn, or in a network's input weights.
 _MOST_NUMBERS = 640_000_000
-#: n x n arrays of a draw: S, the kernel and what diagonalising it takes, or where its spectrum is estimated the first two.
+#: n x n arrays of a draw: S, the kernel and what diagonalising it takes; where the spectrum is estimated the first two.
 _SQUARES, _LARGE_SQUARES = 4, 2
 #: Numbers in a draw's largest array from which on draws are made one at a time: several such arrays are needed.
 _LARGE_DRAW = 1 << 26

@@ -1,4 +1,4 @@
-"""Pairs of nearly parallel samples: entries against two-dimensional quadrature by mpmath, and the bounds that they report.
+"""Pairs of nearly parallel samples, and samples of any size: entries against mpmath, and the bounds that they report.
 
 The reference knows nothing of the float64 path: variances and entries are solved in 40 digits for the Gram matrix as it
 is given, the inner integral over pieces of polynomials by incomplete moments of the normal law.
