@@ -16,6 +16,8 @@ import numpy as np
 import pytest
 
 import numerics.spectral_study
+from numerics import memory
+from numerics.memory import NotEnoughMemoryError
 from numerics.weight_laws import ENTRY_LAWS
 from tests.scripts.conftest import ROOT, Script
 
@@ -313,6 +315,48 @@ def test_bad_use_is_one_sentence_and_code_2(
     assert len(shown.err.strip().splitlines()) == 1
     # No file is left behind, half written or whole.
     assert list(Path().iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("raised", "shown"),
+    [
+        (MemoryError(), "out of memory (an allocation failed); smaller sizes or fewer jobs are accepted"),
+        (MemoryError("Unable to allocate 60 GiB"), "out of memory (Unable to allocate 60 GiB); smaller sizes or fewer"),
+        (
+            NotEnoughMemoryError("9 samples need 1 TiB; smaller sizes are accepted"),
+            ".py: 9 samples need 1 TiB; smaller",
+        ),
+    ],
+)
+def test_a_failed_allocation_is_a_sentence(
+    spectrum: ModuleType,
+    raised: MemoryError,
+    shown: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def main(_: object) -> int:
+        raise raised
+
+    monkeypatch.setattr(sys, "argv", ["spectrum.py"])
+    with pytest.raises(SystemExit) as stopped:
+        spectrum._cli.run(main)
+    assert stopped.value.code == 2
+    said = capsys.readouterr().err
+    assert shown in said
+    assert len(said.splitlines()) == 1
+
+
+def test_sizes_beyond_memory_are_refused_before_anything_is_drawn(
+    spectrum: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(memory, "free_bytes", lambda: 2.0**20)
+    for arguments in (("--p", "2000"), ("--p", "40", "--ratio", "1", "--width", "8000")):
+        monkeypatch.setattr(sys, "argv", ["spectrum.py", *arguments, "--jobs", "1"])
+        with pytest.raises(SystemExit) as stopped:
+            spectrum._cli.run(spectrum.main)
+        assert stopped.value.code == 2
+        assert "1 MiB are free on this machine" in capsys.readouterr().err
 
 
 def test_bad_use_as_a_user_sees_it(script: Script) -> None:
