@@ -35,6 +35,8 @@ __all__ = [
     "KernelDistance",
     "KernelName",
     "Network",
+    "check_kernel",
+    "check_network",
     "distance_to_equivalent",
     "distance_to_limit",
     "equivalent_kernel",
@@ -295,17 +297,57 @@ def equivalent_kernel(
 
 def _numbers(kernel: KernelName, solution: FloatEquilibrium) -> tuple[float, float, float, float]:
     """The coefficients of S, of delta_i delta_j, of S entrywise squared, and the diagonal value."""
-    _check_existence(kernel, solution)
+    check_kernel(kernel, solution)
     keys = ("alpha1", "alpha2", "alpha3", "gamma2") if kernel == "ck" else NTK_KEYS[kernel.removeprefix("ntk-")]
     first, second, third, diagonal = (solution[key] for key in keys)
     return first, second, third, diagonal
 
 
-def _check_existence(kernel: KernelName, solution: FloatEquilibrium) -> None:
+def check_kernel(kernel: KernelName, solution: FloatEquilibrium) -> None:
+    """Raise unless a kernel exists at an equilibrium.
+
+    Args:
+        kernel: which kernel.
+        solution: the equilibrium.
+
+    Raises:
+        EquilibriumError: an NTK, where sigma_a^2 E[phi'^2] is infinite or not below 1.
+    """
     if kernel != "ck" and NTK_KEYS["recurrent"][0] not in solution.values:
         energy = solution.margins.get("ntk")
-        reason = "E[phi'^2] is infinite" if energy is None else f"sigma_a^2 E[phi'^2] = {energy:.6g} is not below 1"
-        raise EquilibriumError(f"the NTKs do not exist, for {reason}")
+        if energy is None:
+            raise EquilibriumError(
+                "the NTKs do not exist: E[phi'^2] is infinite, since phi jumps or its slope is too singular; the CK "
+                "exists"
+            )
+        raise EquilibriumError(
+            f"the NTKs do not exist: at tau_* = {solution['tau']:.6g} sigma_a^2 E[phi'^2] = {energy:.6g}, and it must "
+            "be below 1; a smaller sigma_a2 is accepted, or the CK"
+        )
+
+
+def check_network(solution: FloatEquilibrium) -> None:
+    """Raise unless networks of finite width converge to an equilibrium, as far as the infinite width tells.
+
+    The spectral radius of a network's Jacobian tends to sigma_a sqrt(E[phi'(tau_* xi)^2]) (theory sheet, section 3).
+
+    Args:
+        solution: the equilibrium of the infinite width.
+
+    Raises:
+        EquilibriumError: sigma_a^2 E[phi'^2] is infinite, or not below 1.
+    """
+    energy = solution.margins.get("ntk")
+    if energy is None:
+        raise EquilibriumError(
+            "networks of finite width do not converge: E[phi'^2] is infinite, since phi jumps or its slope is too "
+            "singular; an activation without jumps is accepted, or the exact kernel"
+        )
+    if not energy < 1:
+        raise EquilibriumError(
+            f"networks of finite width do not converge: at tau_* = {solution['tau']:.6g} sigma_a^2 E[phi'^2] = "
+            f"{energy:.6g}, and it must be below 1; a smaller sigma_a2 is accepted"
+        )
 
 
 def exact_kernel(
@@ -324,7 +366,7 @@ def exact_kernel(
         EquilibriumError: an NTK that does not exist.
         KernelConvergenceError: an entry has no stable fixed point.
     """
-    _check_existence(kernel, solution)
+    check_kernel(kernel, solution)
     name = kernel.removeprefix("ntk-")
     # At small p some pairs are nearly collinear: the closed form of the dual, where there is one, is quick there.
     phi = with_dual(activation)
@@ -346,10 +388,11 @@ def finite_kernel(
     The weights are drawn from `rng`: A, B and, for an NTK, the readout.
 
     Raises:
-        EquilibriumError: an NTK that does not exist.
+        EquilibriumError: an NTK that does not exist, or networks that do not converge.
         NonConvergenceError: the network has no equilibrium that the iteration reaches.
     """
-    _check_existence(kernel, solution)
+    check_kernel(kernel, solution)
+    check_network(solution)
     drawn = FiniteDEQ.draw(
         pointwise(activation),
         solution["bias"],

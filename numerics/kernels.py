@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from numerics.entries import Entries, KernelConvergenceError
-from numerics.hermite import Pointwise
+from numerics.hermite import Pointwise, quiet
 
 __all__ = [
     "ExplicitKernel",
@@ -79,6 +79,7 @@ class ExplicitKernel:
     quadrature_pairs: int
 
 
+@quiet
 def implicit_ck(
     gram: Array,
     phi: Pointwise,
@@ -120,6 +121,7 @@ def implicit_ck(
     )
 
 
+@quiet
 def explicit_ck(gram: Array, layers: Sequence[tuple[Pointwise, float]], tolerance: float = 1e-12) -> ExplicitKernel:
     """CK of an explicit network: G_l = E[phi_l(u) phi_l(v)], (u, v) of covariance G_{l-1}, G_0 = S.
 

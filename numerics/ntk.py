@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from numerics.entries import Entries, KernelConvergenceError, Tile
-from numerics.hermite import Pointwise
+from numerics.hermite import Pointwise, quiet
 
 __all__ = ["KERNELS", "ExplicitKernels", "ImplicitKernels", "explicit_kernels", "implicit_kernels"]
 
@@ -46,7 +46,9 @@ class ImplicitKernels:
         truncation_bound: largest error in an entry of G off the diagonal from cutting the series; for pairs that do
             not use the series, the estimated error of what stands in for it.  Absolute.
         slope_bound: likewise for sigma_a^2 Gdot.  An entry K of an NTK is then in error by at most about
-            (truncation_bound + |K| slope_bound)/(1 - sigma_a^2 Gdot).
+            (truncation_bound + |K| slope_bound)/(1 - sigma_a^2 Gdot), and by what the residual leaves.  Near
+            |rho| = 1, where Gdot of a kinked phi changes like sqrt(1 - |rho|), the bound includes what the residual and
+            the rounding of L do to rho.
         quadrature_error: estimated error of the one-dimensional integrals, relative to G_ii.
         residual: largest |right side - left side| of the equations for G, each relative to sqrt(G_ii G_jj) (for the
             diagonal, to tau_i^2).
@@ -101,6 +103,7 @@ class ExplicitKernels:
     quadrature_pairs: int
 
 
+@quiet
 def implicit_kernels(
     gram: Array,
     phi: Pointwise,
@@ -161,6 +164,7 @@ def implicit_kernels(
     )
 
 
+@quiet
 def explicit_kernels(
     gram: Array, layers: Sequence[tuple[Pointwise, float]], tolerance: float = 1e-12
 ) -> ExplicitKernels:
@@ -227,8 +231,8 @@ def _require_tangent(entries: Entries, sigma_a2: float) -> None:
     """Raise unless every sample has a finite tangent kernel."""
     if not np.all(np.isfinite(entries.slope_energy)):
         raise KernelConvergenceError(
-            "there is no tangent kernel: E[phi'(tau xi)^2] is infinite (phi jumps, or its slope is too singular); "
-            "the conjugate kernel exists"
+            "there is no tangent kernel: E[phi'(tau xi)^2] is infinite (phi jumps, or its slope is too singular), or "
+            "phi is too steep at this tau to be integrated; the conjugate kernel exists"
         )
     sample = int(np.argmax(entries.slope_energy))
     margin = _margin(entries, sigma_a2)

@@ -30,12 +30,14 @@ class PointwiseActivation:
         derivative: the almost-everywhere derivative, elementwise on arrays (of any shape); at a breakpoint the one from
             the right.
         breakpoints: kinks and jumps, ascending.
+        source: the activation that it was compiled from.
     """
 
     name: str
     value: Callable[[Array], Array]
     derivative: Callable[[Array], Array]
     breakpoints: tuple[float, ...]
+    source: Activation | None = None
 
 
 def pointwise(activation: Activation) -> PointwiseActivation:
@@ -54,6 +56,7 @@ def pointwise(activation: Activation) -> PointwiseActivation:
         _assembled(activation.pieces, breakpoints),
         _assembled(activation.slope_pieces, breakpoints),
         breakpoints,
+        activation,
     )
 
 
@@ -72,8 +75,9 @@ def _assembled(pieces: tuple[Piece, ...], breakpoints: tuple[float, ...]) -> Cal
 
     def evaluate(values: Array) -> Array:
         points = np.asarray(values, dtype=np.float64)
-        # Saturating functions overflow on the way to the right limit: 1/cosh(1000) is 1/inf = 0.
-        with np.errstate(over="ignore", under="ignore"):
+        # Saturating functions overflow on the way to the right limit: 1/cosh(1000) is 1/inf = 0.  What has no limit
+        # becomes NaN, which those who integrate look for.
+        with np.errstate(all="ignore"):
             if len(programs) == 1:
                 return np.broadcast_to(np.asarray(programs[0](points)[0], dtype=np.float64), points.shape)
             if singular:

@@ -88,7 +88,7 @@ class EquivalentCoefficients:
         if kernel not in KERNEL_KEYS:
             raise ValueError(f"the kernel is one of {', '.join(KERNEL_KEYS)}, not {kernel!r}")
         if any(key not in values for key in KERNEL_KEYS[kernel]):
-            raise ValueError(f"this equilibrium has no {kernel}: sigma_a^2 E[phi'^2] is not below 1")
+            raise ValueError(f"this equilibrium has no {kernel}: sigma_a^2 E[phi'^2] is infinite or not below 1")
         return cls(*(values[key] for key in KERNEL_KEYS[kernel]))
 
     def offset(self, tau0: float) -> float:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import threadpoolctl
@@ -17,7 +17,15 @@ from numpy.typing import NDArray
 from scipy.sparse.linalg import aslinearoperator
 
 from numerics.equilibrium import EquilibriumError, FloatEquilibrium
-from numerics.experiments import Experiment, KernelName, Network, equivalent_kernel, exact_kernel, finite_kernel
+from numerics.experiments import (
+    Experiment,
+    KernelName,
+    Network,
+    check_kernel,
+    equivalent_kernel,
+    exact_kernel,
+    finite_kernel,
+)
 from numerics.isolation import hull, isolated_eigenvalues
 from numerics.spectra import eigenvalues, operator_norm
 from numerics.spectral_distances import (
@@ -32,6 +40,7 @@ from numerics.spectral_law import EquivalentCoefficients, SpectralLaw
 from numerics.spectral_population import DenseCovariances, Population
 from numerics.symmetric import gram_matrix
 from theory.activations import Activation
+from theory.theories import KERNELS
 
 __all__ = [
     "LARGEST_DENSE",
@@ -122,13 +131,15 @@ def predict(
     """The law of one kernel in dimension p, and the equilibrium it is made from, at the population's tau_0.
 
     Raises:
-        EquilibriumError: no stable equilibrium, or coefficients that no kernel has.
+        EquilibriumError: no stable equilibrium, an NTK that does not exist there, or coefficients that no kernel has.
         ValueError: a mixture or kernel that does not exist, or covariances that do not commute in a large dimension.
         SpectralLawError: the law was not found to the accuracy asked for.
     """
     with threadpoolctl.threadpool_limits(limits=1):
         mixture = experiment.mixture(p)
         solution = experiment.solve(activation, mixture.tau0)
+        if kernel in KERNELS:
+            check_kernel(cast(KernelName, kernel), solution)
         coefficients = EquivalentCoefficients.from_values(solution.values, kernel)
         offset = coefficients.offset(mixture.tau0)
         if offset < 0:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from numerics.experiments import Experiment
     from theory.activations import Activation
 
-__all__ = ["BACKENDS", "add_arguments", "code_digest", "experiment_question", "prepare", "run_campaign"]
+__all__ = ["BACKENDS", "add_arguments", "code_digest", "experiment_question", "prepare", "run_campaign", "workers"]
 
 #: "dask" runs on the cluster that DASK_SCHEDULER_ADDRESS names, or on one of its own on this machine.
 BACKENDS = ("loky", "threading", "dask")
@@ -100,6 +100,13 @@ def code_digest() -> str:
     return digest.hexdigest()
 
 
+def workers(jobs: int | None, tasks: int) -> int:
+    """Return how many workers there are for some tasks: as many as asked for, by default one a core."""
+    import joblib
+
+    return min(jobs or joblib.cpu_count(), tasks)
+
+
 def run_campaign(
     compute: Callable[[CellKey], Mapping[str, Any]],
     cells: Sequence[CellKey],
@@ -148,7 +155,7 @@ def _workers(backend: str, jobs: int | None, tasks: int) -> Iterator[Any]:
     import threadpoolctl
 
     make = partial(joblib.Parallel, return_as="generator_unordered")
-    count = min(jobs or joblib.cpu_count(), tasks)
+    count = workers(jobs, tasks)
     if backend == "dask":
         # Optional, so that neither is a dependency.
         cloudpickle, distributed = import_module("cloudpickle"), import_module("distributed")

@@ -244,6 +244,13 @@ def run(main: Callable[[Sequence[str] | None], int]) -> NoReturn:
         # The reader has gone (head, less): nothing is left to say, and nobody to say it to.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 0
+    except MemoryError as error:
+        # Found before anything is allocated, it says which sizes are too large; NumPy's says how much was asked for.
+        sentence = " ".join(str(error).split()) or "an allocation failed"
+        if "smaller sizes" not in sentence:
+            sentence = f"out of memory ({sentence}); smaller sizes or fewer jobs are accepted"
+        sys.stderr.write(f"{name}: {sentence}\n")
+        code = BAD_USE
     except mendable as error:
         sentence = " ".join(str(error).split())
         if isinstance(error, OSError) and error.strerror and error.filename:

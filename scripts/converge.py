@@ -136,6 +136,7 @@ def _prepare_picture(option: str, target: str | None) -> None:
 
 def _experiment(arguments: argparse.Namespace) -> Experiment:
     from numerics.experiments import Experiment
+    from numerics.memory import check_memory
 
     experiment = Experiment(
         activations=(),
@@ -148,6 +149,11 @@ def _experiment(arguments: argparse.Namespace) -> Experiment:
         seed=arguments.seed,
         noise=arguments.data,
     )
+    largest = max(arguments.sizes)
+    dimension, width = (largest, 0) if arguments.against == "p" else (arguments.p, largest)
+    if arguments.ratio > 0:
+        jobs = _campaign.workers(arguments.jobs, arguments.draws)
+        check_memory(round(arguments.ratio * dimension), dimension, width, jobs=jobs)
     for p in arguments.sizes if arguments.against == "p" else [arguments.p]:
         try:
             experiment.mixture(p)

@@ -60,6 +60,8 @@ _WIDEST = 20_000
 _MOST_NETWORK_SAMPLES = 8192
 #: Numbers in the data, which are in memory twice while they are drawn, or in a network's input weights.
 _MOST_NUMBERS = 640_000_000
+#: n x n arrays of a draw: S, the kernel and what diagonalising it takes; where the spectrum is estimated the first two.
+_SQUARES, _LARGE_SQUARES = 4, 2
 #: Numbers in a draw's largest array from which on draws are made one at a time: several such arrays are needed.
 _LARGE_DRAW = 1 << 26
 
@@ -178,7 +180,14 @@ def _shares(text: str) -> tuple[float, ...]:
 
 
 def _check_sizes(arguments: argparse.Namespace) -> None:
-    """Refuse, in a sentence, numbers that cannot be and sizes that do not fit into memory."""
+    """Refuse, in a sentence, numbers that cannot be and sizes that do not fit into memory.
+
+    Raises:
+        UsageError: a number out of range.
+        NotEnoughMemoryError: sizes beyond this machine's memory.
+    """
+    from numerics.memory import check_memory
+
     for option, value in (("--means", arguments.means), ("--cov-shift", arguments.cov_shift)):
         if not (math.isfinite(value) and value >= 0):
             raise _cli.UsageError(f"{option} must be a finite number >= 0, not {value:g}")
@@ -193,7 +202,12 @@ def _check_sizes(arguments: argparse.Namespace) -> None:
         )
     if p * samples > _MOST_NUMBERS:
         raise _cli.UsageError(f"{made} of {p} numbers; up to {_MOST_NUMBERS:.3g} numbers are accepted")
+    largest = max(samples, p, width or 0) * max(samples, width or 0)
+    jobs = 1 if arguments.jobs is None and largest > _LARGE_DRAW else _campaign.workers(arguments.jobs, arguments.draws)
     if width is None:
+        # A large kernel is not diagonalised, and its equivalent stays an operator.
+        squares = _LARGE_SQUARES if samples > _MOST_NETWORK_SAMPLES else _SQUARES
+        check_memory(round(samples), p, squares=squares, jobs=jobs)
         return
     if samples > _MOST_NETWORK_SAMPLES:
         raise _cli.UsageError(f"{made}; with --width up to {_MOST_NETWORK_SAMPLES} are accepted")
@@ -201,6 +215,7 @@ def _check_sizes(arguments: argparse.Namespace) -> None:
         raise _cli.UsageError(
             f"--p {p} --width {width} make {p * width:.3g} input weights; up to {_MOST_NUMBERS:.3g} are accepted"
         )
+    check_memory(round(samples), p, width, squares=_SQUARES, jobs=jobs)
 
 
 def _experiment(arguments: argparse.Namespace) -> Experiment:
@@ -230,11 +245,15 @@ def _predict(
     arguments: argparse.Namespace, experiment: Experiment, activation: Activation
 ) -> tuple[SpectralLaw, FloatEquilibrium]:
     from numerics.equilibrium import EquilibriumError
+    from numerics.experiments import check_network
     from numerics.fixed_point import SpectralLawError
     from numerics.spectral_study import predict
 
     try:
-        return predict(experiment, activation, arguments.kernel, arguments.p)
+        law, solution = predict(experiment, activation, arguments.kernel, arguments.p)
+        if arguments.width is not None:
+            check_network(solution)
+        return law, solution
     except EquilibriumError:
         raise
     except (SpectralLawError, ValueError) as error:

@@ -134,15 +134,17 @@ def _ladder(text: str) -> tuple[int, ...]:
 def _plan(arguments: argparse.Namespace) -> Plan:
     from numerics.equilibrium import check_parameters
     from numerics.ledger.checks import PROFILES, Plan
+    from numerics.memory import check_memory
     from numerics.mixture import GaussianMixture
 
     check_parameters(arguments.sigma_a2, arguments.sigma_b2, 1)
     profile = PROFILES[arguments.profile]
     for p in arguments.p or ():
         try:
-            GaussianMixture.released_experiment(p)
+            mixture = GaussianMixture.released_experiment(p)
         except ValueError as error:
             raise _cli.UsageError(f"no data for p = {p}: {error}") from error
+        check_memory(mixture.samples, p, jobs=_campaign.workers(arguments.jobs, 1))
     profile = replace(
         profile, rate_sizes=arguments.p or profile.rate_sizes, rate_draws=arguments.seeds or profile.rate_draws
     )

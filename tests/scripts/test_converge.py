@@ -284,6 +284,10 @@ def test_a_floor_gives_code_1(converge: ModuleType, monkeypatch: pytest.MonkeyPa
         (["--sizes", "100,x"], "from 1 to"),
         (["--sizes", "4"], "no data for p = 4"),
         (["--against", "m", "--p", "4"], "no data for p = 4"),
+        (
+            ["--sizes", "40,60", "--ratio", "1000000", "--jobs", "1"],
+            "60000000 samples of dimension 60 need about 102 PiB",
+        ),
         (["--against", "n"], "invalid choice"),
         (["--p", "50"], "--against m"),
         (["--weights", "student"], "--against m"),

@@ -17,6 +17,8 @@ import pytest
 import threadpoolctl
 
 import numerics.spectral_study
+from numerics import memory
+from numerics.memory import NotEnoughMemoryError
 from numerics.weight_laws import ENTRY_LAWS
 from tests.scripts.conftest import ROOT, Script
 
@@ -294,7 +296,7 @@ def test_every_library_of_linear_algebra_has_one_thread(spectrum: ModuleType) ->
         (("--kernel", "ntk"), "ntk-recurrent"),
         (("--sigma-a2", "1.5"), "give --sigma-b2"),
         (("--sigma-a2", "9", "--sigma-b2", "1"), "no stable equilibrium"),
-        (("--activation", "sign", "--kernel", "ntk-all", "--p", "40"), "no ntk-all"),
+        (("--activation", "sign", "--kernel", "ntk-all", "--p", "40"), "E[phi'^2] is infinite, since phi jumps"),
         (("--activation", "nonsense"), "nonsense"),
         (("--png", "picture.gif"), ".png"),
         (("--json", "missing/x.json"), "does not exist"),
@@ -323,7 +325,12 @@ def test_every_library_of_linear_algebra_has_one_thread(spectrum: ModuleType) ->
         (("--width", "100", "--p", "12000"), "with --width up to 8192 are accepted"),
         (("--width", "20000", "--p", "100000", "--ratio", "0.001"), "2e+09 input weights"),
         (("--width", "6", "--p", "20", "--sigma-a2", "1.99", "--sigma-b2", "1"), "no fixed point in"),
-        (("--width", "50", "--activation", "sign", "--kernel", "ntk-all"), "no ntk-all"),
+        (("--width", "50", "--activation", "sign", "--kernel", "ntk-all"), "E[phi'^2] is infinite, since phi jumps"),
+        (("--activation", "sign", "--width", "50"), "networks of finite width do not converge"),
+        (
+            ("--activation", "tanh", "--sigma-a2", "4", "--sigma-b2", "0.05", "--p", "100", "--width", "500"),
+            "at tau_* = 1.49155 sigma_a^2 E[phi'^2] = 1.33464, and it must be below 1",
+        ),
         (("--jobs", "0"), "from 1 to"),
         (("--resume", "missing/records"), "--resume missing/records"),
     ],
@@ -346,6 +353,48 @@ def test_bad_use_is_one_sentence_and_code_2(
     assert len(shown.err.strip().splitlines()) == 1
     # No file is left behind, half written or whole.
     assert list(Path().iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("raised", "shown"),
+    [
+        (MemoryError(), "out of memory (an allocation failed); smaller sizes or fewer jobs are accepted"),
+        (MemoryError("Unable to allocate 60 GiB"), "out of memory (Unable to allocate 60 GiB); smaller sizes or fewer"),
+        (
+            NotEnoughMemoryError("9 samples need 1 TiB; smaller sizes are accepted"),
+            ".py: 9 samples need 1 TiB; smaller",
+        ),
+    ],
+)
+def test_a_failed_allocation_is_a_sentence(
+    spectrum: ModuleType,
+    raised: MemoryError,
+    shown: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def main(_: object) -> int:
+        raise raised
+
+    monkeypatch.setattr(sys, "argv", ["spectrum.py"])
+    with pytest.raises(SystemExit) as stopped:
+        spectrum._cli.run(main)
+    assert stopped.value.code == 2
+    said = capsys.readouterr().err
+    assert shown in said
+    assert len(said.splitlines()) == 1
+
+
+def test_sizes_beyond_memory_are_refused_before_anything_is_drawn(
+    spectrum: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(memory, "free_bytes", lambda: 2.0**20)
+    for arguments in (("--p", "2000"), ("--p", "40", "--ratio", "1", "--width", "8000")):
+        monkeypatch.setattr(sys, "argv", ["spectrum.py", *arguments, "--jobs", "1"])
+        with pytest.raises(SystemExit) as stopped:
+            spectrum._cli.run(spectrum.main)
+        assert stopped.value.code == 2
+        assert "1 MiB are free on this machine" in capsys.readouterr().err
 
 
 def test_bad_use_as_a_user_sees_it(script: Script) -> None:

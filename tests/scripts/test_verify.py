@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from numerics.memory import free_bytes
 from tests.scripts.conftest import Script
 
 RATES = ("--claims", "equilibrium", "forms", "ck-rate", "ck-slope", "--activation", "relu")
@@ -78,6 +79,11 @@ def test_a_released_formula_is_refuted_with_its_floor(script: Script) -> None:
         (("--p", "0"), "from 1 to"),
         (("--p", "200,x"), "from 1 to"),
         (("--p", "4"), "no data for p = 4"),
+        pytest.param(
+            ("--p", "100000", "--claims", "ck-rate", "--quick"),
+            "80000 samples of dimension 100000 need about 310 GiB",
+            marks=pytest.mark.skipif(free_bytes() > 3e11, reason="it would fit"),
+        ),
         (("--seeds", "1"), "from 2 to"),
         (("--claims", "ck", "nonsense"), "no such claim"),
         (("--quick", "--profile", "full"), "exclude"),
