@@ -13,6 +13,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
+import _checkout  # noqa: F401 (before anything of theory/ or numerics/)
 import sympy as sp
 
 from theory.activations import Activation

@@ -24,6 +24,7 @@ from dataclasses import dataclass, field
 from types import FrameType
 from typing import Any
 
+import _checkout  # noqa: F401 (before anything of theory/)
 import numpy as np
 import sympy as sp
 
