@@ -182,7 +182,7 @@ class Comparison:
                 Text(f"finite network of m = {self.arguments.width} neurons; the law is that of infinite width")
             )
 
-    def draw(self, target: str) -> None:
+    def draw(self, target: str, option: str) -> None:
         """Write the picture: measured eigenvalues, the predicted density over them, isolated eigenvalues as marks."""
         import numpy as np
 
@@ -204,7 +204,7 @@ class Comparison:
             label=label,
             title="\n".join(filter(None, (self.title, self.details))),
         )
-        _figures.write_figure(target, figure)
+        _figures.write_figure(target, figure, option)
 
 
 def _finite(values: Sequence[float]) -> list[float | None]:

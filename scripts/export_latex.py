@@ -12,7 +12,6 @@ import argparse
 import hashlib
 import json
 import re
-import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -86,14 +85,14 @@ def main(argv: Sequence[str] | None) -> int:
     record |= _cli.provenance()
     files["numbers.json"] = json.dumps(record, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
     _write(folder, files)
+    if arguments.json != "-":
+        _summary(export, arguments.output, len(files))
     if arguments.json:
         listed = [
             {"path": name, "bytes": len(text.encode()), "sha256": hashlib.sha256(text.encode()).hexdigest()}
             for name, text in files.items()
         ]
         _cli.write_json(arguments.json, {"output": arguments.output, "files": listed} | record)
-    if arguments.json != "-":
-        _summary(export, arguments.output, len(files))
     return 0
 
 
@@ -140,7 +139,6 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     most = (arguments.line_width - _LABEL_WIDTH) // _DIGIT_WIDTH
     if arguments.digits > most:
         parser.error(f"--digits {arguments.digits} do not fit a line of {arguments.line_width} pt: at most {most} do")
-    _cli.prepare_output(arguments.json)
     return arguments
 
 
@@ -313,9 +311,7 @@ def _write(folder: Path, files: dict[str, str]) -> None:
     for name, text in files.items():
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=path.parent, delete=False) as temporary:
-            temporary.write(text)
-        _cli.move_into_place(temporary.name, path)
+        _cli.write_text(str(path), text)
 
 
 def _summary(export: Export, target: str, count: int) -> None:

@@ -67,7 +67,6 @@ _LARGE_DRAW = 1 << 26
 def main(argv: Sequence[str] | None) -> int:
     """Parse the arguments, predict, measure, show."""
     arguments = _arguments(argv)
-    _cli.prepare_output(arguments.json)
     _figures.prepare_figure("--png", arguments.png)
     _figures.prepare_figure("--pdf", arguments.pdf)
     folder = _campaign.prepare(arguments)
@@ -81,13 +80,13 @@ def main(argv: Sequence[str] | None) -> int:
     from numerics.spectral_study import summarise_outliers
 
     found = _spectrum_output.Comparison(arguments, activation, law, draws, summarise_outliers(law, draws))
-    for target in (arguments.png, arguments.pdf):
-        if target:
-            found.draw(target)
-    if arguments.json:
-        _cli.write_json(arguments.json, found.record())
     if arguments.json != "-":
         found.show(_cli.console())
+    for option, target in (("--png", arguments.png), ("--pdf", arguments.pdf)):
+        if target:
+            found.draw(target, option)
+    if arguments.json:
+        _cli.write_json(arguments.json, found.record())
     return 0
 
 
