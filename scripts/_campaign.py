@@ -135,7 +135,8 @@ def run_campaign(
     found = [None if path is None else _read(path) for path in paths]
     missing = [position for position, result in enumerate(found) if result is None]
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=_cli.console(error=True), transient=True) as progress:
+    shown = _cli.console(error=True)
+    with Progress(*columns, console=shown, transient=True, disable=not shown.is_terminal) as progress:
         bar = progress.add_task(label, total=len(cells), completed=len(cells) - len(missing))
         if missing:
             with _workers(backend, jobs, len(missing)) as pool:
@@ -166,7 +167,9 @@ def _workers(backend: str, jobs: int | None, tasks: int) -> Iterator[Any]:
         # The workers of a cluster have the packages installed, but not this script.
         cloudpickle.register_pickle_by_value(sys.modules[__name__])
         elsewhere = os.environ.get("DASK_SCHEDULER_ADDRESS")
-        own = {} if elsewhere else {"n_workers": count, "threads_per_worker": 1, "dashboard_address": None}
+        own: dict[str, Any] = {}
+        if not elsewhere:
+            own = {"n_workers": count, "threads_per_worker": 1, "dashboard_address": None, "silence_logs": "ERROR"}
         with distributed.Client(elsewhere, **own) as client, joblib.parallel_config(backend="dask", client=client):
             _refuse_other_code(client)
             yield make(n_jobs=-1)

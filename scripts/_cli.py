@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import _checkout  # noqa: F401 (before anything of theory/ or numerics/)
 import sympy as sp
-from _processes import Terminated, leave, prepare_signals
+from _processes import Terminated, leave, termination
 from _streams import is_unicode, prepare_streams, silence
 
 from numerics.whole_files import remove_stale_drafts, write_whole
@@ -180,7 +180,11 @@ def console(*, error: bool = False) -> Console:
     """Return a rich console on stdout or stderr; NO_COLOR is respected by rich itself."""
     from rich.console import Console
 
-    return Console(stderr=error, highlight=False, soft_wrap=False)
+    class PlainConsole(Console):
+        def on_broken_pipe(self) -> None:
+            raise BrokenPipeError  # rich would leave with 1, which is the code of a claim that fails
+
+    return PlainConsole(stderr=error, highlight=False, soft_wrap=False)
 
 
 def track(items: Sequence[_Item], description: str) -> Iterator[_Item]:
@@ -349,9 +353,9 @@ def run(main: Callable[[Sequence[str] | None], int]) -> NoReturn:
     )
     name = Path(sys.argv[0]).name
     prepare_streams()
-    prepare_signals()
     try:
-        code = main(None)
+        with termination():
+            code = main(None)
         sys.stdout.flush()
     except BrokenPipeError:
         # The reader has gone (head, less): nothing is left to say, and nobody to say it to.

@@ -8,11 +8,12 @@ import signal
 import sys
 import threading
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import NoReturn
 
-__all__ = ["Terminated", "follow_parent", "leave", "prepare_signals"]
+__all__ = ["Terminated", "follow_parent", "leave", "termination"]
 
 _PR_SET_PDEATHSIG = 1
 #: Seconds between two looks at the parent, where the system does not tell of its death.
@@ -23,9 +24,17 @@ class Terminated(BaseException):
     """SIGTERM has come."""
 
 
-def prepare_signals() -> None:
-    """Let SIGTERM end the program as an exception, so that what it has begun is put away."""
-    signal.signal(signal.SIGTERM, _terminate)
+@contextmanager
+def termination() -> Iterator[None]:
+    """Let SIGTERM end the program as an exception in here, so that what it has begun is put away."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, _terminate)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _terminate(number: int, frame: FrameType | None) -> NoReturn:

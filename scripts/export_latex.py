@@ -41,6 +41,8 @@ _EXAMPLES = """\
 In a paper: \\input{tables/macros}, \\input{tables/fragments/system}, \\input{tables/fragments/constants-1};
 the fragments need amsmath, amssymb and, for tables, booktabs."""
 
+#: The files of an export, besides its fragments.
+_FILES = ("deq.tex", "macros.tex", "references.bib", "numbers.json")
 _DIGITS_AT_MOST, _PREFIX_AT_MOST = 50, 20
 _LINE_WIDTHS = (240, 1000)
 _DIGIT_WIDTH = 5
@@ -52,6 +54,7 @@ def main(argv: Sequence[str] | None) -> int:
     """Parse the arguments, derive, solve, write."""
     arguments = _arguments(argv)
     folder = _prepared_folder(arguments.output)
+    _refuse_own_file(arguments)
     activations = _activations(arguments)
     verdicts = _verdict_file(arguments)
 
@@ -156,6 +159,17 @@ def _prepared_folder(target: str) -> Path:
         raise _cli.UsageError(f"--output {target}: that is a file; give the name of a folder")
     _cli.prepare_output(str(folder / "deq.tex") if folder.exists() else target, "--output")
     return folder
+
+
+def _refuse_own_file(arguments: argparse.Namespace) -> None:
+    """Raise UsageError where --json names a file of the export itself, or the file of verdicts that is read."""
+    if arguments.json in (None, "-"):
+        return
+    path, folder = Path(arguments.json).resolve(), Path(arguments.output).resolve()
+    if path in {folder / name for name in _FILES} or path.is_relative_to(folder / "fragments"):
+        raise _cli.UsageError(f"--json {arguments.json}: that is a file of the export itself; give another name")
+    if arguments.verdicts is not None and path == Path(arguments.verdicts).resolve():
+        raise _cli.UsageError(f"--json {arguments.json}: that is the file --verdicts reads; give another name")
 
 
 def _activations(arguments: argparse.Namespace) -> list[tuple[Activation, Activation]]:

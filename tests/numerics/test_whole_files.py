@@ -51,7 +51,7 @@ def test_permissions_are_those_of_a_new_file_or_those_asked_for(tmp_path: Path) 
 def test_what_does_not_fit_changes_nothing(tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_bytes(b"before")
-    with at_most(1000), pytest.raises(OSError, match="too large.*file"):
+    with at_most(1000), pytest.raises(OSError, match=r"too large.*file"):
         write_whole(path, b"x" * 100_000)
     assert path.read_bytes() == b"before"
     assert list(tmp_path.iterdir()) == [path]
