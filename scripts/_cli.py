@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 import _checkout  # noqa: F401 (before anything of theory/ or numerics/)
 import sympy as sp
 from _processes import Terminated, leave, termination
-from _streams import is_unicode, prepare_streams, silence
+from _streams import is_closed, is_unicode, prepare_streams, silence
 
 from numerics.whole_files import remove_stale_drafts, write_whole
 from theory.activations import Activation
@@ -215,6 +215,8 @@ def provenance(seed: int | None = None) -> dict[str, Any]:
 
 def prepare_output(target: str | None, option: str = "--json") -> None:
     """Raise UsageError when a result could not be written to ``target`` later ("-" and None always can)."""
+    if target == "-" and is_closed("stdout"):
+        raise UsageError(f"{option} -: standard output is closed; give the name of a file")
     if target is None or target == "-":
         return
     if not target:

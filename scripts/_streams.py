@@ -15,24 +15,27 @@ from io import TextIOWrapper
 from pathlib import Path
 from typing import Any
 
-__all__ = ["is_unicode", "prepare_streams", "silence"]
+__all__ = ["is_closed", "is_unicode", "prepare_streams", "silence"]
 
 _HANDLER = "deqverify-plain"
 _GREEK = {
     "α": "alpha", "β": "beta", "γ": "gamma", "δ": "delta", "ε": "epsilon", "ζ": "zeta", "η": "eta", "θ": "theta",
     "κ": "kappa", "λ": "lambda", "μ": "mu", "ν": "nu", "ξ": "xi", "π": "pi", "ρ": "rho", "σ": "sigma", "τ": "tau",
     "φ": "phi", "χ": "chi", "ψ": "psi", "ω": "omega", "Γ": "Gamma", "Δ": "Delta", "Θ": "Theta", "Λ": "Lambda",
-    "Ξ": "Xi", "Π": "Pi", "Σ": "Sigma", "Φ": "Phi", "Ψ": "Psi", "Ω": "Omega",
+    "Ξ": "Xi", "ϵ": "epsilon", "ϕ": "phi", "Π": "Pi", "Σ": "Sigma", "Φ": "Phi", "Ψ": "Psi", "Ω": "Omega",
 }  # fmt: skip
 _SYMBOLS = {
     "′": "'", "″": "''", "‴": "'''", "‖": "||", "−": "-", "–": "-", "—": "-", "‘": "'", "’": "'", "“": '"', "”": '"',
     "…": "...", "∞": "inf", "±": "+-", "×": "x", "·": "*", "≤": "<=", "≥": ">=", "≠": "!=", "≈": "~", "∈": "in",
     "√": "sqrt", "∫": "int", "∂": "d", "∑": "sum", "→": "->", "←": "<-", "✓": "yes", "✗": "no", "∘": "o", "̄": "bar",
-    "Ḡ": "Gbar", "⊤": "T", "⋅": "*", "∗": "*", "•": "*", "●": "*", "░": ".", "▒": ":", "▓": "#", "█": "#",
+    "Ḡ": "Gbar", "¯": "bar", "°": "^o", "↦": "->",
+    "⊤": "T", "⋅": "*", "∗": "*", "•": "*", "●": "*", "░": ".", "▒": ":", "▓": "#", "█": "#",
 }  # fmt: skip
 #: How the decomposition of a character tells a superscript or a subscript.
 _LEVELS = {"<super>": "^", "<sub>": "_"}
 _INDICES = {"a", "b", "*"}
+#: Names of the streams that were closed when the program began.
+_CLOSED: set[str] = set()
 
 
 def prepare_streams() -> None:
@@ -46,13 +49,18 @@ def prepare_streams() -> None:
             os.dup2(opened, descriptor)
             if opened != descriptor:
                 os.close(opened)
-    codecs.register_error(_HANDLER, _plain)
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if stream is None:
+            _CLOSED.add(name)
             setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115
         elif isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors=_HANDLER)
+
+
+def is_closed(name: str) -> bool:
+    """Whether a stream, "stdout" or "stderr", was closed when the program began."""
+    return name in _CLOSED
 
 
 def is_unicode(stream: Any) -> bool:
@@ -93,5 +101,9 @@ def _plain(error: UnicodeError) -> tuple[str, int]:
 
 def _basic(letter: str) -> str:
     """The ASCII characters that a letter is made of, or its escape where there are none."""
-    plain = unicodedata.normalize("NFKD", letter).encode("ascii", "ignore").decode("ascii")
+    parts = unicodedata.normalize("NFKD", letter)
+    plain = "".join(_GREEK.get(part) or _SYMBOLS.get(part, part) for part in parts).encode("ascii", "ignore").decode()
     return plain or letter.encode("ascii", "backslashreplace").decode("ascii")
+
+
+codecs.register_error(_HANDLER, _plain)
