@@ -70,7 +70,7 @@ class DerivedMoments:
     seconds: float
 
 
-#: Bytes of an entry at most: the largest of the registry has some 10 KB.
+#: Bytes of an entry at most; what would be larger is derived anew.
 _LARGEST = 1 << 20
 _KEY_LENGTH = 32
 

@@ -43,12 +43,11 @@ def write_whole(path: Path, content: bytes, mode: int | None = None) -> None:
             draft.chmod(_mode_of_new_files() if mode is None else mode)
             # While it is locked, so that nobody takes it for a stale one.
             draft.replace(path)
-    except BaseException as error:
+    except OSError as error:
+        # Where the disk is full, the system does not say for which file.
+        raise OSError(error.errno, error.strerror, str(path)) from error
+    finally:
         draft.unlink(missing_ok=True)
-        if isinstance(error, OSError) and error.errno is not None:
-            # Where the disk is full, the system does not say for which file.
-            raise OSError(error.errno, error.strerror, str(path)) from error
-        raise
 
 
 def remove_stale_drafts(folder: Path) -> None:
