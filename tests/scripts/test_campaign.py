@@ -218,7 +218,7 @@ if __name__ == "__main__":
 def test_every_cell_has_one_thread_of_the_linear_algebra(tmp_path: Path, backend: str, jobs: str) -> None:
     """Whatever the environment says: another number of threads would give other bytes."""
     (tmp_path / "cells.py").write_text(_THREADS, "utf-8")
-    more = {name: "2" for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")}
+    more = dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), "2")
     environment = os.environ | more | {"PYTHONPATH": os.pathsep.join([str(ROOT / "scripts"), str(ROOT)])}
     done = subprocess.run(
         [sys.executable, "cells.py", backend, jobs],
