@@ -157,7 +157,7 @@ def _prepared_folder(target: str) -> Path:
     folder = Path(target)
     if folder.exists() and not folder.is_dir():
         raise _cli.UsageError(f"--output {target}: that is a file; give the name of a folder")
-    _cli.prepare_output(str(folder / "deq.tex") if folder.exists() else target, "--output")
+    _cli.prepare_output(str(folder / "deq.tex" if folder.exists() else folder), "--output")
     return folder
 
 

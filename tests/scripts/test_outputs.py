@@ -33,7 +33,7 @@ RUNS: dict[tuple[str, str], tuple[tuple[str, ...], str]] = {
     ("derive", "--json"): (("derive", "--activation", "relu"), ""),
     ("design", "--json"): (("design", "--activation", "relu"), ""),
     ("design", "--output"): (("design", "--activation", "relu", "--emit", "numpy"), ""),
-    ("export_latex", "--json"): (("export_latex", "--activation", "relu", "--output", "tex"), ""),
+    ("export_latex", "--json"): (("export_latex", "--activation", "relu", "--output", "tex/"), ""),
     ("fuzz_parser", "--json"): (("fuzz_parser", "--inputs", "20"), ""),
     ("solve", "--json"): (SOLVE, ""),
     ("solve", "--plot"): (SWEEP, ".png"),
@@ -159,6 +159,13 @@ def test_a_file_and_a_folder_of_one_name_are_refused(script: Script, tmp_path: P
         assert done.returncode == 2
         assert "a file of the export itself" in done.stderr
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
+def test_a_folder_may_be_named_with_a_slash(script: Script, tmp_path: Path) -> None:
+    done = script("export_latex", "--activation", "relu", "--output", "tex/", "--json", "exported.json")
+    assert done.returncode == 0, done.stderr
+    listed = json.loads((tmp_path / "exported.json").read_text("utf-8"))["files"]
+    assert all((tmp_path / "tex" / each["path"]).stat().st_size == each["bytes"] for each in listed)
 
 
 def content_is_right(content: bytes) -> None:
