@@ -195,7 +195,7 @@ def test_matched_and_naive_networks(converge: ModuleType, capsys: pytest.Capture
     record = json.loads((tmp_path / "one.json").read_text("utf-8"))
     matched, naive = record["results"]
     assert (matched["network"], naive["network"]) == ("matched", "naive")
-    assert code == (1 if matched["verdict"] == "refuted" else 0)
+    assert code == {"refuted": 1, "undecided": 3}.get(matched["verdict"], 0)
     assert naive["verdict"] == ""
     assert matched["slope"] < -0.4
     assert abs(naive["slope"]) < 0.2
@@ -229,7 +229,7 @@ def test_pictures_do_not_depend_on_the_day(
     arguments = ["--sizes", "60,80,120", "--draws", "2", "--jobs", "1", "--means", "2", "--resume", "records"]
     for name in ("one", "two"):
         code = converge.main([*arguments, "--activation", "relu", "--activation", "sin", "--pdf", f"{name}.pdf"])
-        assert code in (0, 1)
+        assert code in (0, 1, 3)
         shown = capsys.readouterr().out
         assert "relu" in shown
         assert "sin" in shown
