@@ -3,19 +3,24 @@
 An entry is a JSON file under the user's cache folder (or ``DEQVERIFY_CACHE``), named after a hash of all that the
 derivation depends on: the source of theory/, the versions of SymPy and Python, and the activation.  So an entry can
 never outlive the code that made it, and the folder can be deleted at any time.  Expressions are stored as trees of
-node names and read back through an allow-list: nothing in a file is evaluated.  A file that cannot be read, or whose
-checksum is wrong, is ignored and written anew.
+node names and read back through an allow-list: nothing in a file is evaluated.  Every entry is sealed under its name
+with a key that only this user can read, so that what is believed was written here: a file that cannot be read, or whose
+seal is wrong, is ignored and written anew.
 """
 
 from __future__ import annotations
 
 import hashlib
+import hmac
 import json
 import os
 import platform
-import tempfile
+import secrets
+import stat
+import sys
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -26,6 +31,7 @@ import platformdirs
 import sympy as sp
 
 import theory
+from numerics.whole_files import remove_stale_drafts, write_whole
 from theory.activations import Activation
 from theory.expectations import DivergentMomentError, GaussianExpectation, GaussianMoments
 from theory.functions import sigmoid, softplus
@@ -62,6 +68,11 @@ class DerivedMoments:
     definitions: Mapping[sp.Symbol, sp.Expr]
     cached: bool
     seconds: float
+
+
+#: Bytes of an entry at most; what would be larger is derived anew.
+_LARGEST = 1 << 20
+_KEY_LENGTH = 32
 
 
 class _UnreadableError(ValueError):
@@ -196,16 +207,49 @@ def _key(activation: Activation) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _checksum(payload: Mapping[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(payload, sort_keys=True).encode()).hexdigest()
+def _seal(key: bytes, path: Path, text: str) -> str:
+    """What proves that a text was written under this name by who knows the key."""
+    return hmac.new(key, f"{path.stem}\0{text}".encode(), hashlib.sha256).hexdigest()
+
+
+def _secret() -> bytes | None:
+    """The user's key, made where there is none yet, or None where none can be kept."""
+    owner = 0 if sys.platform == "win32" else os.getuid()
+    path = cache_folder() / f"key-{owner}"
+    for attempt in range(2):
+        with suppress(OSError):
+            found, status = _contents(path, _KEY_LENGTH)
+            # A key that others could read, or have put there, proves nothing.
+            own = sys.platform == "win32" or (status.st_uid == owner and not status.st_mode & 0o077)
+            if own and len(found) == _KEY_LENGTH:
+                return found
+        if attempt == 0:
+            with suppress(OSError):
+                path.parent.mkdir(parents=True, exist_ok=True)
+                write_whole(path, secrets.token_bytes(_KEY_LENGTH), 0o600)
+    return None
+
+
+def _contents(path: Path, most: int) -> tuple[bytes, os.stat_result]:
+    """The bytes of a regular file, and its status; OSError where it is anything else, or larger than ``most``."""
+    # Opening a pipe would wait for a writer.
+    handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOFOLLOW", 0))
+    with os.fdopen(handle, "rb") as file:
+        status = os.fstat(handle)
+        if not stat.S_ISREG(status.st_mode) or status.st_size > most:
+            raise OSError(f"{path} is not a file of this cache")
+        return file.read(most), status
 
 
 def _read(path: Path) -> _Parts | None:
+    """What an entry holds, or None where there is none that this user wrote with this code."""
     try:
-        entry = json.loads(path.read_text(encoding="utf-8"))
-        payload = entry["payload"]
-        if entry["checksum"] != _checksum(payload):
+        text, _ = _contents(path, _LARGEST)
+        entry = json.loads(text)
+        key = _secret()
+        if key is None or not hmac.compare_digest(str(entry["seal"]), _seal(key, path, entry["payload"])):
             return None
+        payload = json.loads(entry["payload"])
         values = {str(name): decode(tree) for name, tree in payload["values"].items()}
         divergent = {str(name): str(reason) for name, reason in payload["divergent"].items()}
         definitions = {decode(symbol): decode(tree) for symbol, tree in payload["definitions"]}
@@ -228,11 +272,15 @@ def _write(
             return
         if {decode(symbol): decode(tree) for symbol, tree in pairs} != definitions:
             return
-        payload = {"values": trees, "divergent": dict(divergent), "definitions": pairs}
-        text = json.dumps({"checksum": _checksum(payload), "payload": payload})
+        payload = json.dumps({"values": trees, "divergent": dict(divergent), "definitions": pairs})
+        key = _secret()
+        if key is None:
+            return
+        text = json.dumps({"seal": _seal(key, path, payload), "payload": payload})
+        if len(text) > _LARGEST:
+            return
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=path.parent, delete=False) as temporary:
-            temporary.write(text)
-        Path(temporary.name).replace(path)
+        remove_stale_drafts(path.parent)
+        write_whole(path, text.encode())
     except (OSError, ValueError, RecursionError):
         return

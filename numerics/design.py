@@ -27,7 +27,7 @@ from numerics.targets import TargetError, target_of
 from theory.activations import Activation
 from theory.families import FAMILY_NAMES
 
-__all__ = ["LAYER_COUNTS", "Design", "DesignError", "design", "solve_target"]
+__all__ = ["LAYER_COUNTS", "Design", "DesignError", "UndecidedDesignError", "design", "solve_target"]
 
 #: Numbers of layers that each family offers, the usual one first.
 LAYER_COUNTS = {
@@ -40,6 +40,10 @@ _BITS_PER_DIGIT = 3.3219281
 
 class DesignError(ValueError):
     """A network that cannot be designed, or a question that the digits at hand do not decide."""
+
+
+class UndecidedDesignError(DesignError):
+    """Whether a network matches is not decided: neither one nor a proof that there is none was found."""
 
 
 @dataclass(frozen=True)
@@ -133,7 +137,8 @@ def design(
         digits: significant digits of the parameters.
 
     Raises:
-        DesignError: bad arguments, or a question that stays undecided at eight times the digits.
+        DesignError: bad arguments.
+        UndecidedDesignError: a question that stays undecided at eight times the digits.
         EquilibriumError, MomentAccuracyError: the DEQ has no solution, or none that is certified.
     """
     if family is None and layers is not None:
@@ -248,9 +253,9 @@ def _design(
                 return Design("infeasible", nearest, (), residual, question.bound(target, family, residual), **common)
         reason = decision.reason
         if decision.status == "undecided" and not decision.digits_help:
-            raise DesignError(f"undecided: {reason}")
+            raise UndecidedDesignError(f"undecided: {reason}")
         working *= 2
-    raise DesignError(f"undecided with {working // 2} digits: {reason}")
+    raise UndecidedDesignError(f"undecided with {working // 2} digits: {reason}")
 
 
 def _narrow(decision: Decision, digits: int) -> bool:

@@ -14,6 +14,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import BrokenExecutor
 from contextlib import contextmanager
 from functools import cache, partial
 from importlib import import_module
@@ -23,6 +24,9 @@ from typing import TYPE_CHECKING, Any
 
 import _cli
 import sympy as sp
+from _processes import follow_parent
+
+from numerics.whole_files import remove_stale_drafts, write_whole
 
 if TYPE_CHECKING:
     import argparse
@@ -77,6 +81,7 @@ def prepare(arguments: argparse.Namespace) -> Path | None:
         ) from error
     if not os.access(folder, os.W_OK):
         raise _cli.UsageError(f"--resume {folder}: the folder cannot be written to")
+    remove_stale_drafts(folder)
     return folder
 
 
@@ -137,14 +142,21 @@ def run_campaign(
     found = [None if path is None else _read(path) for path in paths]
     missing = [position for position, result in enumerate(found) if result is None]
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=_cli.console(error=True), transient=True) as progress:
+    shown = _cli.console(error=True)
+    with Progress(*columns, console=shown, transient=True, disable=not shown.is_terminal) as progress:
         bar = progress.add_task(label, total=len(cells), completed=len(cells) - len(missing))
         if missing:
             with _workers(backend, jobs, len(missing)) as pool:
-                tasks = (joblib.delayed(_finish)(compute, cells[k], paths[k], k) for k in missing)
-                for position, text in pool(tasks):
-                    found[position] = json.loads(text)
-                    progress.advance(bar)
+                finish = partial(_finish, compute, one_thread=backend == "dask")
+                tasks = (joblib.delayed(finish)(cells[k], paths[k], k) for k in missing)
+                try:
+                    for position, text in pool(tasks):
+                        found[position] = json.loads(text)
+                        progress.advance(bar)
+                except BrokenExecutor as error:
+                    raise _cli.UsageError(
+                        "a worker was killed, perhaps because memory ran out; give smaller sizes, or fewer --jobs"
+                    ) from error
     return [result for result in found if result is not None]
 
 
@@ -162,27 +174,54 @@ def _workers(backend: str, jobs: int | None, tasks: int) -> Iterator[Any]:
         # The workers of a cluster have the packages installed, but not this script.
         cloudpickle.register_pickle_by_value(sys.modules[__name__])
         elsewhere = os.environ.get("DASK_SCHEDULER_ADDRESS")
-        own = {} if elsewhere else {"n_workers": count, "threads_per_worker": 1, "dashboard_address": None}
+        own: dict[str, Any] = {}
+        if not elsewhere:
+            own = {"n_workers": count, "threads_per_worker": 1, "dashboard_address": None, "silence_logs": "ERROR"}
         with distributed.Client(elsewhere, **own) as client, joblib.parallel_config(backend="dask", client=client):
+            _refuse_other_code(client)
             yield make(n_jobs=-1)
         return
-    # Threads share BLAS's own threads: one for all of them here, so that a cell which ends first does not give the
-    # others more than one, and other bytes.
-    with threadpoolctl.threadpool_limits(limits=1), joblib.parallel_config(backend=backend):
+    # More threads of the linear algebra would give other bytes.  Processes are started with one; threads, and a pool of
+    # one, share those of this process: one for all of them, so that a cell which ends first does not give the others
+    # more.  A library that is loaded later would not be limited.
+    import_module("scipy.linalg")
+    own_processes: dict[str, Any] = {}
+    if backend == "loky":
+        own_processes = {"inner_max_num_threads": 1, "initializer": follow_parent, "initargs": (os.getpid(),)}
+    with threadpoolctl.threadpool_limits(limits=1), joblib.parallel_config(backend=backend, **own_processes):
         yield make(n_jobs=count)
 
 
+def _refuse_other_code(client: Any) -> None:
+    """Raise UsageError where the workers of a cluster run other packages than this checkout's."""
+    # Without its memory, which is not sent to workers.
+    if set(client.run(code_digest.__wrapped__).values()) - {code_digest()}:
+        raise _cli.UsageError(
+            "--backend dask: the workers of the cluster have another version of theory/ and numerics/ than this "
+            "checkout; install this one there, or put its folder on their PYTHONPATH"
+        )
+
+
 def _finish(
-    compute: Callable[[CellKey], Mapping[str, Any]], cell: CellKey, path: Path | None, position: int
+    compute: Callable[[CellKey], Mapping[str, Any]],
+    cell: CellKey,
+    path: Path | None,
+    position: int,
+    *,
+    one_thread: bool,
 ) -> tuple[int, str]:
     """Compute one cell in a worker, write its record, and return its position and its result as JSON."""
+    if one_thread:
+        import threadpoolctl
+
+        # For good: another cell may be running in another thread of this worker.
+        import_module("scipy.linalg")
+        threadpoolctl.threadpool_limits(limits=1)
     text = _canonical(compute(cell))
     if path is not None:
         record = _canonical({"cell": cell, "result": json.loads(text), "digest": _seal(path, text)})
         # No fsync: a record that a power cut spoils has the wrong digest and is computed anew.
-        draft = path.with_suffix(f".{os.getpid()}.{position}.part")
-        draft.write_text(record, encoding="utf-8")
-        draft.replace(path)
+        write_whole(path, record.encode())
     return position, text
 
 

@@ -6,16 +6,21 @@ import argparse
 import json
 import os
 import platform
+import stat
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
+import _checkout  # noqa: F401 (before anything of theory/ or numerics/)
 import sympy as sp
+from _processes import Terminated, leave, termination
+from _streams import is_closed, is_unicode, prepare_streams, silence
 
+from numerics.whole_files import remove_stale_drafts, write_whole
 from theory.activations import Activation
 from theory.expectations import DivergentMomentError
 from theory.growth import GrowthError
@@ -31,11 +36,11 @@ __all__ = [
     "LAWS",
     "UNDECIDED",
     "Parser",
+    "UndecidedError",
     "UsageError",
     "activation_argument",
     "console",
     "integer_between",
-    "move_into_place",
     "number",
     "one_blas_thread",
     "parameter",
@@ -44,6 +49,7 @@ __all__ = [
     "run",
     "short_number",
     "track",
+    "write_bytes",
     "write_json",
     "write_text",
 ]
@@ -58,6 +64,10 @@ UNDECIDED = 3
 INTERRUPTED = 130
 PIPE_CLOSED = 141
 TERMINATED = 143
+_CODES = (
+    "exit codes: 0 as expected, 1 a claim or a target fails, 2 bad use, 3 undecided, 130 interrupted, "
+    "141 the reader has gone, 143 terminated"
+)
 #: Characters of an exact number that a heading shows.
 _HEADING_LENGTH = 24
 
@@ -70,13 +80,21 @@ class UsageError(ValueError):
     """Something the user can mend, in one sentence."""
 
 
+class UndecidedError(Exception):
+    """A verdict that was asked for and cannot be given, in one sentence."""
+
+
 class Parser(argparse.ArgumentParser):
-    """An argument parser whose complaints are one sentence, and whose examples keep their lines."""
+    """An argument parser whose complaints are one sentence, and whose examples keep their lines.
+
+    Options with the metavar PATH are files that are written, those with DIR folders: that they can be is known before
+    any work is done.
+    """
 
     def __init__(self, description: str, examples: str) -> None:
         super().__init__(
             description=description,
-            epilog=f"examples:\n{examples}",
+            epilog=f"examples:\n{examples}\n{_CODES}",
             formatter_class=argparse.RawDescriptionHelpFormatter,
             allow_abbrev=False,
         )
@@ -84,6 +102,27 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Print the complaint and leave with exit code 2."""
         self.exit(BAD_USE, f"{self.prog}: {message} (--help shows what is accepted)\n")
+
+    def parse_args(  # type: ignore[override]
+        self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
+    ) -> argparse.Namespace:
+        """Parse, and raise UsageError for an output that could not be written, or a second one to the same path."""
+        arguments = super().parse_args(args, namespace)
+        outputs: dict[str, str] = {}
+        for action in self._actions:
+            target = getattr(arguments, action.dest, None)
+            if action.metavar not in ("PATH", "DIR") or target is None:
+                continue
+            option = action.option_strings[0]
+            if action.metavar == "PATH":
+                target = _other_name_of_standard_output(target)
+                setattr(arguments, action.dest, target)
+                prepare_output(target, option)
+            elif not target:
+                raise UsageError(f"{option}: the path is empty; give the name of a folder")
+            outputs[option] = target
+        _refuse_same_paths(outputs)
+        return arguments
 
 
 def number(text: str) -> sp.Expr:
@@ -142,7 +181,11 @@ def console(*, error: bool = False) -> Console:
     """Return a rich console on stdout or stderr; NO_COLOR is respected by rich itself."""
     from rich.console import Console
 
-    return Console(stderr=error, highlight=False, soft_wrap=False)
+    class PlainConsole(Console):
+        def on_broken_pipe(self) -> None:
+            raise BrokenPipeError  # rich would leave with 1, which is the code of a claim that fails
+
+    return PlainConsole(stderr=error, highlight=False, soft_wrap=False)
 
 
 def track(items: Sequence[_Item], description: str) -> Iterator[_Item]:
@@ -184,39 +227,125 @@ def provenance(seed: int | None = None) -> dict[str, Any]:
 
 def prepare_output(target: str | None, option: str = "--json") -> None:
     """Raise UsageError when a result could not be written to ``target`` later ("-" and None always can)."""
-    if target in (None, "-"):
+    if target == "-" and is_closed("stdout"):
+        raise UsageError(f"{option} -: standard output is closed; give the name of a file")
+    if target is None or target == "-":
         return
-    path = Path(str(target))
-    if path.is_dir():
+    if not target:
+        raise UsageError(f"{option}: the path is empty; give the name of a file, or - for standard output")
+    try:
+        found = _status(target)
+    except (OSError, ValueError) as error:
+        reason = (getattr(error, "strerror", None) or str(error)).lower()
+        raise UsageError(f"{option} {target}: {reason}; give the name of a file that can be written") from error
+    if target.endswith(os.sep) or (found is not None and stat.S_ISDIR(found.st_mode)):
         raise UsageError(f"{option} {target}: that is a folder; give the name of a file, or - for standard output")
-    if not path.parent.is_dir():
-        raise UsageError(f"{option} {target}: the folder {path.parent} does not exist; give a file in an existing one")
-    if not os.access(path.parent, os.W_OK):
-        raise UsageError(f"{option} {target}: the folder {path.parent} cannot be written to")
+    if found is not None and (stat.S_ISSOCK(found.st_mode) or not os.access(target, os.W_OK)):
+        raise UsageError(f"{option} {target}: that cannot be written to; give the name of a file that can be")
+    if found is None or (stat.S_ISREG(found.st_mode) and _stream(found) is None):
+        folder = (Path(os.path.realpath(target)) if Path(target).is_symlink() else Path(target)).parent
+        if not folder.is_dir():
+            raise UsageError(f"{option} {target}: the folder {folder} does not exist; give a file in an existing one")
+        try:
+            # Tried rather than asked for: permissions do not tell of a file system that is read-only.
+            with tempfile.TemporaryFile(dir=folder):
+                pass
+        except OSError as error:
+            reason = f" ({error.strerror.lower()})" if error.strerror else ""
+            raise UsageError(f"{option} {target}: the folder {folder} cannot be written to{reason}") from error
+
+
+def _refuse_same_paths(outputs: Mapping[str, str]) -> None:
+    """Raise UsageError when two options name the same file or folder, whatever they call it."""
+    written: dict[object, str] = {}
+    for option, target in outputs.items():
+        found = os.fstat(sys.stdout.fileno()) if target == "-" and _has_descriptor() else _status(target)
+        place = os.path.realpath(target) if found is None else (found.st_dev, found.st_ino)
+        if found is not None and _is_null(found):
+            continue
+        if place in written:
+            where = "standard output" if target == "-" else target
+            raise UsageError(f"{written[place]} and {option} would both write to {where}; give each a path of its own")
+        written[place] = option
+
+
+def _has_descriptor() -> bool:
+    """Whether standard output is a file of the system, which a test's may not be."""
+    try:
+        return sys.stdout.fileno() >= 0
+    except (OSError, ValueError, AttributeError):
+        return False
+
+
+def _status(target: str) -> os.stat_result | None:
+    """What is at a path, links followed, or None where nothing is."""
+    try:
+        return Path(target).stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+
+
+def _is_null(found: os.stat_result) -> bool:
+    """Whether this is /dev/null, which any number of outputs may share."""
+    return os.path.samestat(found, Path(os.devnull).stat())
+
+
+def _stream(found: os.stat_result) -> int | None:
+    """The descriptor of standard output or standard error where a file is one of them."""
+    for descriptor in (1, 2):
+        with suppress(OSError):
+            if os.path.samestat(found, os.fstat(descriptor)):
+                return descriptor
+    return None
+
+
+def _other_name_of_standard_output(target: str) -> str:
+    """Give "-" where a path is one, such as /dev/stdout, and otherwise the path."""
+    with suppress(OSError, ValueError):
+        found = _status(target) if target else None
+        if found is not None and _stream(found) == 1 and not _is_null(found):
+            return "-"
+    return target
 
 
 def write_json(target: str, record: Mapping[str, Any]) -> None:
     """Write a record to a file (all of it or nothing) or, for "-", to standard output."""
-    write_text(target, json.dumps(record, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+    # JSON is UTF-8: to a stream of another encoding everything beyond ASCII is written as an escape.
+    plain = target == "-" and not is_unicode(sys.stdout)
+    write_text(target, json.dumps(record, indent=2, ensure_ascii=plain, allow_nan=False) + "\n")
 
 
 def write_text(target: str, text: str) -> None:
     """Write a text to a file (all of it or nothing) or, for "-", to standard output."""
     if target == "-":
         sys.stdout.write(text)
-        return
-    path = Path(target)
-    with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=path.parent, delete=False) as temporary:
-        temporary.write(text)
-    move_into_place(temporary.name, path)
+    else:
+        write_bytes(target, text.encode("utf-8", "backslashreplace"))
 
 
-def move_into_place(temporary: str, path: Path) -> None:
-    """Give a finished temporary file the permissions of a new file, and its name."""
-    umask = os.umask(0)
-    os.umask(umask)
-    Path(temporary).chmod(0o666 & ~umask)
-    Path(temporary).replace(path)
+def write_bytes(target: str, content: bytes) -> None:
+    """Write to a file, all of it or nothing; a link is followed, and a device or a pipe written through.
+
+    Raises:
+        UsageError: it cannot be written, for a full disk for one.
+    """
+    # What was printed before comes first, wherever it goes.
+    sys.stdout.flush()
+    try:
+        found = _status(target)
+        stream = None if found is None else _stream(found)
+        if stream is not None or (found is not None and not stat.S_ISREG(found.st_mode)):
+            with open(target if stream is None else stream, "wb", closefd=stream is None) as file:
+                file.write(content)
+            return
+        path = Path(os.path.realpath(target))
+        remove_stale_drafts(path.parent)
+        write_whole(path, content, None if found is None else stat.S_IMODE(found.st_mode))
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise UsageError(f"{target} could not be written: {reason}; give a path that has room for it") from error
 
 
 def run(main: Callable[[Sequence[str] | None], int]) -> NoReturn:
@@ -237,13 +366,18 @@ def run(main: Callable[[Sequence[str] | None], int]) -> NoReturn:
         OSError,
     )
     name = Path(sys.argv[0]).name
+    prepare_streams()
     try:
-        code = main(None)
+        with termination():
+            code = main(None)
         sys.stdout.flush()
     except BrokenPipeError:
         # The reader has gone (head, less): nothing is left to say, and nobody to say it to.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = 0
+        silence(sys.stdout)
+        code = PIPE_CLOSED
+    except UndecidedError as error:
+        sys.stderr.write(f"{name}: {' '.join(str(error).split())}\n")
+        code = UNDECIDED
     except MemoryError as error:
         # Found before anything is allocated, it says which sizes are too large; NumPy's says how much was asked for.
         sentence = " ".join(str(error).split()) or "an allocation failed"
@@ -253,11 +387,23 @@ def run(main: Callable[[Sequence[str] | None], int]) -> NoReturn:
         code = BAD_USE
     except mendable as error:
         sentence = " ".join(str(error).split())
-        if isinstance(error, OSError) and error.strerror and error.filename:
-            sentence = f"{error.filename}: {error.strerror.lower()}; give a path that can be read or written"
+        if isinstance(error, OSError):
+            sentence = _system_sentence(error)
         sys.stderr.write(f"{name}: {sentence}\n")
         code = BAD_USE
-    except KeyboardInterrupt:
-        sys.stderr.write(f"{name}: interrupted\n")
-        code = INTERRUPTED
+    except (KeyboardInterrupt, Terminated) as error:
+        interrupted = isinstance(error, KeyboardInterrupt)
+        sys.stderr.write(f"{name}: {'interrupted' if interrupted else 'terminated'}\n")
+        leave(INTERRUPTED if interrupted else TERMINATED)
     sys.exit(code)
+
+
+def _system_sentence(error: OSError) -> str:
+    """What the system refused, and what would be accepted."""
+    if error.strerror and error.filename:
+        return f"{error.filename}: {error.strerror.lower()}; give a path that can be read or written"
+    if not error.strerror:
+        return " ".join(str(error).split())
+    # Every other file is named.
+    silence(sys.stdout)
+    return f"standard output could not be written: {error.strerror.lower()}; send it where there is room"

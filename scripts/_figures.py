@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from importlib.metadata import PackageNotFoundError, version
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +14,7 @@ from theory.implicit import NTK_KINDS
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["FORMATS", "KERNEL_NAMES", "made_from", "prepare_figure", "short_name", "write_figure"]
+__all__ = ["FORMATS", "KERNEL_NAMES", "is_device", "made_from", "prepare_figure", "short_name", "write_figure"]
 
 #: File endings that are accepted.
 FORMATS = (".png", ".pdf", ".svg")
@@ -42,28 +41,42 @@ def made_from(*parts: str) -> str:
 
 
 def prepare_figure(option: str, target: str | None) -> None:
-    """Raise UsageError when a figure could not be written to ``target`` later (None is no figure)."""
+    """Raise UsageError when the format of a figure is not known from its target (None is no figure)."""
     if target is None:
         return
-    if Path(target).suffix.lower() not in FORMATS:
-        raise _cli.UsageError(f"{option} {target}: give a file that ends in {', '.join(FORMATS[:-1])} or {FORMATS[-1]}")
-    _cli.prepare_output(target, option)
+    _format(option, target)
 
 
-def write_figure(target: str, figure: Figure) -> None:
+def write_figure(target: str, figure: Figure, option: str = "") -> None:
     """Write a figure, without a date, so that the same figure gives the same bytes; all of it or nothing."""
     import matplotlib as mpl
 
     from numerics.figures import STYLE
 
-    path = Path(target)
-    ending = path.suffix.lower()
+    ending = _format(option, target)
     metadata: dict[str, Any] = {".pdf": {"CreationDate": None}, ".svg": {"Date": None}}.get(ending, {})
-    handle, temporary = tempfile.mkstemp(suffix=ending, dir=path.parent)
-    os.close(handle)
-    try:
-        with mpl.rc_context(STYLE):
-            figure.savefig(temporary, metadata=metadata)
-        _cli.move_into_place(temporary, path)
-    finally:
-        Path(temporary).unlink(missing_ok=True)
+    drawn = BytesIO()
+    with mpl.rc_context(STYLE):
+        figure.savefig(drawn, format=ending[1:], metadata=metadata)
+    _cli.write_bytes(target, drawn.getvalue())
+
+
+def is_device(target: str) -> bool:
+    """Whether a device or a pipe is at the path: something that is written through and never replaced."""
+    path = Path(target)
+    return bool(target) and path.exists() and not path.is_file() and not path.is_dir()
+
+
+def _format(option: str, target: str) -> str:
+    """The ending that says a figure's format; a device or a pipe has none, and gets that of its option, or PNG.
+
+    Raises:
+        UsageError: a file with another ending.
+    """
+    ending = Path(target).suffix.lower()
+    if ending in FORMATS:
+        return ending
+    if is_device(target):
+        own = f".{option.removeprefix('--')}"
+        return own if own in FORMATS else FORMATS[0]
+    raise _cli.UsageError(f"{option} {target}: give a file that ends in {', '.join(FORMATS[:-1])} or {FORMATS[-1]}")

@@ -205,7 +205,7 @@ class Comparison:
                 Text(f"finite network of m = {self.arguments.width} neurons; the law is that of infinite width")
             )
 
-    def draw(self, target: str) -> None:
+    def draw(self, target: str, option: str) -> None:
         """Write the picture: measured eigenvalues, the predicted density over them, isolated eigenvalues as marks."""
         import numpy as np
 
@@ -229,7 +229,7 @@ class Comparison:
             title=self._picture_title,
             caption=self._caption,
         )
-        _figures.write_figure(target, figure)
+        _figures.write_figure(target, figure, option)
 
 
 def _finite(values: Sequence[float]) -> list[float | None]:

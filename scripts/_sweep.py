@@ -70,12 +70,12 @@ def run(arguments: argparse.Namespace, activation: Activation) -> int:
     points = [(value, _point(arguments, name, value)) for value in line(start, stop, count)]
     solved = _solved(activation, points, arguments)
     loss = _loss(activation, arguments) if name == "sigma-a2" else None
+    if arguments.json != "-":
+        _print(arguments, activation, solved, loss)
     if arguments.plot:
         _draw(arguments, activation, solved, loss)
     if arguments.json:
         _cli.write_json(arguments.json, _record(arguments, activation, solved, loss))
-    if arguments.json != "-":
-        _print(arguments, activation, solved, loss)
     return 0
 
 

@@ -50,7 +50,6 @@ _LARGEST = 20_000
 def main(argv: Sequence[str] | None) -> int:
     """Parse the arguments, run the campaign, show and write what came out."""
     arguments = _arguments(argv)
-    _cli.prepare_output(arguments.json)
     for option in ("png", "pdf"):
         _prepare_picture(option, getattr(arguments, option))
     folder = _campaign.prepare(arguments)
@@ -67,12 +66,13 @@ def main(argv: Sequence[str] | None) -> int:
         raise _cli.UsageError(str(error)) from error
     console = _cli.console(error=arguments.json == "-")
     _print(results, arguments, console)
-    for target in (arguments.png, arguments.pdf):
+    for option, target in (("--png", arguments.png), ("--pdf", arguments.pdf)):
         if target:
-            _draw(results, arguments, target)
+            _draw(results, arguments, target, option)
     if arguments.json:
         _cli.write_json(arguments.json, _record(results, arguments, activations))
-    return _cli.CLAIM_FAILED if any(result.verdict == "refuted" for result in results) else 0
+    verdicts = {result.verdict for result in results}
+    return _cli.CLAIM_FAILED if "refuted" in verdicts else _cli.UNDECIDED if "undecided" in verdicts else 0
 
 
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -129,7 +129,7 @@ def _ladder(text: str) -> list[int]:
 
 
 def _prepare_picture(option: str, target: str | None) -> None:
-    if target is not None and not target.lower().endswith(f".{option}"):
+    if target is not None and not target.lower().endswith(f".{option}") and not _figures.is_device(target):
         raise _cli.UsageError(f"--{option} {target}: give a file that ends in .{option}")
     _figures.prepare_figure(f"--{option}", target)
 
@@ -303,7 +303,7 @@ def _print(results: Sequence[_Result], arguments: argparse.Namespace, console: C
         console.print(f"  {result.report.limits}", soft_wrap=True, style="dim")
 
 
-def _draw(results: Sequence[_Result], arguments: argparse.Namespace, target: str) -> None:
+def _draw(results: Sequence[_Result], arguments: argparse.Namespace, target: str, option: str) -> None:
     """Errors of every draw, their means, and the law that was tested, with its verdict."""
     from numerics.figures import convergence_figure
 
@@ -325,7 +325,7 @@ def _draw(results: Sequence[_Result], arguments: argparse.Namespace, target: str
             f"seed {arguments.seed}",
         ),
     )
-    _figures.write_figure(target, figure)
+    _figures.write_figure(target, figure, option)
 
 
 def _mathtext_distance(arguments: argparse.Namespace) -> str:

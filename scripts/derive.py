@@ -59,7 +59,6 @@ def main(argv: Sequence[str] | None) -> int:
     parser.add_argument("--json", metavar="PATH", help="write JSON to a file, or to standard output for -")
     parser.add_argument("--no-cache", action="store_true", help="neither read nor write the cache of derivations")
     arguments = parser.parse_args(argv)
-    _cli.prepare_output(arguments.json)
     if arguments.registry:
         if arguments.parameter or arguments.latex or arguments.symbolic:
             parser.error("--registry goes with --json and --no-cache only")
@@ -72,13 +71,13 @@ def main(argv: Sequence[str] | None) -> int:
         dict(arguments.parameter), keep_symbolic=arguments.symbolic
     )
     derived = derive(activation, use_cache=not arguments.no_cache)
-    if arguments.json:
-        _cli.write_json(arguments.json, _record(activation, derived) | _cli.provenance())
     if arguments.json != "-":
         if arguments.latex:
             _print_latex(activation, derived, use_cache=not arguments.no_cache)
         else:
             _print(activation, derived)
+    if arguments.json:
+        _cli.write_json(arguments.json, _record(activation, derived) | _cli.provenance())
     return 0
 
 
@@ -259,8 +258,6 @@ def _registry(target: str | None, *, use_cache: bool) -> int:
             }
         )
     total = round(sum(row["seconds"] for row in rows), 3)
-    if target:
-        _cli.write_json(target, {"activations": rows, "seconds": total} | _cli.provenance())
     if target != "-":
         table = Table(box=None, pad_edge=False)
         for heading in ("activation", "closed forms", "integrals", "infinite", "cached", "seconds"):
@@ -273,6 +270,8 @@ def _registry(target: str | None, *, use_cache: bool) -> int:
         console.print(table)
         console.print(f"{len(rows)} activations in {total:.2f} s; slowest: {slowest['activation']}, "
                       f"{slowest['seconds']:.2f} s")  # fmt: skip
+    if target:
+        _cli.write_json(target, {"activations": rows, "seconds": total} | _cli.provenance())
     return 0
 
 

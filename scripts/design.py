@@ -73,7 +73,7 @@ def main(argv: Sequence[str] | None) -> int:
     named = None if own is not None or not arguments.family else arguments.family[0]
     activation = _cli.activation_argument(arguments.activation, dict(arguments.parameter))
 
-    from numerics.design import DesignError, design
+    from numerics.design import DesignError, UndecidedDesignError, design
     from numerics.thresholds import ThresholdError, locate_threshold
 
     tied = arguments.sigma_b2 is None
@@ -90,6 +90,8 @@ def main(argv: Sequence[str] | None) -> int:
                 activation, *weights, kernel=arguments.kernel, family=named, own=own,
                 layers=None if own is not None else arguments.layers, digits=arguments.digits,
             )  # fmt: skip
+    except UndecidedDesignError as error:
+        raise _cli.UndecidedError(str(error)) from error
     except DesignError as error:
         raise _cli.UsageError(str(error)) from error
     threshold = None
@@ -102,21 +104,18 @@ def main(argv: Sequence[str] | None) -> int:
     except ThresholdError as error:
         sys.stderr.write(f"no threshold is shown: {error}\n")
     record = _record(outcome, threshold)
-    if arguments.json:
-        _cli.write_json(arguments.json, record)
     if arguments.emit:
         _write_network(arguments, outcome, record)
     elif arguments.json != "-":
         _print(outcome, record)
+    if arguments.json:
+        _cli.write_json(arguments.json, record)
     return 0
 
 
 def _check_outputs(arguments: Any) -> None:
-    _cli.prepare_output(arguments.json)
-    if arguments.output and not arguments.emit:
+    if arguments.output is not None and not arguments.emit:
         raise _cli.UsageError(f"--output {arguments.output} needs --emit, one of {', '.join(_FORMATS)}")
-    if arguments.output:
-        _cli.prepare_output(None if arguments.output == "-" else arguments.output, "--output")
     if arguments.emit and arguments.output in (None, "-") and arguments.json == "-":
         raise _cli.UsageError("--emit and --json - would both write to standard output; give --output a file for one")
 

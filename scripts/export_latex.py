@@ -12,7 +12,6 @@ import argparse
 import hashlib
 import json
 import re
-import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -42,6 +41,8 @@ _EXAMPLES = """\
 In a paper: \\input{tables/macros}, \\input{tables/fragments/system}, \\input{tables/fragments/constants-1};
 the fragments need amsmath, amssymb and, for tables, booktabs."""
 
+#: The files of an export, besides its fragments.
+_FILES = ("deq.tex", "macros.tex", "references.bib", "numbers.json")
 _DIGITS_AT_MOST, _PREFIX_AT_MOST = 50, 20
 _LINE_WIDTHS = (240, 1000)
 _DIGIT_WIDTH = 5
@@ -53,6 +54,7 @@ def main(argv: Sequence[str] | None) -> int:
     """Parse the arguments, derive, solve, write."""
     arguments = _arguments(argv)
     folder = _prepared_folder(arguments.output)
+    _refuse_own_file(arguments)
     activations = _activations(arguments)
     verdicts = _verdict_file(arguments)
 
@@ -86,14 +88,14 @@ def main(argv: Sequence[str] | None) -> int:
     record |= _cli.provenance()
     files["numbers.json"] = json.dumps(record, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
     _write(folder, files)
+    if arguments.json != "-":
+        _summary(export, arguments.output, len(files))
     if arguments.json:
         listed = [
             {"path": name, "bytes": len(text.encode()), "sha256": hashlib.sha256(text.encode()).hexdigest()}
             for name, text in files.items()
         ]
         _cli.write_json(arguments.json, {"output": arguments.output, "files": listed} | record)
-    if arguments.json != "-":
-        _summary(export, arguments.output, len(files))
     return 0
 
 
@@ -140,7 +142,6 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     most = (arguments.line_width - _LABEL_WIDTH) // _DIGIT_WIDTH
     if arguments.digits > most:
         parser.error(f"--digits {arguments.digits} do not fit a line of {arguments.line_width} pt: at most {most} do")
-    _cli.prepare_output(arguments.json)
     return arguments
 
 
@@ -156,8 +157,19 @@ def _prepared_folder(target: str) -> Path:
     folder = Path(target)
     if folder.exists() and not folder.is_dir():
         raise _cli.UsageError(f"--output {target}: that is a file; give the name of a folder")
-    _cli.prepare_output(str(folder / "deq.tex") if folder.exists() else target, "--output")
+    _cli.prepare_output(str(folder / "deq.tex" if folder.exists() else folder), "--output")
     return folder
+
+
+def _refuse_own_file(arguments: argparse.Namespace) -> None:
+    """Raise UsageError where --json names a file of the export itself, or the file of verdicts that is read."""
+    if arguments.json in (None, "-"):
+        return
+    path, folder = Path(arguments.json).resolve(), Path(arguments.output).resolve()
+    if path in {folder / name for name in _FILES} or path.is_relative_to(folder / "fragments"):
+        raise _cli.UsageError(f"--json {arguments.json}: that is a file of the export itself; give another name")
+    if arguments.verdicts is not None and path == Path(arguments.verdicts).resolve():
+        raise _cli.UsageError(f"--json {arguments.json}: that is the file --verdicts reads; give another name")
 
 
 def _activations(arguments: argparse.Namespace) -> list[tuple[Activation, Activation]]:
@@ -313,9 +325,7 @@ def _write(folder: Path, files: dict[str, str]) -> None:
     for name, text in files.items():
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=path.parent, delete=False) as temporary:
-            temporary.write(text)
-        _cli.move_into_place(temporary.name, path)
+        _cli.write_text(str(path), text)
 
 
 def _summary(export: Export, target: str, count: int) -> None:

@@ -24,6 +24,7 @@ from dataclasses import dataclass, field
 from types import FrameType
 from typing import Any
 
+import _checkout  # noqa: F401 (before anything of theory/)
 import numpy as np
 import sympy as sp
 
@@ -469,7 +470,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seed", type=_cli.integer_between(0, 2**63), default=0, help="seed of the texts (default 0)")
     parser.add_argument("--json", metavar="PATH", help="write the report to a file, or to standard output for -")
     options = parser.parse_args(arguments)
-    _cli.prepare_output(options.json)
     report = fuzz(options.inputs, options.seed, progress=_progress_to_stderr(options.inputs))
     if options.json != "-":
         print("\n".join(_table(report)))

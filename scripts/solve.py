@@ -89,10 +89,10 @@ def main(argv: Sequence[str] | None) -> int:
         solution = _solution(activation, exact, arguments)
     if solution is not None and solution.ntk_missing:
         status = f"ok without NTK: {solution.ntk_missing}"
-    if arguments.json:
-        _cli.write_json(arguments.json, _record(activation, exact, arguments, solution, equilibria, status))
     if arguments.json != "-":
         _print(activation, exact, arguments, solution, equilibria, status)
+    if arguments.json:
+        _cli.write_json(arguments.json, _record(activation, exact, arguments, solution, equilibria, status))
     return 0
 
 
@@ -136,7 +136,6 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         parser.error("--plot draws a sweep: give --sweep NAME=START:STOP:POINTS as well")
     if arguments.sweep is not None and arguments.all_equilibria:
         parser.error("--sweep and --all-equilibria exclude each other: give one of them")
-    _cli.prepare_output(arguments.json)
     return arguments
 
 

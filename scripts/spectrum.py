@@ -69,7 +69,6 @@ _LARGE_DRAW = 1 << 26
 def main(argv: Sequence[str] | None) -> int:
     """Parse the arguments, predict, measure, show."""
     arguments = _arguments(argv)
-    _cli.prepare_output(arguments.json)
     _figures.prepare_figure("--png", arguments.png)
     _figures.prepare_figure("--pdf", arguments.pdf)
     folder = _campaign.prepare(arguments)
@@ -77,13 +76,13 @@ def main(argv: Sequence[str] | None) -> int:
     _check_sizes(arguments)
     with _cli.one_blas_thread():
         found = _compared(arguments, activation, folder)
-        for target in (arguments.png, arguments.pdf):
+        if arguments.json != "-":
+            found.show(_cli.console())
+        for option, target in (("--png", arguments.png), ("--pdf", arguments.pdf)):
             if target:
-                found.draw(target)
+                found.draw(target, option)
         if arguments.json:
             _cli.write_json(arguments.json, found.record())
-    if arguments.json != "-":
-        found.show(_cli.console())
     return 0
 
 

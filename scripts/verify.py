@@ -7,7 +7,7 @@ random data.  The check is then run on wrong theories, which it must refute, and
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
@@ -35,13 +35,19 @@ _EXAMPLES = """\
 """
 _STYLE: dict[str, Any] = {"box": None, "pad_edge": False, "title_justify": "left", "title_style": "bold"}
 _PROFILES = ("quick", "default", "full")
+#: What the exit code says of all claims together.
+_STATUS = {
+    0: "every claim stands as expected",
+    _cli.CLAIM_FAILED: "a claim does not stand as expected",
+    _cli.UNDECIDED: "no claim fails, but one is undecided: larger sizes or more draws may decide it",
+}
 #: The wrong theories are tried on the data of these claims.
 _PLANTED_NEEDS = {f"variant-{name}" for name in released_variants()}
 _SPECTRAL_NEEDS = {"bulk", "outliers"}
 
 
 def main(argv: Sequence[str] | None) -> int:
-    """Check the claims; leave with 1 when one does not stand as expected or a planted error survives."""
+    """Check the claims; leave with 1 when one fails or a planted error survives, else with 3 when one is undecided."""
     arguments = _arguments(argv)
     if arguments.list:
         return _list(arguments)
@@ -66,22 +72,29 @@ def main(argv: Sequence[str] | None) -> int:
     planted: list[PlantedOutcome] = []
     if arguments.variant is not None:
         verdicts = [variant_verdict(planted_errors()[arguments.variant], plan, results)]
-        stands = verdicts[0].kind is not VerdictKind.REFUTED
+        code = _exit_code(verdicts, lambda verdict: verdict.kind is not VerdictKind.REFUTED)
     else:
         verdicts = judge(checks, plan, results, claims)
         if not failures(checks, plan, results):
             planted += planted_outcomes(plan, results) if _PLANTED_NEEDS & set(claims) else []
             planted += planted_spectra(plan, results) if _SPECTRAL_NEEDS & set(claims) else []
-        stands = all(verdict.kind is CLAIMS[verdict.claim].expected for verdict in verdicts)
+        code = _exit_code(verdicts, lambda verdict: verdict.kind is CLAIMS[verdict.claim].expected)
         # Below the full profile's sizes a wrong theory may escape; the table says which.
-        stands = stands and (plan.profile.name != "full" or all(outcome.refuted for outcome in planted))
-    record = _record(arguments, plan, verdicts, planted, stands=stands)
-    _write_reports(arguments, record)
+        if plan.profile.name == "full" and not all(outcome.refuted for outcome in planted):
+            code = _cli.CLAIM_FAILED
+    record = _record(arguments, plan, verdicts, planted, code)
     _print_verdicts(console, verdicts)
     if planted:
         _print_planted(console, planted)
     console.print(record["status"])
-    return 0 if stands else _cli.CLAIM_FAILED
+    _write_reports(arguments, record)
+    return code
+
+
+def _exit_code(verdicts: Sequence[Verdict], meets: Callable[[Verdict], bool]) -> int:
+    """1 where a verdict is another one than it should be, else 3 where one is still to be given, else 0."""
+    missed = {verdict.kind for verdict in verdicts if verdict.kind is VerdictKind.UNDECIDED or not meets(verdict)}
+    return _cli.CLAIM_FAILED if missed - {VerdictKind.UNDECIDED} else _cli.UNDECIDED if missed else 0
 
 
 def compute(cell: Mapping[str, Any]) -> dict[str, Any]:
@@ -118,8 +131,6 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     if arguments.quick and arguments.profile not in (None, "quick"):
         parser.error(f"--quick and --profile {arguments.profile} exclude each other: give one of them")
     arguments.profile = "quick" if arguments.quick else arguments.profile or "default"
-    for option in ("json", "markdown", "html"):
-        _cli.prepare_output(getattr(arguments, option), f"--{option}")
     for name in ("sigma_a2", "sigma_b2"):
         if not getattr(arguments, name).is_Rational:
             parser.error(f"--{name.replace('_', '-')}: must be a fraction or a decimal here, such as 0.2 or 1/5")
@@ -201,15 +212,14 @@ def _record(
     plan: Plan,
     verdicts: Sequence[Verdict],
     planted: Sequence[PlantedOutcome],
-    *,
-    stands: bool,
+    code: int,
 ) -> dict[str, Any]:
-    status = "every claim stands as expected" if stands else "a claim does not stand as expected"
+    status = _STATUS[code]
     if arguments.variant is not None:
         status = f"{arguments.variant}: {verdicts[0].kind.value}"
     return {
         "status": status,
-        "as_expected": stands,
+        "as_expected": code == 0,
         "parameters": {
             "profile": asdict(plan.profile),
             "sigma_a2": plan.sigma_a2,

@@ -196,7 +196,7 @@ def test_matched_and_naive_networks(converge: ModuleType, capsys: pytest.Capture
     record = json.loads((tmp_path / "one.json").read_text("utf-8"))
     matched, naive = record["results"]
     assert (matched["network"], naive["network"]) == ("matched", "naive")
-    assert code == (1 if matched["verdict"] == "refuted" else 0)
+    assert code == {"refuted": 1, "undecided": 3}.get(matched["verdict"], 0)
     assert naive["verdict"] == ""
     assert matched["slope"] < -0.4
     assert abs(naive["slope"]) < 0.2
@@ -257,7 +257,7 @@ def test_pictures_do_not_depend_on_the_day(
     arguments = ["--sizes", "60,80,120", "--draws", "2", "--jobs", "1", "--means", "2", "--resume", "records"]
     for name in ("one", "two"):
         code = converge.main([*arguments, "--activation", "relu", "--activation", "sin", "--pdf", f"{name}.pdf"])
-        assert code in (0, 1)
+        assert code in (0, 1, 3)
         shown = capsys.readouterr().out
         assert "relu" in shown
         assert "sin" in shown
@@ -274,7 +274,8 @@ def test_a_floor_gives_code_1(converge: ModuleType, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(numerics.experiments, "distance_to_equivalent", planted)
     sizes = "100,200,400,800,1600,3200,6400"
     assert converge.main(["--sizes", sizes, "--draws", "12", "--jobs", "1"]) == 1
-    assert converge.main(["--sizes", "100,200", "--draws", "12", "--jobs", "1"]) == 0
+    # Two sizes decide nothing.
+    assert converge.main(["--sizes", "100,200", "--draws", "12", "--jobs", "1"]) == 3
 
 
 @pytest.mark.parametrize(

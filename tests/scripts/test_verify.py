@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from numerics.memory import free_bytes
-from tests.scripts.conftest import Script
+from tests.scripts.conftest import Script, script_module
+from theory.claims import Verdict, VerdictKind
 
 RATES = ("--claims", "equilibrium", "forms", "ck-rate", "ck-slope", "--activation", "relu")
 
@@ -62,6 +63,36 @@ def test_a_claim_that_fails_gives_code_1(script: Script) -> None:
     assert done.returncode == 1
     assert "refuted" in done.stdout
     assert "does not stand" in done.stdout
+
+
+def test_a_verdict_still_to_be_given_is_code_3(script: Script) -> None:
+    """One size shows no rate."""
+    one_size = ("--claims", "ck-rate", "layers", "--p", "60", "--seeds", "2", "--jobs", "1")
+    done = script("verify", *one_size, "--activation", "relu", "--json", "-")
+    assert done.returncode == 3, done.stderr
+    record = json.loads(done.stdout)
+    assert {verdict["verdict"] for verdict in record["verdicts"]} == {"undecided", "derived"}
+    assert not record["as_expected"]
+    assert "undecided" in record["status"]
+
+
+@pytest.mark.parametrize(
+    ("kinds", "code"),
+    [
+        ((), 0),
+        (("supported", "derived", "refuted as expected"), 0),
+        (("supported", "undecided"), 3),
+        (("refuted", "undecided"), 1),
+        (("refuted",), 1),
+        (("supported though wrong", "undecided"), 1),
+    ],
+)
+def test_the_exit_code_of_verdicts(kinds: tuple[str, ...], code: int) -> None:
+    verify = script_module("verify")
+    verdicts = [Verdict("x", "", VerdictKind(kind.split()[0]), "") for kind in kinds]
+    expected = {id(one): kind for one, kind in zip(verdicts, kinds, strict=True)}
+    meets = {"supported": True, "derived": True, "refuted as expected": True}
+    assert verify._exit_code(verdicts, lambda verdict: meets.get(expected[id(verdict)], False)) == code
 
 
 def test_a_released_formula_is_refuted_with_its_floor(script: Script) -> None:
