@@ -7,10 +7,11 @@ without and with corrections to scaling.  `check_rate` asks the sharper question
 
     e(p) = p^s (A_0 + A_1 p^(-1/2) + A_2 p^(-1) + ...)        for a slope s named beforehand,
 
-with A_0 > 0 (no faster) and no floor F under it (no slower).  It is a test of compatibility: it exposes a
-floor or a rate far off, but does not tell s from its neighbours.  A true law is refuted with at most the stated
-probability; between that and "supported" lies "undecided", with what is missing.  For the exponent itself the intervals of `fit_rate` are the answer, on data whose
-corrections are small (class means of norm 2 in place of 8), where the power law passes its test of lack of fit.
+with A_0 > 0 (no faster) and no floor F under it (no slower).  It is a test of compatibility: it exposes a floor or a
+rate far off, but does not tell s from its neighbours.  A true law is refuted with at most the stated probability;
+between that and "supported" lies "undecided", with what is missing.  For the exponent itself the intervals of
+`fit_rate` are the answer, on data whose corrections are small (class means of norm 2 in place of 8), where the power
+law passes its test of lack of fit.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from scipy.stats import t as t_distribution
 
 __all__ = [
     "FALSE_ALARM",
+    "ROUNDING",
     "FittedLine",
     "RateCheck",
     "RateFit",
@@ -165,7 +167,9 @@ class RateReport:
     @property
     def faster(self) -> bool:
         """The errors are shown to fall faster than the rate named beforehand, and to leave no floor."""
-        return self.check is not None and self.verdict == "refuted" and self.check.shown_floor <= 0 and self.check.faster
+        return (
+            self.check is not None and self.verdict == "refuted" and self.check.shown_floor <= 0 and self.check.faster
+        )
 
 
 #: Probability with which `check_rate` refutes a true law, if nothing else is asked for.
@@ -234,6 +238,7 @@ def check_rate(
     slope: float = -0.5,
     false_alarm: float = FALSE_ALARM,
     most_terms: int = 3,
+    needs_power: bool = True,
 ) -> RateCheck:
     """Test whether e(p) = p^slope (A_0 + A_1 p^(-1/2) + ...) for some number of terms, with A_0 > 0 and no floor.
 
@@ -244,9 +249,9 @@ def check_rate(
     supported where a curve fits with A_0 > 0 and no floor, and the test would have refuted errors that do not fall.
 
     The scatter between seeds, relative to the error, is taken to follow a power law of the size; it alone sets the
-    intervals, so at least two seeds are needed. How well it is known, by Satterthwaite's degrees of freedom, is that
-    of Student's t. Of the curves that pass, the one with the fewest terms that fits well is returned, or the best; where
-    none passes, the one with the fewest terms that fits, or the last.
+    intervals, so at least two seeds are needed. How well it is known gives Student's t its degrees of freedom, by
+    Satterthwaite. Of the curves that pass, the one with the fewest terms that fits well is returned, or the best;
+    where none passes, the one with the fewest terms that fits, or the last.
 
     Args:
         sizes: (m,) p, distinct, at least two.
@@ -256,6 +261,8 @@ def check_rate(
             True is a law of which at least a fifth of the error at the largest size is of the order p^slope.
         most_terms: largest number of terms tried; also at most m - 2, for with a floor beside them m - 1 terms fit
             anything (but two where m is 3: such a ladder has little power).
+        needs_power: leave the rate undecided where errors that do not fall would not be refuted; False where the caller
+            measures the power otherwise, as the ledger does by changing coefficients.
 
     Raises:
         ValueError: sizes and errors that do not fit together, or no size with two seeds.
@@ -271,7 +278,7 @@ def check_rate(
         chosen = next(good, max(passed, key=lambda check: check.lack_of_fit))
     else:
         chosen = next((check for check in tried if check.fits), tried[-1])
-    return _decide(chosen, ladder, terms[:, : longest + 1], false_alarm)
+    return _decide(chosen, ladder, terms[:, : longest + 1], false_alarm, needs_power)
 
 
 @dataclass(frozen=True)
@@ -361,8 +368,8 @@ _SAME = 1e-12
 def _smooth_variances(p: Array, squares: Array, spare: Array) -> tuple[Array, Array, Array]:
     """Variances that follow a power law of p, which all sizes fix together, by maximum likelihood.
 
-    Up to a weak prior of the exponent. With few draws a variance of its own for every size would be known too badly to weigh the means by, and one for all
-    sizes would be wrong where large kernels scatter less.
+    With few draws a variance of its own for every size would be known too badly to weigh the means by, and one for all
+    sizes would be wrong where large kernels scatter less. A weak prior keeps the exponent finite.
 
     Args:
         p: (m,) array, sizes.
@@ -421,7 +428,7 @@ def _check_curve(terms: Array, ladder: _Ladder, slope: float, false_alarm: float
     )
 
 
-def _decide(chosen: RateCheck, ladder: _Ladder, terms: Array, false_alarm: float) -> RateCheck:
+def _decide(chosen: RateCheck, ladder: _Ladder, terms: Array, false_alarm: float, needs_power: bool) -> RateCheck:
     """Complete a check with what the longest curve shows, and the verdict.
 
     Args:
@@ -429,6 +436,7 @@ def _decide(chosen: RateCheck, ladder: _Ladder, terms: Array, false_alarm: float
         ladder: means and their scatter.
         terms: (m, k + 1) array, the terms of the longest curve and the next one.
         false_alarm: half of it for a floor, half of it for an A_0 too small.
+        needs_power: as for `check_rate`.
     """
     fitted, following = terms[:, :-1], terms[:, -1]
     last, half = fitted[:, -1], false_alarm / 2
@@ -447,7 +455,7 @@ def _decide(chosen: RateCheck, ladder: _Ladder, terms: Array, false_alarm: float
         chosen, longest=fitted.shape[1], shown_floor=excess - chance, share=float(share), detectable=blind + noise
     )
     if chosen.compatible:
-        if complete.detectable < 1:
+        if complete.detectable < 1 or not needs_power:
             return replace(complete, verdict="supported")
         return replace(complete, missing=_missing(ladder, noise / (1 - blind) if blind < 1 else float("inf")))
     if complete.shown_floor > 0 or complete.faster:
@@ -485,6 +493,7 @@ def report_rate(
     level: float = 0.95,
     false_alarm: float = FALSE_ALARM,
     alternatives: Sequence[float] = (-0.25, -0.75, -1.0),
+    needs_power: bool = True,
 ) -> RateReport:
     """Decide a rate by `check_rate`, with the slopes of `fit_rate`, and say how sharp the decision is.
 
@@ -497,6 +506,7 @@ def report_rate(
         level: confidence level of the slopes' intervals.
         false_alarm: of the test, as for `check_rate`.
         alternatives: exponents that are put to the same test, to show its power.
+        needs_power: as for `check_rate`.
 
     Raises:
         ValueError: sizes and errors that do not fit together.
@@ -510,7 +520,7 @@ def report_rate(
         sentence = f"a rate in {symbol} needs at least three sizes and two draws of each"
         return RateReport(None, None, (), "undecided", sentence, "nothing was fitted")
     fit = fit_rate(sizes, rows, rng, level=level)
-    check = check_rate(sizes, rows, slope=slope, false_alarm=false_alarm)
+    check = check_rate(sizes, rows, slope=slope, false_alarm=false_alarm, needs_power=needs_power)
     also = tuple(
         other for other in alternatives if check_rate(sizes, rows, slope=other, false_alarm=false_alarm).compatible
     )
@@ -564,7 +574,7 @@ def _weighted(design: Array, values: Array, spread: Array) -> tuple[Array, Array
     q, r = np.linalg.qr(scaled / lengths)
     estimator = np.linalg.solve(r, q.T) / lengths[:, None] / spread
     found = estimator @ values
-    return found, estimator, float(np.sum((values / spread - scaled @ found) ** 2))
+    return found, np.asarray(estimator), float(np.sum((values / spread - scaled @ found) ** 2))
 
 
 def _design(p: Array, corrections: int) -> Array:

@@ -258,7 +258,8 @@ def _judge_transition(plan: Plan, results: Results) -> Sequence[Verdict]:
         f"{high:.2g} times the predicted one would be seen"
     )
     kind = VerdictKind.SUPPORTED if holds else VerdictKind.REFUTED
-    return [Verdict("transition", plan.rate_activations[0], kind, why, {"critical": critical})]
+    details = {"critical": critical, "power": {"critical norm": max(1 - low, high - 1)}}
+    return [Verdict("transition", plan.rate_activations[0], kind, why, details)]
 
 
 TRANSITION_CHECK = Check(
