@@ -290,9 +290,10 @@ def _print_planted(console: Console, planted: Sequence[PlantedOutcome]) -> None:
     _print_block(console, f"wrong theories: {refuted} of {len(planted)} refuted", style="bold")
     for outcome in planted:
         told = "refuted" if outcome.refuted else "not refuted"
+        mark = _mark(console, outcome.refuted, outcome.detectable > 1)
         line = (
-            f"{_mark(console, outcome.refuted, False)} {told}  {outcome.theory.identifier}: by {outcome.witness}, "
-            f"{outcome.score:+.1f} standard errors; would see {100 * outcome.detectable:.2g} % of it"
+            f"{mark} {told}  {outcome.theory.identifier}: by {outcome.witness}, {outcome.score:+.1f} standard errors; "
+            f"would see {100 * outcome.detectable:.2g} % of it"
         )
         _print_block(console, line, style="" if outcome.refuted else "bold red")
 
@@ -321,10 +322,11 @@ def _print_block(console: Console, line: str, *, below: str = "", style: str = "
     from rich.text import Text
 
     width = max(console.width, 4 * len(_INDENT))
+    # A number and its per cent sign stay together.
+    line, below = (text.replace(" %", "\N{NO-BREAK SPACE}%") for text in (line, below))
     for text, first, rest, look in ((line, "", 2 * _INDENT, style), (below, _INDENT, _INDENT, "")):
-        wrapped = textwrap.wrap(text, width, initial_indent=first, subsequent_indent=rest, break_on_hyphens=False)
-        for part in wrapped:
-            console.print(Text(part, look), soft_wrap=True)
+        for part in textwrap.wrap(text, width, initial_indent=first, subsequent_indent=rest, break_on_hyphens=False):
+            console.print(Text(part.replace("\N{NO-BREAK SPACE}", " "), look), soft_wrap=True)
 
 
 if __name__ == "__main__":

@@ -76,7 +76,7 @@ class Profile:
 
 
 _NO_TIME = "no time for it"
-_NO_POWER = "no power: on its few draws a change of 100 % could go unseen"
+_NO_POWER = "no power (on its few draws a change of 100 % could go unseen)"
 
 PROFILES = {
     profile.name: profile

@@ -63,6 +63,36 @@ def test_a_claim_that_fails_gives_code_1(script: Script) -> None:
     assert "does not stand" in done.stdout
 
 
+@pytest.mark.parametrize("columns", [40, 80, 200])
+def test_blocks_are_as_wide_as_the_terminal(script: Script, monkeypatch: pytest.MonkeyPatch, columns: int) -> None:
+    """A line for each verdict and its evidence below it, which fills the lines: no narrow column at any width."""
+    monkeypatch.setenv("COLUMNS", str(columns))
+    done = script("verify", "--claims", "equilibrium", "system", "forms", "--activation", "gelu", "--jobs", "1")
+    assert done.returncode == 0
+    lines = done.stdout.splitlines()
+    assert max(map(len, lines)) <= columns
+    heads = [k for k, line in enumerate(lines) if not line.startswith(" ")]
+    assert [lines[k].split()[:3] for k in heads[:-1]] == [
+        ["✓", "certified", "equilibrium"],
+        ["✓", "derived", "system"],
+        ["✓", "derived", "forms"],
+    ]
+    assert lines[heads[-1]] == "every claim stands as expected"
+    evidence = [line for line in lines[heads[0] + 1 : heads[1]] if not line.startswith(" " * 8)]
+    assert all(line.startswith("    ") for line in evidence)
+    assert all(len(line) > 0.6 * columns for line in evidence[:-1])
+    assert "tau_* = 0.926692354186226 +- " in " ".join(" ".join(evidence).split())
+
+
+def test_undecided_gives_code_3(script: Script) -> None:
+    """Four draws of two sizes tell nothing of a rate, and nothing fails."""
+    done = script("verify", "--claims", "ck-rate", "forms", "--activation", "relu", "--quick", "--p", "64,96")
+    assert done.returncode == 3
+    assert "? undecided  ck-rate  on relu" in done.stdout
+    assert "at least three sizes" in done.stdout
+    assert "cannot tell" in done.stdout
+
+
 def test_a_released_formula_is_refuted_with_its_floor(script: Script) -> None:
     done = script("verify", "--variant", "extra-diagonal", "--quick", "--json", "-")
     assert done.returncode == 1
