@@ -457,7 +457,8 @@ def _decide(chosen: RateCheck, ladder: _Ladder, terms: Array, false_alarm: float
     if chosen.compatible:
         if complete.detectable < 1 or not needs_power:
             return replace(complete, verdict="supported")
-        return replace(complete, missing=_missing(ladder, noise / (1 - blind) if blind < 1 else float("inf")))
+        # Both of its parts are chance, for the law that is tried here has no next terms.
+        return replace(complete, missing=_missing(ladder, complete.detectable))
     if complete.shown_floor > 0 or complete.faster:
         return replace(complete, verdict="refuted")
     # More draws help where chance hides a floor, or an A_0 above 0; next to lack of fit only further terms do.

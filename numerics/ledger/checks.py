@@ -95,7 +95,7 @@ PROFILES = {
             widths=(50, 100, 200, 400),
             width_draws=5,
             left_out={
-                "ck-slope": _NO_POWER,
+                "ck-slope": _NO_TIME,
                 "finite-width": _NO_POWER,
                 "ntk-parameters": _NO_POWER,
                 "outliers": _NO_POWER,

@@ -293,11 +293,13 @@ def _slope_decision(
         f"{fit.plain.slope:.3f}), {fitted}"
     )
     found = {"slope": line.slope, "slope_interval": [low, high]}
-    if not high < 0:
-        return VerdictKind.UNDECIDED, f"{shown}: the interval does not exclude 0", found
     if line.lack_of_fit < _NO_FIT:
         return VerdictKind.UNDECIDED, f"{shown}: the line does not fit; missing: larger sizes", found
-    return VerdictKind.SUPPORTED if low <= -0.5 <= high else VerdictKind.REFUTED, shown, found
+    if not low <= -0.5 <= high:
+        return VerdictKind.REFUTED, shown, found
+    if not high < 0:
+        return VerdictKind.UNDECIDED, f"{shown}: the interval does not exclude 0; missing: more draws", found
+    return VerdictKind.SUPPORTED, shown, found
 
 
 def _judge_slope(sizes: list[int], rows: list[list[float]], false_alarm: float) -> VerdictKind:

@@ -123,7 +123,8 @@ def test_verdict_rarely_refuses_the_truth() -> None:
 
 
 #: ||G_DEQ - G_explicit|| of tanh and its matched network at p = 100, 200, 400, 800, four draws each, as
-#: `converge.py --explicit --activation tanh --seed S` measured them for S = 0, 3, 7: three terms, seen through few draws.
+#: `converge.py --explicit --activation tanh --seed S` measured them for S = 0, 3, 7: three terms, seen through few
+#: draws.
 PAIRS = {
     0: [
         [0.1031, 0.12, 0.1037, 0.1089],
@@ -207,19 +208,19 @@ def test_wrong_theories_are_still_refuted_on_four_sizes_and_four_draws(law: Any,
 
 def test_what_is_missing_decides() -> None:
     """A test without power asks for draws, and with so many it has it: errors that do not fall are then refuted."""
-    rng = np.random.default_rng(0)
     sizes = SIZES[:3]
-    blind = check_rate(sizes, scattered(2 * sizes**-0.5, 4, "normal", rng))
-    assert blind.compatible
-    assert blind.verdict == "undecided"
-    assert blind.detectable > 1
-    draws = int(blind.missing.split()[1])
-    assert 4 < draws < 40
-    flat = [check_rate(sizes, scattered(np.full(3, 2.0), draws, "normal", rng)) for _ in range(50)]
+    tried = [check_rate(sizes, noisy(2 * sizes**-0.5, 4, 0.08, seed)) for seed in range(40)]
+    blind = [check for check in tried if check.compatible and check.detectable > 1]
+    assert len(blind) > 30
+    assert all(check.verdict == "undecided" for check in blind)
+    # Each knows the scatter from twelve errors.
+    draws = int(np.median([int(check.missing.split()[1]) for check in blind]))
+    assert 4 < draws < 100
+    flat = [check_rate(sizes, noisy(np.full(3, 2.0), draws, 0.08, seed)) for seed in range(50)]
     assert sum(check.verdict == "refuted" for check in flat) >= 40
-    right = [check_rate(sizes, scattered(2 * sizes**-0.5, draws, "normal", rng)) for _ in range(50)]
-    assert not any(check.verdict == "refuted" for check in right)
-    assert sum(check.verdict == "supported" for check in right) >= 10
+    right = [check_rate(sizes, noisy(2 * sizes**-0.5, draws, 0.08, seed)) for seed in range(50)]
+    assert sum(check.verdict == "refuted" for check in right) <= 3
+    assert sum(check.verdict == "supported" for check in right) >= 25
 
 
 def test_the_scatter_is_known_as_well_as_its_degrees_of_freedom_say() -> None:
@@ -231,7 +232,7 @@ def test_the_scatter_is_known_as_well_as_its_degrees_of_freedom_say() -> None:
     for _ in range(400):
         variances, places, covariance = _smooth_variances(SIZES, true * rng.chisquare(spare), spare)
         found.append(np.log(variances / true))
-    np.testing.assert_allclose(np.mean(found, axis=0), 0, atol=0.12)
+    np.testing.assert_allclose(np.mean(np.exp(found), axis=0), 1, atol=0.1)
     expected = np.einsum("ij,jk,ik->i", places, covariance, places)
     np.testing.assert_allclose(np.var(found, axis=0), expected, rtol=0.3)
     assert np.all(np.isfinite(_smooth_variances(SIZES, np.array([1.0, 0, 0, 0]), spare)[0]))
