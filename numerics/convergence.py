@@ -520,6 +520,9 @@ def report_rate(
     if len(rows) < 3 or min(row.size for row in rows) < 2:
         sentence = f"a rate in {symbol} needs at least three sizes and two draws of each"
         return RateReport(None, None, (), "undecided", sentence, "nothing was fitted")
+    if max(float(np.ptp(row)) / largest for row in rows) <= _SAME:
+        sentence = f"the errors at every {symbol} do not vary between draws: there is no scatter to test a rate against"
+        return RateReport(None, None, (), "undecided", sentence, "nothing was fitted")
     fit = fit_rate(sizes, rows, rng, level=level)
     check = check_rate(sizes, rows, slope=slope, false_alarm=false_alarm, needs_power=needs_power)
     also = tuple(

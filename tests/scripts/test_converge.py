@@ -147,6 +147,9 @@ def test_too_little_data_and_rounding_are_named() -> None:
     rng = np.random.default_rng(0)
     assert report_rate([1, 2], np.ones((2, 3)), rng).verdict == "undecided"
     assert report_rate([1, 2, 3], np.ones((3, 1)), rng).verdict == "undecided"
+    still = report_rate([1, 2, 3], np.ones((3, 4)), rng)
+    assert still.verdict == "undecided"
+    assert "do not vary" in still.sentence
     rounding = report_rate([1, 2, 3], np.full((3, 2), 1e-15), rng)
     assert rounding.verdict == "supported"
     assert "rounding" in rounding.sentence
