@@ -139,7 +139,7 @@ class RateCheck:
         return self.share < _TOO_LITTLE
 
     def law(self, sizes: ArrayLike) -> Array:
-        """Return the chosen curve p^slope (A_0 + A_1 p^(-1/2) + ...) at some sizes."""
+        """Return the chosen curve p^slope (A_0 + A_1 p^(-1/2) + ...), (k,) array, at k sizes, (k,) array."""
         p = np.asarray(sizes, dtype=np.float64)
         return np.asarray(sum(a * p ** (self.slope - k / 2) for k, a in enumerate(self.amplitudes)))
 
@@ -395,7 +395,7 @@ def _smooth_variances(p: Array, squares: Array, spare: Array) -> tuple[Array, Ar
             break
     else:
         raise ValueError("no power law of the size was found that the scatter between seeds follows")
-    return np.exp(places @ found), places, covariance
+    return np.asarray(np.exp(places @ found)), places, np.asarray(covariance)
 
 
 #: Newton's steps, and when they have converged.

@@ -226,13 +226,13 @@ def test_what_is_missing_decides() -> None:
 def test_the_scatter_is_known_as_well_as_its_degrees_of_freedom_say() -> None:
     """Chi square of known law: the logs of smoothed variances are right, and vary by 2 over their freedom."""
     rng = np.random.default_rng(8)
-    spare = np.array([9.0, 9.0, 5.0, 5.0])
+    spare = np.array([45.0, 45.0, 25.0, 25.0])
     true = 0.04 * (SIZES / 400) ** -0.8
     found = []
     for _ in range(400):
         variances, places, covariance = _smooth_variances(SIZES, true * rng.chisquare(spare), spare)
         found.append(np.log(variances / true))
-    np.testing.assert_allclose(np.mean(np.exp(found), axis=0), 1, atol=0.1)
+    np.testing.assert_allclose(np.mean(np.exp(found), axis=0), 1, atol=0.05)
     expected = np.einsum("ij,jk,ik->i", places, covariance, places)
     np.testing.assert_allclose(np.var(found, axis=0), expected, rtol=0.3)
     assert np.all(np.isfinite(_smooth_variances(SIZES, np.array([1.0, 0, 0, 0]), spare)[0]))
