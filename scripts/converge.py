@@ -6,12 +6,14 @@ network of m neurons and the infinite-width kernel of the same samples, at one p
 size to the power -1/2.  With --explicit the DEQ's kernel is compared with those of two explicit networks instead: the
 one that scripts/design.py finds (theory: the same fall with p) and a naive one, one layer of the DEQ's own activation
 (a floor is left); with --against m these are pairs of finite networks of equal width.
-Exit code 0: the rate is supported, or there is too little data; 1: it is refuted; 2: bad use.
+Exit code 0: the rate is supported; 1: it is refuted; 2: bad use; 3: the data cannot tell, and the verdict says what is
+missing.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -72,7 +74,9 @@ def main(argv: Sequence[str] | None) -> int:
     if arguments.json:
         _cli.write_json(arguments.json, _record(results, arguments, activations))
     verdicts = {result.verdict for result in results}
-    return _cli.CLAIM_FAILED if "refuted" in verdicts else _cli.UNDECIDED if "undecided" in verdicts else 0
+    if "refuted" in verdicts:
+        return _cli.CLAIM_FAILED
+    return _cli.UNDECIDED if "undecided" in verdicts else 0
 
 
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -190,11 +194,7 @@ class _Result:
         """Of the claim; "" where there is none.  Matched networks may come closer faster than is claimed."""
         if not self.claimed:
             return ""
-        fit, check = self.report.fit, self.report.check
-        if self.network and self.report.verdict != "supported" and fit is not None and check is not None:
-            faster = check.floor_free and fit.plain.interval[1] < check.slope
-            return "supported (faster than claimed)" if faster else self.report.verdict
-        return self.report.verdict
+        return "supported (faster than claimed)" if self.network and self.report.faster else self.report.verdict
 
 
 def _measure(
@@ -380,9 +380,16 @@ def _result_record(result: _Result) -> dict[str, Any]:
             "tested_exponent": report.check.slope,
             "lack_of_fit": report.check.lack_of_fit,
             "amplitudes": list(report.check.amplitudes),
+            "law": [float(value) for value in report.check.law(report.fit.sizes)] if report.fit else [],
+            "missing": report.check.missing,
+            "detectable_floor": _finite(report.check.detectable),
             "also_accepted": list(report.also_accepted),
         }
     return record
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
 
 
 def _line_record(prefix: str, line: FittedLine) -> dict[str, Any]:

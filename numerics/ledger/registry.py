@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from numerics.ledger.assumptions import ASSUMPTION_CHECK, UNSTABLE_CHECK
-from numerics.ledger.checks import Check, Plan, Results, Task
+from numerics.ledger.checks import Check, Plan, Results, Task, with_power
 from numerics.ledger.equivalents import DEQ_CHECK, EXPLICIT_CHECK, VARIANT_CHECK
 from numerics.ledger.few import FEW_CHECK
 from numerics.ledger.rates import FINITE_CHECK, NTK_RATE_CHECK, RATE_CHECK, READING_CHECK, UNIVERSALITY_CHECK
@@ -54,7 +54,10 @@ def failures(checks: Iterable[Check], plan: Plan, results: Results) -> list[str]
 
 
 def judge(checks: Iterable[Check], plan: Plan, results: Results, claims: Iterable[str]) -> list[Verdict]:
-    """Return the verdicts on some claims, in the ledger's order; what could not be computed is undecided."""
+    """Return the verdicts on some claims, in the ledger's order; what could not be computed is undecided.
+
+    So is what a test without power supports (`numerics.ledger.checks.with_power`).
+    """
     wanted = set(claims)
     verdicts: list[Verdict] = []
     for check in checks:
@@ -62,6 +65,6 @@ def judge(checks: Iterable[Check], plan: Plan, results: Results, claims: Iterabl
         if failed:
             verdicts += [Verdict(claim, "", VerdictKind.UNDECIDED, failed[0]) for claim in check.claims]
         else:
-            verdicts += check.judge(plan, results)
+            verdicts += map(with_power, check.judge(plan, results))
     order = {claim: position for position, claim in enumerate(CLAIMS)}
     return sorted((verdict for verdict in verdicts if verdict.claim in wanted), key=lambda one: order[one.claim])

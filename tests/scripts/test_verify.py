@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+from io import StringIO
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from numerics.memory import free_bytes
 from tests.scripts.conftest import Script, script_module
@@ -65,34 +68,43 @@ def test_a_claim_that_fails_gives_code_1(script: Script) -> None:
     assert "does not stand" in done.stdout
 
 
-def test_a_verdict_still_to_be_given_is_code_3(script: Script) -> None:
-    """One size shows no rate."""
-    one_size = ("--claims", "ck-rate", "layers", "--p", "60", "--seeds", "2", "--jobs", "1")
-    done = script("verify", *one_size, "--activation", "relu", "--json", "-")
-    assert done.returncode == 3, done.stderr
-    record = json.loads(done.stdout)
-    assert {verdict["verdict"] for verdict in record["verdicts"]} == {"undecided", "derived"}
-    assert not record["as_expected"]
-    assert "undecided" in record["status"]
-
-
-@pytest.mark.parametrize(
-    ("kinds", "code"),
-    [
-        ((), 0),
-        (("supported", "derived", "refuted as expected"), 0),
-        (("supported", "undecided"), 3),
-        (("refuted", "undecided"), 1),
-        (("refuted",), 1),
-        (("supported though wrong", "undecided"), 1),
-    ],
-)
-def test_the_exit_code_of_verdicts(kinds: tuple[str, ...], code: int) -> None:
+@pytest.mark.parametrize("columns", [40, 80, 200])
+def test_blocks_are_as_wide_as_the_terminal(columns: int) -> None:
+    """A line for each verdict and its evidence below it, which fills the lines: no narrow column at any width."""
     verify = script_module("verify")
-    verdicts = [Verdict("x", "", VerdictKind(kind.split()[0]), "") for kind in kinds]
-    expected = {id(one): kind for one, kind in zip(verdicts, kinds, strict=True)}
-    meets = {"supported": True, "derived": True, "refuted as expected": True}
-    assert verify._exit_code(verdicts, lambda verdict: meets.get(expected[id(verdict)], False)) == code
+    evidence = "one witness of many has the limit +1.41e-03 +- 9.8e-04; would detect: linear 0.57 %, square 6.2 %; " * 4
+    verdicts = [
+        Verdict("ck", "Piecewise((x, x > 0), (exp(x) - 1, x <= 0))", VerdictKind.SUPPORTED, evidence),
+        Verdict("equilibrium", "relu", VerdictKind.REFUTED, "[not a style] " + evidence),
+        Verdict("ntk-rate", "", VerdictKind.UNDECIDED, evidence),
+    ]
+    file = StringIO()
+    verify._print_verdicts(Console(file=file, width=columns), verdicts, expected=True)
+    lines = file.getvalue().splitlines()
+    assert max(map(len, lines)) <= columns
+    heads = [k for k, line in enumerate(lines) if not line.startswith(" ")]
+    assert [lines[k].split()[:3] for k in heads] == [
+        ["✓", "supported", "ck"],
+        ["✗", "refuted", "equilibrium"],
+        ["?", "undecided", "ntk-rate"],
+    ]
+    below = [line for line in lines[heads[1] + 1 :] if line not in [lines[k] for k in heads]]
+    assert all(line.startswith("    ") and not line.startswith("     ") for line in below)
+    words = " ".join(" ".join(line.split()) for line in lines[heads[1] + 1 : heads[2]])
+    assert words == " ".join(("[not a style] " + evidence).split())
+    filled = [line for line, following in pairwise(below) if following in below[1:]]
+    assert sum(map(len, filled)) > 0.75 * columns * len(filled)
+    # A number and its sign stay together.
+    assert not any(line.lstrip().startswith("%") for line in lines)
+
+
+def test_undecided_gives_code_3(script: Script) -> None:
+    """Four draws of two sizes tell nothing of a rate, and nothing fails."""
+    done = script("verify", "--claims", "ck-rate", "forms", "--activation", "relu", "--quick", "--p", "64,96")
+    assert done.returncode == 3
+    assert "? undecided  ck-rate  on relu" in done.stdout
+    assert "at least three sizes" in done.stdout
+    assert "cannot tell" in done.stdout
 
 
 def test_a_released_formula_is_refuted_with_its_floor(script: Script) -> None:
