@@ -39,7 +39,6 @@ _EXAMPLES = """\
 #: How far what belongs to a line is moved to the right below it.
 _INDENT = "    "
 _PROFILES = ("quick", "default", "full")
-#: What the exit code says of all claims together.
 #: The wrong theories are tried on the data of these claims.
 _PLANTED_NEEDS = {f"variant-{name}" for name in released_variants()}
 _SPECTRAL_NEEDS = {"bulk", "outliers"}
