@@ -109,8 +109,12 @@ def gaussian_tail(
         begin = begin.nonnegative_part()
     for _ in range(power):
         factor = _product(factor, [1 + start + shift, arb(1)])
-    constant = (linear * begin + quadratic * begin * begin - start * start / 2).exp() / (2 * arb.pi()).sqrt()
-    fall = start - linear * scale - 2 * quadratic * scale * begin
+    # The largest over begin, end by end: a ball round 0 would have a square that reaches below 0.
+    ends = begin.lower().max(arb(0)), begin.upper()
+    largest = (linear * ends[0]).max(linear * ends[1]) + (quadratic * ends[0] ** 2).max(quadratic * ends[1] ** 2)
+    constant = (largest - start * start / 2).exp() / (2 * arb.pi()).sqrt()
+    bends = [2 * quadratic * scale * end for end in ends]
+    fall = (start - linear * scale - bends[0].max(bends[1])).lower()
     bend = arb(1) / 2 - quadratic * scale**2
     if not bend > 0:
         return arb.pos_inf()
