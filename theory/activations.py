@@ -167,7 +167,7 @@ class Activation:
     @cached_property
     def slope_pieces(self) -> tuple[Piece, ...]:
         """The almost-everywhere derivative, piece by piece."""
-        return tuple(Piece(p.lower, p.upper, sp.diff(p.expr, x)) for p in self.pieces)
+        return tuple(Piece(p.lower, p.upper, structure.derivative(p.expr)) for p in self.pieces)
 
     @cached_property
     def terms(self) -> tuple[TermSum, ...] | None:
