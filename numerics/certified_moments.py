@@ -45,6 +45,8 @@ __all__ = ["CertifiedMoments", "Key", "MomentExpansion", "UnboundedError", "Unce
 _LOW = 64
 #: The trapezoidal rule is left to the adaptive integral where it would need more nodes than this.
 _MOST_NODES = 120_000
+#: Radius of an integral at an exact scale that shows that its evaluations ran out.
+_HOPELESS = 1
 #: Precision at which a closed form has to show some digits to be used.
 _PROBE = 2048
 #: Precisions whose compiled closed forms are kept.
@@ -431,6 +433,11 @@ class CertifiedMoments:
                 value += integrand(acb(end_ball), False).real * width
         if not value.is_finite():
             raise UncertifiedError(f"the integral of a moment of {self.activation.name} is not enclosed")
+        if scale.is_exact() and value.rad() > _HOPELESS:
+            # All evaluations went into a function that turns too fast: more digits ask for more of them.
+            raise UnboundedError(
+                f"the integral of a moment of {self.activation.name} needs too many evaluations: it oscillates too fast"
+            )
         return value
 
     def _no_enclosure(self) -> UnboundedError:

@@ -32,6 +32,10 @@ _Poly = tuple[arb, ...]
 _REAL_BOUNDS: dict[type, int] = {
     sp.tanh: 1, sp.sech: 1, sp.sin: 1, sp.cos: 1, sp.erf: 1, sp.erfc: 2, sp.atan: 2, sigmoid: 1,
 }  # fmt: skip
+#: What keeps real numbers real (logarithms and roots where their arguments allow it).
+_REAL_NODES = (
+    sp.Add, sp.Mul, sp.Pow, sp.exp, sp.log, sp.sinh, sp.cosh, sp.asinh, softplus, *_REAL_BOUNDS,
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -202,8 +206,8 @@ def _exponential_rate(poly: _Poly) -> arb:
 class _HalfStrip:
     def __init__(self, side: int, start: arb, half_width: arb) -> None:
         self._start = start
-        #: On the real axis itself everything is real, and bounded functions are bounded whatever their argument is.
-        self._real = bool(half_width.is_zero())
+        self._on_axis = bool(half_width.is_zero())
+        self._real: dict[sp.Expr, bool] = {}
         position = (start, arb(1))
         line = position if side > 0 else (-start, arb(-1))
         self._known: dict[sp.Expr, _Range] = {
@@ -213,16 +217,30 @@ class _HalfStrip:
     def range_of(self, expr: sp.Expr) -> _Range:
         known = self._known.get(expr)
         if known is None:
-            known = self._settled(self._derive(expr))
+            found = self._derive(expr)
+            known = self._settled(replace(found, imag=(arb(0),)) if self._is_real(expr) else found)
             self._known[expr] = known
         return known
+
+    def _is_real(self, expr: sp.Expr) -> bool:
+        """Whether the half strip is a half line on which an expression is proved real."""
+        if not self._on_axis:
+            return False
+        if expr not in self._real:
+            real = bool(expr.is_extended_real) if not expr.has(x) else all(map(self._is_real, expr.args))
+            if real and isinstance(expr, sp.log):
+                real = _positive(self.range_of(expr.args[0]).low)
+            if real and isinstance(expr, sp.Pow) and expr.has(x) and not expr.exp.is_integer:
+                real = _nonnegative(self.range_of(expr.base).low)
+            self._real[expr] = real and (not expr.args or isinstance(expr, _REAL_NODES) or not expr.has(x))
+        return self._real[expr]
 
     def _majorant(self, poly: _Poly, linear: arb | int = 0, quadratic: arb | int = 0) -> Majorant:
         return Majorant(self._start, poly, arb(linear), arb(quadratic))
 
     def _settled(self, r: _Range) -> _Range:
         """Complete what follows from the parts that are known."""
-        r = replace(r, low=_trimmed(r.low), high=_trimmed(r.high), imag=(arb(0),) if self._real else _trimmed(r.imag))
+        r = replace(r, low=_trimmed(r.low), high=_trimmed(r.high), imag=_trimmed(r.imag))
         if r.ball is not None and not r.ball.is_finite():
             r = replace(r, ball=None)
         if r.ball is None and r.size is not None:
@@ -289,8 +307,8 @@ class _HalfStrip:
             rule = self._rules().get(type(expr))
             found = _Range() if rule is None else rule(inner)
         bound = _REAL_BOUNDS.get(type(expr))
-        if self._real and bound is not None and self._settled(found).size is None:
-            return _Range(ball=_disc(arb(bound)))
+        if bound is not None and self._settled(found).size is None and self._is_real(expr):
+            return _Range(ball=acb(arb(0, bound)))
         return found
 
     def _decaying(self, function: type, inner: _Range) -> Majorant | None:
@@ -401,8 +419,8 @@ class _HalfStrip:
         power = (e.size.poly[0] ** root,) if len(e.size.poly) == 1 and e.size.poly[0] > 0 else grown
         size = self._majorant(power, e.size.linear * root, e.size.quadratic * root)
         if not _positive(e.low) or e.low is None:
-            # On the axis the base is known not to be negative (theory checks the domain).
-            return _Range(low=(arb(0),), size=size) if self._real else _Range()
+            at_least_zero = self._on_axis and _nonnegative(e.low) and e.imag == (arb(0),)
+            return _Range(low=(arb(0),), size=size) if at_least_zero else _Range()
         least = e.low[0].lower()
         floor = (least**root).lower()
         # The argument of e^q lies within q atan(|Im e|/Re e).
@@ -519,7 +537,7 @@ class _HalfStrip:
             return _Range(low=_plus(e.low, (-rest[0],)), high=_plus(e.high, rest), imag=_plus(e.imag, rest))
         if left is not None:
             return _Range(size=self._divided(left[1], 1 - left[0]))
-        if self._real and e.size is not None and e.size.linear >= 0 and e.size.quadratic >= 0:
+        if e.imag == (arb(0),) and e.size is not None and e.size.linear >= 0 and e.size.quadratic >= 0:
             return _Range(low=(arb(0),), size=replace(e.size, poly=_plus(e.size.poly, (arb.const_log2(),))))
         return _Range()
 
