@@ -314,8 +314,9 @@ class CertifiedMoments:
         # The lower end: between it and the kink itself either piece may hold, and both are bounded there.
         start = length if not beyond else outer[-1].lower()
         found = ordered[-1].tail(side, scale, start, power, arb(1))
-        if found is None:
-            raise UnboundedError(f"no bound of {self.activation.name} for large |x| is found")
+        if found is None or (self.has_slope_energy and found[2].is_nan()):
+            what = "" if found is None else "the slope of "
+            raise UnboundedError(f"no bound of {what}{self.activation.name} for large |x| is found")
         total = list(found)
         near = length
         for index, kink in beyond:

@@ -439,7 +439,7 @@ class _HalfStrip:
             real = hull(bottoms[0] - tops[1], tops[0] - bottoms[1])
             imag = 2 * e.ball.real * e.ball.imag
             size = None if e.size is None else self._squared(e.size)
-            return _Range(ball=acb(real, imag), size=size)
+            return _Range(ball=acb(real, imag), size=size, low=((bottoms[0] - tops[1]).lower(),))
         found = self._product(e, e)
         if found.low is None and e.imag is not None and len(e.imag) == 1:
             return replace(found, low=((-(e.imag[0] ** 2)).lower(),))
@@ -449,15 +449,12 @@ class _HalfStrip:
         return self._majorant(_times(size.poly, size.poly), 2 * size.linear, 2 * size.quadratic)
 
     def _exp(self, e: _Range) -> _Range:
-        if e.high is None:
-            return _Range()
-        top = e.high
-        while len(top) > 3 and top[-1] <= 0:
+        top, size = e.high, None
+        while top is not None and len(top) > 3 and top[-1] <= 0:
             top = top[:-1]
-        if len(top) > 3:
-            return _Range()
-        rates = [*top[1:], arb(0), arb(0)]
-        size = self._majorant((top[0].exp(),), rates[0], rates[1])
+        if top is not None and len(top) <= 3:
+            rates = [*top[1:], arb(0), arb(0)]
+            size = self._majorant((top[0].exp(),), rates[0], rates[1])
         floor = None
         if e.low is not None and all(bool(a >= 0) for a in e.low[1:]):
             floor = e.low[0].exp().lower()

@@ -163,7 +163,7 @@ class PieceBounds:
     def __init__(self, value: sp.Expr, slope: sp.Expr) -> None:
         self._exprs = (value, slope)
         self._program: Program = compile_program([value, slope], [x], ComplexBallArithmetic(analytic=True))
-        self._half_lines: dict[tuple[int, int], tuple[Majorant, Majorant] | None] = {}
+        self._half_lines: dict[tuple[int, int], tuple[Majorant | None, Majorant | None]] = {}
         self._strips: tuple[StripTable, ...] | None = None
 
     def strips(self) -> tuple[StripTable, ...]:
@@ -278,19 +278,23 @@ class PieceBounds:
     ) -> tuple[arb, arb, arb] | None:
         """Bound what lies beyond side * xi >= start on the real axis, for f phi, f^2 phi and f'^2 phi.
 
-        Returns None where no majorant is found.
+        Returns None where no majorant of f is found; where there is none of f' only, its bound is nan.
         """
         near = (scale * start).lower()
         exponent = -2
         while not scale.upper() * start <= arb(2) ** exponent:
             exponent += 1
-        for _ in range(_DOUBLINGS):
-            majorants = self._real_majorants(side, exponent)
-            if majorants is not None:
+        without_slope: tuple[int, Majorant] | None = None
+        for exponent in range(exponent, exponent + _DOUBLINGS):
+            of_value, of_slope = self._real_majorants(side, exponent)
+            if of_value is not None and of_slope is not None:
                 break
-            exponent += 1
+            if of_value is not None and without_slope is None:
+                without_slope = exponent, of_value
         else:
-            return None
+            if without_slope is None:
+                return None
+            (exponent, of_value), of_slope = without_slope, None
         # From here on the majorants hold at every scale of the ball; the largest scales are past their start by then.
         beyond = start.max((arb(2) ** exponent / scale).upper())
         far = (scale * beyond).upper()
@@ -300,16 +304,19 @@ class PieceBounds:
             if flat is None:
                 return None
             total = list(flat)
-        for slot, (which, order) in enumerate(((0, 1), (0, 2), (1, 2))):
-            total[slot] += gaussian_tail(majorants[which], order, scale, beyond, power, arb(0), step)
+        for slot, (majorant, order) in enumerate(((of_value, 1), (of_value, 2), (of_slope, 2))):
+            if majorant is None:
+                total[slot] = arb.nan()
+            else:
+                total[slot] += gaussian_tail(majorant, order, scale, beyond, power, arb(0), step)
         return total[0].upper(), total[1].upper(), total[2].upper()
 
-    def _real_majorants(self, side: int, exponent: int) -> tuple[Majorant, Majorant] | None:
+    def _real_majorants(self, side: int, exponent: int) -> tuple[Majorant | None, Majorant | None]:
         """Majorants of f and f' on the real half line from 2^exponent on."""
         key = side, exponent
         if key not in self._half_lines:
             value, slope = (half_strip_majorant(expr, side, arb(2) ** exponent, arb(0)) for expr in self._exprs)
-            self._half_lines[key] = None if value is None or slope is None else (value, slope)
+            self._half_lines[key] = value, slope
         return self._half_lines[key]
 
     def _flat(self, side: int, near: arb, far: arb, mass: arb) -> tuple[arb, arb, arb] | None:
