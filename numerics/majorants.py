@@ -28,6 +28,8 @@ __all__ = ["Majorant", "half_strip_majorant"]
 
 _Poly = tuple[arb, ...]
 
+_ONE: _Poly = (arb(1),)
+
 #: Bounds on the real axis of functions that are bounded whatever their argument is.
 _REAL_BOUNDS: dict[type, int] = {
     sp.tanh: 1, sp.sech: 1, sp.sin: 1, sp.cos: 1, sp.erf: 1, sp.erfc: 2, sp.atan: 2, sigmoid: 1,
@@ -361,7 +363,11 @@ class _HalfStrip:
     def _product(self, first: _Range, second: _Range) -> _Range:
         low, high, imag = self._rectangle(first, second)
         for factor, other in ((first, second), (second, first)):
-            if factor.ball is not None and factor.ball.imag.is_zero() and (factor.ball.real > 0 or factor.ball.real < 0):
+            if (
+                factor.ball is not None
+                and factor.ball.imag.is_zero()
+                and (factor.ball.real > 0 or factor.ball.real < 0)
+            ):
                 low, high, imag = _multiplied(other, factor.ball.real)
         size = None
         if first.size is not None and second.size is not None:
@@ -428,7 +434,7 @@ class _HalfStrip:
         if not turn < arb.pi() / 2:
             return _Range(size=size, floor=floor)
         share = least ** (root - whole) * turn.cos()
-        low = tuple((share * a).lower() for a in reduce(_times, [e.low] * whole, (arb(1),)))
+        low = tuple((share * a).lower() for a in reduce(_times, [e.low] * whole, _ONE))
         return _Range(size=size, floor=floor, low=low)
 
     def _square(self, e: _Range) -> _Range:
@@ -458,7 +464,7 @@ class _HalfStrip:
         floor = None
         if e.low is not None and all(bool(a >= 0) for a in e.low[1:]):
             floor = e.low[0].exp().lower()
-        low = None
+        low: _Poly | None = None
         if e.imag is not None and len(e.imag) == 1 and e.imag[0] < arb.pi() / 2:
             low = (arb(0),)
             if floor is not None and e.low is not None:

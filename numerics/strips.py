@@ -281,11 +281,11 @@ class PieceBounds:
         Returns None where no majorant of f is found; where there is none of f' only, its bound is nan.
         """
         near = (scale * start).lower()
-        exponent = -2
-        while not scale.upper() * start <= arb(2) ** exponent:
-            exponent += 1
+        first = -2
+        while not scale.upper() * start <= arb(2) ** first:
+            first += 1
         without_slope: tuple[int, Majorant] | None = None
-        for exponent in range(exponent, exponent + _DOUBLINGS):
+        for exponent in range(first, first + _DOUBLINGS):
             of_value, of_slope = self._real_majorants(side, exponent)
             if of_value is not None and of_slope is not None:
                 break

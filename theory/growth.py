@@ -152,9 +152,7 @@ def _exponential_rate(argument: sp.Expr, direction: int) -> _Bounds:
     polynomial, rest = _polynomial_part(argument)
     if polynomial != 0:
         first, second = _exponential_rate(polynomial, direction), _exponential_rate(rest, direction)
-        low, high = (
-            None if a is None or b is None else a.times(b) for a, b in zip(first, second, strict=True)
-        )
+        low, high = (None if a is None or b is None else a.times(b) for a, b in zip(first, second, strict=True))
         if high is not None:
             return low, high
     low, high = _bounds(argument, direction)
@@ -166,7 +164,7 @@ def _exponential_rate(argument: sp.Expr, direction: int) -> _Bounds:
 
 
 def _polynomial_part(argument: sp.Expr) -> tuple[sp.Expr, sp.Expr]:
-    """The terms of a sum that are powers of x up to the second, and the rest; (0, argument) where there is no such split."""
+    """The terms of a sum that are powers of x up to the second, and the rest; (0, argument) where one is empty."""
     terms = sp.Add.make_args(argument)
     powers = [term for term in terms if term.has(x) and term.is_polynomial(x) and sp.degree(term, x) <= 2]
     rest = sp.Add(*(term for term in terms if term not in powers))

@@ -18,6 +18,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from math import gcd, lcm
+from typing import Any
 
 import sympy as sp
 
@@ -122,9 +123,7 @@ class _Field:
             for argument in expr.args[1:]:
                 other = self.fraction(argument)
                 if isinstance(expr, sp.Mul):
-                    total = self._checked(
-                        total.numerator * other.numerator, total.denominator * other.denominator
-                    )
+                    total = self._checked(total.numerator * other.numerator, total.denominator * other.denominator)
                 else:
                     crossed = total.numerator * other.denominator + other.numerator * total.denominator
                     total = self._checked(crossed, total.denominator * other.denominator)
@@ -170,7 +169,7 @@ class _Field:
         return expr.xreplace({symbol: _stable(node) for node, symbol in self.symbols.items()})
 
 
-def _outermost(expr: sp.Expr, kinds: tuple[type, ...]) -> Iterator[sp.Expr]:
+def _outermost(expr: Any, kinds: tuple[type, ...]) -> Iterator[sp.Expr]:
     """Functions of given kinds that depend on x, outside of all functions."""
     if isinstance(expr, kinds):
         if expr.has(x):
@@ -201,7 +200,7 @@ def _sign(poly: sp.Poly) -> int | None:
         return None
     if len(signs) == 1:
         return signs.pop()
-    if not signs or not poly.domain.is_ZZ and not poly.domain.is_QQ:
+    if not signs or not (poly.domain.is_ZZ or poly.domain.is_QQ):
         return None
     _, without_zero = poly.terms_gcd()
     return None if without_zero.count_roots(0, None) else compare(without_zero.LC(), sp.S.Zero)
@@ -209,7 +208,10 @@ def _sign(poly: sp.Poly) -> int | None:
 
 def _is_quotient(expr: sp.Expr) -> bool:
     """Whether exponentials are divided by, or several factors multiplied, so that oo/oo or 0 oo may stand there."""
-    if isinstance(expr, sp.Mul) and sum(next(_outermost(part, _EXPONENTIAL), None) is not None for part in expr.args) > 1:
+    if (
+        isinstance(expr, sp.Mul)
+        and sum(next(_outermost(part, _EXPONENTIAL), None) is not None for part in expr.args) > 1
+    ):
         return True
     if isinstance(expr, sp.Pow) and expr.exp.is_Integer:
         inside = next(_outermost(expr.base, _EXPONENTIAL), None) is not None
@@ -406,7 +408,12 @@ def _area_sine(argument: sp.Expr) -> sp.Expr | None:
         rest = argument - term
         constant = sp.expand(factor**2 * root.base - rest**2)
         try:
-            if constant.has(x) or not rest.has(x) or compare(constant, sp.S.Zero) <= 0 or compare(factor, sp.S.Zero) <= 0:
+            if (
+                constant.has(x)
+                or not rest.has(x)
+                or compare(constant, sp.S.Zero) <= 0
+                or compare(factor, sp.S.Zero) <= 0
+            ):
                 continue
         except UndecidedError:
             continue

@@ -117,7 +117,9 @@ def derivative(expr: sp.Expr) -> sp.Expr:
     """Return the derivative in x, with sqrt(-x) where SymPy's own has (-x)**(3/2)/x, which has no value at 0."""
 
     def merged(product: sp.Expr) -> sp.Expr:
-        powers = {f.base: f.exp for f in product.args if isinstance(f, sp.Pow) and f.base.has(x) and not f.exp.is_integer}
+        powers = {
+            f.base: f.exp for f in product.args if isinstance(f, sp.Pow) and f.base.has(x) and not f.exp.is_integer
+        }
         factors = []
         for factor in product.args if powers else ():
             base, power = factor.as_base_exp()

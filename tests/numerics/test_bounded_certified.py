@@ -23,50 +23,50 @@ from theory.symbols import x
 DIGITS = 22
 SCALE = sp.Rational(9, 8)
 
-TEXTS = """
-(exp(2*x)-1)/(exp(2*x)+1)
-(exp(x)-exp(-x))/(exp(x)+exp(-x))
-log(exp(2*x+1)+exp(-x))
-log(cosh(x))
-exp(-softplus(x)/2)
--log(sqrt(4*x**2+3)-2*x)
-x*((1+exp(x))**2-1)/((1+exp(x))**2+1)
-(1+exp(-x)+x*exp(-x))/(1+exp(-x))**2
-log(1+exp(x)+exp(2*x))
-(2+exp(3*x/4))/(1+exp(x/4))
-log(sigmoid(x))+x*exp(-softplus(2*x))
-1/(exp(x)+exp(-x)+1)
-log(1+exp(x**2))
-1/(1+exp(-20*(x-1/3)))
-Max(log(1+exp(x)),1)-1/(1+exp(-x))
-exp(-exp(-x))
-exp(x-exp(x))
-exp(-exp(x**2))
-exp(-cosh(x))
-exp(-(x**2+1)**(3/4))
-exp(-x**2*sin(x)**2)
-x*tanh(x*Phi(x))
-x*Phi(x*sigmoid(x))
-sech(softplus(x))
-sech(exp(x)-exp(-x))
-sin(softplus(x))*exp(-softplus(-x))
-1/(1+cos(x)**2)
-x/(2+sin(2*x)**2)
-Phi(exp(x))
-erf(exp(x)-1)
-atan(exp(x))
-tanh(sinh(x))
-tanh(x*exp(x))
-sigmoid(x**3-x)
-sin(x**3/4)
-1/(1+exp(exp(x)))
-sech(Abs(x-1)**(3/2))
-tanh(Abs(x)**(5/4))
-Phi(Abs(-5/2*x-7/3)**(3/2))
-Abs(3*x+1)**(3/2)*exp(-x**2/2)
-Abs(tanh(x))**(3/2)
-cos(Abs(x-1/3)**(7/3))
-""".split()
+TEXTS = [
+    "(exp(2*x)-1)/(exp(2*x)+1)",
+    "(exp(x)-exp(-x))/(exp(x)+exp(-x))",
+    "log(exp(2*x+1)+exp(-x))",
+    "log(cosh(x))",
+    "exp(-softplus(x)/2)",
+    "-log(sqrt(4*x**2+3)-2*x)",
+    "x*((1+exp(x))**2-1)/((1+exp(x))**2+1)",
+    "(1+exp(-x)+x*exp(-x))/(1+exp(-x))**2",
+    "log(1+exp(x)+exp(2*x))",
+    "(2+exp(3*x/4))/(1+exp(x/4))",
+    "log(sigmoid(x))+x*exp(-softplus(2*x))",
+    "1/(exp(x)+exp(-x)+1)",
+    "log(1+exp(x**2))",
+    "1/(1+exp(-20*(x-1/3)))",
+    "Max(log(1+exp(x)),1)-1/(1+exp(-x))",
+    "exp(-exp(-x))",
+    "exp(x-exp(x))",
+    "exp(-exp(x**2))",
+    "exp(-cosh(x))",
+    "exp(-(x**2+1)**(3/4))",
+    "exp(-x**2*sin(x)**2)",
+    "x*tanh(x*Phi(x))",
+    "x*Phi(x*sigmoid(x))",
+    "sech(softplus(x))",
+    "sech(exp(x)-exp(-x))",
+    "sin(softplus(x))*exp(-softplus(-x))",
+    "1/(1+cos(x)**2)",
+    "x/(2+sin(2*x)**2)",
+    "Phi(exp(x))",
+    "erf(exp(x)-1)",
+    "atan(exp(x))",
+    "tanh(sinh(x))",
+    "tanh(x*exp(x))",
+    "sigmoid(x**3-x)",
+    "sin(x**3/4)",
+    "1/(1+exp(exp(x)))",
+    "sech(Abs(x-1)**(3/2))",
+    "tanh(Abs(x)**(5/4))",
+    "Phi(Abs(-5/2*x-7/3)**(3/2))",
+    "Abs(3*x+1)**(3/2)*exp(-x**2/2)",
+    "Abs(tanh(x))**(3/2)",
+    "cos(Abs(x-1/3)**(7/3))",
+]
 
 
 @pytest.mark.parametrize("text", TEXTS)
@@ -104,7 +104,7 @@ def test_certified_moments_contain_the_quadrature_of_what_was_typed(text: str) -
         ("exp(-exp(-x))", ("1/5", "4/5", "1"), {"tau": ".901388807052872", "gamma2": ".0625089074010013"}),
         ("log(x+sqrt(x**2+1))", ("1/5", "4/5", "1"), {"tau": ".958659999534658"}),
         ("-log(1+exp(-x))", ("1/5", "4/5", "1"), {"tau": ".919509164339852"}),
-        ("x*tanh(x*Phi(x))", ("1/5", "4/5", "1"), {"tau": ".916772798289237342"}),
+        ("x*tanh(x*Phi(x))", ("1/5", "4/5", "1"), {"tau": ".91677279828923734"}),
         ("log(1+exp(x))", ("1/5", "4/5", "60"), {"tau": "55.5930"}),
         ("log(1+exp(x))", ("1/5", "4/5", "100"), {"tau": "92.6560"}),
     ],
