@@ -18,7 +18,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from math import gcd, lcm
-from typing import Any
 
 import sympy as sp
 
@@ -169,9 +168,9 @@ class _Field:
         return expr.xreplace({symbol: _stable(node) for node, symbol in self.symbols.items()})
 
 
-def _outermost(expr: Any, kinds: tuple[type, ...]) -> Iterator[sp.Expr]:
+def _outermost(expr: sp.Expr, kinds: tuple[type, ...]) -> Iterator[sp.Expr]:
     """Functions of given kinds that depend on x, outside of all functions."""
-    if isinstance(expr, kinds):
+    if type(expr) in kinds:
         if expr.has(x):
             yield expr
     elif isinstance(expr, sp.Add | sp.Mul) or (isinstance(expr, sp.Pow) and expr.exp.is_Integer):
