@@ -34,6 +34,8 @@ _ONE: _Poly = (arb(1),)
 _REAL_BOUNDS: dict[type, int] = {
     sp.tanh: 1, sp.sech: 1, sp.sin: 1, sp.cos: 1, sp.erf: 1, sp.erfc: 2, sp.atan: 2, sigmoid: 1,
 }  # fmt: skip
+#: What is positive on the real axis.
+_POSITIVE = (sp.exp, sp.cosh, sp.sech, sp.erfc, sigmoid, softplus)
 #: What keeps real numbers real (logarithms and roots where their arguments allow it).
 _REAL_NODES = (
     sp.Add, sp.Mul, sp.Pow, sp.exp, sp.log, sp.sinh, sp.cosh, sp.asinh, softplus, *_REAL_BOUNDS,
@@ -220,7 +222,10 @@ class _HalfStrip:
         known = self._known.get(expr)
         if known is None:
             found = self._derive(expr)
-            known = self._settled(replace(found, imag=(arb(0),)) if self._is_real(expr) else found)
+            if self._is_real(expr):
+                at_least_zero = isinstance(expr, _POSITIVE) and not _nonnegative(found.low)
+                found = replace(found, imag=(arb(0),), low=(arb(0),) if at_least_zero else found.low)
+            known = self._settled(found)
             self._known[expr] = known
         return known
 

@@ -137,7 +137,16 @@ def _sum_bounds(expr: sp.Expr, direction: int) -> _Bounds:
         for low in known[1:]:
             best = low if best is not None and low.exceeds(best) else best
         return best, upper
-    return None, upper
+    return (_CONSTANT if _stays_away_from_zero(expr, direction) else None), upper
+
+
+def _stays_away_from_zero(expr: sp.Expr, direction: int) -> bool:
+    """Whether range arithmetic proves a sum bounded away from 0 on a half line."""
+    try:
+        low, high = enclosure(expr, *((sp.S.Zero, sp.oo) if direction > 0 else (-sp.oo, sp.S.Zero)))
+        return compare(low, sp.S.Zero) > 0 or compare(high, sp.S.Zero) < 0
+    except UndecidedError:
+        return False
 
 
 def _exponential_rate(argument: sp.Expr, direction: int) -> _Bounds:
