@@ -45,6 +45,8 @@ __all__ = ["CertifiedMoments", "Key", "MomentExpansion", "UnboundedError", "Unce
 _LOW = 64
 #: The trapezoidal rule is left to the adaptive integral where it would need more nodes than this.
 _MOST_NODES = 120_000
+#: Radius of an integral at an exact scale that shows that its evaluations ran out.
+_HOPELESS = 1
 #: Precision at which a closed form has to show some digits to be used.
 _PROBE = 2048
 #: Precisions whose compiled closed forms are kept.
@@ -312,8 +314,9 @@ class CertifiedMoments:
         # The lower end: between it and the kink itself either piece may hold, and both are bounded there.
         start = length if not beyond else outer[-1].lower()
         found = ordered[-1].tail(side, scale, start, power, arb(1))
-        if found is None:
-            raise UnboundedError(f"no bound of {self.activation.name} for large |x| is found")
+        if found is None or (self.has_slope_energy and found[2].is_nan()):
+            what = "" if found is None else "the slope of "
+            raise UnboundedError(f"no bound of {what}{self.activation.name} for large |x| is found")
         total = list(found)
         near = length
         for index, kink in beyond:
@@ -431,6 +434,11 @@ class CertifiedMoments:
                 value += integrand(acb(end_ball), False).real * width
         if not value.is_finite():
             raise UncertifiedError(f"the integral of a moment of {self.activation.name} is not enclosed")
+        if scale.is_exact() and value.rad() > _HOPELESS:
+            # All evaluations went into a function that turns too fast: more digits ask for more of them.
+            raise UnboundedError(
+                f"the integral of a moment of {self.activation.name} needs too many evaluations: it oscillates too fast"
+            )
         return value
 
     def _no_enclosure(self) -> UnboundedError:

@@ -151,7 +151,8 @@ class _Integrand:
         value = self._known.get(point)
         if value is None:
             position = sum(1 for edge in self._edges if point > edge)
-            (value,) = self._programs[position](point)
+            # Next to a kink a root's argument may be rounded to below 0: theory has checked that it is not.
+            value = self._context.re(self._programs[position](point)[0])
             self._known[point] = value
         return value
 

@@ -109,8 +109,12 @@ def gaussian_tail(
         begin = begin.nonnegative_part()
     for _ in range(power):
         factor = _product(factor, [1 + start + shift, arb(1)])
-    constant = (linear * begin + quadratic * begin * begin - start * start / 2).exp() / (2 * arb.pi()).sqrt()
-    fall = start - linear * scale - 2 * quadratic * scale * begin
+    # The largest over begin, end by end: a ball round 0 would have a square that reaches below 0.
+    ends = begin.lower().max(arb(0)), begin.upper()
+    largest = (linear * ends[0]).max(linear * ends[1]) + (quadratic * ends[0] ** 2).max(quadratic * ends[1] ** 2)
+    constant = (largest - start * start / 2).exp() / (2 * arb.pi()).sqrt()
+    bends = [2 * quadratic * scale * end for end in ends]
+    fall = (start - linear * scale - bends[0].max(bends[1])).lower()
     bend = arb(1) / 2 - quadratic * scale**2
     if not bend > 0:
         return arb.pos_inf()
@@ -159,7 +163,7 @@ class PieceBounds:
     def __init__(self, value: sp.Expr, slope: sp.Expr) -> None:
         self._exprs = (value, slope)
         self._program: Program = compile_program([value, slope], [x], ComplexBallArithmetic(analytic=True))
-        self._half_lines: dict[tuple[int, int], tuple[Majorant, Majorant] | None] = {}
+        self._half_lines: dict[tuple[int, int], tuple[Majorant | None, Majorant | None]] = {}
         self._strips: tuple[StripTable, ...] | None = None
 
     def strips(self) -> tuple[StripTable, ...]:
@@ -274,19 +278,23 @@ class PieceBounds:
     ) -> tuple[arb, arb, arb] | None:
         """Bound what lies beyond side * xi >= start on the real axis, for f phi, f^2 phi and f'^2 phi.
 
-        Returns None where no majorant is found.
+        Returns None where no majorant of f is found; where there is none of f' only, its bound is nan.
         """
         near = (scale * start).lower()
-        exponent = -2
-        while not scale.upper() * start <= arb(2) ** exponent:
-            exponent += 1
-        for _ in range(_DOUBLINGS):
-            majorants = self._real_majorants(side, exponent)
-            if majorants is not None:
+        first = -2
+        while not scale.upper() * start <= arb(2) ** first:
+            first += 1
+        without_slope: tuple[int, Majorant] | None = None
+        for exponent in range(first, first + _DOUBLINGS):
+            of_value, of_slope = self._real_majorants(side, exponent)
+            if of_value is not None and of_slope is not None:
                 break
-            exponent += 1
+            if of_value is not None and without_slope is None:
+                without_slope = exponent, of_value
         else:
-            return None
+            if without_slope is None:
+                return None
+            (exponent, of_value), of_slope = without_slope, None
         # From here on the majorants hold at every scale of the ball; the largest scales are past their start by then.
         beyond = start.max((arb(2) ** exponent / scale).upper())
         far = (scale * beyond).upper()
@@ -296,16 +304,19 @@ class PieceBounds:
             if flat is None:
                 return None
             total = list(flat)
-        for slot, (which, order) in enumerate(((0, 1), (0, 2), (1, 2))):
-            total[slot] += gaussian_tail(majorants[which], order, scale, beyond, power, arb(0), step)
+        for slot, (majorant, order) in enumerate(((of_value, 1), (of_value, 2), (of_slope, 2))):
+            if majorant is None:
+                total[slot] = arb.nan()
+            else:
+                total[slot] += gaussian_tail(majorant, order, scale, beyond, power, arb(0), step)
         return total[0].upper(), total[1].upper(), total[2].upper()
 
-    def _real_majorants(self, side: int, exponent: int) -> tuple[Majorant, Majorant] | None:
+    def _real_majorants(self, side: int, exponent: int) -> tuple[Majorant | None, Majorant | None]:
         """Majorants of f and f' on the real half line from 2^exponent on."""
         key = side, exponent
         if key not in self._half_lines:
             value, slope = (half_strip_majorant(expr, side, arb(2) ** exponent, arb(0)) for expr in self._exprs)
-            self._half_lines[key] = None if value is None or slope is None else (value, slope)
+            self._half_lines[key] = value, slope
         return self._half_lines[key]
 
     def _flat(self, side: int, near: arb, far: arb, mass: arb) -> tuple[arb, arb, arb] | None:

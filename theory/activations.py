@@ -14,6 +14,7 @@ from theory.gaussian_terms import TermSum, as_terms
 from theory.growth import Rate
 from theory.parsing import parse_activation
 from theory.piecewise import DomainError, Piece, split
+from theory.stable import stable_form
 from theory.symbols import x
 
 __all__ = ["Activation", "Parameter"]
@@ -108,8 +109,19 @@ class Activation:
         return Activation(self.name, self.expr.subs(substitution), kept, self.description)
 
     @cached_property
+    def stable(self) -> sp.Expr:
+        """An expression equal to ``expr`` that can be evaluated everywhere without overflow (``theory.stable``)."""
+        return stable_form(self.expr)
+
+    @cached_property
     def pieces(self) -> tuple[Piece, ...]:
-        """Smooth pieces covering the line, from left to right."""
+        """Smooth pieces covering the line, from left to right, in their stable forms."""
+        if self.stable != self.expr:
+            try:
+                return split(self.stable)
+            except DomainError:
+                # What is wrong is said of what was typed.
+                pass
         return split(self.expr)
 
     @property
@@ -155,7 +167,7 @@ class Activation:
     @cached_property
     def slope_pieces(self) -> tuple[Piece, ...]:
         """The almost-everywhere derivative, piece by piece."""
-        return tuple(Piece(p.lower, p.upper, sp.diff(p.expr, x)) for p in self.pieces)
+        return tuple(Piece(p.lower, p.upper, structure.derivative(p.expr)) for p in self.pieces)
 
     @cached_property
     def terms(self) -> tuple[TermSum, ...] | None:

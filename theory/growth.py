@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import sympy as sp
 
 from theory.functions import sigmoid, softplus
-from theory.realline import UndecidedError, compare
+from theory.realline import UndecidedError, compare, enclosure
 from theory.symbols import x
 
 __all__ = ["GrowthError", "Rate", "limit_at", "upper_rate"]
@@ -137,7 +137,16 @@ def _sum_bounds(expr: sp.Expr, direction: int) -> _Bounds:
         for low in known[1:]:
             best = low if best is not None and low.exceeds(best) else best
         return best, upper
-    return None, upper
+    return (_CONSTANT if _stays_away_from_zero(expr, direction) else None), upper
+
+
+def _stays_away_from_zero(expr: sp.Expr, direction: int) -> bool:
+    """Whether range arithmetic proves a sum bounded away from 0 on a half line."""
+    try:
+        low, high = enclosure(expr, *((sp.S.Zero, sp.oo) if direction > 0 else (-sp.oo, sp.S.Zero)))
+        return compare(low, sp.S.Zero) > 0 or compare(high, sp.S.Zero) < 0
+    except UndecidedError:
+        return False
 
 
 def _exponential_rate(argument: sp.Expr, direction: int) -> _Bounds:
@@ -149,10 +158,45 @@ def _exponential_rate(argument: sp.Expr, direction: int) -> _Bounds:
             return (None, Rate(quadratic=-sp.oo)) if falls else (None, None)
         rate = Rate(poly.coeff_monomial(x**2), direction * poly.coeff_monomial(x))
         return rate, rate
-    size = _bounds(argument, direction)[1]
-    if size is None or size.sign() > 0:
+    polynomial, rest = _polynomial_part(argument)
+    if polynomial != 0:
+        first, second = _exponential_rate(polynomial, direction), _exponential_rate(rest, direction)
+        low, high = (None if a is None or b is None else a.times(b) for a, b in zip(first, second, strict=True))
+        if high is not None:
+            return low, high
+    low, high = _bounds(argument, direction)
+    if high is not None and high.sign() <= 0:
+        return _CONSTANT, _CONSTANT
+    if not _is_bounded_above(argument, direction):
         return None, None
-    return _CONSTANT, _CONSTANT
+    return None, _CONSTANT if low is None or _limit_sign(argument, direction) >= 0 else _decay(low)
+
+
+def _polynomial_part(argument: sp.Expr) -> tuple[sp.Expr, sp.Expr]:
+    """The terms of a sum that are powers of x up to the second, and the rest; (0, argument) where one is empty."""
+    terms = sp.Add.make_args(argument)
+    powers = [term for term in terms if term.has(x) and term.is_polynomial(x) and sp.degree(term, x) <= 2]
+    rest = sp.Add(*(term for term in terms if term not in powers))
+    return (sp.Add(*powers), rest) if powers and rest.has(x) else (sp.S.Zero, argument)
+
+
+def _is_bounded_above(expr: sp.Expr, direction: int) -> bool:
+    """Whether an expression is known to stay below a constant as x -> direction * oo."""
+    if _limit_sign(expr, direction) < 0:
+        return True
+    try:
+        start = sp.S.Zero
+        return enclosure(expr, *((start, sp.oo) if direction > 0 else (-sp.oo, start)))[1].is_finite is True
+    except UndecidedError:
+        return False
+
+
+def _decay(low: Rate) -> Rate:
+    """A rate of exp(-g) for g of at least the given rate, g -> oo."""
+    quadratic, linear, degree, _ = low.parts
+    if quadratic != 0 or linear != 0 or compare(degree, sp.Integer(2)) > 0:
+        return Rate(quadratic=-sp.oo)
+    return Rate(linear=-sp.oo) if compare(degree, sp.S.One) > 0 else _CONSTANT
 
 
 def _limit_sign(argument: sp.Expr, direction: int) -> int:
@@ -170,9 +214,15 @@ def _function_bounds(expr: sp.Expr, direction: int) -> _Bounds:
         return _exponential_rate(argument, direction)
     if isinstance(expr, sp.sinh | sp.cosh | sp.sech):
         sign = _limit_sign(argument, direction)
+        if isinstance(expr, sp.sech):
+            low, high = (None, None) if sign == 0 else _exponential_rate(-sign * argument, direction)
+            return low, _CONSTANT if high is None else high
         if sign == 0:
-            return None, _CONSTANT if isinstance(expr, sp.sech) else _bounds(argument, direction)[1]
-        return _exponential_rate(-sign * argument if isinstance(expr, sp.sech) else sign * argument, direction)
+            size = _bounds(argument, direction)[1]
+            if size is None or size.sign() > 0:
+                return None, None
+            return None, size if isinstance(expr, sp.sinh) else _CONSTANT
+        return _exponential_rate(sign * argument, direction)
     if isinstance(expr, sp.erfc) and argument.is_polynomial(x) and _limit_sign(argument, direction) > 0:
         low, high = _exponential_rate(-sp.expand(argument**2), direction)
         decay = _bounds(argument, direction)[0]
@@ -191,6 +241,9 @@ def _function_bounds(expr: sp.Expr, direction: int) -> _Bounds:
         return (_CONSTANT if sign > 0 else None), _CONSTANT
     if isinstance(expr, sp.log):
         return _logarithm_bounds(argument, direction)
+    if isinstance(expr, sp.asinh):
+        high = _bounds(argument, direction)[1]
+        return None, None if high is None else high if high.sign() <= 0 else _logarithm_of(high)
     if isinstance(expr, sp.tanh | sp.erf | sp.atan):
         return (_CONSTANT if _limit_sign(argument, direction) else None), _CONSTANT
     if isinstance(expr, sp.sin | sp.cos | sp.erfc | sp.tan):
@@ -202,18 +255,14 @@ def _logarithm_bounds(argument: sp.Expr, direction: int) -> _Bounds:
     low, high = _bounds(argument, direction)
     if low is None or high is None:
         return None, None
-    upper = _CONSTANT
-    for rate in (low, high):
-        size = next((i for i, part in enumerate(rate.parts) if part != 0), None)
-        candidate = (
-            Rate(degree=sp.Integer(2)),
-            Rate(degree=sp.S.One),
-            Rate(logarithm=sp.S.One),
-            Rate(logarithm=sp.S.One),
-        )
-        if size is not None and candidate[size].over(upper).sign() > 0:
-            upper = candidate[size]
-    return None, upper
+    return None, _logarithm_of(low).joined(_logarithm_of(high))
+
+
+def _logarithm_of(rate: Rate) -> Rate:
+    """A rate of the logarithm of what grows or falls at a rate."""
+    size = next((i for i, part in enumerate(rate.parts) if part != 0), None)
+    powers = (Rate(degree=sp.Integer(2)), Rate(degree=sp.S.One), Rate(logarithm=sp.S.One), Rate(logarithm=sp.S.One))
+    return _CONSTANT if size is None else powers[size]
 
 
 def limit_at(expr: sp.Expr, direction: int) -> sp.Expr:

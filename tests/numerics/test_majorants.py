@@ -23,6 +23,8 @@ _LEAVES = (x, x, x, 2 * x, -x, x / 3, x**2, R(1, 2), sp.S.One, -R(7, 3), sp.pi)
 _FUNCTIONS = (
     *(sp.exp, sp.tanh, sp.erf, sp.erfc, sp.sin, sp.cos, sp.atan, sp.sinh, sp.cosh, sp.sech, sigmoid, softplus, sp.log),
     *(lambda e: 1 / (1 + e**2), lambda e: sp.sqrt(1 + e**2), lambda e: (2 + e**2) ** R(1, 3), lambda e: e**3),
+    *(sp.asinh, lambda e: sp.cos(e) ** 2, lambda e: 1 / (1 + sp.sin(e) ** 2), lambda e: (1 + e**2) ** R(3, 4)),
+    *(lambda e: 1 + sp.erf(e), lambda e: sp.sqrt(sigmoid(e)), lambda e: 1 / sigmoid(e), lambda e: sp.exp(-sp.exp(e))),
     *(lambda e: sp.exp(-(e**2)), lambda e: 1 / (3 + sp.sin(e)), lambda e: (1 + e**2) ** -R(3, 2), lambda e: sp.exp(-e)),
 )
 
