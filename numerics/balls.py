@@ -207,6 +207,7 @@ class BallArithmetic:
         softplus: _softplus,
         sp.log: lambda value: value.log(),
         sp.atan: lambda value: value.atan(),
+        sp.asinh: lambda value: value.asinh(),
         sp.asin: lambda value: _asin(value) if isinstance(value, arb) else value.asin(),
     }
 
@@ -238,8 +239,8 @@ class ComplexBallArithmetic:
         def inverse(name: str) -> Callable[[Any], Any]:
             def function(value: Any) -> Any:
                 if analytic:
-                    # atan is cut along the imaginary axis beyond i, asin along the real axis beyond 1.
-                    across, along = (value.real, value.imag) if name == "atan" else (value.imag, value.real)
+                    # atan and asinh are cut along the imaginary axis beyond i, asin along the real axis beyond 1.
+                    across, along = (value.imag, value.real) if name == "asin" else (value.real, value.imag)
                     if across.contains(0) and not abs(along) < 1:
                         return acb(arb.nan(), arb.nan())
                 return getattr(value, name)()
@@ -251,6 +252,7 @@ class ComplexBallArithmetic:
             softplus: _complex_softplus if analytic else _complex_softplus_on_axis,
             sp.log: lambda value: value.log(analytic=analytic),
             sp.atan: inverse("atan"),
+            sp.asinh: inverse("asinh"),
             sp.asin: inverse("asin"),
         }
 

@@ -72,7 +72,7 @@ _FUNCTIONS: Mapping[str, Any] = MappingProxyType(
     {
         kind.__name__: kind
         for kind in (
-            sp.exp, sp.log, sp.sin, sp.cos, sp.tan, sp.atan, sp.asin, sp.sinh, sp.cosh,
+            sp.exp, sp.log, sp.sin, sp.cos, sp.tan, sp.atan, sp.asin, sp.asinh, sp.sinh, sp.cosh,
             sp.tanh, sp.sech, sp.erf, sp.erfc, sp.erfi, sp.gamma, sp.Abs, sp.sign, sp.Heaviside, sigmoid, softplus,
             sp.StrictLessThan, sp.LessThan, sp.StrictGreaterThan, sp.GreaterThan, sp.And, sp.Or, sp.Not,
             sp.functions.elementary.piecewise.ExprCondPair,

@@ -266,6 +266,7 @@ class _HalfStrip:
             sp.erf: lambda e: self._odd(e, self._erf_right),
             sp.erfc: self._erfc,
             sp.atan: lambda e: self._odd(e, self._atan_right),
+            sp.asinh: lambda e: self._odd(e, self._asinh_right),
             sigmoid: self._sigmoid,
             softplus: self._softplus,
         }
@@ -454,6 +455,12 @@ class _HalfStrip:
         left = self._erfc_size(self._scaled(e, -1))
         top = None if left is None else left.supremum()
         return _Range() if top is None else _Range(ball=_disc(top, acb(2)))
+
+    def _asinh_right(self, e: _Range) -> _Range:
+        if not _positive(e.low) or e.size is None:
+            return _Range()
+        # Off its cuts |asinh z| <= asinh |z| + pi/2: |sinh(a + ib)|^2 = sinh(a)^2 + sin(b)^2, and |b| <= pi/2.
+        return self._sum(_Range(size=e.size), self._settled(_Range(ball=_disc((arb.pi() / 2).upper()))))
 
     def _atan_right(self, e: _Range) -> _Range:
         if not _positive(e.low) or e.low is None or not e.low[0] > 1:

@@ -191,6 +191,12 @@ def _function_bounds(expr: sp.Expr, direction: int) -> _Bounds:
         return (_CONSTANT if sign > 0 else None), _CONSTANT
     if isinstance(expr, sp.log):
         return _logarithm_bounds(argument, direction)
+    if isinstance(expr, sp.asinh):
+        # |asinh u| <= |u|, and asinh |u| <= log(1 + 2 |u|); it tends to infinity with |u|.
+        size = _bounds(argument, direction)[1]
+        if size is None or size.sign() <= 0:
+            return None, size
+        return (_CONSTANT if _limit_sign(argument, direction) else None), _logarithm_of(size)
     if isinstance(expr, sp.tanh | sp.erf | sp.atan):
         return (_CONSTANT if _limit_sign(argument, direction) else None), _CONSTANT
     if isinstance(expr, sp.sin | sp.cos | sp.erfc | sp.tan):
@@ -204,16 +210,20 @@ def _logarithm_bounds(argument: sp.Expr, direction: int) -> _Bounds:
         return None, None
     upper = _CONSTANT
     for rate in (low, high):
-        size = next((i for i, part in enumerate(rate.parts) if part != 0), None)
-        candidate = (
-            Rate(degree=sp.Integer(2)),
-            Rate(degree=sp.S.One),
-            Rate(logarithm=sp.S.One),
-            Rate(logarithm=sp.S.One),
-        )
-        if size is not None and candidate[size].over(upper).sign() > 0:
-            upper = candidate[size]
+        size = _logarithm_of(rate)
+        if size.over(upper).sign() > 0:
+            upper = size
     return None, upper
+
+
+def _logarithm_of(rate: Rate) -> Rate:
+    """A rate that |log f| does not exceed where f has this rate."""
+    leading = next((i for i, part in enumerate(rate.parts) if part != 0), None)
+    if leading is None:
+        return _CONSTANT
+    return (Rate(degree=sp.Integer(2)), Rate(degree=sp.S.One), Rate(logarithm=sp.S.One), Rate(logarithm=sp.S.One))[
+        leading
+    ]
 
 
 def limit_at(expr: sp.Expr, direction: int) -> sp.Expr:

@@ -35,6 +35,7 @@ def _monotone_table() -> dict[type, tuple[sp.Lambda, sp.Expr, sp.Expr]]:
                 sp.exp: (sp.Lambda(y, sp.log(y)), sp.S.Zero, oo),
                 sp.log: (sp.Lambda(y, sp.exp(y)), -oo, oo),
                 sp.sinh: (sp.Lambda(y, sp.asinh(y)), -oo, oo),
+                sp.asinh: (sp.Lambda(y, sp.sinh(y)), -oo, oo),
                 sp.tanh: (sp.Lambda(y, sp.atanh(y)), -sp.S.One, sp.S.One),
                 sp.atan: (sp.Lambda(y, sp.tan(y)), -sp.pi / 2, sp.pi / 2),
                 sp.erf: (sp.Lambda(y, sp.erfinv(y)), -sp.S.One, sp.S.One),
@@ -276,7 +277,7 @@ def _zeros_on_line(expr: sp.Expr, lower: sp.Expr, upper: sp.Expr) -> list[sp.Exp
         found = attempt(expr)
         if found is not None:
             return list(found)
-    if isinstance(expr, sp.erf | sp.tanh | sp.sinh | sp.atan):
+    if isinstance(expr, sp.erf | sp.tanh | sp.sinh | sp.atan | sp.asinh):
         return list(zeros(expr.args[0]))
     factored = sp.factor_terms(expr)
     if isinstance(factored, sp.Mul):

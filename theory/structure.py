@@ -37,7 +37,7 @@ _PROBES = (sp.Rational(3, 7), sp.Rational(17, 11), sp.Rational(31, 13))
 _PARAMETER_PROBES = (sp.Rational(5, 7), sp.Rational(7, 9), sp.Rational(11, 13), sp.Rational(13, 17))
 
 
-_EVEN_OR_ODD = (sp.tanh, sp.atan, sp.erf, sp.sinh, sp.cosh, sp.sin, sp.cos, sp.sech, sigmoid, softplus)
+_EVEN_OR_ODD = (sp.tanh, sp.atan, sp.asinh, sp.erf, sp.sinh, sp.cosh, sp.sin, sp.cos, sp.sech, sigmoid, softplus)
 
 
 def fold_reflections(expr: sp.Expr) -> sp.Expr:
