@@ -29,8 +29,8 @@ MAX_NODES = 400
 MAX_DEPTH = 100
 #: Brackets inside brackets.
 MAX_BRACKETS = 40
-#: Digits of one literal, and the size of the exponent in scientific notation.
-MAX_DIGITS = 60
+#: Digits of one literal, as many as an exact number may have, and the size of the exponent in scientific notation.
+MAX_DIGITS = 302
 MAX_DECIMAL_EXPONENT = 100
 
 _TOKEN = re.compile(
