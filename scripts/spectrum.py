@@ -122,7 +122,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         "--width",
         type=_cli.integer_between(1, _WIDEST),
         metavar="M",
-        help="finite networks of M neurons in place of the exact kernel",
+        help="finite networks of M neurons (default: the exact kernel)",
     )
     parser.add_argument("--weights", choices=_cli.LAWS, help="law of the networks' weights (default gaussian)")
     parser.add_argument("--seed", type=_cli.integer_between(0, 2**63), default=0, help="root seed (default 0)")
@@ -172,8 +172,7 @@ def _shares(text: str) -> tuple[float, ...]:
 def _check_sizes(arguments: argparse.Namespace) -> None:
     """Refuse, in a sentence, numbers that cannot be and sizes that do not fit into memory."""
     for option, value in (("--means", arguments.means), ("--cov-shift", arguments.cov_shift)):
-        if not (math.isfinite(value) and value >= 0):
-            raise _cli.UsageError(f"{option} must be a finite number >= 0, not {value:g}")
+        _cli.nonnegative(option, value)
     if not arguments.ratio > 0:
         raise _cli.UsageError(f"--ratio must be a number > 0, not {arguments.ratio:g}")
     p, width, samples = arguments.p, arguments.width, arguments.ratio * arguments.p

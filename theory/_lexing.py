@@ -82,7 +82,7 @@ def foreign_character(text: str) -> str | None:
     """Name the first character of a text that is not ASCII, and the one that it resembles; None where all are."""
     for character in text:
         if not character.isascii():
-            return " ".join(_named(character))
+            return "; ".join(filter(None, _named(character)))
     return None
 
 

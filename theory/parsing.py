@@ -40,11 +40,11 @@ _COMPARISONS: dict[type[ast.cmpop], tuple[type[sp.Rel], type[sp.Rel]]] = {
 #: Functions whose arguments are not plain values.
 _PIECEWISE, _WHERE = "Piecewise", ("where",)
 _POWERS = ("pow", "power", "float_power")
+_LIMITS = {"min": 1, "a_min": 1, "low": 1, "min_val": 1, "max": 2, "a_max": 2, "high": 2, "max_val": 2}
 #: Places of the arguments that may be given by name.
 _KEYWORDS: dict[str, dict[str, int]] = {
-    **dict.fromkeys(
-        ("clip", "clamp"), {"min": 1, "a_min": 1, "low": 1, "min_val": 1, "max": 2, "a_max": 2, "high": 2, "max_val": 2}
-    ),
+    "clip": _LIMITS,
+    "clamp": _LIMITS,
     "softplus": {"beta": 1, "b": 1},
 }
 
@@ -470,7 +470,7 @@ class _Reader:
     # -- Piecewise ------------------------------------------------------------------------------
 
     def where(self, arguments: list[ast.expr], node: ast.expr) -> sp.Expr:
-        """where(condition, a, b) is Piecewise((a, condition), (b, True))."""
+        """A choice by one condition: Piecewise((a, condition), (b, True))."""
         condition, value, other = arguments
         always = ast.copy_location(ast.Constant(True), other)
         pairs = [ast.Tuple(elts=[value, condition]), ast.Tuple(elts=[other, always])]
@@ -610,7 +610,7 @@ def _template(text: str) -> tuple[ast.expr, dict[str, sp.Rational]]:
     numbers = dict[str, sp.Rational]()
 
     class Naming(ast.NodeTransformer):
-        def visit_Constant(self, node: ast.Constant) -> ast.expr:  # noqa: N802 - the standard library's name
+        def visit_Constant(self, node: ast.Constant) -> ast.expr:
             if isinstance(node.value, bool):
                 return node
             name = f"#{node.col_offset}"
