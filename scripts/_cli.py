@@ -39,8 +39,8 @@ __all__ = [
     "activation_argument",
     "console",
     "integer_between",
-    "nonnegative",
     "move_into_place",
+    "nonnegative",
     "number",
     "parameter",
     "prepare_output",
@@ -121,14 +121,14 @@ class Parser(argparse.ArgumentParser):
         )
         self.add_argument("--version", action=_ShowAndLeave, text=_version, help="print the version and leave")
 
-    def parse_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> Any:
+    def parse_args(self, args: Sequence[str] | None = None) -> argparse.Namespace:  # type: ignore[override]
         """Parse the arguments; a value may begin with a minus, as in --activation "-tanh(x)"."""
         if "--activation" in self._option_string_actions and "--list-activations" not in self._option_string_actions:
             self.add_argument(
                 "--list-activations", action=_ShowAndLeave, text=_activations, help="describe the named ones and leave"
             )
             self.epilog = f"{self.epilog}\n{_activation_names()}"
-        return super().parse_args(self._joined(sys.argv[1:] if args is None else args), namespace)
+        return super().parse_args(self._joined(sys.argv[1:] if args is None else args))
 
     def _joined(self, words: Sequence[str]) -> list[str]:
         """Join options that take one value to values that begin with a minus and are no options."""
@@ -161,7 +161,7 @@ def _activation_names() -> str:
     names = textwrap.fill(", ".join(NAMED), 96, initial_indent="  ", subsequent_indent="  ")
     return (
         f"activations:\n{names}\n"
-        "  or an expression in x such as \"tanh(x) + |x|/3\"; functions may be spelled as in NumPy, PyTorch or JAX\n"
+        '  or an expression in x such as "tanh(x) + |x|/3"; functions may be spelled as in NumPy, PyTorch or JAX\n'
         "  (docs/activations.md; --list-activations describes the names)"
     )
 

@@ -89,7 +89,9 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         "--explicit", action="store_true", help="compare with a matched and a naive explicit network instead"
     )
     parser.add_argument("--activation", action="append", help="name or expression in x, repeatable (default relu)")
-    parser.add_argument("--parameter", action="append", type=_cli.parameter, metavar="NAME=NUMBER", default=[], help="repeatable")
+    parser.add_argument(
+        "--parameter", action="append", type=_cli.parameter, metavar="NAME=NUMBER", default=[], help="repeatable"
+    )
     parser.add_argument("--sizes", type=_ladder, metavar="N,N,...", help="values of p or m (default 200,400,800,1600)")
     parser.add_argument("--p", type=_cli.integer_between(1, _LARGEST), help="dimension for --against m (default 100)")
     parser.add_argument("--draws", type=_cli.integer_between(1, 10_000), default=16, help="of every size (default 16)")

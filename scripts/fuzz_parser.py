@@ -77,11 +77,13 @@ _TOKENS = (
     "x", "x", "E", "(", "(", ")", ")", ",", ",", "&", "|", "True", "==", "!=", "^", "//", "%", "@", ":=", "~", "[", "]",
     "{", "}", ".", "...", ":", ";", "'", '"', "#", "\\", "\n", "\t", " ", "lambda", "if", "else", "not", "and",
     "or", "in", "is", "for", "None", "False", "await", "yield", "__import__", "eval", "exec", "open", "os",
-    "|", "|", "^", "=", "np.", "nn.", "F.", "where", "pow", "clip", "'tanh'", "min=", "alpha=", "gelu", "ELU", "х", "ｘ",
+    "|", "|", "^", "=", "np.", "nn.", "F.", "where", "pow", "clip", "'tanh'", "min=", "alpha=", "gelu", "х", "ｘ",
     "y", "X", "I", "oo", "nan", "zoo", "S", "Symbol", "__class__", "f'{x}'", "b''", "\0", "é", "−", "𝑥", "ﬁ",
 )  # fmt: skip
 #: What differs between two refusals for the same reason: quotations, numbers, names of functions.
-_DETAIL = re.compile(rf"(?<=' is )[A-Z].*|'[^']*'|\"[^\"]*\"|\d+|\b({'|'.join([*_UNARY, *_BINARY, 'clip', 'Piecewise$'])})\b")
+_DETAIL = re.compile(
+    rf"(?<=' is )[A-Z].*|'[^']*'|\"[^\"]*\"|\d+|\b({'|'.join([*_UNARY, *_BINARY, 'clip', 'Piecewise$'])})\b"
+)
 #: Events of the interpreter that mean that something is executed, loaded or touched.
 _FORBIDDEN_EVENTS = re.compile(
     r"exec|compile|import|open|marshal\..*|pickle\..*|code\..*|cpython\..*|ctypes\..*"

@@ -245,7 +245,9 @@ def _print_solution(console: Console, solution: CertifiedCoefficients, arguments
         groups = (*groups, _ntk_rows(arguments.ntk))
     shown = []
     for key, symbol, meaning in (row for rows in groups for row in rows):
-        shown.append((symbol, solution.decimal(key), meaning if solution.certified[key] else f"{meaning}, UNPROVED"))
+        shown.append(
+            (symbol, solution.decimal(key) or "-", meaning if solution.certified[key] else f"{meaning}, UNPROVED")
+        )
     for name, symbol in _MARGINS:
         if name in solution.margins:
             shown.append((symbol, rounded_decimal(solution.margins[name], 6)[0], "must be below 1"))

@@ -17,7 +17,6 @@ from that than the operator-norm error).  Exit code 0: compared; 2: bad use.
 from __future__ import annotations
 
 import argparse
-import math
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path

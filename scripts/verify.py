@@ -101,8 +101,17 @@ def compute(cell: Mapping[str, Any]) -> dict[str, Any]:
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = _cli.Parser(__doc__ or "", _EXAMPLES, _VERDICTS)
     parser.add_argument("--list", action="store_true", help="list the claims and leave")
-    parser.add_argument("--claims", nargs="+", metavar="CLAIM", help="check only these, which --list shows (default: those of the profile)")
-    parser.add_argument("--profile", choices=_PROFILES, help="how much work: some 20 s, 4 min or 20 min on two cores (default: the profile of that name)")
+    parser.add_argument(
+        "--claims",
+        nargs="+",
+        metavar="CLAIM",
+        help="check only these, which --list shows (default: those of the profile)",
+    )
+    parser.add_argument(
+        "--profile",
+        choices=_PROFILES,
+        help="how much work: some 20 s, 4 min or 20 min on two cores (default: the profile of that name)",
+    )
     parser.add_argument("--quick", action="store_true", help="the same as --profile quick")
     parser.add_argument(
         "--variant",
@@ -110,9 +119,19 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         metavar="NAME",
         help=f"ask whether a formula is right: {', '.join(sorted(released_variants()))}, or a planted error",
     )
-    parser.add_argument("--activation", action="append", help="check this name or expression in x, repeatable (default: those of the profile)")
-    parser.add_argument("--p", type=_ladder, metavar="P,P,...", help="dimensions of the operator norms (default: those of the profile)")
-    parser.add_argument("--seeds", type=_cli.integer_between(2, 10_000), help="draws of the data at each of them (default: those of the profile)")
+    parser.add_argument(
+        "--activation",
+        action="append",
+        help="check this name or expression in x, repeatable (default: those of the profile)",
+    )
+    parser.add_argument(
+        "--p", type=_ladder, metavar="P,P,...", help="dimensions of the operator norms (default: those of the profile)"
+    )
+    parser.add_argument(
+        "--seeds",
+        type=_cli.integer_between(2, 10_000),
+        help="draws of the data at each of them (default: those of the profile)",
+    )
     parser.add_argument("--seed", type=_cli.integer_between(0, 2**63), default=0, help="root seed (default 0)")
     parser.add_argument("--sigma-a2", type=_cli.number, default=_cli.number("0.2"), help="recurrent weight variance")
     parser.add_argument("--sigma-b2", type=_cli.number, default=_cli.number("0.8"), help="input weight variance")

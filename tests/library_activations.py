@@ -128,7 +128,9 @@ TABLE = (
         "swish", "torch.nn.SiLU; jax.nn.silu, swish", lambda x, b: x * sigmoid(b * x),
         ("SiLU", "silu"), {"beta": "1"}, ("1.5",),
     ),
-    LibraryActivation("log_sigmoid", "torch.nn.LogSigmoid; jax.nn.log_sigmoid", lambda x: -softplus(-x), ("LogSigmoid",)),
+    LibraryActivation(
+        "log_sigmoid", "torch.nn.LogSigmoid; jax.nn.log_sigmoid", lambda x: -softplus(-x), ("LogSigmoid",)
+    ),
     LibraryActivation(
         "softplus", "torch.nn.Softplus; jax.nn.softplus", lambda x, b: softplus(b * x) / b,
         ("Softplus",), {"beta": "1"}, ("2",),

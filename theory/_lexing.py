@@ -238,7 +238,9 @@ class Source:
             self._emit(written, column)
             before, kind_before = {"opens": "(", "closes": ")"}.get(bar, lexeme), kind
         if opened:
-            self.fail(opened[-1].column, f"{opened[-1].kind!r} is never closed", f"add {')|'[opened[-1].kind == '|']!r}")
+            self.fail(
+                opened[-1].column, f"{opened[-1].kind!r} is never closed", f"add {')|'[opened[-1].kind == '|']!r}"
+            )
         if kind_before == "operator" and before != ")":
             what = "the expression ends too early"
             self.fail(len(self.text.rstrip(" ")) + 1, what, f"an operand must follow {before}")

@@ -203,9 +203,7 @@ NAMED: dict[str, Named] = {
 }
 
 #: Spelled without underscores, as in the names of PyTorch's classes.
-_PLAIN_NAMES = {
-    spelling.replace("_", ""): name for name, entry in NAMED.items() for spelling in (name, *entry.aliases)
-}
+_PLAIN_NAMES = {spelling.replace("_", ""): name for name, entry in NAMED.items() for spelling in (name, *entry.aliases)}
 
 
 def key_of(name: str) -> str | None:

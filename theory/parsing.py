@@ -161,7 +161,7 @@ class _Reader:
             what = "a comma stands outside a function's brackets"
             self.fail(node, what, "write one expression with decimal points")
         if isinstance(node, ast.Constant):
-            what = f"{node.value} stands where a value is expected"
+            what = f"{node.value!r} stands where a value is expected"
             self.fail(node, what, "it is a condition of Piecewise" if node.value is True else "write a number")
         self.fail(node, "this is not part of the grammar", "write an expression such as tanh(x)")
 

@@ -35,7 +35,9 @@ def test_every_activation_is_in_the_table() -> None:
 def test_defaults_and_values_are_the_libraries(row: LibraryActivation) -> None:
     activation = registry.get(row.name)
     assert [each.default for each in activation.parameters] == [parse_number(text) for text in row.parameters.values()]
-    check(activation.with_parameters({}).expr, row, tuple(float(sp.N(parse_number(t))) for t in row.parameters.values()))
+    check(
+        activation.with_parameters({}).expr, row, tuple(float(sp.N(parse_number(t))) for t in row.parameters.values())
+    )
 
 
 @pytest.mark.parametrize("row", WITH_PARAMETERS, ids=by_name)
