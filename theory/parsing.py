@@ -120,7 +120,7 @@ class _Reader:
         candidates = sorted(candidates)
         short = name if len(name) <= 30 else name[:27] + "..."
         spellings = {*candidates, *(NAMED if "x" in self.names else ())}
-        close = difflib.get_close_matches(name, sorted(spellings), n=1, cutoff=0.75)
+        close = difflib.get_close_matches(name, sorted(spellings), n=1, cutoff=3 / 4)
         folded = [c for c in candidates if c.lower() == name.lower()]
         if name in NOT_READ and "x" in self.names:
             advice = NOT_READ[name]

@@ -42,7 +42,7 @@ def get(name: str) -> Activation:
 def _unknown(name: str) -> str:
     """What to say of a name that is none of the registry."""
     spellings = [*NAMED, *(alias for entry in NAMED.values() for alias in entry.aliases)]
-    close = get_close_matches(name.lower(), spellings, n=3, cutoff=0.7)
+    close = get_close_matches(name.lower(), spellings, n=3, cutoff=7 / 10)
     hint = f" (did you mean {' or '.join(close)}?)" if close else ""
     if name in NOT_READ:
         hint = f" ({NOT_READ[name]})"

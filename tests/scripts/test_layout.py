@@ -109,7 +109,7 @@ def test_solve_prints_every_digit(tmp_path: Path, columns: int) -> None:
         assert record[key] is None or record[key] in shown
     assert len(record["tau"]) > 60
     assert len(record["equilibria"]) == 3
-    assert all(root["tau"] in shown and root["slope"][:7] in shown for root in record["equilibria"])
+    assert all(root["tau"] in shown and root["slope"][:6] in shown for root in record["equilibria"])
 
 
 @pytest.mark.parametrize("columns", [80, 20])
