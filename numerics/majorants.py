@@ -342,6 +342,7 @@ class _HalfStrip:
             sp.tanh: lambda e: self._odd(e, self._tanh_right),
             sp.asinh: lambda e: self._odd(e, self._asinh_right),
             sp.atan: lambda e: self._odd(e, self._atan_right),
+            sp.asinh: lambda e: self._odd(e, self._asinh_right),
             sigmoid: self._sigmoid,
             softplus: self._softplus,
         }
@@ -582,6 +583,12 @@ class _HalfStrip:
         poly = _plus((arb(1),), tuple(2 * a for a in e.size.poly))
         high = (poly[0].log(), _exponential_rate(poly) + e.size.linear, e.size.quadratic)
         return _Range(low=(arb(0),), high=high, imag=((arb.pi() / 2).upper(),))
+
+    def _asinh_right(self, e: _Range) -> _Range:
+        if not _positive(e.low) or e.size is None:
+            return _Range()
+        # Off its cuts |asinh z| <= asinh |z| + pi/2: |sinh(a + ib)|^2 = sinh(a)^2 + sin(b)^2, and |b| <= pi/2.
+        return self._sum(_Range(size=e.size), self._settled(_Range(ball=_disc((arb.pi() / 2).upper()))))
 
     def _atan_right(self, e: _Range) -> _Range:
         if not _positive(e.low) or e.low is None or not e.low[0] > 1:

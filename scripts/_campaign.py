@@ -138,6 +138,9 @@ def run_campaign(
 
     context = {"question": question, "versions": _cli.provenance()["versions"], "code": code_digest()}
     paths = [None if folder is None else folder / f"{_digest({'cell': cell, **context})}.json" for cell in cells]
+    taken = next((path for path in paths if path is not None and path.is_dir()), None)
+    if taken is not None:
+        raise _cli.UsageError(f"--resume {folder}: {taken.name} in it is a folder, where a record belongs; remove it")
     # Through JSON and back, so that a result is the same whether it was computed or read.
     found = [None if path is None else _read(path) for path in paths]
     missing = [position for position, result in enumerate(found) if result is None]

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import platform
+import re
 import stat
 import sys
 import tempfile
+import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from importlib.metadata import PackageNotFoundError, version
@@ -21,9 +24,11 @@ from _processes import Terminated, leave, termination
 from _streams import is_closed, is_unicode, prepare_streams, silence
 
 from numerics.whole_files import remove_stale_drafts, write_whole
+from theory._lexing import foreign_character
 from theory.activations import Activation
 from theory.expectations import DivergentMomentError
 from theory.growth import GrowthError
+from theory.named import NAMED
 from theory.parsing import ActivationSyntaxError, parse_number
 from theory.piecewise import DomainError
 from theory.registry import resolve
@@ -41,11 +46,13 @@ __all__ = [
     "activation_argument",
     "console",
     "integer_between",
+    "nonnegative",
     "number",
     "one_blas_thread",
     "parameter",
     "prepare_output",
     "provenance",
+    "resolve_text",
     "run",
     "short_number",
     "track",
@@ -84,30 +91,68 @@ class UndecidedError(Exception):
     """A verdict that was asked for and cannot be given, in one sentence."""
 
 
+class _Formatter(argparse.RawDescriptionHelpFormatter):
+    """Keeps the lines of examples, and says the default of every option that does not say it itself."""
+
+    def _get_help_string(self, action: argparse.Action) -> str:
+        text = action.help or ""
+        if action.required:
+            return f"{text} (required)"
+        if re.search(r"\(default|default:|by default", text) or action.default is argparse.SUPPRESS:
+            return text
+        if isinstance(action.default, bool):
+            return f"{text} (default {'on' if action.default else 'off'})"
+        return f"{text} (default {'none' if action.default in (None, []) else '%(default)s'})"
+
+
+class _ShowAndLeave(argparse.Action):
+    """An option that prints a text and leaves, whatever else is given."""
+
+    def __init__(self, text: Callable[[str], str], **others: Any) -> None:
+        super().__init__(nargs=0, default=argparse.SUPPRESS, **others)
+        self._text = text
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> NoReturn:
+        sys.stdout.write(self._text(parser.prog) + "\n")
+        parser.exit()
+
+
 class Parser(argparse.ArgumentParser):
     """An argument parser whose complaints are one sentence, and whose examples keep their lines.
 
-    Options with the metavar PATH are files that are written, those with DIR folders: that they can be is known before
-    any work is done.
+    Every script has --version, and one with --activation has --list-activations.
+
+    Args:
+        description: what the script does.
+        examples: lines of the help's end.
+        verdicts: what the verdicts mean that the script gives, as lines; "" where it gives none.
     """
 
-    def __init__(self, description: str, examples: str) -> None:
+    def __init__(self, description: str, examples: str, verdicts: str = "") -> None:
         super().__init__(
             description=description,
-            epilog=f"examples:\n{examples}\n{_CODES}",
-            formatter_class=argparse.RawDescriptionHelpFormatter,
+            epilog=f"examples:\n{examples}\n{_CODES}" + (f"\nverdicts:\n{verdicts}" if verdicts else ""),
+            formatter_class=_Formatter,
             allow_abbrev=False,
         )
+        self.add_argument("--version", action=_ShowAndLeave, text=_version, help="print the version and leave")
 
-    def error(self, message: str) -> NoReturn:
-        """Print the complaint and leave with exit code 2."""
-        self.exit(BAD_USE, f"{self.prog}: {message} (--help shows what is accepted)\n")
+    def parse_args(self, args: Sequence[str] | None = None) -> argparse.Namespace:  # type: ignore[override]
+        """Parse the arguments; a value may begin with a minus, as in --activation "-tanh(x)".
 
-    def parse_args(  # type: ignore[override]
-        self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
-    ) -> argparse.Namespace:
-        """Parse, and raise UsageError for an output that could not be written, or a second one to the same path."""
-        arguments = super().parse_args(args, namespace)
+        Raises:
+            UsageError: an output that could not be written, or a second one to the same path.
+        """
+        if "--activation" in self._option_string_actions and "--list-activations" not in self._option_string_actions:
+            self.add_argument(
+                "--list-activations", action=_ShowAndLeave, text=_activations, help="describe the named ones and leave"
+            )
+            self.epilog = f"{self.epilog}\n{_activation_names()}"
+        arguments = super().parse_args(self._joined(sys.argv[1:] if args is None else args))
+        self._check_outputs(arguments)
+        return arguments
+
+    def _check_outputs(self, arguments: argparse.Namespace) -> None:
         outputs: dict[str, str] = {}
         for action in self._actions:
             target = getattr(arguments, action.dest, None)
@@ -122,7 +167,51 @@ class Parser(argparse.ArgumentParser):
                 raise UsageError(f"{option}: the path is empty; give the name of a folder")
             outputs[option] = target
         _refuse_same_paths(outputs)
-        return arguments
+
+    def _joined(self, words: Sequence[str]) -> list[str]:
+        """Join options that take one value to values that begin with a minus and are no options."""
+        joined = list[str]()
+        waiting = False
+        for word in words:
+            if waiting and len(word) > 1 and word.startswith("-") and not self._is_option(word):
+                joined[-1] += f"={word}"
+                waiting = False
+                continue
+            action = self._option_string_actions.get(word)
+            waiting = action is not None and action.nargs is None
+            joined.append(word)
+        return joined
+
+    def _is_option(self, word: str) -> bool:
+        return word in self._option_string_actions or re.fullmatch(r"--[a-z][a-z0-9-]*(=.*)?", word) is not None
+
+    def error(self, message: str) -> NoReturn:
+        """Print the complaint and leave with exit code 2."""
+        self.exit(BAD_USE, f"{self.prog}: {message} (--help shows what is accepted)\n")
+
+
+def _version(program: str) -> str:
+    return f"{program} (deqverify {provenance()['versions']['deqverify'] or 'of unknown version'})"
+
+
+def _activation_names() -> str:
+    """The end of the help where an activation is asked for."""
+    names = textwrap.fill(", ".join(NAMED), 96, initial_indent="  ", subsequent_indent="  ")
+    return (
+        f"activations:\n{names}\n"
+        '  or an expression in x such as "tanh(x) + |x|/3"; functions may be spelled as in NumPy, PyTorch or JAX\n'
+        "  (docs/activations.md; --list-activations describes the names)"
+    )
+
+
+def _activations(_: str) -> str:
+    """The named activations, with their parameters, one a line."""
+    lines = []
+    for name, entry in NAMED.items():
+        settings = [f"{' or '.join((each.name, *each.aliases))} = {each.default}" for each in entry.parameters]
+        also = f"; also {', '.join(entry.aliases)}" if entry.aliases else ""
+        lines.append(f"{name:17} {entry.description}{also}{'; ' * bool(settings)}{', '.join(settings)}")
+    return "\n".join(lines)
 
 
 def number(text: str) -> sp.Expr:
@@ -167,12 +256,28 @@ def parameter(text: str) -> tuple[str, sp.Expr]:
     name, equals, value = text.partition("=")
     if not equals or not name.strip():
         raise argparse.ArgumentTypeError(f"must be NAME=NUMBER, such as a=0.1, not {text!r}")
+    foreign = foreign_character(name)
+    if foreign is not None:
+        raise argparse.ArgumentTypeError(f"names are ASCII: {foreign}")
     return name.strip(), number(value)
+
+
+def nonnegative(option: str, value: float) -> None:
+    """Raise UsageError unless the value of an option is a finite number >= 0."""
+    if not (math.isfinite(value) and value >= 0):
+        raise UsageError(f"{option} must be a finite number >= 0, not {value:g}")
+
+
+def resolve_text(text: str) -> Activation:
+    """Return the activation of a registry name or expression; a note on stderr says how ^ is read."""
+    if "^" in text:
+        sys.stderr.write(f"{Path(sys.argv[0]).name}: note: ^ is read as **, a power\n")
+    return resolve(text)
 
 
 def activation_argument(text: str, parameters: Mapping[str, sp.Expr] | None = None) -> Activation:
     """Return the activation of a registry name or expression, its parameters given values."""
-    activation = resolve(text).with_parameters(parameters)
+    activation = resolve_text(text).with_parameters(parameters)
     activation.check()
     return activation
 

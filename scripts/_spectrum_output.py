@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import _cli
 import _figures
+import _layout
 
 if TYPE_CHECKING:
     import argparse
@@ -162,7 +163,6 @@ class Comparison:
 
     def show(self, console: Console) -> None:
         """Print the support, the isolated eigenvalues and the distances."""
-        from rich.table import Table
         from rich.text import Text
 
         law, match = self.law, self.summary.match
@@ -171,19 +171,22 @@ class Comparison:
         support = ", ".join(f"[{left:.6g}, {right:.6g}]" for left, right in law.edges)
         point = "" if law.point is None else f", and the share {law.point_mass:.4g} at {law.point:.6g}"
         console.print(Text(f"support: {support}{point}"))
-        table = Table(box=None, pad_edge=False, title="isolated eigenvalues", title_justify="left", title_style="bold")
-        for heading in ("predicted", "measured", "relative error", "alignment with the classes"):
-            table.add_column(heading, justify="right")
+        rows = list[tuple[str, ...]]()
         aligned = {o.value: float(o.alignment.trace()) / o.multiplicity for o in law.outliers}
         for (predicted, measured), error in zip(match.pairs, match.relative_errors, strict=True):
-            table.add_row(f"{predicted:.6g}", f"{measured:.6g}", f"{error:+.2%}", f"{aligned[predicted]:.3f}")
+            rows.append((f"{predicted:.6g}", f"{measured:.6g}", f"{error:+.2%}", f"{aligned[predicted]:.3f}"))
         for predicted in match.missing:
-            table.add_row(f"{predicted:.6g}", "-", "-", f"{aligned[predicted]:.3f}")
+            rows.append((f"{predicted:.6g}", "-", "-", f"{aligned[predicted]:.3f}"))
         for measured in match.unexpected[:_UNEXPECTED]:
-            table.add_row("-", f"{measured:.6g}", "-", "-")
+            rows.append(("-", f"{measured:.6g}", "-", "-"))
         if match.unexpected.size > _UNEXPECTED:
-            table.add_row("-", f"{match.unexpected.size - _UNEXPECTED} more", "-", "-")
-        console.print(table if table.row_count else "no isolated eigenvalues, predicted or measured")
+            rows.append(("-", f"{match.unexpected.size - _UNEXPECTED} more", "-", "-"))
+        if rows:
+            console.print(Text("isolated eigenvalues", "bold"))
+            headings = ("predicted", "measured", "relative error", "alignment with the classes")
+            _layout.show_columns(console, headings, rows)
+        else:
+            console.print("no isolated eigenvalues, predicted or measured")
         for name, label in (
             ("ks_distance", "Kolmogorov distance of the bulk to the law"),
             ("wasserstein_distance", "Wasserstein distance of the bulk to the law"),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import _cli
 import _figures
+import _layout
 
 from theory.latex import COEFFICIENT_SYMBOLS
 
@@ -163,7 +164,6 @@ def _known_digits(ball: arb | None) -> str | None:
 def _print(
     arguments: argparse.Namespace, activation: Activation, solved: Sequence[SweepPoint], loss: StabilityLoss | None
 ) -> None:
-    from rich.table import Table
     from rich.text import Text
 
     console = _cli.console()
@@ -177,13 +177,11 @@ def _print(
     console.print(Text(f"{activation.name}: φ₀(x) = {activation.expr};  {fixed}"))
     every = max(1, -(-len(solved) // _SHOWN_ROWS))
     for keys in _columns(arguments):
-        table = Table(box=None, pad_edge=False)
-        table.add_column(_SYMBOLS[name], justify="right")
-        for key in keys:
-            table.add_column(key, justify="right")
-        for point in solved[::every]:
-            table.add_row(f"{float(point.value):.6g}", *(_short(point.decimals.get(key)) for key in keys))
-        console.print(table)
+        rows = [
+            (f"{float(point.value):.6g}", *(_short(point.decimals.get(key)) for key in keys))
+            for point in solved[::every]
+        ]
+        _layout.show_columns(console, (_SYMBOLS[name], *keys), rows)
     if every > 1:
         console.print(Text(f"every {every}th of {len(solved)} points; --json has them all", "dim"))
     unproved = sum(point.stable and not point.certified for point in solved)

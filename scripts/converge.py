@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 import _campaign
 import _cli
 import _figures
+import _layout
 
 from theory.theories import KERNELS
 
@@ -43,6 +44,12 @@ _EXAMPLES = """\
   converge.py --sizes 400,800,1600,3200 --draws 20 --resume runs --json result.json
   converge.py --explicit --activation elu --means 2 --png pair.png
 """
+
+_VERDICTS = """\
+  supported   the errors fall like the size to the power -1/2, with or without a term of next order, and a test
+              that could have shown otherwise did not
+  refuted     they do not: another rate, or a floor
+  undecided   too few sizes or draws to tell; the sentence says what is missing"""
 
 _SIZES = {"p": [200, 400, 800, 1600], "m": [200, 400, 800, 1600]}
 #: A network of this many neurons holds 3.2 GB of recurrent weights.
@@ -80,13 +87,15 @@ def main(argv: Sequence[str] | None) -> int:
 
 
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
-    parser = _cli.Parser(__doc__ or "", _EXAMPLES)
+    parser = _cli.Parser(__doc__ or "", _EXAMPLES, _VERDICTS)
     parser.add_argument("--against", choices=("p", "m"), default="p", help="dimension p (default) or width m")
     parser.add_argument(
         "--explicit", action="store_true", help="compare with a matched and a naive explicit network instead"
     )
     parser.add_argument("--activation", action="append", help="name or expression in x, repeatable (default relu)")
-    parser.add_argument("--parameter", action="append", type=_cli.parameter, metavar="NAME=NUMBER", default=[])
+    parser.add_argument(
+        "--parameter", action="append", type=_cli.parameter, metavar="NAME=NUMBER", default=[], help="repeatable"
+    )
     parser.add_argument("--sizes", type=_ladder, metavar="N,N,...", help="values of p or m (default 200,400,800,1600)")
     parser.add_argument("--p", type=_cli.integer_between(1, _LARGEST), help="dimension for --against m (default 100)")
     parser.add_argument("--draws", type=_cli.integer_between(1, 10_000), default=16, help="of every size (default 16)")
@@ -121,6 +130,10 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     arguments.weights = arguments.weights or "gaussian"
     for name in ("sigma_a2", "ratio", "means", "cov_shift"):
         setattr(arguments, name, float(getattr(arguments, name)))
+    _cli.nonnegative("--means", arguments.means)
+    _cli.nonnegative("--cov-shift", arguments.cov_shift)
+    if not (math.isfinite(arguments.ratio) and arguments.ratio > 0):
+        raise _cli.UsageError(f"--ratio must be a finite number > 0, not {arguments.ratio:g}")
     if arguments.sigma_b2 is None and not arguments.sigma_a2 < 1:
         raise _cli.UsageError("--sigma-b2 is 1 - sigma_a2 unless given, and must be positive: give --sigma-b2")
     arguments.sigma_b2 = float(1 - arguments.sigma_a2 if arguments.sigma_b2 is None else arguments.sigma_b2)
@@ -276,27 +289,24 @@ def _distance(arguments: argparse.Namespace) -> str:
 
 
 def _print(results: Sequence[_Result], arguments: argparse.Namespace, console: Console) -> None:
-    from rich.table import Table
-
     at = "" if arguments.against == "p" else f" at p = {arguments.p}"
     kernel = _figures.KERNEL_NAMES[arguments.kernel]
     title = f"{_distance(arguments)}{at}, {kernel}, mean of {arguments.draws} draws ± standard error"
     # Not the table's own title, which would be broken to the width of the table.
     console.print(title, style="bold")
-    table = Table(box=None, pad_edge=False)
-    table.add_column("")
-    for size in arguments.sizes:
-        table.add_column(f"{arguments.against} = {size}", justify="right")
+    headings = ["", *(f"{arguments.against} = {size}" for size in arguments.sizes)]
     if results[0].limit:
-        table.add_column(f"{arguments.against} = ∞", justify="right")
+        headings.append(f"{arguments.against} = ∞")
+    rows = []
     for result in results:
         shown = []
         for mean, spread in map(_summary, [*result.errors, *([result.limit] if result.limit else [])]):
             shown.append(f"{mean:.3g}" if spread is None else f"{mean:.3g} ± {spread:.1g}")
-        table.add_row(result.label, *shown)
+        rows.append((result.label, *shown, *[""] * (len(headings) - 1 - len(shown))))
         if result.floor:
-            table.add_row(f"{result.activation}, floor", *(f"{_summary(row)[0]:.3g}" for row in result.floor))
-    console.print(table)
+            floors = [f"{_summary(row)[0]:.3g}" for row in result.floor]
+            rows.append((f"{result.activation}, floor", *floors, *[""] * (len(headings) - 1 - len(floors))))
+    _layout.show_columns(console, headings, rows, left=(0,))
     for result in results:
         verdict = f"{result.verdict}. " if result.claimed else ""
         console.print(f"{result.label}: {verdict}{result.report.sentence}.", soft_wrap=True)

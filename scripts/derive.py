@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import _cli
+import _layout
 import sympy as sp
 
 from theory.activations import Activation
@@ -65,9 +66,8 @@ def main(argv: Sequence[str] | None) -> int:
         return _registry(arguments.json, use_cache=not arguments.no_cache)
 
     from numerics.derivation_cache import derive
-    from theory.registry import resolve
 
-    activation = resolve(arguments.activation).with_parameters(
+    activation = _cli.resolve_text(arguments.activation).with_parameters(
         dict(arguments.parameter), keep_symbolic=arguments.symbolic
     )
     derived = derive(activation, use_cache=not arguments.no_cache)
@@ -187,29 +187,22 @@ def _readable(relation: sp.Basic) -> str:
 
 
 def _print(activation: Activation, derived: DerivedMoments) -> None:
-    from rich.table import Table
     from rich.text import Text
 
     console = _cli.console()
     console.print(Text(f"{activation.name}: φ₀(x) = {activation.expr}"))
     if activation.description:
         console.print(Text(activation.description, style="dim"))
-    table = Table(box=None, pad_edge=False, show_header=False, title="structure", title_justify="left")
-    table.add_column(no_wrap=True)
-    table.add_column(overflow="fold")
-    for label, text in _structure(activation).items():
-        table.add_row(Text(label), Text(text))
-    console.print(table)
-    table = Table(box=None, pad_edge=False, show_header=False, title="moments", title_justify="left")
-    table.add_column(no_wrap=True)
-    table.add_column(style="dim", no_wrap=True)
-    table.add_column(overflow="fold")
+    console.print(Text("structure", style="italic"))
+    _layout.show_rows(console, [(label, "", text) for label, text in _structure(activation).items()])
+    console.print(Text("moments", style="italic"))
+    moments = []
     for name, label in _MOMENTS:
         if name in derived.divergent:
-            table.add_row(Text(label), "infinite", Text(derived.divergent[name]))
+            moments.append((label, "infinite", derived.divergent[name]))
         else:
-            table.add_row(Text(label), _kind(derived.values[name]), Text(str(derived.values[name])))
-    console.print(table)
+            moments.append((label, _kind(derived.values[name]), str(derived.values[name])))
+    _layout.show_rows(console, moments, value_style="dim")
     for heading, lines in _equations(derived):
         console.print(Text(f"\n{heading}", style="italic"))
         for line in lines:

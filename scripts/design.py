@@ -35,6 +35,9 @@ _EXAMPLES = """\
   design.py --activation swish --kernel ntk-all
   design.py --activation tanh --family "s*x + u*erf(x)" --box s_1=0:2 --box u_1=-2:2
 """
+_VERDICTS = """\
+  exact        proved: a network that matches lies within the radius shown of the parameters
+  infeasible   proved: no network of the family matches, and each is off by more than the bound shown"""
 _GAUGE = "multiply layer 1 by k > 0 and divide the input of layer 2 by k: no kernel changes"
 _SIGNS = "phi -> -phi in any layer, and x -> -x at the input, change no kernel either"
 #: Relative accuracy at which the DEQ's iteration is compared with the explicit network.
@@ -47,7 +50,7 @@ _FORMATS = (*_emit.FORMATS, _LATEX)
 
 def main(argv: Sequence[str] | None) -> int:
     """Parse the arguments, design, print."""
-    parser = _cli.Parser(__doc__ or "", _EXAMPLES)
+    parser = _cli.Parser(__doc__ or "", _EXAMPLES, _VERDICTS)
     parser.add_argument("--activation", required=True, help="a registered name, or an expression in x")
     parser.add_argument(
         "--parameter", action="append", type=_cli.parameter, default=[], metavar="NAME=NUMBER", help="repeatable"
@@ -60,7 +63,7 @@ def main(argv: Sequence[str] | None) -> int:
         "--tau0", type=_cli.number, default=_cli.number("1"), help="input scale, sqrt(tr C/p) (default 1)"
     )
     _families.add_arguments(parser)
-    parser.add_argument("--kernel", choices=KERNELS, default="ck", help="kernel to match (ck)")
+    parser.add_argument("--kernel", choices=KERNELS, default="ck", help="kernel to match (default ck)")
     parser.add_argument(
         "--digits", type=_cli.integer_between(1, 300), default=15, help="significant digits (default 15)"
     )

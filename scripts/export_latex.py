@@ -177,7 +177,7 @@ def _activations(arguments: argparse.Namespace) -> list[tuple[Activation, Activa
     from theory import registry
 
     names = registry.names() if arguments.registry else arguments.activation
-    found = [registry.resolve(name) for name in names]
+    found = [_cli.resolve_text(name) for name in names]
     for position, activation in enumerate(found):
         if activation in found[:position]:
             raise _cli.UsageError(f"{activation.name} is given twice; give each activation once")

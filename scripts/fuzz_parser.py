@@ -1,9 +1,9 @@
 """Fuzz the activation parser: many odd texts, each of which must be read or refused, and quickly.
 
-Six kinds of text are drawn from one seed: random sentences of the grammar, the same without x,
+Seven kinds of text are drawn from one seed: random sentences of the grammar, the same without x, calls as in libraries,
 mutations of valid activations, shuffled tokens, towers (deep, long and large on purpose) and noise.  While the parser
 works, an audit hook watches the interpreter: nothing may be executed, imported, opened or compiled,
-except that ``ast.parse`` turns the very text into a tree.
+except that ``ast.parse`` turns what the parser has scanned into a tree.
 
     python scripts/fuzz_parser.py --inputs 200000 --seed 0 --json fuzz.json
 
@@ -54,9 +54,14 @@ VALID = (
 )  # fmt: skip
 _UNARY = (
     "exp", "log", "sqrt", "sin", "cos", "tan", "atan", "sinh", "cosh", "tanh", "sech", "erf", "erfc", "Phi",
-    "sigmoid", "logistic", "softplus", "relu", "Abs", "abs", "sign", "Heaviside",
+    "sigmoid", "logistic", "softplus", "relu", "Abs", "abs", "sign", "Heaviside", "asinh", "log1p", "expm1", "expit",
 )  # fmt: skip
-_BINARY = ("Max", "max", "Min", "min")
+_BINARY = ("Max", "max", "Min", "min", "maximum", "minimum")
+#: Spellings of libraries, called on one argument.
+_NAMED = (
+    "gelu", "SiLU", "elu", "CELU", "selu", "leaky_relu", "hardtanh", "nn.Softshrink(0.3)", "F.mish", "np.square",
+    "cbrt", "softsign", "jax.nn.gelu", "hard_shrink", "sparse_plus", "np.heaviside",
+)  # fmt: skip
 _OPERATORS = ("+", "-", "*", "/", "**")
 _COMPARISONS = ("<", "<=", ">", ">=")
 _NUMBERS = (
@@ -64,7 +69,7 @@ _NUMBERS = (
     "1/12", "5/2", "0.044715", "12345678901234567890",
 )  # fmt: skip
 _ODD_NUMBERS = (
-    "65", "690", "1000", "1/13", "1e-30", "1e99", "1e999", "00", "007", "9" * 60, "9" * 61, "0." + "0" * 50 + "1",
+    "65", "690", "1000", "1/13", "1e-30", "1e99", "1e999", "00", "007", "9" * 302, "9" * 303, "0." + "0" * 50 + "1",
     "1_000", "0x1f", "1j", "1e",
 )  # fmt: skip
 _LEAVES = ("x", "x", "x", "x", "pi", "E", "a", "b", "-x", "2*x", "(x+1)")
@@ -73,10 +78,13 @@ _TOKENS = (
     "x", "x", "E", "(", "(", ")", ")", ",", ",", "&", "|", "True", "==", "!=", "^", "//", "%", "@", ":=", "~", "[", "]",
     "{", "}", ".", "...", ":", ";", "'", '"', "#", "\\", "\n", "\t", " ", "lambda", "if", "else", "not", "and",
     "or", "in", "is", "for", "None", "False", "await", "yield", "__import__", "eval", "exec", "open", "os",
+    "|", "|", "^", "=", "np.", "nn.", "F.", "where", "pow", "clip", "'tanh'", "min=", "alpha=", "gelu", "х", "ｘ",
     "y", "X", "I", "oo", "nan", "zoo", "S", "Symbol", "__class__", "f'{x}'", "b''", "\0", "é", "−", "𝑥", "ﬁ",
 )  # fmt: skip
 #: What differs between two refusals for the same reason: quotations, numbers, names of functions.
-_DETAIL = re.compile(rf"'[^']*'|\"[^\"]*\"|\d+|\b({'|'.join([*_UNARY, *_BINARY, 'clip', 'Piecewise$'])})\b")
+_DETAIL = re.compile(
+    rf"(?<=' is )[A-Z].*|'[^']*'|\"[^\"]*\"|\d+|\b({'|'.join([*_UNARY, *_BINARY, 'clip', 'Piecewise$'])})\b"
+)
 #: Events of the interpreter that mean that something is executed, loaded or touched.
 _FORBIDDEN_EVENTS = re.compile(
     r"exec|compile|import|open|marshal\..*|pickle\..*|code\..*|cpython\..*|ctypes\..*"
@@ -84,8 +92,12 @@ _FORBIDDEN_EVENTS = re.compile(
 )
 
 
+#: What the parser may hand to ``ast.parse``: its own spelling of its tokens, without dots between names.
+_INERT = re.compile(r"(?:[A-Za-z_]\w*|\d+\.?\d*|\.\d+|[-+*/(),<>=&| ]|'[a-z]+'|\"[a-z]+\")+", re.ASCII)
+
+
 class TextGenerator:
-    """Draws texts of six kinds; the sequence depends on the generator alone."""
+    """Draws texts of seven kinds; the sequence depends on the generator alone."""
 
     def __init__(self, generator: np.random.Generator) -> None:
         self._rng = generator
@@ -96,11 +108,12 @@ class TextGenerator:
             ("tower", self.tower),
             ("noise", self.noise),
             ("constant", self.constant),
+            ("library", lambda: self.library(self._below(4))),
         )
 
     def draw(self) -> tuple[str, str]:
         """Draw one kind and one text of it."""
-        kind, make = self._kinds[(0, 0, 0, 1, 1, 1, 2, 2, 3, 4, 5, 5)[self._below(12)]]
+        kind, make = self._kinds[(0, 0, 0, 1, 1, 1, 2, 2, 3, 4, 5, 5, 6, 6)[self._below(14)]]
         return kind, make()
 
     def expression(self, depth: int) -> str:
@@ -123,6 +136,18 @@ class TextGenerator:
         if self._below(4):
             branches.append(f"({self.expression(depth - 1)}, True)")
         return f"Piecewise({', '.join(branches)})"
+
+    def library(self, depth: int) -> str:
+        """What users of PyTorch, JAX and NumPy type."""
+        inner = self.library(depth - 1) if depth else self.expression(1)
+        choice = self._below(4)
+        if choice < 2:
+            return f"{self._pick(_NAMED)}({inner})"
+        if choice == 2:
+            return f"where({self.condition(1)}, {inner}, {self.expression(1)})"
+        return self._pick(("|{0}|", "({0}) * (x > {1})", "pow({0}, {1})", "({0})^{1}", "leaky_relu({0}, {1})")).format(
+            inner, self.number()
+        )
 
     def number(self) -> str:
         """A number, rarely one at or over a limit."""
@@ -260,7 +285,7 @@ class _Watch:
             source = arguments[0]
             if isinstance(source, bytes):
                 source = source.decode("utf-8", "replace")
-            if source == self.text.lstrip(" "):
+            if _inside("ast") and _INERT.fullmatch(source):
                 return
         self.events.append(f"{event} {arguments!r}"[:300])
 

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import _cli
+import _layout
 import _sweep
 
 from theory.implicit import NTK_KINDS
@@ -234,7 +235,6 @@ def _ntk_rows(kind: str) -> _Rows:
 
 
 def _print_solution(console: Console, solution: CertifiedCoefficients, arguments: argparse.Namespace) -> None:
-    from rich.table import Table
     from rich.text import Text
 
     from numerics.balls import rounded_decimal
@@ -242,16 +242,15 @@ def _print_solution(console: Console, solution: CertifiedCoefficients, arguments
     groups: Iterable[_Rows] = (_EQUILIBRIUM, _FORMS[arguments.form])
     if not solution.ntk_missing:
         groups = (*groups, _ntk_rows(arguments.ntk))
-    table = Table(box=None, pad_edge=False, show_header=False)
-    table.add_column(no_wrap=True)
-    table.add_column(no_wrap=solution.digits <= 60, overflow="fold")
-    table.add_column(style="dim")
+    shown = []
     for key, symbol, meaning in (row for rows in groups for row in rows):
-        table.add_row(symbol, solution.decimal(key), meaning if solution.certified[key] else f"{meaning}, UNPROVED")
+        shown.append(
+            (symbol, solution.decimal(key) or "-", meaning if solution.certified[key] else f"{meaning}, UNPROVED")
+        )
     for name, symbol in _MARGINS:
         if name in solution.margins:
-            table.add_row(symbol, rounded_decimal(solution.margins[name], 6)[0], "must be below 1")
-    console.print(table)
+            shown.append((symbol, rounded_decimal(solution.margins[name], 6)[0], "must be below 1"))
+    _layout.show_rows(console, shown, note_style="dim")
     if solution.ntk_missing:
         console.print(Text(f"no NTK: {solution.ntk_missing}"))
     unproved = {solution.reason[key] for key, proved in solution.certified.items() if not proved}
@@ -268,19 +267,23 @@ def _print_solution(console: Console, solution: CertifiedCoefficients, arguments
 
 
 def _print_equilibria(console: Console, found: EquilibriumSet, digits: int) -> None:
-    from rich.table import Table
     from rich.text import Text
 
     from numerics.balls import rounded_decimal
 
-    table = Table(box=None, pad_edge=False, title="all equilibria", title_justify="left")
-    for heading in ("τ", "slope σa² E[(φ²)″]/2", "", ""):
-        table.add_column(heading, no_wrap=digits <= 60, overflow="fold")
+    rows = []
     for root in found.equilibria:
         followed = {True: "reached from τ₀", False: "", None: "nearest to τ₀, not proved to be reached"}[root.followed]
         shown = rounded_decimal(root.tau, digits)[0], rounded_decimal(root.slope, 6)[0]
-        table.add_row(*shown, "stable" if root.stable else "unstable", followed)
-    console.print(table if found.equilibria else Text("no equilibrium"))
+        rows.append((*shown, "stable" if root.stable else "unstable", followed))
+    slope = "slope σa² E[(φ²)″]/2"
+    headings = ("τ", slope, "", "")
+    console.print(Text("all equilibria" if rows else "no equilibrium", "italic" if rows else ""))
+    if rows and _layout.total_width(headings, rows) <= console.width:
+        _layout.show_columns(console, headings, rows, left=range(4))
+    elif rows:
+        notes = [", ".join(filter(None, (f"{slope} = {size}", *words))) for _, size, *words in rows]
+        _layout.show_rows(console, [("τ", row[0], note) for row, note in zip(rows, notes, strict=True)])
     for low, high in found.unresolved:
         console.print(Text(f"not resolved: {low:.17g} < τ < {high:.17g}"))
     if found.complete:

@@ -17,7 +17,6 @@ from that than the operator-norm error).  Exit code 0: compared; 2: bad use.
 from __future__ import annotations
 
 import argparse
-import math
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -131,7 +130,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         "--width",
         type=_cli.integer_between(1, _WIDEST),
         metavar="M",
-        help="finite networks of M neurons in place of the exact kernel",
+        help="finite networks of M neurons (default: the exact kernel)",
     )
     parser.add_argument("--weights", choices=_cli.LAWS, help="law of the networks' weights (default gaussian)")
     parser.add_argument("--seed", type=_cli.integer_between(0, 2**63), default=0, help="root seed (default 0)")
@@ -188,8 +187,7 @@ def _check_sizes(arguments: argparse.Namespace) -> None:
     from numerics.memory import check_memory
 
     for option, value in (("--means", arguments.means), ("--cov-shift", arguments.cov_shift)):
-        if not (math.isfinite(value) and value >= 0):
-            raise _cli.UsageError(f"{option} must be a finite number >= 0, not {value:g}")
+        _cli.nonnegative(option, value)
     if not arguments.ratio > 0:
         raise _cli.UsageError(f"--ratio must be a number > 0, not {arguments.ratio:g}")
     p, width, samples = arguments.p, arguments.width, arguments.ratio * arguments.p

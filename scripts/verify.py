@@ -38,6 +38,13 @@ _EXAMPLES = """\
 """
 #: How far what belongs to a line is moved to the right below it.
 _INDENT = "    "
+_VERDICTS = """\
+  derived     algebra: both sides were reached by different ways, and their difference is 0
+  certified   interval arithmetic: proved for the numbers given
+  supported   statistics: a test that could have refuted the claim did not; the figures say how sharp it was
+  refuted     the claim fails; expected of those that contradict the theory (--list)
+  undecided   the evidence cannot tell, and the sentence says what is missing"""
+_STYLE: dict[str, Any] = {"box": None, "pad_edge": False, "title_justify": "left", "title_style": "bold"}
 _PROFILES = ("quick", "default", "full")
 #: The wrong theories are tried on the data of these claims.
 _PLANTED_NEEDS = {f"variant-{name}" for name in released_variants()}
@@ -109,10 +116,19 @@ def compute(cell: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
-    parser = _cli.Parser(__doc__ or "", _EXAMPLES)
+    parser = _cli.Parser(__doc__ or "", _EXAMPLES, _VERDICTS)
     parser.add_argument("--list", action="store_true", help="list the claims and leave")
-    parser.add_argument("--claims", nargs="+", metavar="CLAIM", help="check only these (--list shows them)")
-    parser.add_argument("--profile", choices=_PROFILES, help="how much work: some 20 s, 4 min or 20 min on two cores")
+    parser.add_argument(
+        "--claims",
+        nargs="+",
+        metavar="CLAIM",
+        help="check only these, which --list shows (default: those of the profile)",
+    )
+    parser.add_argument(
+        "--profile",
+        choices=_PROFILES,
+        help="how much work: some 20 s, 4 min or 20 min on two cores (default: the profile of that name)",
+    )
     parser.add_argument("--quick", action="store_true", help="the same as --profile quick")
     parser.add_argument(
         "--variant",
@@ -120,9 +136,19 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         metavar="NAME",
         help=f"ask whether a formula is right: {', '.join(sorted(released_variants()))}, or a planted error",
     )
-    parser.add_argument("--activation", action="append", help="check this name or expression in x, repeatable")
-    parser.add_argument("--p", type=_ladder, metavar="P,P,...", help="dimensions of the operator norms")
-    parser.add_argument("--seeds", type=_cli.integer_between(2, 10_000), help="draws of the data at each of them")
+    parser.add_argument(
+        "--activation",
+        action="append",
+        help="check this name or expression in x, repeatable (default: those of the profile)",
+    )
+    parser.add_argument(
+        "--p", type=_ladder, metavar="P,P,...", help="dimensions of the operator norms (default: those of the profile)"
+    )
+    parser.add_argument(
+        "--seeds",
+        type=_cli.integer_between(2, 10_000),
+        help="draws of the data at each of them (default: those of the profile)",
+    )
     parser.add_argument("--seed", type=_cli.integer_between(0, 2**63), default=0, help="root seed (default 0)")
     parser.add_argument("--sigma-a2", type=_cli.number, default=_cli.number("0.2"), help="recurrent weight variance")
     parser.add_argument("--sigma-b2", type=_cli.number, default=_cli.number("0.8"), help="input weight variance")

@@ -242,8 +242,11 @@ def _function_bounds(expr: sp.Expr, direction: int) -> _Bounds:
     if isinstance(expr, sp.log):
         return _logarithm_bounds(argument, direction)
     if isinstance(expr, sp.asinh):
-        high = _bounds(argument, direction)[1]
-        return None, None if high is None else high if high.sign() <= 0 else _logarithm_of(high)
+        # |asinh u| <= |u|, and asinh |u| <= log(1 + 2 |u|); it tends to infinity with |u|.
+        size = _bounds(argument, direction)[1]
+        if size is None or size.sign() <= 0:
+            return None, size
+        return (_CONSTANT if _limit_sign(argument, direction) else None), _logarithm_of(size)
     if isinstance(expr, sp.tanh | sp.erf | sp.atan):
         return (_CONSTANT if _limit_sign(argument, direction) else None), _CONSTANT
     if isinstance(expr, sp.sin | sp.cos | sp.erfc | sp.tan):
@@ -263,6 +266,16 @@ def _logarithm_of(rate: Rate) -> Rate:
     size = next((i for i, part in enumerate(rate.parts) if part != 0), None)
     powers = (Rate(degree=sp.Integer(2)), Rate(degree=sp.S.One), Rate(logarithm=sp.S.One), Rate(logarithm=sp.S.One))
     return _CONSTANT if size is None else powers[size]
+
+
+def _logarithm_of(rate: Rate) -> Rate:
+    """A rate that |log f| does not exceed where f has this rate."""
+    leading = next((i for i, part in enumerate(rate.parts) if part != 0), None)
+    if leading is None:
+        return _CONSTANT
+    return (Rate(degree=sp.Integer(2)), Rate(degree=sp.S.One), Rate(logarithm=sp.S.One), Rate(logarithm=sp.S.One))[
+        leading
+    ]
 
 
 def limit_at(expr: sp.Expr, direction: int) -> sp.Expr:

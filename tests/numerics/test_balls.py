@@ -77,7 +77,9 @@ def test_unknown_constants_are_refused() -> None:
         constant_ball(sp.zeta(3))
 
 
-@pytest.mark.parametrize("function", [sp.exp, sp.tanh, sp.erf, sp.atan, sigmoid, softplus, sp.sech, sp.sin], ids=str)
+@pytest.mark.parametrize(
+    "function", [sp.exp, sp.tanh, sp.erf, sp.atan, sp.asinh, sigmoid, softplus, sp.sech, sp.sin], ids=str
+)
 @pytest.mark.parametrize("point", [R(-25), R(-3, 7), R(0), R(2), R(40)], ids=str)
 def test_programs_agree_with_mpmath_on_both_sides_of_the_axis(function: type, point: sp.Expr) -> None:
     expr = function(x) * x + 1
@@ -102,6 +104,7 @@ def test_programs_agree_with_mpmath_on_both_sides_of_the_axis(function: type, po
         (sp.log(1 + x**2), acb(arb(0, 0.1), arb(1, 0.1))),
         (sp.sqrt(1 + x**2), acb(arb(0, 0.1), arb(1.5, 0.1))),
         (sp.atan(x), acb(arb(0, 0.1), arb(1.5, 0.1))),
+        (sp.asinh(x), acb(arb(0, 0.1), arb(1.5, 0.1))),
         (sp.tanh(x), acb(arb(0, 0.1), arb(1.57, 0.1))),
         (softplus(x), acb(arb(0, 0.1), arb(3.2, 0.2))),
         (sigmoid(x), acb(arb(0, 0.1), arb(3.1, 0.2))),
