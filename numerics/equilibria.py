@@ -16,6 +16,7 @@ import numpy as np
 import sympy as sp
 from flint import arb, ctx
 
+from numerics import budget
 from numerics.asymptotics import largest_scale
 from numerics.balls import ball_from_text, ball_to_text, constant_ball, hull
 from numerics.certified_moments import CertifiedMoments, Key, UncertifiedError, certified_moments
@@ -321,11 +322,14 @@ class _Search:
             a, b = pending.pop()
             done += 1
             small = float(b / a) < _LAST_RATIO
-            if done > _MOST_BOXES:
+            if done > _MOST_BOXES or budget.spent():
                 self._unresolved.append((a, b))
                 continue
             try:
                 verdict = self._judge(a, b)
+            except budget.OverBudgetError:
+                self._unresolved.append((a, b))
+                continue
             except UncertifiedError:
                 verdict = None
                 small = small or float(b / a) < 1 + _NARROW
