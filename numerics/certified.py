@@ -245,7 +245,7 @@ def _assembled(
                 solution = solve(*parameters)
         except (MomentAccuracyError, budget.OverBudgetError) as error:
             if not balls:
-                raise MomentAccuracyError(f"{error}; and not certified: {reason}") from error
+                raise type(error)(f"{error}; and not certified: {reason}") from error
         else:
             missing = solution.ntk_missing
             digits = parameters[-1]

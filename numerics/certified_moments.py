@@ -125,6 +125,7 @@ class CertifiedMoments:
         self._programs: dict[int, dict[Key, Program]] = {}
         self._excluded: set[Key] = set()
         self._rules: dict[tuple[str, int, int], _Rule] = {}
+        self._tails: dict[tuple[str, int], tuple[arb, tuple[arb, arb]]] = {}
 
     @cached_property
     def has_slope_energy(self) -> bool:
@@ -242,6 +243,31 @@ class CertifiedMoments:
                 direct = wide[k, j]
                 found[k, j] = form if form.rad() < direct.rad() or not direct.is_finite() else direct
         return found
+
+    @property
+    def all_closed(self) -> bool:
+        """Whether the raw moments are all evaluated in closed form."""
+        return set(RAW_MOMENTS) <= self._closed_programs().keys()
+
+    def tails(self, scales: arb, bits: int) -> tuple[arb, tuple[arb, arb]]:
+        """Return L, and bounds of the integrals of (1 + |xi|)^2 |f(tau xi)|^j phi(xi), j = 1 and 2, beyond +-L.
+
+        Args:
+            scales: ball of scales.
+            bits: both bounds are below 2^-bits.
+
+        Raises:
+            UncertifiedError: no bound was found, with the reason.
+        """
+        self._check_scale(scales)
+        cell = _cell(scales)
+        key = ball_to_text(cell), bits
+        if key not in self._tails:
+            if len(self._tails) >= _MOST_RULES:
+                self._tails.clear()
+            length, bounds = self._reach(cell, bits, 2)
+            self._tails[key] = length, (bounds[0], bounds[1])
+        return self._tails[key]
 
     # ----------------------------------------------------------------------------------------------------------------
 

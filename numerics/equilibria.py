@@ -20,6 +20,7 @@ from numerics import budget
 from numerics.asymptotics import largest_scale
 from numerics.balls import ball_from_text, ball_to_text, constant_ball, hull
 from numerics.certified_moments import CertifiedMoments, Key, UncertifiedError, certified_moments
+from numerics.coarse_moments import TAIL_BITS, coarse_variance
 from numerics.equilibrium import EquilibriumError, check_parameters
 from numerics.interval_newton import enclose_equilibrium
 from theory.activations import Activation
@@ -143,6 +144,17 @@ class VarianceEnclosure:
         if not variance.is_finite() or form.rad() < variance.rad():
             variance = form
         return variance, half
+
+    def coarse(self, squares: arb) -> tuple[arb, arb] | None:
+        """Return both over a ball of v quickly, to a few digits, or None where that is not possible or no quicker."""
+        if self.moments.all_closed:
+            return None
+        try:
+            return coarse_variance(
+                self.moments.activation, squares, lambda scales: self.moments.tails(scales, TAIL_BITS)
+            )
+        except UncertifiedError:
+            return None
 
     @staticmethod
     def pair(raw: Mapping[Key, arb], square: arb) -> tuple[arb, arb]:
@@ -306,7 +318,12 @@ class _Search:
         return square - self._weight * variance - self._source, 1 - self._weight * half
 
     def _over(self, box: arb) -> tuple[arb, arb]:
-        """F and F' over a ball of v."""
+        """F and F' over a ball of v, no more sharply than one of them needs to exclude 0."""
+        quick = self._enclosure.coarse(box)
+        if quick is not None:
+            value, slope = box - self._weight * quick[0] - self._source, 1 - self._weight * quick[1]
+            if not (value.contains(0) and slope.contains(0)):
+                return value, slope
         variance, half = self._enclosure.over(box)
         slope = 1 - self._weight * half
         centre = box.mid()

@@ -22,7 +22,7 @@ from theory.growth import GrowthError
 from theory.piecewise import Piece
 from theory.structure import fold_reflections, reflect
 from theory.symbols import tau, x, xi
-from theory.tidying import expand_outside, expanded_terms, factor_outside, shortest, tidy
+from theory.tidying import expand_outside, expanded_terms, factor_outside, factored, shortest, tidy
 
 __all__ = ["DivergentMomentError", "GaussianExpectation", "GaussianMoments"]
 
@@ -333,7 +333,7 @@ def _as_written(pieces: tuple[Piece, ...]) -> sp.Expr:
 
 def _rewritten(pieces: tuple[Piece, ...], *, even_square: bool) -> sp.Expr:
     """One expression for several pieces; |x| instead of cases where an even power of it makes that equal."""
-    last = sp.factor_terms(sp.factor(pieces[-1].expr)) if pieces[-1].expr.count_ops() < 40 else pieces[-1].expr
+    last = sp.factor_terms(factored(pieces[-1].expr)) if pieces[-1].expr.count_ops() < 40 else pieces[-1].expr
     if even_square and [piece.upper for piece in pieces] == [0, sp.oo]:
         return last.subs(x, sp.Abs(x))
     return sp.Piecewise(*((piece.expr, x < piece.upper) for piece in pieces[:-1]), (last, True))
