@@ -172,6 +172,11 @@ def integer_power(base: Any, exponent: int) -> Any:
     return result
 
 
+def _is_wide(ball: arb) -> bool:
+    """Whether a ball's ends differ notably."""
+    return bool(1024 * ball.rad() > abs(ball.mid()))
+
+
 def _power(base: Any, exponent: Fraction) -> Any:
     """base**exponent, the principal value."""
     if exponent.denominator == 1:
@@ -216,6 +221,10 @@ class BallArithmetic:
 
     def power(self, base: Any, exponent: Fraction) -> Any:
         """Return base**exponent; a base that is not proved positive is cut at 0 for roots."""
+        if exponent.denominator == 1 and exponent > 0 and exponent.numerator % 2 == 0 and _is_wide(base):
+            # Multiplication would not know that both factors are the same number, and go below 0.
+            low, high = (integer_power(end, exponent.numerator) for end in (base.abs_lower(), base.abs_upper()))
+            return hull(low, high)
         return _power(base, exponent)
 
     def general_power(self, base: Any, exponent: Any) -> Any:

@@ -146,9 +146,7 @@ class VarianceEnclosure:
         return variance, half
 
     def coarse(self, squares: arb) -> tuple[arb, arb] | None:
-        """Return both over a ball of v quickly, to a few digits, or None where that is not possible or no quicker."""
-        if self.moments.all_closed:
-            return None
+        """Return both over a ball of v quickly, to a few digits, or None where that is not possible."""
         try:
             return coarse_variance(
                 self.moments.activation, squares, lambda scales: self.moments.tails(scales, TAIL_BITS)
@@ -319,11 +317,21 @@ class _Search:
 
     def _over(self, box: arb) -> tuple[arb, arb]:
         """F and F' over a ball of v, no more sharply than one of them needs to exclude 0."""
-        quick = self._enclosure.coarse(box)
-        if quick is not None:
-            value, slope = box - self._weight * quick[0] - self._source, 1 - self._weight * quick[1]
-            if not (value.contains(0) and slope.contains(0)):
-                return value, slope
+        closed = self._enclosure.moments.all_closed
+        first, second = (self._sharply, self._coarsely) if closed else (self._coarsely, self._sharply)
+        found = first(box)
+        if found is not None and not (found[0].contains(0) and found[1].contains(0)):
+            return found
+        other = second(box)
+        return other if other is not None else found
+
+    def _coarsely(self, box: arb) -> tuple[arb, arb] | None:
+        found = self._enclosure.coarse(box)
+        if found is None:
+            return None
+        return box - self._weight * found[0] - self._source, 1 - self._weight * found[1]
+
+    def _sharply(self, box: arb) -> tuple[arb, arb]:
         variance, half = self._enclosure.over(box)
         slope = 1 - self._weight * half
         centre = box.mid()

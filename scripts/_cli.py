@@ -41,6 +41,8 @@ __all__ = [
     "budgeted",
     "console",
     "integer_between",
+    "memory_used",
+    "mendable",
     "move_into_place",
     "number",
     "parameter",
@@ -183,7 +185,7 @@ def budgeted(seconds: int) -> Iterator[None]:
         if elapsed >= shown:
             shown *= 2
             _say(f"still at: {budget.current_stage() or 'reading the activation'} ({elapsed:.0f} s of processor time)")
-        used = _memory()
+        used = memory_used()
         budget.tick(f"more than {_MOST_MEMORY:g} GiB of memory were used" if used > _MOST_MEMORY else "")
 
     on_main = threading.current_thread() is threading.main_thread()
@@ -211,7 +213,7 @@ def _say(line: str) -> None:
         return
 
 
-def _memory() -> float:
+def memory_used() -> float:
     """Memory of this process in GiB, now where the system says so, else at its largest; 0 where it says neither."""
     try:
         pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
@@ -296,14 +298,13 @@ def move_into_place(temporary: str, path: Path) -> None:
     Path(temporary).replace(path)
 
 
-def run(main: Callable[[Sequence[str] | None], int]) -> NoReturn:
-    """Run a script's main function and leave with its exit code; mendable errors become one sentence and code 2."""
-    from numerics.budget import OverBudgetError
+def mendable() -> tuple[type[Exception], ...]:
+    """Return the errors that are one sentence to the user and exit code 2."""
     from numerics.equilibrium import EquilibriumError
     from numerics.kernels import KernelConvergenceError
     from numerics.moments import MomentAccuracyError
 
-    mendable = (
+    return (
         UsageError,
         ActivationSyntaxError,
         DomainError,
@@ -314,6 +315,12 @@ def run(main: Callable[[Sequence[str] | None], int]) -> NoReturn:
         KernelConvergenceError,
         OSError,
     )
+
+
+def run(main: Callable[[Sequence[str] | None], int]) -> NoReturn:
+    """Run a script's main function and leave with its exit code; mendable errors become one sentence and code 2."""
+    from numerics.budget import OverBudgetError
+
     name = Path(sys.argv[0]).name
     try:
         code = main(None)
@@ -322,7 +329,7 @@ def run(main: Callable[[Sequence[str] | None], int]) -> NoReturn:
         # The reader has gone (head, less): nothing is left to say, and nobody to say it to.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 0
-    except mendable as error:
+    except mendable() as error:
         sentence = " ".join(str(error).split())
         if isinstance(error, OSError) and error.strerror and error.filename:
             sentence = f"{error.filename}: {error.strerror.lower()}; give a path that can be read or written"

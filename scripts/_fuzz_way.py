@@ -40,19 +40,21 @@ def walk(text: str, goal: str, seconds: int, *, compare: bool) -> dict[str, Any]
         The ``outcome`` (accepted, refused, undecided or failure), ``what`` says why, ``seconds`` of processor time,
         ``memory`` in GiB, and whether the numbers were ``compared``.
     """
+    from numerics.budget import OverBudgetError
+
     begun = time.process_time()
     found: dict[str, Any] = {"text": text, "outcome": "accepted", "what": "", "compared": False}
     try:
         found |= _way(re.sub(r"\b[ab]\b", lambda match: _PARAMETERS[match[0]], text), goal, seconds, compare=compare)
     except _cli.mendable() as error:
         found |= {"outcome": "refused", "what": f"{type(error).__name__}: {error}"[:300]}
-    except _cli.undecided() as error:
+    except OverBudgetError as error:
         found |= {"outcome": "undecided", "what": f"{error}"[:300]}
     except Exception as error:  # to look at: finding foreign errors is the purpose here
         where = traceback.extract_tb(error.__traceback__)[-1]
         what = f"{type(error).__name__} at {where.name}, line {where.lineno}: {error}"
         found |= {"outcome": "failure", "what": what[:300]}
-    found |= {"seconds": time.process_time() - begun, "memory": _cli.memory()}
+    found |= {"seconds": time.process_time() - begun, "memory": _cli.memory_used()}
     if found["outcome"] != "failure" and found["memory"] > MOST_MEMORY:
         found |= {"outcome": "failure", "what": f"{found['memory']:.1f} GiB of memory"}
     return found
