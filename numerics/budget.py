@@ -38,6 +38,8 @@ class _Limit:
         self.deadline, self.seconds, self.interrupt = deadline, seconds, interrupt
 
 
+#: Seconds of processor time of this process.
+_clock = time.process_time
 #: Innermost last.
 _limits: list[_Limit] = []
 _stages: list[tuple[str, object]] = []
@@ -57,7 +59,7 @@ def limited(seconds: float | None, *, interrupt: bool = False) -> Iterator[None]
     if seconds is None:
         yield
         return
-    now = time.process_time()
+    now = _clock()
     deadline = min([now + seconds, *(limit.deadline for limit in _limits)])
     limit = _Limit(deadline, deadline - now, interrupt=interrupt)
     depth = len(_stages)
@@ -84,7 +86,7 @@ def share(part: float, *, interrupt: bool = False) -> Iterator[None]:
     Raises:
         OverBudgetError: the block was stopped.
     """
-    left = _limits[-1].deadline - time.process_time() if _limits else None
+    left = _limits[-1].deadline - _clock() if _limits else None
     with limited(None if left is None else max(0.0, part * left), interrupt=interrupt):
         yield
 
@@ -112,7 +114,7 @@ def current_stage() -> str | None:
 
 def spent() -> bool:
     """Return whether the time of the innermost block is over."""
-    return bool(_limits) and time.process_time() >= _limits[-1].deadline
+    return bool(_limits) and _clock() >= _limits[-1].deadline
 
 
 def checkpoint() -> None:
@@ -128,7 +130,7 @@ def tick(lack: str = "") -> None:
         lack: what else than time is used up, such as memory, as a sentence without its end: the innermost block is
             stopped.  Without it the outermost block whose time is over is.
     """
-    now = time.process_time()
+    now = _clock()
     for limit in reversed(_limits) if lack else _limits:
         if limit.interrupt and (lack or now >= limit.deadline):
             raise _Interrupt(limit, f"{lack}{_doing()}" if lack else _reason(limit))

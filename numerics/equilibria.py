@@ -457,7 +457,7 @@ class _Search:
             return (near[0], False) if len(near) == 1 and roots[near[0]].stable else (None, True)
         try:
             gap = -self._at(start)[0]
-        except UncertifiedError:
+        except (UncertifiedError, budget.OverBudgetError):
             return None, True
         if not (gap > 0 or gap < 0):
             return None, True
