@@ -30,7 +30,8 @@ class sigmoid(sp.Function):  # noqa: N801 - SymPy's convention: function classes
         return None
 
     def _eval_evalf(self, prec: int) -> Any:
-        return self.rewrite(sp.exp)._eval_evalf(prec)
+        # Not by rewrite, which goes into the argument and makes cosines there complex.
+        return (1 / (1 + sp.exp(-self.args[0])))._eval_evalf(prec)
 
     def fdiff(self, argindex: int = 1) -> sp.Expr:
         return self * (1 - self)
@@ -70,7 +71,7 @@ class softplus(sp.Function):  # noqa: N801 - SymPy's convention: function classe
         return None
 
     def _eval_evalf(self, prec: int) -> Any:
-        return self.rewrite(sp.exp)._eval_evalf(prec)
+        return sp.log(1 + sp.exp(self.args[0]))._eval_evalf(prec)
 
     def fdiff(self, argindex: int = 1) -> sp.Expr:
         return sigmoid(self.args[0])
