@@ -217,7 +217,10 @@ def solve_at(
     reasons: list[str] = []
     for with_energy in (True, False):
         try:
-            with budget.share(_PROOF_SHARE, interrupt=True), budget.stage(f"certifying the solution for {activation.name}"):
+            with (
+                budget.share(_PROOF_SHARE, interrupt=True),
+                budget.stage(f"certifying the solution for {activation.name}"),
+            ):
                 found = Certifier(certified_moments(activation, with_energy), exact, digits).run(start)
         except (UncertifiedError, UnsupportedExpressionError, budget.OverBudgetError) as error:
             reasons.append(str(error))

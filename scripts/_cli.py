@@ -25,6 +25,7 @@ from theory.expectations import DivergentMomentError
 from theory.growth import GrowthError
 from theory.parsing import ActivationSyntaxError, parse_number
 from theory.piecewise import DomainError
+from theory.realline import UndecidedError
 from theory.registry import resolve
 
 if TYPE_CHECKING:
@@ -313,6 +314,7 @@ def mendable() -> tuple[type[Exception], ...]:
         EquilibriumError,
         MomentAccuracyError,
         KernelConvergenceError,
+        UndecidedError,
         OSError,
     )
 

@@ -94,7 +94,9 @@ def _solved(
 
     found = sweep(activation, points, arguments.digits, certified=arguments.certify)
     progress = _cli.console(error=True)
-    return list(track(_budgeted(found, arguments.budget), "solving", total=len(points), console=progress, transient=True))
+    return list(
+        track(_budgeted(found, arguments.budget), "solving", total=len(points), console=progress, transient=True)
+    )
 
 
 def _budgeted(found: Iterator[SweepPoint], seconds: int) -> Iterator[SweepPoint]:
@@ -108,9 +110,8 @@ def _budgeted(found: Iterator[SweepPoint], seconds: int) -> Iterator[SweepPoint]
 
 
 def _loss(activation: Activation, arguments: argparse.Namespace) -> StabilityLoss:
-    from numerics.stability import locate_stability_loss
-
     from numerics import budget
+    from numerics.stability import locate_stability_loss
 
     with (
         _cli.console(error=True).status("locating the loss of stability"),

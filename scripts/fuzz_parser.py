@@ -523,7 +523,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "Fuzz the activation parser, or the whole way from a text to certified coefficients.",
         "  fuzz_parser.py --inputs 2000\n  fuzz_parser.py --seed 1 --json -\n  fuzz_parser.py --to solve --inputs 100",
     )
-    parser.add_argument("--inputs", type=_cli.integer_between(1, 10**9), help="number of texts (default 200000, or 200)")
+    parser.add_argument(
+        "--inputs", type=_cli.integer_between(1, 10**9), help="number of texts (default 200000, or 200)"
+    )
     parser.add_argument("--seed", type=_cli.integer_between(0, 2**63), default=0, help="seed of the texts (default 0)")
     parser.add_argument("--json", metavar="PATH", help="write the report to a file, or to standard output for -")
     parser.add_argument(

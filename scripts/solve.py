@@ -83,19 +83,24 @@ def _solve(arguments: argparse.Namespace) -> int:
     from numerics.equilibrium import EquilibriumError
 
     solution: CertifiedCoefficients | None = None
-    status = "ok"
+    status, code = "ok", 0
     if arguments.all_equilibria:
         from numerics import budget
         from numerics.equilibria import find_equilibria
 
-        with _cli.console(error=True).status("isolating every equilibrium"):
-            with budget.share(_SEARCH_SHARE), budget.stage("isolating every equilibrium"):
-                equilibria = find_equilibria(activation, *exact, arguments.digits)
+        with (
+            _cli.console(error=True).status("isolating every equilibrium"),
+            budget.share(_SEARCH_SHARE),
+            budget.stage("isolating every equilibrium"),
+        ):
+            equilibria = find_equilibria(activation, *exact, arguments.digits)
         try:
             solution = _solution(activation, exact, arguments)
         except EquilibriumError as error:
             # All equilibria were asked for and are known: that none is reached from tau_0 is part of the answer.
             status = str(error)
+        except budget.OverBudgetError as error:
+            status, code = f"no coefficients: {error}", _cli.UNDECIDED
     else:
         equilibria = None
         solution = _solution(activation, exact, arguments)
@@ -105,7 +110,7 @@ def _solve(arguments: argparse.Namespace) -> int:
         _cli.write_json(arguments.json, _record(activation, exact, arguments, solution, equilibria, status))
     if arguments.json != "-":
         _print(activation, exact, arguments, solution, equilibria, status)
-    return 0
+    return code
 
 
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:

@@ -14,7 +14,15 @@ import sympy as sp
 
 from theory.symbols import xi
 
-__all__ = ["expand_outside", "expanded_terms", "factor_outside", "factored", "shortest", "tidy", "without_imaginary_unit"]
+__all__ = [
+    "expand_outside",
+    "expanded_terms",
+    "factor_outside",
+    "factored",
+    "shortest",
+    "tidy",
+    "without_imaginary_unit",
+]
 
 #: Sums with more terms than this are left as they are.
 MAX_TERMS = 120

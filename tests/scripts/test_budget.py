@@ -12,6 +12,14 @@ import pytest
 from numerics import budget
 from tests.scripts.conftest import Script, script_module
 
+
+def _work() -> None:
+    """Keep the processor busy for a minute."""
+    stop = time.process_time() + 60
+    while time.process_time() < stop:
+        pass
+
+
 def test_a_refusal_in_time(script: Script) -> None:
     done = script("solve", "--activation", "cos(x**8)", "--budget", "2")
     assert done.returncode == 3
@@ -52,22 +60,20 @@ def test_what_is_being_tried_is_said(monkeypatch: pytest.MonkeyPatch, capfd: pyt
     cli = script_module("_cli")
     monkeypatch.setattr(cli, "_FIRST_WORD_SECONDS", 0.2)
     monkeypatch.setattr(sys, "argv", ["solve.py"])
-    with pytest.raises(budget.OverBudgetError, match="1 s of processor time were spent while counting"):
-        with cli.budgeted(1), budget.stage("counting"):
-            stop = time.process_time() + 60
-            while time.process_time() < stop:
-                pass
+    with (
+        pytest.raises(budget.OverBudgetError, match="1 s of processor time were spent while counting"),
+        cli.budgeted(1),
+        budget.stage("counting"),
+    ):
+        _work()
     assert "solve.py: still at: counting (" in capfd.readouterr().err
 
 
 def test_memory_is_watched(monkeypatch: pytest.MonkeyPatch) -> None:
     cli = script_module("_cli")
     monkeypatch.setattr(cli, "_MOST_MEMORY", 0.001)
-    with pytest.raises(budget.OverBudgetError, match="GiB of memory were used"):
-        with cli.budgeted(30):
-            stop = time.process_time() + 60
-            while time.process_time() < stop:
-                pass
+    with pytest.raises(budget.OverBudgetError, match="GiB of memory were used"), cli.budgeted(30):
+        _work()
 
 
 def test_memory_used_is_this_process_s() -> None:
