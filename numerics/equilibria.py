@@ -317,13 +317,14 @@ class _Search:
 
     def _over(self, box: arb) -> tuple[arb, arb]:
         """F and F' over a ball of v, no more sharply than one of them needs to exclude 0."""
-        closed = self._enclosure.moments.all_closed
-        first, second = (self._sharply, self._coarsely) if closed else (self._coarsely, self._sharply)
-        found = first(box)
-        if found is not None and not (found[0].contains(0) and found[1].contains(0)):
-            return found
-        other = second(box)
-        return other if other is not None else found
+        # Closed forms are quick themselves.
+        sharp = self._sharply(box) if self._enclosure.moments.all_closed else None
+        if sharp is not None and not (sharp[0].contains(0) and sharp[1].contains(0)):
+            return sharp
+        coarse = self._coarsely(box)
+        if coarse is not None and not (coarse[0].contains(0) and coarse[1].contains(0)):
+            return coarse
+        return self._sharply(box) if sharp is None else sharp
 
     def _coarsely(self, box: arb) -> tuple[arb, arb] | None:
         found = self._enclosure.coarse(box)
