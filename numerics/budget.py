@@ -16,15 +16,25 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-__all__ = ["OverBudgetError", "checkpoint", "current_stage", "limited", "share", "spent", "stage", "tick"]
+__all__ = [
+    "Interruption",
+    "OverBudgetError",
+    "checkpoint",
+    "current_stage",
+    "limited",
+    "share",
+    "spent",
+    "stage",
+    "tick",
+]
 
 
 class OverBudgetError(ArithmeticError):
     """Work that was given up because its processor time was spent, and what it was."""
 
 
-class _Interrupt(BaseException):
-    """Raised by ``tick``; no ``except Exception`` of a library catches it.  The block it belongs to turns it round."""
+class Interruption(BaseException):
+    """A block that is being stopped, raised by ``tick``; no ``except Exception`` of a library catches it.  The block it belongs to turns it round."""
 
     def __init__(self, limit: _Limit, reason: str) -> None:
         super().__init__(reason)
@@ -66,7 +76,7 @@ def limited(seconds: float | None, *, interrupt: bool = False) -> Iterator[None]
     _limits.append(limit)
     try:
         yield
-    except _Interrupt as interruption:
+    except Interruption as interruption:
         if interruption.limit is not limit:
             raise
         raise OverBudgetError(str(interruption)) from None
@@ -133,7 +143,7 @@ def tick(lack: str = "") -> None:
     now = _clock()
     for limit in reversed(_limits) if lack else _limits:
         if limit.interrupt and (lack or now >= limit.deadline):
-            raise _Interrupt(limit, f"{lack}{_doing()}" if lack else _reason(limit))
+            raise Interruption(limit, f"{lack}{_doing()}" if lack else _reason(limit))
 
 
 def _reason(limit: _Limit) -> str:

@@ -451,7 +451,7 @@ class CertifiedMoments:
             try:
                 budget.checkpoint()
                 return integrand(point, analytic)
-            except BaseException as error:
+            except (budget.OverBudgetError, budget.Interruption, KeyboardInterrupt) as error:
                 stopped.append(error)
                 return acb("nan")
 

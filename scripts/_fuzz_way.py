@@ -27,6 +27,19 @@ _PARAMETERS = {"a": "(1/3)", "b": "(5/4)"}
 Progress = Callable[[int, Sequence[dict[str, Any]]], None]
 
 
+class _Caught:
+    """Catches every error of the block, to look at it: finding foreign ones is the purpose here."""
+
+    error: Exception | None = None
+
+    def __enter__(self) -> _Caught:
+        return self
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> bool:
+        self.error = error if isinstance(error, Exception) else None
+        return self.error is not None
+
+
 def walk(text: str, goal: str, seconds: int, *, compare: bool) -> dict[str, Any]:
     """Take one text as far as the goal.
 
@@ -44,13 +57,14 @@ def walk(text: str, goal: str, seconds: int, *, compare: bool) -> dict[str, Any]
 
     begun = time.process_time()
     found: dict[str, Any] = {"text": text, "outcome": "accepted", "what": "", "compared": False}
-    try:
+    with _Caught() as caught:
         found |= _way(re.sub(r"\b[ab]\b", lambda match: _PARAMETERS[match[0]], text), goal, seconds, compare=compare)
-    except _cli.mendable() as error:
+    error = caught.error
+    if isinstance(error, _cli.mendable()):
         found |= {"outcome": "refused", "what": f"{type(error).__name__}: {error}"[:300]}
-    except OverBudgetError as error:
+    elif isinstance(error, OverBudgetError):
         found |= {"outcome": "undecided", "what": f"{error}"[:300]}
-    except Exception as error:  # to look at: finding foreign errors is the purpose here
+    elif error is not None:
         where = traceback.extract_tb(error.__traceback__)[-1]
         what = f"{type(error).__name__} at {where.name}, line {where.lineno}: {error}"
         found |= {"outcome": "failure", "what": what[:300]}

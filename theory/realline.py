@@ -231,8 +231,8 @@ def _exponential_polynomial(expr: sp.Expr) -> list[sp.Expr] | None:
     if not rates:
         return None
     unit = sp.gcd(rates) if len(rates) > 1 else abs(rates[0])
-    if any(abs(rate / unit) > _MAX_DEGREE for rate in rates):
-        # A polynomial of such a degree takes more memory than there is.
+    if unit == 0 or any(abs(rate / unit) > _MAX_DEGREE for rate in rates):
+        # Exponentials of constants alone; or a polynomial whose degree takes more memory than there is.
         return None
     u = sp.Dummy("u", positive=True)
     replaced = expr.replace(

@@ -51,6 +51,11 @@ def test_polynomials_of_high_degree_in_an_exponential_are_refused() -> None:
         zeros(sp.exp(LARGE * x) + sp.exp(x) - 3)
 
 
+def test_exponentials_of_constants_are_no_polynomials_in_one() -> None:
+    with pytest.raises(UndecidedError):
+        zeros(sp.erfc(x) + sp.exp(2) / (x**2 + 1) - 1)
+
+
 def test_nested_functions_ask_for_each_bound_once() -> None:
     nested = x
     for _ in range(25):
