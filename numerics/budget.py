@@ -34,7 +34,10 @@ class OverBudgetError(ArithmeticError):
 
 
 class Interruption(BaseException):
-    """A block that is being stopped, raised by ``tick``; no ``except Exception`` of a library catches it.  The block it belongs to turns it round."""
+    """A block that is being stopped, raised by ``tick``; the block's end turns it into OverBudgetError.
+
+    No ``except Exception`` of a library catches it.
+    """
 
     def __init__(self, limit: _Limit, reason: str) -> None:
         super().__init__(reason)
