@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import sympy as sp
 from flint import arb, ctx
 
+from numerics import budget
 from numerics.balls import constant_ball, real_part
 from numerics.certified_moments import CertifiedMoments, UncertifiedError
 from numerics.programs import UnsupportedExpressionError
@@ -25,6 +26,8 @@ __all__ = ["Asymptote", "LargestScale", "asymptote", "largest_scale"]
 
 #: How often a scale is doubled in search of a bound.
 _DOUBLINGS = 120
+#: Part of the processor time left that each rule may take.
+_RULE_SHARE = 0.3
 
 
 @dataclass(frozen=True)
@@ -165,7 +168,11 @@ def largest_scale(
         if weight.is_zero():
             return LargestScale(source.sqrt().upper(), "sigma_a2 = 0")
         for rule in (_by_homogeneity, _by_lines, _by_lipschitz, _by_polynomial, _by_powers):
-            found = rule(activation, moments, weight, source)
+            try:
+                with budget.share(_RULE_SHARE, interrupt=True), budget.stage("looking for a bound of all equilibria"):
+                    found = rule(activation, moments, weight, source)
+            except budget.OverBudgetError:
+                continue
             if found is not None and found.bound is not None and found.bound.is_finite():
                 return found
     return LargestScale(None, f"the growth of {activation.name} gives no bound of the equilibria")

@@ -172,6 +172,11 @@ def integer_power(base: Any, exponent: int) -> Any:
     return result
 
 
+def _is_wide(ball: arb) -> bool:
+    """Whether a ball's ends differ notably."""
+    return bool(1024 * ball.rad() > abs(ball.mid()))
+
+
 def _power(base: Any, exponent: Fraction) -> Any:
     """base**exponent, the principal value."""
     if exponent.denominator == 1:
@@ -217,6 +222,10 @@ class BallArithmetic:
 
     def power(self, base: Any, exponent: Fraction) -> Any:
         """Return base**exponent; a base that is not proved positive is cut at 0 for roots."""
+        if exponent.denominator == 1 and exponent > 0 and exponent.numerator % 2 == 0 and _is_wide(base):
+            # Multiplication would not know that both factors are the same number, and go below 0.
+            low, high = (integer_power(end, exponent.numerator) for end in (base.abs_lower(), base.abs_upper()))
+            return hull(low, high)
         return _power(base, exponent)
 
     def general_power(self, base: Any, exponent: Any) -> Any:
@@ -297,8 +306,15 @@ def hull(first: arb, second: arb) -> arb:
 
 def exact_bounds(ball: arb) -> tuple[Fraction, Fraction]:
     """Return both ends of a finite ball as exact fractions."""
-    middle, radius = _dyadic(ball.mid()), _dyadic(ball.rad())
+    middle, radius = _dyadic(ball.mid()), _dyadic(_coarse_radius(ball))
     return middle - radius, middle + radius
+
+
+def _coarse_radius(ball: arb) -> arb:
+    """The radius, or a larger one where its fraction would be too long: a neighbour far below the ball's digits."""
+    radius = ball.rad()
+    least = arb((1, -4 * _MOST_BITS))
+    return least if not radius.is_zero() and radius < least else radius
 
 
 def _dyadic(value: arb) -> Fraction:

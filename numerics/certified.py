@@ -8,6 +8,7 @@ Which of several equilibria is meant is the plain path's choice; ``CertifiedCoef
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from types import MappingProxyType
@@ -16,6 +17,7 @@ from typing import Any
 import sympy as sp
 from flint import arb
 
+from numerics import budget
 from numerics.balls import (
     ball_from_text,
     ball_to_text,
@@ -35,6 +37,9 @@ from numerics.pointwise import moment_threshold, pointwise
 from numerics.programs import UnsupportedExpressionError
 from theory.activations import Activation
 from theory.latex import COEFFICIENT_SYMBOLS
+
+#: Parts of the processor time left that a proof and what needs none may take.
+_PROOF_SHARE, _PLAIN_SHARE = 0.5, 0.75
 
 __all__ = ["CertifiedCoefficients", "certify", "solve_at", "solve_uncertified"]
 
@@ -82,7 +87,13 @@ class CertifiedCoefficients:
         True is proved: there is no other equilibrium between tau_0 and tau_*.  None where no proof was found.
         """
         exact = (self.sigma_a2, self.sigma_b2, self.tau0)
-        return is_followed(self.activation, exact, self.balls["tau"]) if "tau" in self.balls else None
+        if "tau" not in self.balls:
+            return None
+        try:
+            with budget.share(_PLAIN_SHARE, interrupt=True), budget.stage("proving which root is reached from tau_0"):
+                return is_followed(self.activation, exact, self.balls["tau"])
+        except budget.OverBudgetError:
+            return None
 
     def __getitem__(self, key: str) -> arb:
         """Return the ball of a certified coefficient."""
@@ -172,7 +183,10 @@ def certify(
         return solve_at(activation, sigma_a2, sigma_b2, tau0, digits, start)
     except EquilibriumError:
         # Next to a fold float64 may miss two roots that nearly meet, or see one where there is none.
-        proved = find_followed(activation, (sigma_a2, sigma_b2, tau0)) if prove_absence else None
+        proved = None
+        if prove_absence:
+            with suppress(budget.OverBudgetError), budget.share(_PROOF_SHARE, interrupt=True):
+                proved = find_followed(activation, (sigma_a2, sigma_b2, tau0))
         if proved is None:
             raise
     return solve_at(activation, sigma_a2, sigma_b2, tau0, digits, proved)
@@ -203,8 +217,12 @@ def solve_at(
     reasons: list[str] = []
     for with_energy in (True, False):
         try:
-            found = Certifier(certified_moments(activation, with_energy), exact, digits).run(start)
-        except (UncertifiedError, UnsupportedExpressionError) as error:
+            with (
+                budget.share(_PROOF_SHARE, interrupt=True),
+                budget.stage(f"certifying the solution for {activation.name}"),
+            ):
+                found = Certifier(certified_moments(activation, with_energy), exact, digits).run(start)
+        except (UncertifiedError, UnsupportedExpressionError, budget.OverBudgetError) as error:
             reasons.append(str(error))
             continue
         return _assembled(parameters, *found, reason="" if with_energy else reasons[0])
@@ -226,10 +244,11 @@ def _assembled(
     if any(key not in balls for key in wanted):
         reason = reason or "the ball's radius does not reach the digits asked for"
         try:
-            solution = solve(*parameters)
-        except MomentAccuracyError as error:
+            with budget.share(_PLAIN_SHARE, interrupt=True), budget.stage("solving without proof"):
+                solution = solve(*parameters)
+        except (MomentAccuracyError, budget.OverBudgetError) as error:
             if not balls:
-                raise MomentAccuracyError(f"{error}; and not certified: {reason}") from error
+                raise type(error)(f"{error}; and not certified: {reason}") from error
         else:
             missing = solution.ntk_missing
             digits = parameters[-1]

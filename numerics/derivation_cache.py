@@ -31,6 +31,7 @@ import platformdirs
 import sympy as sp
 
 import theory
+from numerics import budget
 from numerics.whole_files import remove_stale_drafts, write_whole
 from theory.activations import Activation
 from theory.expectations import DivergentMomentError, GaussianExpectation, GaussianMoments
@@ -61,6 +62,8 @@ class DerivedMoments:
         definitions: what the moment symbols of ``theory.implicit`` stand for, of the centred activation.
         cached: whether they were read from disk.
         seconds: what it took to derive or to read them.
+        finished: whether closed forms were sought to the end; where the processor time was spent before (see
+            ``numerics.budget``), the rest stands as expectations, and nothing is written to disk.
     """
 
     values: Mapping[str, sp.Expr]
@@ -68,6 +71,11 @@ class DerivedMoments:
     definitions: Mapping[sp.Symbol, sp.Expr]
     cached: bool
     seconds: float
+    finished: bool = True
+
+
+#: Part of the processor time left that the search for closed forms may take.
+_SEARCH_SHARE = 0.5
 
 
 #: Bytes of an entry at most; what would be larger is derived anew.
@@ -167,18 +175,29 @@ def derive(activation: Activation, *, use_cache: bool = True) -> DerivedMoments:
         found = _read(path)
         if found is not None:
             return DerivedMoments(*found, cached=True, seconds=time.perf_counter() - start)
-    parts = _derive(activation)
-    if use_cache:
+    parts, finished = _derive(activation)
+    if use_cache and finished:
         _write(path, *parts)
-    return DerivedMoments(*parts, cached=False, seconds=time.perf_counter() - start)
+    return DerivedMoments(*parts, cached=False, seconds=time.perf_counter() - start, finished=finished)
 
 
 _Parts = tuple[dict[str, sp.Expr], dict[str, str], dict[sp.Symbol, sp.Expr]]
 
 
-def _derive(activation: Activation) -> _Parts:
+def _derive(activation: Activation) -> tuple[_Parts, bool]:
+    """The moments, and whether there was time to look for all closed forms."""
     activation.check()
     moments = GaussianMoments(activation)
+    try:
+        with budget.share(_SEARCH_SHARE, interrupt=True), budget.stage(f"deriving the moments of {activation.name}"):
+            return _derived(moments), True
+    except budget.OverBudgetError:
+        # What is known by now is kept.
+        moments.searching = False
+        return _derived(moments), False
+
+
+def _derived(moments: GaussianMoments) -> _Parts:
     values: dict[str, sp.Expr] = {}
     divergent: dict[str, str] = {}
     for name in MOMENT_NAMES:

@@ -16,9 +16,11 @@ import numpy as np
 import sympy as sp
 from flint import arb, ctx
 
+from numerics import budget
 from numerics.asymptotics import largest_scale
 from numerics.balls import ball_from_text, ball_to_text, constant_ball, hull
 from numerics.certified_moments import CertifiedMoments, Key, UncertifiedError, certified_moments
+from numerics.coarse_moments import TAIL_BITS, coarse_variance
 from numerics.equilibrium import EquilibriumError, check_parameters
 from numerics.interval_newton import enclose_equilibrium
 from theory.activations import Activation
@@ -142,6 +144,15 @@ class VarianceEnclosure:
         if not variance.is_finite() or form.rad() < variance.rad():
             variance = form
         return variance, half
+
+    def coarse(self, squares: arb) -> tuple[arb, arb] | None:
+        """Return both over a ball of v quickly, to a few digits, or None where that is not possible."""
+        try:
+            return coarse_variance(
+                self.moments.activation, squares, lambda scales: self.moments.tails(scales, TAIL_BITS)
+            )
+        except UncertifiedError:
+            return None
 
     @staticmethod
     def pair(raw: Mapping[Key, arb], square: arb) -> tuple[arb, arb]:
@@ -305,7 +316,23 @@ class _Search:
         return square - self._weight * variance - self._source, 1 - self._weight * half
 
     def _over(self, box: arb) -> tuple[arb, arb]:
-        """F and F' over a ball of v."""
+        """F and F' over a ball of v, no more sharply than one of them needs to exclude 0."""
+        # Closed forms are quick themselves.
+        sharp = self._sharply(box) if self._enclosure.moments.all_closed else None
+        if sharp is not None and not (sharp[0].contains(0) and sharp[1].contains(0)):
+            return sharp
+        coarse = self._coarsely(box)
+        if coarse is not None and not (coarse[0].contains(0) and coarse[1].contains(0)):
+            return coarse
+        return self._sharply(box) if sharp is None else sharp
+
+    def _coarsely(self, box: arb) -> tuple[arb, arb] | None:
+        found = self._enclosure.coarse(box)
+        if found is None:
+            return None
+        return box - self._weight * found[0] - self._source, 1 - self._weight * found[1]
+
+    def _sharply(self, box: arb) -> tuple[arb, arb]:
         variance, half = self._enclosure.over(box)
         slope = 1 - self._weight * half
         centre = box.mid()
@@ -321,11 +348,14 @@ class _Search:
             a, b = pending.pop()
             done += 1
             small = float(b / a) < _LAST_RATIO
-            if done > _MOST_BOXES:
+            if done > _MOST_BOXES or budget.spent():
                 self._unresolved.append((a, b))
                 continue
             try:
                 verdict = self._judge(a, b)
+            except budget.OverBudgetError:
+                self._unresolved.append((a, b))
+                continue
             except UncertifiedError:
                 verdict = None
                 small = small or float(b / a) < 1 + _NARROW
@@ -428,7 +458,7 @@ class _Search:
             return (near[0], False) if len(near) == 1 and roots[near[0]].stable else (None, True)
         try:
             gap = -self._at(start)[0]
-        except UncertifiedError:
+        except (UncertifiedError, budget.OverBudgetError):
             return None, True
         if not (gap > 0 or gap < 0):
             return None, True

@@ -13,6 +13,7 @@ import numpy as np
 import sympy as sp
 from flint import arb, ctx
 
+from numerics import budget
 from numerics.balls import BallArithmetic, constant_ball
 from numerics.certified_moments import CertifiedMoments, Key, UnboundedError, UncertifiedError
 from numerics.equilibrium import EquilibriumError
@@ -86,6 +87,10 @@ class Certifier:
                     kept = self._coefficients(scale, raw)
             except UnboundedError:
                 raise
+            except budget.OverBudgetError:
+                if kept is None:
+                    raise
+                break
             except UncertifiedError as error:
                 last = error
             if kept is not None and self._finished(kept):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from flint import arb, ctx
 
+from numerics import budget
 from numerics.balls import BallArithmetic, integer_power
 from numerics.programs import Program, compile_program
 from theory.activations import Activation
@@ -46,6 +47,7 @@ class NodeSums:
         node_scale = self._scale * self._step
         length = float(self._step)
         for begin in range(1, count + 1, _BLOCK):
+            budget.checkpoint()
             needed = bits - int((begin * length) ** 2 / 1.3862943611198906)
             with ctx.workprec(max(needed, 30) + 20):
                 block: dict[Key, arb] = {key: arb(0) for key in self._keys}

@@ -18,6 +18,7 @@ from functools import reduce
 import sympy as sp
 from flint import acb, arb
 
+from numerics import budget
 from numerics.balls import ComplexBallArithmetic, hull
 from numerics.majorants import Majorant, half_strip_majorant
 from numerics.programs import Program, compile_program
@@ -258,6 +259,7 @@ class PieceBounds:
         done: list[_Column] = []
         pending = [(left, right, arb(0), top, 0)]
         while pending:
+            budget.checkpoint()
             a, b, bottom, height, depth = pending.pop()
             bounds = self._box(a, b, bottom, height)
             if bounds is not None:
@@ -369,6 +371,7 @@ class PieceBounds:
         pending = [(low, high)]
         work = 0
         while pending:
+            budget.checkpoint()
             a, b = pending.pop()
             work += 1
             middle = ((a + b) / 2).mid()

@@ -12,6 +12,7 @@ from types import MappingProxyType
 
 import sympy as sp
 
+from numerics.budget import OverBudgetError
 from numerics.certified import CertifiedCoefficients, certify
 from numerics.equilibrium import COEFFICIENTS, EquilibriumError, solve_float
 from numerics.moments import MomentAccuracyError
@@ -90,7 +91,7 @@ def sweep(
                 yield _from_balls(value, certify(activation, *parameters, digits, prove_absence=False))
             else:
                 yield _from_floats(value, activation, parameters, min(digits, FLOAT_DIGITS))
-        except (EquilibriumError, MomentAccuracyError) as error:
+        except (EquilibriumError, MomentAccuracyError, OverBudgetError) as error:
             empty: Mapping[str, str] = MappingProxyType({})
             yield SweepPoint(value, parameters, empty, MappingProxyType({}), certified=False, missing=str(error))
 

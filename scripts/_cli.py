@@ -8,14 +8,18 @@ import math
 import os
 import platform
 import re
+import signal
 import stat
 import sys
 import tempfile
 import textwrap
+import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import _checkout  # noqa: F401 (before anything of theory/ or numerics/)
@@ -31,6 +35,7 @@ from theory.growth import GrowthError
 from theory.named import NAMED
 from theory.parsing import ActivationSyntaxError, parse_number
 from theory.piecewise import DomainError
+from theory.realline import UndecidedError as UndecidedComparisonError
 from theory.registry import resolve
 
 if TYPE_CHECKING:
@@ -44,8 +49,12 @@ __all__ = [
     "UndecidedError",
     "UsageError",
     "activation_argument",
+    "add_budget",
+    "budgeted",
     "console",
     "integer_between",
+    "memory_used",
+    "mendable",
     "nonnegative",
     "number",
     "one_blas_thread",
@@ -282,6 +291,89 @@ def activation_argument(text: str, parameters: Mapping[str, sp.Expr] | None = No
     return activation
 
 
+#: Processor time of one derivation or proof by default, in seconds; what is being tried is said after so many.
+BUDGET_SECONDS = 50
+_FIRST_WORD_SECONDS = 10.0
+#: Seconds of processor time between two looks at the time and the memory.
+_TICK_SECONDS = 0.25
+#: Memory beyond which a derivation or proof is stopped, in GiB.
+_MOST_MEMORY = 2.0
+
+
+def add_budget(parser: argparse.ArgumentParser) -> None:
+    """Add the option --budget."""
+    parser.add_argument(
+        "--budget",
+        type=integer_between(0, 10**6),
+        default=BUDGET_SECONDS,
+        metavar="SECONDS",
+        help=f"processor time for each derivation or proof, 0 for no limit (default {BUDGET_SECONDS})",
+    )
+
+
+@contextmanager
+def budgeted(seconds: int) -> Iterator[None]:
+    """Give a block processor time (0: without limit), and say on stderr what is being tried when it takes long.
+
+    Args:
+        seconds: processor time of this process.
+
+    Raises:
+        OverBudgetError: the block was stopped, for time or for memory.
+    """
+    from numerics import budget
+
+    begun, shown = time.process_time(), _FIRST_WORD_SECONDS
+
+    def look(_number: int, _frame: FrameType | None) -> None:
+        nonlocal shown
+        elapsed = time.process_time() - begun
+        if elapsed >= shown:
+            shown *= 2
+            _say(f"still at: {budget.current_stage() or 'reading the activation'} ({elapsed:.0f} s of processor time)")
+        used = memory_used()
+        budget.tick(f"more than {_MOST_MEMORY:g} GiB of memory were used" if used > _MOST_MEMORY else "")
+
+    on_main = threading.current_thread() is threading.main_thread()
+    if not (on_main and hasattr(signal, "setitimer")):
+        with budget.limited(seconds or None):
+            yield
+        return
+    before = signal.signal(signal.SIGPROF, look)
+    signal.setitimer(signal.ITIMER_PROF, _TICK_SECONDS, _TICK_SECONDS)
+    try:
+        # An interruptible block even without a limit, so that memory is watched.
+        with budget.limited(seconds or float("inf"), interrupt=True):
+            yield
+    finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        signal.signal(signal.SIGPROF, before)
+
+
+def _say(line: str) -> None:
+    """Write a line to stderr at once: the handler of a signal may not use its buffer."""
+    clear = "\r\033[K" if sys.stderr.isatty() else ""
+    try:
+        os.write(2, f"{clear}{Path(sys.argv[0]).name}: {line}\n".encode(errors="replace"))
+    except OSError:
+        return
+
+
+def memory_used() -> float:
+    """Memory of this process in GiB, now where the system says so, else at its largest; 0 where it says neither."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+    except (OSError, ValueError, IndexError):
+        pass
+    else:
+        return pages * os.sysconf("SC_PAGE_SIZE") / 2**30
+    try:
+        import resource
+    except ImportError:
+        return 0.0
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024) / 2**30
+
+
 def console(*, error: bool = False) -> Console:
     """Return a rich console on stdout or stderr; NO_COLOR is respected by rich itself."""
     from rich.console import Console
@@ -453,13 +545,13 @@ def write_bytes(target: str, content: bytes) -> None:
         raise UsageError(f"{target} could not be written: {reason}; give a path that has room for it") from error
 
 
-def run(main: Callable[[Sequence[str] | None], int]) -> NoReturn:
-    """Run a script's main function and leave with its exit code; mendable errors become one sentence and code 2."""
+def mendable() -> tuple[type[Exception], ...]:
+    """Return the errors that are one sentence to the user and exit code 2."""
     from numerics.equilibrium import EquilibriumError
     from numerics.kernels import KernelConvergenceError
     from numerics.moments import MomentAccuracyError
 
-    mendable = (
+    return (
         UsageError,
         ActivationSyntaxError,
         DomainError,
@@ -468,8 +560,15 @@ def run(main: Callable[[Sequence[str] | None], int]) -> NoReturn:
         EquilibriumError,
         MomentAccuracyError,
         KernelConvergenceError,
+        UndecidedComparisonError,
         OSError,
     )
+
+
+def run(main: Callable[[Sequence[str] | None], int]) -> NoReturn:
+    """Run a script's main function and leave with its exit code; mendable errors become one sentence and code 2."""
+    from numerics.budget import OverBudgetError
+
     name = Path(sys.argv[0]).name
     prepare_streams()
     try:
@@ -483,6 +582,9 @@ def run(main: Callable[[Sequence[str] | None], int]) -> NoReturn:
     except UndecidedError as error:
         sys.stderr.write(f"{name}: {' '.join(str(error).split())}\n")
         code = UNDECIDED
+    except OverBudgetError as error:
+        sys.stderr.write(f"{name}: not decided: {error}; a simpler activation, or a larger --budget, may be\n")
+        code = UNDECIDED
     except MemoryError as error:
         # Found before anything is allocated, it says which sizes are too large; NumPy's says how much was asked for.
         sentence = " ".join(str(error).split()) or "an allocation failed"
@@ -490,7 +592,7 @@ def run(main: Callable[[Sequence[str] | None], int]) -> NoReturn:
             sentence = f"out of memory ({sentence}); smaller sizes or fewer jobs are accepted"
         sys.stderr.write(f"{name}: {sentence}\n")
         code = BAD_USE
-    except mendable as error:
+    except mendable() as error:
         sentence = " ".join(str(error).split())
         if isinstance(error, OSError):
             sentence = _system_sentence(error)

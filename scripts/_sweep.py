@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import _cli
@@ -96,13 +96,30 @@ def _solved(
 
     found = sweep(activation, points, arguments.digits, certified=arguments.certify)
     progress = _cli.console(error=True)
-    return list(track(found, "solving", total=len(points), console=progress, transient=True))
+    return list(
+        track(_budgeted(found, arguments.budget), "solving", total=len(points), console=progress, transient=True)
+    )
+
+
+def _budgeted(found: Iterator[SweepPoint], seconds: int) -> Iterator[SweepPoint]:
+    """Give each point its processor time."""
+    while True:
+        with _cli.budgeted(seconds):
+            point = next(found, None)
+        if point is None:
+            return
+        yield point
 
 
 def _loss(activation: Activation, arguments: argparse.Namespace) -> StabilityLoss:
+    from numerics import budget
     from numerics.stability import locate_stability_loss
 
-    with _cli.console(error=True).status("locating the loss of stability"):
+    with (
+        _cli.console(error=True).status("locating the loss of stability"),
+        _cli.budgeted(arguments.budget),
+        budget.stage("locating the loss of stability"),
+    ):
         return locate_stability_loss(activation, arguments.sigma_b2, arguments.tau0, arguments.digits)
 
 

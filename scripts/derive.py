@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import argparse
+import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import _cli
@@ -37,6 +40,8 @@ _MOMENTS = (
     ("square_second_derivative", "E[(φ₀²)″(τξ)]"),
     ("slope_energy", "E[φ₀′(τξ)²]"),
 )
+#: Part of the processor time left that the exact Lipschitz constant may take.
+_LIPSCHITZ_SHARE = 0.5
 #: Width of the text that LaTeX is broken to, in hundredths of a point.
 _LATEX_WIDTH = 39_000
 
@@ -57,20 +62,28 @@ def main(argv: Sequence[str] | None) -> int:
     )
     parser.add_argument("--symbolic", action="store_true", help="keep the other parameters as symbols")
     parser.add_argument("--latex", action="store_true", help="print the equations as LaTeX (amsmath, amssymb)")
+    _cli.add_budget(parser)
     parser.add_argument("--json", metavar="PATH", help="write JSON to a file, or to standard output for -")
     parser.add_argument("--no-cache", action="store_true", help="neither read nor write the cache of derivations")
     arguments = parser.parse_args(argv)
     if arguments.registry:
         if arguments.parameter or arguments.latex or arguments.symbolic:
             parser.error("--registry goes with --json and --no-cache only")
-        return _registry(arguments.json, use_cache=not arguments.no_cache)
+        return _registry(arguments)
+    with _cli.budgeted(arguments.budget):
+        return _derive(arguments)
 
+
+def _derive(arguments: argparse.Namespace) -> int:
+    """Derive one activation, print."""
     from numerics.derivation_cache import derive
 
     activation = _cli.resolve_text(arguments.activation).with_parameters(
         dict(arguments.parameter), keep_symbolic=arguments.symbolic
     )
     derived = derive(activation, use_cache=not arguments.no_cache)
+    if not derived.finished:
+        sys.stderr.write("derive.py: closed forms were not all sought to the end; a larger --budget may find more\n")
     if arguments.json != "-":
         if arguments.latex:
             _print_latex(activation, derived, use_cache=not arguments.no_cache)
@@ -87,8 +100,12 @@ def _structure(activation: Activation) -> dict[str, str]:
     def places(found: tuple[tuple[sp.Expr, sp.Expr], ...], what: str) -> str:
         return ", ".join(f"x = {place} ({what} {height})" for place, height in found) or "none"
 
+    from numerics import budget
+
     threshold = activation.threshold(1)
-    lipschitz = activation.lipschitz
+    lipschitz = None
+    with suppress(budget.OverBudgetError), budget.share(_LIPSCHITZ_SHARE, interrupt=True):
+        lipschitz = activation.lipschitz
     finite = activation.has_finite_slope_energy
     return {
         "kinks": places(activation.kinks, "slope changes by"),
@@ -230,15 +247,17 @@ def _print_latex(activation: Activation, derived: DerivedMoments, *, use_cache: 
         print(f"% {activation.name}: {each.name}\n{each.latex(_LATEX_WIDTH)}")
 
 
-def _registry(target: str | None, *, use_cache: bool) -> int:
+def _registry(arguments: argparse.Namespace) -> int:
     from rich.table import Table
 
     from numerics.derivation_cache import derive
     from theory import registry
 
+    target = arguments.json
     rows: list[dict[str, Any]] = []
     for name in _cli.track(registry.names(), "deriving"):
-        derived = derive(registry.get(name), use_cache=use_cache)
+        with _cli.budgeted(arguments.budget):
+            derived = derive(registry.get(name), use_cache=not arguments.no_cache)
         kinds = [_kind(value) for value in derived.values.values()]
         rows.append(
             {

@@ -7,6 +7,7 @@ Without --family, a family that can match is chosen.  `infeasible` is an answer:
 
 from __future__ import annotations
 
+import argparse
 import math
 import sys
 from collections.abc import Sequence
@@ -35,6 +36,8 @@ _EXAMPLES = """\
   design.py --activation swish --kernel ntk-all
   design.py --activation tanh --family "s*x + u*erf(x)" --box s_1=0:2 --box u_1=-2:2
 """
+#: Part of the processor time left that the threshold may take.
+_THRESHOLD_SHARE = 0.8
 _VERDICTS = """\
   exact        proved: a network that matches lies within the radius shown of the parameters
   infeasible   proved: no network of the family matches, and each is off by more than the bound shown"""
@@ -67,15 +70,23 @@ def main(argv: Sequence[str] | None) -> int:
     parser.add_argument(
         "--digits", type=_cli.integer_between(1, 300), default=15, help="significant digits (default 15)"
     )
+    _cli.add_budget(parser)
     parser.add_argument("--json", metavar="PATH", help="write JSON to a file, or to standard output for -")
     parser.add_argument("--emit", choices=_FORMATS, help="write the network's text")
     parser.add_argument("--output", metavar="PATH", help="where --emit writes (standard output by default)")
     arguments = parser.parse_args(argv)
     _check_outputs(arguments)
+    with _cli.budgeted(arguments.budget):
+        return _design(arguments)
+
+
+def _design(arguments: argparse.Namespace) -> int:
+    """Design one network, print."""
     own = _families.own_families(arguments)
     named = None if own is not None or not arguments.family else arguments.family[0]
     activation = _cli.activation_argument(arguments.activation, dict(arguments.parameter))
 
+    from numerics import budget
     from numerics.design import DesignError, UndecidedDesignError, design
     from numerics.thresholds import ThresholdError, locate_threshold
 
@@ -88,7 +99,7 @@ def main(argv: Sequence[str] | None) -> int:
         )
     sys.stderr.write("designing ...\n")
     try:
-        with _cli.one_blas_thread():
+        with _cli.one_blas_thread(), budget.stage("looking for the network, with proof"):
             outcome = design(
                 activation, *weights, kernel=arguments.kernel, family=named, own=own,
                 layers=None if own is not None else arguments.layers, digits=arguments.digits,
@@ -99,12 +110,16 @@ def main(argv: Sequence[str] | None) -> int:
         raise _cli.UsageError(str(error)) from error
     threshold = None
     try:
-        with _cli.one_blas_thread():
+        with (
+            _cli.one_blas_thread(),
+            budget.share(_THRESHOLD_SHARE, interrupt=True),
+            budget.stage("locating where the family stops matching"),
+        ):
             threshold = locate_threshold(
                 activation, *weights, family=outcome.family, kernel=outcome.kernel, layers=len(outcome.network.layers),
                 tied=tied, digits=arguments.digits,
             )  # fmt: skip
-    except ThresholdError as error:
+    except (ThresholdError, budget.OverBudgetError) as error:
         sys.stderr.write(f"no threshold is shown: {error}\n")
     record = _record(outcome, threshold)
     if arguments.emit:

@@ -135,6 +135,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         "--networks", action="store_true", help="explicit networks with the same conjugate kernels as well"
     )
     parser.add_argument("--verdicts", metavar="FILE", help="show the verdicts that verify.py --json wrote to this file")
+    _cli.add_budget(parser)
     parser.add_argument("--json", metavar="PATH", help="write what was exported to a file, or to standard output for -")
     arguments = parser.parse_args(argv)
     if arguments.registry and arguments.parameter:
@@ -192,7 +193,8 @@ def _activations(arguments: argparse.Namespace) -> list[tuple[Activation, Activa
         own = {name: value for name, value in given.items() if name in names_known}
         written = activation.with_parameters(own, keep_symbolic=arguments.symbolic)
         valued = activation.with_parameters(own)
-        valued.check()
+        with _cli.budgeted(arguments.budget):
+            valued.check()
         pairs.append((written, valued))
     return pairs
 
@@ -207,18 +209,19 @@ def _subjects(pairs: Sequence[tuple[Activation, Activation]], arguments: argpars
 
     customs = 0
     for written, valued in _cli.track(pairs, "deriving and certifying"):
-        named, constants = name_long_constants(written)
-        derived = derive(named)
         if valued.name.isidentifier() and valued.name != "x":
             slug, title = valued.name.replace("_", "-"), rf"\texttt{{{escaped(valued.name)}}}"
         else:
             customs += 1
             slug, title = f"custom-{customs}", f"Custom activation {customs}"
         available = arguments.line_width * 100
-        moments = activation_moments(
-            f"moments-{slug}", named, derived.values, derived.definitions, available, constants
-        )
-        solution, missing = _solution(valued, arguments)
+        with _cli.budgeted(arguments.budget):
+            named, constants = name_long_constants(written)
+            derived = derive(named)
+            moments = activation_moments(
+                f"moments-{slug}", named, derived.values, derived.definitions, available, constants
+            )
+            solution, missing = _solution(valued, arguments)
         yield Subject(
             title,
             _suffix(slug),
@@ -285,7 +288,11 @@ def _networks(subjects: Sequence[Subject], arguments: argparse.Namespace) -> dic
 
     exact = (arguments.sigma_a2, arguments.sigma_b2, arguments.tau0)
     tracked = _cli.track(subjects, "designing networks")
-    return {subject.slug: match(subject, exact, arguments.digits) for subject in tracked}
+    found = {}
+    for subject in tracked:
+        with _cli.budgeted(arguments.budget):
+            found[subject.slug] = match(subject, exact, arguments.digits)
+    return found
 
 
 def _sections(found: dict[str, Matching], verdicts: VerdictFile | None) -> Iterator[Section]:

@@ -7,11 +7,15 @@ except that ``ast.parse`` turns what the parser has scanned into a tree.
 
     python scripts/fuzz_parser.py --inputs 200000 --seed 0 --json fuzz.json
 
+With ``--to derive`` or ``--to solve`` the texts that are read go on to their moments or certified coefficients, in
+processes that are watched: no traceback, nothing beyond the budget of time and memory, no wrong certified number.
+
 Exit status: 0 if every text was read or refused in time, 1 if not, 2 on bad usage.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import platform
 import re
@@ -484,17 +488,88 @@ def _table(report: FuzzReport) -> Iterator[str]:
         yield f"    {failure['text']!r}: {failure['failure']}"
 
 
+def activation_texts(inputs: int, seed: int) -> list[str]:
+    """Draw texts that the parser accepts and in which x occurs, each once."""
+    generator = TextGenerator(np.random.default_rng(seed))
+    found: dict[str, None] = {}
+    while len(found) < inputs:
+        _, text = generator.draw()
+        try:
+            accepted = x in parse_activation(text, PARAMETERS).free_symbols
+        except ActivationSyntaxError:
+            continue
+        if accepted:
+            found[text] = None
+    return list(found)
+
+
+def _whole_way(options: argparse.Namespace) -> int:
+    """Take texts to the moments or the coefficients; print and write what came of them."""
+    import _cli
+    import _fuzz_way
+
+    begun = last = time.perf_counter()
+    inputs = options.inputs or 200
+
+    def show(done: int, results: Sequence[dict[str, Any]]) -> None:
+        nonlocal last
+        if time.perf_counter() - last < 5.0 and done < inputs:
+            return
+        last = time.perf_counter()
+        failed = sum(result["outcome"] == "failure" for result in results)
+        slowest = max(result["seconds"] for result in results)
+        print(f"{done}/{inputs} texts, {failed} failures, slowest {slowest:.1f} s", file=sys.stderr)
+
+    texts = activation_texts(inputs, options.seed)
+    results = _fuzz_way.walk_all(texts, options.to, options.budget, options.jobs, options.compare / 100, show)
+    failures = [result for result in results if result["outcome"] == "failure"]
+    if options.json != "-":
+        outcomes = Counter(result["outcome"] for result in results)
+        print("; ".join(f"{outcome}: {count}" for outcome, count in outcomes.most_common()))
+        print(f"compared with quadrature: {sum(result['compared'] for result in results)}")
+        print(f"largest memory: {max(result['memory'] for result in results):.2f} GiB; slowest:")
+        for result in sorted(results, key=lambda result: -float(result["seconds"]))[:5]:
+            print(f"{result['seconds']:8.1f} s  {result['text']!r}: {result['outcome']} {result['what']}")
+        print(f"failures: {len(failures)} of {len(results)} texts")
+        for result in failures[:20]:
+            print(f"    {result['text']!r}: {result['what']}")
+    if options.json:
+        record = {"inputs": inputs, "seed": options.seed, "to": options.to, "budget": options.budget}
+        record |= {"seconds": time.perf_counter() - begun, "results": results} | _cli.provenance(options.seed)
+        _cli.write_json(options.json, record)
+    return _cli.CLAIM_FAILED if failures else 0
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run from the command line; returns the exit status."""
     import _cli
+    import _fuzz_way
 
     parser = _cli.Parser(
-        "Fuzz the activation parser.", "  fuzz_parser.py --inputs 2000\n  fuzz_parser.py --seed 1 --json -"
+        "Fuzz the activation parser, or the whole way from a text to certified coefficients.",
+        "  fuzz_parser.py --inputs 2000\n  fuzz_parser.py --seed 1 --json -\n  fuzz_parser.py --to solve --inputs 100",
     )
-    parser.add_argument("--inputs", type=_cli.integer_between(1, 10**9), default=200_000, help="number of texts")
+    parser.add_argument(
+        "--inputs", type=_cli.integer_between(1, 10**9), help="number of texts (default 200000, or 200)"
+    )
     parser.add_argument("--seed", type=_cli.integer_between(0, 2**63), default=0, help="seed of the texts (default 0)")
     parser.add_argument("--json", metavar="PATH", help="write the report to a file, or to standard output for -")
+    parser.add_argument(
+        "--to", choices=("parse", *_fuzz_way.GOALS), default="parse",
+        help="how far texts are taken: the parser alone, the moments, or certified coefficients (default parse)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--jobs", type=_cli.integer_between(1, 256), default=2, help="processes, but for the parser (default 2)"
+    )
+    parser.add_argument(
+        "--compare", type=_cli.integer_between(0, 100), default=20, metavar="PERCENT",
+        help="part of the texts whose certified numbers are compared with plain quadrature (default 20)",
+    )  # fmt: skip
+    _cli.add_budget(parser)
     options = parser.parse_args(arguments)
+    if options.to != "parse":
+        return _whole_way(options)
+    options.inputs = options.inputs or 200_000
     report = fuzz(options.inputs, options.seed, progress=_progress_to_stderr(options.inputs))
     if options.json != "-":
         print("\n".join(_table(report)))

@@ -58,15 +58,25 @@ _FORMS: dict[str, _Rows] = {
 }
 _NTK_SYMBOLS = {"recurrent": "β", "preactivation": "η", "all": "θ"}
 _NTK_DIAGONALS = {"recurrent": "κ*²", "preactivation": "η diagonal", "all": "θ diagonal"}
+#: Part of the processor time that the search for all equilibria may take; the rest is for the coefficients.
+_SEARCH_SHARE = 0.5
 _MARGINS = (("tau", "σa² E[(φ²)″]/2"), ("ck", "σa² E[φ′]²"), ("ntk", "σa² E[φ′²]"))
 
 
 def main(argv: Sequence[str] | None) -> int:
     """Parse the arguments, solve, print."""
     arguments = _arguments(argv)
-    activation = _cli.activation_argument(arguments.activation, dict(arguments.parameter))
     if arguments.sweep is not None:
+        with _cli.budgeted(arguments.budget):
+            activation = _cli.activation_argument(arguments.activation, dict(arguments.parameter))
         return _sweep.run(arguments, activation)
+    with _cli.budgeted(arguments.budget):
+        return _solve(arguments)
+
+
+def _solve(arguments: argparse.Namespace) -> int:
+    """Solve at one point, print."""
+    activation = _cli.activation_argument(arguments.activation, dict(arguments.parameter))
     if arguments.sigma_b2 is None:
         arguments.sigma_b2 = 1 - arguments.sigma_a2
     exact = (arguments.sigma_a2, arguments.sigma_b2, arguments.tau0)
@@ -74,17 +84,24 @@ def main(argv: Sequence[str] | None) -> int:
     from numerics.equilibrium import EquilibriumError
 
     solution: CertifiedCoefficients | None = None
-    status = "ok"
+    status, code = "ok", 0
     if arguments.all_equilibria:
+        from numerics import budget
         from numerics.equilibria import find_equilibria
 
-        with _cli.console(error=True).status("isolating every equilibrium"):
+        with (
+            _cli.console(error=True).status("isolating every equilibrium"),
+            budget.share(_SEARCH_SHARE),
+            budget.stage("isolating every equilibrium"),
+        ):
             equilibria = find_equilibria(activation, *exact, arguments.digits)
         try:
             solution = _solution(activation, exact, arguments)
         except EquilibriumError as error:
             # All equilibria were asked for and are known: that none is reached from tau_0 is part of the answer.
             status = str(error)
+        except budget.OverBudgetError as error:
+            status, code = f"no coefficients: {error}", _cli.UNDECIDED
     else:
         equilibria = None
         solution = _solution(activation, exact, arguments)
@@ -94,7 +111,7 @@ def main(argv: Sequence[str] | None) -> int:
         _print(activation, exact, arguments, solution, equilibria, status)
     if arguments.json:
         _cli.write_json(arguments.json, _record(activation, exact, arguments, solution, equilibria, status))
-    return 0
+    return code
 
 
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -131,6 +148,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         "--sweep", type=_sweep.axis, metavar="NAME=START:STOP:POINTS", help="sigma-a2, sigma-b2 or tau0 along a line"
     )
     parser.add_argument("--plot", metavar="PATH", help="draw a sweep: a .png, .pdf or .svg file")
+    _cli.add_budget(parser)
     parser.add_argument("--json", metavar="PATH", help="write JSON to a file, or to standard output for -")
     arguments = parser.parse_args(argv)
     if arguments.plot is not None and arguments.sweep is None:

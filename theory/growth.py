@@ -7,6 +7,7 @@ rate, products add rates, powers multiply them, so an upper and a lower rate fol
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import sympy as sp
 
@@ -78,6 +79,8 @@ class Rate:
 
 
 _CONSTANT = Rate()
+#: Bounds and limits that are remembered: they ask for one another at every level of nested functions.
+_REMEMBERED = 4096
 
 #: Bounds (lower or None, upper or None) of the rate of |expr|; None where nothing is known.
 _Bounds = tuple[Rate | None, Rate | None]
@@ -98,6 +101,7 @@ def upper_rate(expr: sp.Expr, direction: int) -> Rate:
     return upper
 
 
+@lru_cache(maxsize=_REMEMBERED)
 def _bounds(expr: sp.Expr, direction: int) -> _Bounds:
     if not expr.has(x):
         return (_CONSTANT, _CONSTANT) if expr.is_zero is False else (None, _CONSTANT)
@@ -199,6 +203,7 @@ def _decay(low: Rate) -> Rate:
     return Rate(linear=-sp.oo) if compare(degree, sp.S.One) > 0 else _CONSTANT
 
 
+@lru_cache(maxsize=_REMEMBERED)
 def _limit_sign(argument: sp.Expr, direction: int) -> int:
     """Sign of the infinite limit of an argument, 0 when the limit is finite or unknown."""
     try:

@@ -62,7 +62,8 @@ def fold_reflections(expr: sp.Expr) -> sp.Expr:
 
 def reflect(expr: sp.Expr) -> sp.Expr:
     """Return f(-x), with the reflections of sigmoid and softplus folded back."""
-    return fold_reflections(expr.subs(x, -x, simultaneous=True))
+    # subs with simultaneous=True would put a complex symbol in for a while, about which SymPy ponders.
+    return fold_reflections(expr.xreplace({x: -x}))
 
 
 def vanishes(expr: sp.Expr) -> bool:
