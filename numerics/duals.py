@@ -163,7 +163,7 @@ def with_dual(activation: Activation) -> PointwiseActivation:
         closed = ClosedForm(form, jumps=bool(activation.jumps))
     except UnsupportedExpressionError:
         return plain
-    return DualActivation(plain.name, plain.value, plain.derivative, plain.breakpoints, closed)
+    return DualActivation(plain.name, plain.value, plain.derivative, plain.breakpoints, closed, source=activation)
 
 
 def bivariate_normal_cdf(h: Array, k: Array, r: Array, c: Array) -> Array:

@@ -24,7 +24,7 @@ from numerics.mixture import GaussianMixture, MixtureStatistics, Tau0Reading, cl
 from numerics.networks import FiniteDEQ
 from numerics.ntk import implicit_kernels
 from numerics.perturbed_norms import perturbed_norms
-from numerics.pointwise import moment_threshold, pointwise
+from numerics.pointwise import pointwise
 from numerics.spectra import operator_norm
 from numerics.weight_laws import EntryLaw, draw_entries
 from theory.activations import Activation
@@ -108,13 +108,12 @@ class Experiment:
         return replace(released, covariances=made, sizes=class_sizes(released.samples, shares))
 
     def solve(self, activation: Activation, tau0: float) -> FloatEquilibrium:
-        """Return the coefficients of one activation at an input scale.
+        """Return the coefficients of one activation at an input scale, those of the CK certified.
 
         Raises:
-            EquilibriumError: no stable equilibrium.
+            EquilibriumError: no stable equilibrium, or coefficients that are not certified.
         """
-        threshold = moment_threshold(activation)
-        return solve_float(pointwise(activation), self.sigma_a2, self.sigma_b2, tau0, threshold=threshold)
+        return solve_float(pointwise(activation), self.sigma_a2, self.sigma_b2, tau0).checked()
 
 
 @dataclass(frozen=True)
@@ -303,9 +302,8 @@ def _numbers(kernel: KernelName, solution: FloatEquilibrium) -> tuple[float, flo
 
 def _check_existence(kernel: KernelName, solution: FloatEquilibrium) -> None:
     if kernel != "ck" and NTK_KEYS["recurrent"][0] not in solution.values:
-        energy = solution.margins.get("ntk")
-        reason = "E[phi'^2] is infinite" if energy is None else f"sigma_a^2 E[phi'^2] = {energy:.6g} is not below 1"
-        raise EquilibriumError(f"the NTKs do not exist, for {reason}")
+        raise EquilibriumError(f"there is no kernel {kernel}: {solution.ntk_missing}")
+    solution.checked(kernel)
 
 
 def exact_kernel(

@@ -6,6 +6,7 @@ is kept, with the reason, so that a table or a plot shows where the theory ends.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -15,7 +16,7 @@ import sympy as sp
 from numerics.certified import CertifiedCoefficients, certify
 from numerics.equilibrium import COEFFICIENTS, EquilibriumError, solve_float
 from numerics.moments import MomentAccuracyError
-from numerics.pointwise import moment_threshold, pointwise
+from numerics.pointwise import pointwise
 from theory.activations import Activation
 
 __all__ = ["FLOAT_DIGITS", "Point", "SweepPoint", "line", "sweep"]
@@ -108,19 +109,22 @@ def _from_balls(value: sp.Expr, solution: CertifiedCoefficients) -> SweepPoint:
 
 
 def _from_floats(value: sp.Expr, activation: Activation, parameters: Point, digits: int) -> SweepPoint:
-    weight_a, weight_b, scale = map(float, parameters)
-    threshold = moment_threshold(activation)
-    solution = solve_float(pointwise(activation), weight_a, weight_b, scale, threshold=threshold)
-    has_ntk = "kappa2" in solution.values
-    # What a sum of terms of the activation's own size leaves of them is rounding, not a coefficient.
-    noise = 10.0**-FLOAT_DIGITS * min(1.0, solution["gamma2"])
+    solution = solve_float(pointwise(activation), *parameters)
     return SweepPoint(
         value=value,
         parameters=parameters,
         decimals=MappingProxyType(
-            {key: f"{number:#.{digits}g}" if abs(number) > noise else "0" for key, number in solution.values.items()}
+            {key: _decimal(number, solution.errors[key], digits) for key, number in solution.values.items()}
         ),
         margins=MappingProxyType({key: float(number) for key, number in solution.margins.items()}),
         certified=False,
-        missing="" if has_ntk else "sigma_a^2 E[phi'^2] is not below 1, so the NTKs do not exist",
+        missing=solution.ntk_missing,
     )
+
+
+def _decimal(number: float, error: float, digits: int) -> str:
+    """As many digits as the error leaves, at most those asked for; 0 where it leaves none."""
+    if abs(number) <= error:
+        return "0"
+    known = math.floor(math.log10(abs(number) / error)) if error > 0 else digits
+    return f"{number:#.{max(1, min(digits, known))}g}"
