@@ -17,17 +17,17 @@ import numpy as np
 import sympy as sp
 from flint import arb, ctx
 
+from numerics.ball_moments import BallMoments, moment_balls
 from numerics.balls import BallArithmetic, constant_ball
-from numerics.certified_moments import CertifiedMoments, UncertifiedError, certified_moments
+from numerics.certified_moments import UncertifiedError, certified_moments
 from numerics.float_moments import FloatMoments
 from numerics.formulas import COEFFICIENTS, NTK_COEFFICIENTS, NTK_KEYS, CompiledFormulas
-from numerics.interval_newton import Enclosure, enclose_coefficients, stein_balls
+from numerics.interval_newton import Enclosure, enclose_coefficients
 from numerics.moments import HighPrecisionMoments, MomentValues
 from numerics.parameters import EquilibriumError, as_activation, check_parameters, exact_parameters, margin_text
 from numerics.pointwise import PointwiseActivation, moment_threshold, pointwise
 from numerics.programs import MpArithmetic, UnsupportedExpressionError
 from theory.activations import Activation
-from theory.stein import RAW_MOMENTS
 from theory.symbols import d1, d2, d22, mean, variance
 
 __all__ = [
@@ -166,9 +166,9 @@ _POLISH_STEPS = 100
 #: To which a local minimum between points of the march is located, relative to their distance.
 _DIP_TOLERANCE = 1e-7
 _EPS = float(np.finfo(np.float64).eps)
-#: Digits of the balls that float64 numbers are taken from, and bits that are tried for balls at a given scale.
+#: Digits of the balls that float64 numbers are taken from, and bits for formulas of numbers with estimated errors.
 _FLOAT_DIGITS = 15
-_BALL_BITS = (80, 120, 200, 400)
+_BITS = 80
 #: An error relative to the number, or to the activation's variance, up to which a number without proof is given.
 _ACCEPTED = 1e-8
 #: Relative distance up to which quadrature and balls are taken to have found the same root.
@@ -307,7 +307,7 @@ def float_scale(moments: Moments, weight_a: float, weight_b: float, scale: float
     def response(v: np.ndarray) -> np.ndarray:
         return np.asarray(weight_a * moments.variance(np.sqrt(v)) + weight_b * scale**2)
 
-    length = _FIRST_BALLS if isinstance(moments, _BallMoments) else _FIRST_CHUNK
+    length = _FIRST_BALLS if isinstance(moments, BallMoments) else _FIRST_CHUNK
     near, far = _bracket(response, scale**2, threshold**2, length)
     if near == far:
         return float(np.sqrt(near))
@@ -339,59 +339,6 @@ def float_scale(moments: Moments, weight_a: float, weight_b: float, scale: float
     return float(np.sqrt(square))
 
 
-class _BallMoments:
-    """Moments as ``FloatMoments`` has them, by the midpoints of balls: slower, and blind to nothing."""
-
-    def __init__(self, activation: Activation) -> None:
-        self._moments: CertifiedMoments = certified_moments(activation, False)
-
-    def refinement(self, scales: np.ndarray) -> int:
-        """Return 0: nothing is refined."""
-        return 0
-
-    def variance(self, scales: np.ndarray) -> np.ndarray:
-        """Return Var phi_0(tau xi) for every tau of an (n,) array."""
-        return np.array([self._variance(float(scale)) for scale in scales])
-
-    def _variance(self, scale: float) -> float:
-        exact = arb(scale)
-        self._moments.choose_closed_forms(exact)
-        for bits in _BALL_BITS:
-            with ctx.workprec(bits + int(6 * max(0.0, -np.log2(scale)))):
-                raw = self._moments.values(exact, ((0, 1), (0, 2)))
-                found = raw[0, 2] - raw[0, 1] * raw[0, 1]
-            if found.rad() <= _SAME / 100 * abs(found.mid()) or (found.contains(0) and found.rad() < _TINY):
-                return float(found.mid())
-        raise UncertifiedError("the variance is not enclosed")
-
-    def at(self, scale: float, level: int | None = None) -> MomentValues:
-        """Return the moments at a scale tau > 0, E[phi'^2] left out."""
-        found = _moment_balls(self._moments, scale)
-        return MomentValues(*(float(found[key].mid()) for key in (mean, variance, d1, d2, d22)), slope_energy=None)
-
-
-def _moment_balls(moments: CertifiedMoments, scale: float) -> dict[sp.Symbol | str, arb]:
-    """Balls of the theory's moments at a float64 scale, relative radii below float64's rounding where that is reached.
-
-    Raises:
-        UncertifiedError: an enclosure was not found, with the reason.
-    """
-    exact = arb(scale)
-    moments.choose_closed_forms(exact)
-    found: dict[sp.Symbol | str, arb] = {}
-    for bits in _BALL_BITS:
-        with ctx.workprec(bits + int(6 * max(0.0, -np.log2(scale)))):
-            raw = moments.values(exact)
-            found = {**stein_balls(exact, {key: raw[key] for key in RAW_MOMENTS})}
-            if (0, 0) in raw:
-                found["energy"] = raw[0, 0]
-        if all(ball.rad() < _EPS / 16 * (abs(ball.mid()) + _TINY) for ball in found.values()):
-            return found
-    if not found[variance].is_finite() or found[variance].rad() > _EPS * abs(found[variance].mid()):
-        raise UncertifiedError("the variance is not enclosed")
-    return found
-
-
 def checked_moments(phi: PointwiseActivation, scale: float) -> MomentValues:
     """Return the moments of an activation at a scale in float64, by balls that are proved to hold them.
 
@@ -409,7 +356,7 @@ def checked_moments(phi: PointwiseActivation, scale: float) -> MomentValues:
             if not with_energy and phi.source.has_finite_slope_energy:
                 break
             try:
-                found = _moment_balls(certified_moments(phi.source, with_energy), scale)
+                found = moment_balls(certified_moments(phi.source, with_energy), scale)
             except (UncertifiedError, UnsupportedExpressionError):
                 break
             energy = found.get("energy")
@@ -443,7 +390,7 @@ def _leads_to(activation: Activation, weights: tuple[float, float, float], found
         return True
     weight_a, weight_b, scale = weights
     try:
-        (response,) = weight_a * _BallMoments(activation).variance(np.array([scale])) + weight_b * scale**2
+        (response,) = weight_a * BallMoments(activation).variance(np.array([scale])) + weight_b * scale**2
     except (UncertifiedError, UnsupportedExpressionError):
         return False
     return bool((response - scale**2) * (root - scale) > 0 and (found - scale) * (root - scale) > 0)
@@ -472,18 +419,18 @@ def reached_scale(
         if phi.source is None or not (isinstance(error, _NotFiniteError) or _errs(plain, phi.source, scale)):
             raise
         try:
-            return float_scale(_BallMoments(phi.source), *weights, threshold)
+            return float_scale(BallMoments(phi.source), *weights, threshold)
         except (UncertifiedError, UnsupportedExpressionError):
             raise error from None
     if weight_a == 0 or phi.source is None or not _errs(plain, phi.source, found):
         return found
-    return float_scale(_BallMoments(phi.source), *weights, threshold)
+    return float_scale(BallMoments(phi.source), *weights, threshold)
 
 
 def _errs(plain: FloatMoments, activation: Activation, scale: float) -> bool:
     """Whether the variance by quadrature at a scale is proved to be wrong."""
     try:
-        (right,) = _BallMoments(activation).variance(np.array([scale]))
+        (right,) = BallMoments(activation).variance(np.array([scale]))
     except (UncertifiedError, UnsupportedExpressionError):
         return False
     value = float(plain.variance(np.array([scale]))[0])
@@ -627,7 +574,7 @@ def _estimated(
         None if value is None else arb(value, error)
         for value, error in zip(vars(values).values(), vars(errors).values(), strict=True)
     ]
-    with ctx.workprec(_BALL_BITS[0]):
+    with ctx.workprec(_BITS):
         constants = tuple(constant_ball(value) for value in exact[:2])
         found, margins = _evaluate(_ball_formulas(), arb(scale, reach), MomentValues(*balls), constants, 4 * _EPS)
     rounded = {key: (float(ball), float(ball.rad()) + _EPS * abs(float(ball))) for key, ball in found.items()}

@@ -96,7 +96,7 @@ class FloatMoments:
 
     def refinement(self, scales: Array) -> int:
         """Return the level of panel refinement that scales, an (n,) array of standard deviations, need."""
-        return select_refinement(self.phi, scales)[0]
+        return select_refinement(self.phi, scales, checked=False)[0]
 
     def at(self, scale: float, level: int | None = None) -> MomentValues:
         """Return the moments at a scale tau > 0, with panels of a level known beforehand or chosen here."""

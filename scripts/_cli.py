@@ -8,7 +8,8 @@ import os
 import platform
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
@@ -58,6 +59,8 @@ PIPE_CLOSED = 141
 TERMINATED = 143
 #: Characters of an exact number that a heading shows.
 _HEADING_LENGTH = 24
+#: Between two lines that say how far a run is, where stderr is no terminal.
+_PROGRESS_SECONDS = 10.0
 
 
 #: Laws of noise and weights; not taken from numerics, so that --help need not load it.
@@ -143,13 +146,26 @@ def console(*, error: bool = False) -> Console:
     return Console(stderr=error, highlight=False, soft_wrap=False)
 
 
-def track(items: Sequence[_Item], description: str) -> Iterator[_Item]:
-    """Yield items while a bar on stderr shows how far that is; none where stderr is no terminal."""
+def track(items: Iterable[_Item], description: str, total: int | None = None) -> Iterator[_Item]:
+    """Yield items while stderr shows how far that is: a bar on a terminal, elsewhere a line every ten seconds.
+
+    ``total`` is how many there are, by default the length of the items.
+    """
     from rich.progress import Progress
 
+    count = len(items) if total is None and isinstance(items, Sized) else total
     shown = console(error=True)
-    with Progress(console=shown, transient=True, disable=not shown.is_terminal) as progress:
-        yield from progress.track(items, description=description)
+    if shown.is_terminal:
+        with Progress(console=shown, transient=True) as progress:
+            yield from progress.track(items, total=count, description=description)
+        return
+    last = time.monotonic()
+    for done, item in enumerate(items):
+        if time.monotonic() - last >= _PROGRESS_SECONDS:
+            last = time.monotonic()
+            sys.stderr.write(f"{description}: {done} of {count} done\n")
+            sys.stderr.flush()
+        yield item
 
 
 def provenance(seed: int | None = None) -> dict[str, Any]:

@@ -19,13 +19,18 @@ if TYPE_CHECKING:
     from numerics.sweep import Point, SweepPoint
     from theory.activations import Activation
 
-__all__ = ["axis", "number_or_tied", "run"]
+__all__ = ["SHOWN_DIGITS", "axis", "number_or_tied", "run"]
+
+#: Digits in the table where --digits does not say more.
+SHOWN_DIGITS = 6
 
 _NAMES = ("sigma-a2", "sigma-b2", "tau0")
 _SYMBOLS = {"sigma-a2": "σa²", "sigma-b2": "σb²", "tau0": "τ₀"}
 _MOST_POINTS = 100_000
 #: Rows that are printed at most; the JSON has them all.
 _SHOWN_ROWS = 60
+#: Columns of a table that shows 1000 digits of everything.
+_WIDEST = 100_000
 
 
 def number_or_tied(text: str) -> sp.Expr | None:
@@ -68,13 +73,13 @@ def run(arguments: argparse.Namespace, activation: Activation) -> int:
 
     points = [(value, _point(arguments, name, value)) for value in line(start, stop, count)]
     solved = _solved(activation, points, arguments)
-    loss = _loss(activation, arguments) if name == "sigma-a2" else None
+    losses = _losses(activation, arguments) if name == "sigma-a2" else ()
     if arguments.plot:
-        _draw(arguments, activation, solved, loss)
+        _draw(arguments, activation, solved, losses)
     if arguments.json:
-        _cli.write_json(arguments.json, _record(arguments, activation, solved, loss))
+        _cli.write_json(arguments.json, _record(arguments, activation, solved, losses))
     if arguments.json != "-":
-        _print(arguments, activation, solved, loss)
+        _print(arguments, activation, solved, losses)
     return 0
 
 
@@ -88,20 +93,19 @@ def _point(arguments: argparse.Namespace, name: str, value: sp.Expr) -> Point:
 def _solved(
     activation: Activation, points: Sequence[tuple[sp.Expr, Point]], arguments: argparse.Namespace
 ) -> list[SweepPoint]:
-    from rich.progress import track
-
     from numerics.sweep import sweep
 
     found = sweep(activation, points, arguments.digits, certified=arguments.certify)
-    progress = _cli.console(error=True)
-    return list(track(found, "solving", total=len(points), console=progress, transient=True))
+    return list(_cli.track(found, "solving", total=len(points)))
 
 
-def _loss(activation: Activation, arguments: argparse.Namespace) -> StabilityLoss:
-    from numerics.stability import locate_stability_loss
+def _losses(activation: Activation, arguments: argparse.Namespace) -> tuple[StabilityLoss, StabilityLoss]:
+    """Where the equilibrium is lost as sigma_a^2 grows, and where the NTK is."""
+    from numerics.stability import locate_ntk_loss, locate_stability_loss
 
     with _cli.console(error=True).status("locating the loss of stability"):
-        return locate_stability_loss(activation, arguments.sigma_b2, arguments.tau0, arguments.digits)
+        numbers = arguments.sigma_b2, arguments.tau0, arguments.digits
+        return locate_stability_loss(activation, *numbers), locate_ntk_loss(activation, *numbers)
 
 
 # --------------------------------------------------------------------------------------------------------------------
@@ -116,7 +120,7 @@ def _columns(arguments: argparse.Namespace) -> tuple[tuple[str, ...], tuple[str,
 
 
 def _record(
-    arguments: argparse.Namespace, activation: Activation, solved: Sequence[SweepPoint], loss: StabilityLoss | None
+    arguments: argparse.Namespace, activation: Activation, solved: Sequence[SweepPoint], losses: Sequence[StabilityLoss]
 ) -> dict[str, Any]:
     from numerics.equilibrium import COEFFICIENTS
 
@@ -129,15 +133,17 @@ def _record(
         row |= {key: point.decimals.get(key) for key in COEFFICIENTS}
         row["margins"] = dict(point.margins)
         rows.append(row)
-    found: dict[str, Any] | None = None
-    if loss is not None:
-        found = {
+    found: list[dict[str, Any] | None] = [
+        {
             "kind": loss.kind,
             "sigma_a2": loss.decimal(),
             "tau": _known_digits(loss.tau),
             "certified": loss.certified,
             "explanation": loss.explanation,
         }
+        for loss in losses
+    ]
+    equilibrium, tangent = found or [None, None]
     return {
         "status": "ok",
         "activation": activation.name,
@@ -147,7 +153,8 @@ def _record(
         "form": arguments.form,
         "ntk": arguments.ntk,
         "sweep": rows,
-        "stability_loss": found,
+        "stability_loss": equilibrium,
+        "ntk_loss": tangent,
         **_cli.provenance(),
     }
 
@@ -160,7 +167,7 @@ def _known_digits(ball: arb | None) -> str | None:
 
 
 def _print(
-    arguments: argparse.Namespace, activation: Activation, solved: Sequence[SweepPoint], loss: StabilityLoss | None
+    arguments: argparse.Namespace, activation: Activation, solved: Sequence[SweepPoint], losses: Sequence[StabilityLoss]
 ) -> None:
     from rich.table import Table
     from rich.text import Text
@@ -177,40 +184,57 @@ def _print(
     every = max(1, -(-len(solved) // _SHOWN_ROWS))
     for keys in _columns(arguments):
         table = Table(box=None, pad_edge=False)
-        table.add_column(_SYMBOLS[name], justify="right")
+        table.add_column(_SYMBOLS[name], justify="right", no_wrap=True)
         for key in keys:
-            table.add_column(key, justify="right")
+            table.add_column(key, justify="right", no_wrap=True)
         for point in solved[::every]:
-            table.add_row(f"{float(point.value):.6g}", *(_short(point.decimals.get(key)) for key in keys))
-        console.print(table)
+            shown = (_shown(point.decimals.get(key), arguments.shown_digits) for key in keys)
+            table.add_row(f"{float(point.value):.6g}", *shown)
+        # As wide as its digits are: none is cut.
+        console.print(table, width=_WIDEST, crop=False)
     if every > 1:
         console.print(Text(f"every {every}th of {len(solved)} points; --json has them all", "dim"))
     unproved = sum(point.stable and not point.certified for point in solved)
     lost = [point for point in solved if not point.stable]
-    if lost:
-        console.print(Text(f"{len(lost)} of {len(solved)} points (-): {lost[0].missing}"))
-    if loss is not None:
+    untaught = [point for point in solved if point.stable and point.missing]
+    for found, what in ((lost, ""), (untaught, " without NTK")):
+        if found:
+            console.print(Text(f"{len(found)} of {len(solved)} points{what} (-): {found[0].missing}"))
+    for loss in losses:
         _print_loss(console, loss)
     if unproved:
-        console.print(Text(f"{unproved} of {len(solved)} points are computed, not certified"))
+        console.print(Text(f"{unproved} of {len(solved)} points are computed, not certified{_float_limit(arguments)}"))
     else:
         console.print(Text("every digit is certified by interval arithmetic", "dim"))
+
+
+def _float_limit(arguments: argparse.Namespace) -> str:
+    from numerics.sweep import FLOAT_DIGITS
+
+    limited = not arguments.certify and arguments.digits > FLOAT_DIGITS and arguments.shown_digits > SHOWN_DIGITS
+    return f"; without --certify there are at most {FLOAT_DIGITS} digits" if limited else ""
 
 
 def _print_loss(console: Any, loss: StabilityLoss) -> None:
     from rich.text import Text
 
-    where = "" if loss.sigma_a2 is None else f"at σa² = {loss.decimal()}"
-    proof = "" if loss.certified or loss.sigma_a2 is None else " (not certified)"
-    console.print(Text(f"loss of stability {where}{proof}: {loss.explanation}" if where else loss.explanation))
+    if loss.sigma_a2 is None:
+        console.print(Text(loss.explanation))
+        return
+    proof = "" if loss.certified else " (not certified)"
+    what = "loss of the NTK" if loss.kind == "ntk" else "loss of stability"
+    console.print(Text(f"{what} at σa² = {loss.decimal()}{proof}: {loss.explanation}"))
 
 
-def _short(text: str | None) -> str:
-    return "-" if text is None else f"{float(text):.6g}"
+def _shown(text: str | None, digits: int) -> str:
+    """A decimal to at most the digits that are shown; more than float64 holds are those of the text."""
+    if text is None:
+        return "-"
+    return f"{float(text):.{digits}g}" if digits <= SHOWN_DIGITS else text
 
 
 def _draw(
-    arguments: argparse.Namespace, activation: Activation, solved: Sequence[SweepPoint], loss: StabilityLoss | None
+    arguments: argparse.Namespace, activation: Activation, solved: Sequence[SweepPoint], losses: Sequence[StabilityLoss]
 ) -> None:
     import numpy as np
 
@@ -224,12 +248,14 @@ def _draw(
         for position, key in enumerate(chosen):
             heights = [float(point.decimals.get(key, "nan")) for point in solved]
             axes.plot(values, heights, styles[position % 4], label=f"${COEFFICIENT_SYMBOLS[key]}$")
-        if loss is not None and loss.sigma_a2 is not None:
+        for loss in losses:
+            if loss.sigma_a2 is None:
+                continue
             end = float(loss.sigma_a2)
             if values.min() <= end <= values.max():
                 axes.axvline(end, color="0.5", linewidth=0.8)
                 axes.annotate(
-                    "stability lost",
+                    "NTK lost" if loss.kind == "ntk" else "stability lost",
                     (end, 0.02),
                     xycoords=("data", "axes fraction"),
                     xytext=(-2, 0),
