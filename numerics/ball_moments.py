@@ -20,8 +20,10 @@ from theory.activations import Activation
 from theory.stein import RAW_MOMENTS
 from theory.symbols import d1, d2, d22, mean, variance
 
-__all__ = ["BallMoments", "moment_balls", "reference_energy", "reference_slope_energy"]
+__all__ = ["MOMENTS", "BallMoments", "moment_balls", "reference_energy", "reference_slope_energy"]
 
+#: The moments that an equilibrium is made of, E[phi'^2] apart, in the order of ``MomentValues``.
+MOMENTS = (mean, variance, d1, d2, d22)
 _EPS = float(np.finfo(np.float64).eps)
 #: Bits that are tried, one after another, until a ball is narrow enough.
 _BALL_BITS = (80, 120, 200, 400)
@@ -59,7 +61,8 @@ class BallMoments:
     def at(self, scale: float, level: int | None = None) -> MomentValues:
         """Return the moments at a scale tau > 0, E[phi'^2] left out."""
         found = moment_balls(self._moments, scale)
-        return MomentValues(*(float(found[key].mid()) for key in (mean, variance, d1, d2, d22)), slope_energy=None)
+        first, spread, slope, curvature, square = (float(found[key].mid()) for key in MOMENTS)
+        return MomentValues(first, spread, slope, curvature, square, None)
 
 
 def moment_balls(moments: CertifiedMoments, scale: float) -> dict[sp.Symbol | str, arb]:

@@ -17,7 +17,7 @@ import numpy as np
 import sympy as sp
 from flint import arb, ctx
 
-from numerics.ball_moments import BallMoments, moment_balls
+from numerics.ball_moments import MOMENTS, BallMoments, moment_balls
 from numerics.balls import BallArithmetic, constant_ball
 from numerics.certified_moments import UncertifiedError, certified_moments
 from numerics.float_moments import FloatMoments
@@ -28,7 +28,6 @@ from numerics.parameters import EquilibriumError, as_activation, check_parameter
 from numerics.pointwise import PointwiseActivation, moment_threshold, pointwise
 from numerics.programs import MpArithmetic, UnsupportedExpressionError
 from theory.activations import Activation
-from theory.symbols import d1, d2, d22, mean, variance
 
 __all__ = [
     "COEFFICIENTS",
@@ -342,35 +341,33 @@ def float_scale(moments: Moments, weight_a: float, weight_b: float, scale: float
 def checked_moments(phi: PointwiseActivation, scale: float) -> MomentValues:
     """Return the moments of an activation at a scale in float64, by balls that are proved to hold them.
 
-    Where there are no such balls they are those of quadrature, if two levels of it agree.
+    Of a function whose formula is not known they are those of quadrature, if two levels of it agree.
 
     Args:
         phi: the activation.
         scale: tau > 0.
 
     Raises:
-        EquilibriumError: nothing is proved, and the quadrature does not settle.
+        EquilibriumError: nothing is proved, or the quadrature does not settle.
     """
     if phi.source is not None:
-        for with_energy in (True, False):
-            if not with_energy and phi.source.has_finite_slope_energy:
-                break
-            try:
-                found = moment_balls(certified_moments(phi.source, with_energy), scale)
-            except (UncertifiedError, UnsupportedExpressionError):
-                break
-            energy = found.get("energy")
-            return MomentValues(
-                *(float(found[key].mid()) for key in (mean, variance, d1, d2, d22)),
-                slope_energy=None if energy is None else float(energy.mid()),
-            )
+        try:
+            found = moment_balls(certified_moments(phi.source), scale)
+        except (UncertifiedError, UnsupportedExpressionError) as error:
+            raise EquilibriumError(
+                f"the moments of {phi.name} at tau = {scale:.6g} are not certified, and no verdict is given on such: "
+                f"{error}; an activation that solve.py certifies would be accepted"
+            ) from error
+        energy = found.get("energy")
+        first, spread, slope, curvature, square = (float(found[key].mid()) for key in MOMENTS)
+        return MomentValues(first, spread, slope, curvature, square, None if energy is None else float(energy.mid()))
     values, errors = FloatMoments(phi).estimated(scale)
     pairs = zip(vars(values).values(), vars(errors).values(), strict=True)
     worst = max(_relative(value, error, values.variance) for value, error in pairs)
     if not worst <= _ACCEPTED:
         raise EquilibriumError(
-            f"the moments of {phi.name} at tau = {scale:.6g} are not certified, and in float64 they settle to "
-            f"{worst:.1g} only; an activation without narrow peaks or hidden kinks would be accepted"
+            f"the moments of {phi.name} at tau = {scale:.6g} settle in float64 to {worst:.1g} only; an activation "
+            "without narrow peaks or hidden kinks would be accepted"
         )
     return values
 

@@ -148,7 +148,7 @@ class FloatMoments:
         changes = _spread(self.at(scale * (1 + _STEP), level), self.at(scale * (1 - _STEP), level))
         share = reach / (_STEP * scale)
         total = [
-            None if error is None else error + size + share * change
+            None if error is None or change is None else error + size + share * change
             for error, size, change in zip(errors, rounding, changes, strict=True)
         ]
         return finer, MomentValues(*total)

@@ -379,7 +379,8 @@ def _project(phi: Pointwise, scales: Array, order: int, bias: float, refinement:
         values = phi.value(part[:, None] * xi) - bias
         if not np.all(np.isfinite(values)):
             raise FloatingPointError(
-                f"the activation is not finite on the range |x| <= {HALF_WIDTH * part.max():.3g} it is needed on"
+                f"the activation is not finite on the range |x| <= {HALF_WIDTH * part.max():.3g} it is needed on; "
+                "smaller sigma_a2, sigma_b2 or tau0 would be accepted"
             )
         energy[start:stop] = np.sum(values**2 * weight, axis=1)
         if xi.shape[0] == 1:

@@ -15,12 +15,21 @@ from typing import Any
 import mpmath
 import numpy as np
 import sympy as sp
+from numpy.typing import NDArray
 
 from theory.activations import Activation
 from theory.parsing import ActivationSyntaxError, parse_number
 from theory.registry import resolve
 
-__all__ = ["EquilibriumError", "as_activation", "as_exact", "check_parameters", "exact_parameters", "margin_text"]
+__all__ = [
+    "EquilibriumError",
+    "as_activation",
+    "as_array",
+    "as_exact",
+    "check_parameters",
+    "exact_parameters",
+    "margin_text",
+]
 
 
 class EquilibriumError(ValueError):
@@ -43,6 +52,25 @@ def as_activation(activation: Activation | str) -> Activation:
         f"the activation must be a registered name, an expression in x as a text, or an Activation, "
         f"not {type(activation).__name__}: {activation!r}"
     )
+
+
+def as_array(value: Any, name: str) -> NDArray[np.float64]:
+    """Return a float64 array of any shape; lists and tuples of numbers are accepted.
+
+    Args:
+        value: an array, of any shape, or what becomes one.
+        name: what it is called in an error.
+
+    Raises:
+        ValueError: it is no array of real numbers.
+    """
+    try:
+        found = np.asarray(value)
+        return found if found.dtype == np.float64 else found.astype(np.float64, casting="safe")
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"{name} must be an array of real numbers, or lists of equal lengths, not {type(value).__name__}"
+        ) from error
 
 
 def as_exact(value: Any, name: str) -> sp.Expr:

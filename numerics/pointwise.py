@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import sympy as sp
@@ -16,7 +17,7 @@ from theory.activations import Activation
 from theory.piecewise import Piece
 from theory.symbols import x
 
-__all__ = ["PointwiseActivation", "moment_threshold", "pointwise"]
+__all__ = ["PointwiseActivation", "as_pointwise", "moment_threshold", "pointwise"]
 
 Array = NDArray[np.float64]
 
@@ -63,6 +64,15 @@ def pointwise(activation: Activation | str) -> PointwiseActivation:
         breakpoints,
         source=activation,
     )
+
+
+def as_pointwise(phi: Any) -> Any:
+    """Return what kernels evaluate: an activation or its text compiled, anything else as it is.
+
+    Args:
+        phi: an ``Activation``, a registered name, an expression in x, or elementwise functions already.
+    """
+    return pointwise(phi) if isinstance(phi, Activation | str) else phi
 
 
 def moment_threshold(activation: Activation) -> float:

@@ -197,7 +197,7 @@ class _Branch:
     def tangent_function(self, square: float) -> float:
         """N(v)."""
         values = self._at(square)
-        return (square - self.start) * float(values.slope_energy or 0.0) - (values.variance - self.offset)
+        return (square - self.start) * float(values.slope_energy or 0.0) - float(values.variance - self.offset)
 
     def fold_function(self, square: float) -> float:
         """H(v)."""

@@ -16,6 +16,7 @@ import sympy as sp
 from numerics.certified import CertifiedCoefficients, certify
 from numerics.equilibrium import COEFFICIENTS, EquilibriumError, solve_float
 from numerics.moments import MomentAccuracyError
+from numerics.parameters import as_activation, as_exact
 from numerics.pointwise import pointwise
 from theory.activations import Activation
 
@@ -71,7 +72,7 @@ def line(start: sp.Expr, stop: sp.Expr, count: int) -> tuple[sp.Expr, ...]:
 
 
 def sweep(
-    activation: Activation,
+    activation: Activation | str,
     points: Sequence[tuple[sp.Expr, Point]],
     digits: int,
     *,
@@ -80,12 +81,21 @@ def sweep(
     """Solve the system at every point, one at a time.
 
     Args:
-        activation: the activation, without free parameters.
-        points: value of the swept parameter, and the parameters, at every point.
+        activation: the activation, without free parameters; or a registered name or an expression in x.
+        points: value of the swept parameter, and the parameters, at every point; exact numbers, or what stands for
+            them (see ``numerics.parameters.as_exact``).
         digits: significant digits of the coefficients; float64 gives at most ``FLOAT_DIGITS``.
         certified: whether the coefficients are certified by interval arithmetic, or solved in float64.
+
+    Raises:
+        EquilibriumError: something that is no number.
     """
-    for value, parameters in points:
+    activation = as_activation(activation)
+    for given, numbers in points:
+        value = as_exact(given, "a sweep's value")
+        names = ("sigma_a2", "sigma_b2", "tau0")
+        weight_a, weight_b, scale = (as_exact(number, name) for number, name in zip(numbers, names, strict=True))
+        parameters = weight_a, weight_b, scale
         try:
             if certified:
                 yield _from_balls(value, certify(activation, *parameters, digits, prove_absence=False))

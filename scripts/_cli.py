@@ -237,6 +237,7 @@ def run(main: Callable[[Sequence[str] | None], int]) -> NoReturn:
         EquilibriumError,
         MomentAccuracyError,
         KernelConvergenceError,
+        FloatingPointError,
         OSError,
     )
     name = Path(sys.argv[0]).name

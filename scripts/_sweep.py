@@ -191,7 +191,9 @@ def _print(
             shown = (_shown(point.decimals.get(key), arguments.shown_digits) for key in keys)
             table.add_row(f"{float(point.value):.6g}", *shown)
         # As wide as its digits are: none is cut.
-        console.print(table, width=_WIDEST, crop=False)
+        width, console.width = console.width, _WIDEST
+        console.print(table)
+        console.width = width
     if every > 1:
         console.print(Text(f"every {every}th of {len(solved)} points; --json has them all", "dim"))
     unproved = sum(point.stable and not point.certified for point in solved)
