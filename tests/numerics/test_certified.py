@@ -13,11 +13,12 @@ import sympy as sp
 from flint import arb
 
 from numerics.balls import exact_bounds
-from numerics.certified import CertifiedCoefficients, certify
+from numerics.certified import CertifiedCoefficients, certify, solve_at
 from numerics.equilibrium import COEFFICIENTS, NTK_KEYS, EquilibriumError, solve
+from numerics.moments import MomentAccuracyError
 from numerics.naive import solve_naively
 from theory.activations import Activation
-from theory.expectations import GaussianMoments
+from theory.expectations import DivergentMomentError, GaussianMoments
 from theory.latex import COEFFICIENT_SYMBOLS
 from theory.registry import get, names
 
@@ -216,6 +217,42 @@ def test_what_cannot_be_certified_comes_from_the_plain_path_and_says_why(monkeyp
     assert all(again.certified.values())
     for key in COEFFICIENTS:
         assert again.contains(key, str(found.decimal(key)))
+
+
+def test_the_plain_path_solves_for_the_equilibrium_that_is_meant(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two stable roots, 0.784 and 1.803: without a certificate the second stays the second."""
+    from numerics.strips import PieceBounds
+
+    text, parameters = "5*sigmoid(20*x - 40)", (R(1), R(1, 2), R(1))
+    proved = [solve_at(activation(text), *parameters, 10, start) for start in (0.784, 1.803)]
+    assert [round(float(found["tau"]), 3) for found in proved] == [0.784, 1.803]
+    monkeypatch.setattr(PieceBounds, "tail", lambda *_, **__: None)
+    for start, right in zip((0.784, 1.803), proved, strict=True):
+        plain = solve_at(activation(f"{text} + 0*x - 1/9"), *parameters, 10, start)
+        assert not any(plain.certified.values())
+        assert right.contains("tau", str(plain.decimal("tau")))
+        assert right.contains("alpha1", str(plain.decimal("alpha1")))
+    with pytest.raises(EquilibriumError, match="left the equilibrium that is meant"):
+        solve(activation(text), *parameters, 10, start=0.6)
+
+
+def test_what_is_proved_survives_an_error_of_the_plain_path(monkeypatch: pytest.MonkeyPatch) -> None:
+    """|x|^(7/10): E[phi'^2] has no enclosure; a plain path that fails takes nothing away from the CK's balls."""
+    from numerics import certified
+
+    expected = certify(activation("Abs(x)**(7/10)"), *DEFAULT, 12)
+    assert any(expected.certified.values())
+    assert expected.plain
+    for error in (EquilibriumError("no root"), MomentAccuracyError("no digits"), DivergentMomentError("no moment")):
+
+        def fail(*_: object, error: Exception = error, **__: object) -> None:
+            raise error
+
+        monkeypatch.setattr(certified, "solve", fail)
+        found = certify(activation("Abs(x)**(7/10)"), *DEFAULT, 12)
+        assert set(found.balls) == set(expected.balls)
+        assert all(found.certified.values())
+        assert str(error) in found.ntk_missing
 
 
 def test_a_slope_that_no_precision_encloses_leaves_the_rest_certified() -> None:
