@@ -14,7 +14,10 @@ from flint import arb
 
 from numerics.balls import exact_bounds
 from numerics.certified import CertifiedCoefficients, certify, solve_at
+from numerics.certified_moments import UncertifiedError
+from numerics.equilibria import find_equilibria
 from numerics.equilibrium import COEFFICIENTS, NTK_KEYS, EquilibriumError, solve
+from numerics.interval_newton import Certifier
 from numerics.moments import MomentAccuracyError
 from numerics.naive import solve_naively
 from theory.activations import Activation
@@ -220,20 +223,24 @@ def test_what_cannot_be_certified_comes_from_the_plain_path_and_says_why(monkeyp
 
 
 def test_the_plain_path_solves_for_the_equilibrium_that_is_meant(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two stable roots, 0.784 and 1.803: without a certificate the second stays the second."""
-    from numerics.strips import PieceBounds
+    """Several stable roots of a steep step: without a certificate each stays itself."""
+    phi, parameters = activation("6*Heaviside(x - 2)"), (R(1), R(2, 5), R(1))
+    roots = [float(root.tau) for root in find_equilibria(phi, *parameters).equilibria if root.stable]
+    assert len(roots) == 2
+    proved = [solve_at(phi, *parameters, 10, start) for start in roots]
 
-    text, parameters = "5*sigmoid(20*x - 40)", (R(1), R(1, 2), R(1))
-    proved = [solve_at(activation(text), *parameters, 10, start) for start in (0.784, 1.803)]
-    assert [round(float(found["tau"]), 3) for found in proved] == [0.784, 1.803]
-    monkeypatch.setattr(PieceBounds, "tail", lambda *_, **__: None)
-    for start, right in zip((0.784, 1.803), proved, strict=True):
-        plain = solve_at(activation(f"{text} + 0*x - 1/9"), *parameters, 10, start)
+    def fail(*_: object) -> None:
+        raise UncertifiedError("no ball today")
+
+    monkeypatch.setattr(Certifier, "run", fail)
+    for start, right in zip(roots, proved, strict=True):
+        plain = solve_at(phi, *parameters, 10, start)
         assert not any(plain.certified.values())
-        assert right.contains("tau", str(plain.decimal("tau")))
-        assert right.contains("alpha1", str(plain.decimal("alpha1")))
+        assert set(plain.reason.values()) == {"no ball today"}
+        for key in ("tau", "alpha1", "gamma2"):
+            assert right.contains(key, str(plain.decimal(key)))
     with pytest.raises(EquilibriumError, match="left the equilibrium that is meant"):
-        solve(activation(text), *parameters, 10, start=0.6)
+        solve(phi, *parameters, 10, start=roots[1] * 0.93)
 
 
 def test_what_is_proved_survives_an_error_of_the_plain_path(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -141,11 +141,11 @@ def test_margins_next_to_one_are_told_from_one(script: Script) -> None:
     assert "= 1 is not below 1" in exactly
 
 
-@pytest.mark.parametrize("columns", ["40", "200"])
-def test_a_sweep_shows_the_digits_that_were_asked_for(script: Script, columns: str) -> None:
+def test_a_sweep_shows_the_digits_that_were_asked_for(script: Script) -> None:
+    """Though the terminal is narrower than they are."""
     sweep = ("--activation", "tanh", "--sweep", "tau0=1:2:2", "--digits", "120")
     record = json.loads(script("solve", *sweep, "--json", "-").stdout)
-    shown = script("solve", *sweep, environment={"COLUMNS": columns}).stdout
+    shown = script("solve", *sweep).stdout
     for row in record["sweep"]:
         for key in ("tau", "alpha1", "gamma2", "beta1", "kappa2"):
             assert len(row[key]) >= 121
