@@ -532,7 +532,8 @@ def solve_float(
 def _rounded(ball: arb) -> tuple[float, float]:
     """The float64 number next to a ball (0 where the ball holds 0), and how far the true one is from it at most."""
     value = 0.0 if ball.contains(0) else float(ball.mid())
-    return value, float(np.nextafter(float(abs(ball - arb(value)).upper()), np.inf))
+    distance = float(abs(ball - arb(value)).upper())
+    return value, float(np.nextafter(distance, np.inf)) if distance else 0.0
 
 
 def ntk_missing(activation: Activation, margins: Mapping[str, arb]) -> str:

@@ -136,5 +136,5 @@ def _decimal(number: float, error: float, digits: int) -> str:
     """As many digits as the error leaves, at most those asked for; 0 where it leaves none."""
     if abs(number) <= error:
         return "0"
-    known = math.floor(math.log10(abs(number) / error)) if error > 0 else digits
+    known = math.floor(math.log10(abs(number)) - math.log10(error)) if error > 0 else digits
     return f"{number:#.{max(1, min(digits, known))}g}"
