@@ -161,8 +161,9 @@ def track(items: Iterable[_Item], description: str, total: int | None = None) ->
         return
     last = time.monotonic()
     for done, item in enumerate(items):
-        if time.monotonic() - last >= _PROGRESS_SECONDS:
-            last = time.monotonic()
+        now = time.monotonic()
+        if now - last >= _PROGRESS_SECONDS:
+            last = now
             sys.stderr.write(f"{description}: {done} of {count} done\n")
             sys.stderr.flush()
         yield item

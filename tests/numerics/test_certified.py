@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import pickle
-from dataclasses import fields
+from dataclasses import fields, replace
 from fractions import Fraction
+from typing import Any
 
 import flint
 import mpmath
@@ -13,10 +14,10 @@ import sympy as sp
 from flint import arb
 
 from numerics.balls import exact_bounds
-from numerics.certified import CertifiedCoefficients, certify, solve_at
+from numerics.certified import CertifiedCoefficients, certify, solve_at, solve_uncertified
 from numerics.certified_moments import UncertifiedError
 from numerics.equilibria import find_equilibria
-from numerics.equilibrium import COEFFICIENTS, NTK_KEYS, EquilibriumError, solve
+from numerics.equilibrium import COEFFICIENTS, NTK_KEYS, EquilibriumError, ImplicitCoefficients, solve
 from numerics.interval_newton import Certifier
 from numerics.moments import MomentAccuracyError
 from numerics.naive import solve_naively
@@ -241,6 +242,23 @@ def test_the_plain_path_solves_for_the_equilibrium_that_is_meant(monkeypatch: py
             assert right.contains(key, str(plain.decimal(key)))
     with pytest.raises(EquilibriumError, match="left the equilibrium that is meant"):
         solve(phi, *parameters, 10, start=roots[1] * 0.93)
+
+
+@pytest.mark.parametrize("key", ["tau", "alpha1", "kappa2"])
+def test_numbers_without_proof_are_checked_against_balls(monkeypatch: pytest.MonkeyPatch, key: str) -> None:
+    """The plain path is made to miss something: its ninth digit is wrong."""
+    from numerics import certified
+
+    right = solve_uncertified("gelu", 0.2, 0.8, 1, 12)
+    assert right.decimal(key) == certify("gelu", 0.2, 0.8, 1, 12).decimal(key)
+
+    def wrong(*arguments: Any, **named: Any) -> ImplicitCoefficients:
+        found = solve(*arguments, **named)
+        return replace(found, values=dict(found.values) | {key: found.values[key] * (1 + mpmath.mpf(10) ** -9)})
+
+    monkeypatch.setattr(certified, "solve", wrong)
+    with pytest.raises(MomentAccuracyError, match=f"without proof {key} = .* which is wrong"):
+        solve_uncertified("gelu", 0.2, 0.8, 1, 12)
 
 
 def test_what_is_proved_survives_an_error_of_the_plain_path(monkeypatch: pytest.MonkeyPatch) -> None:
