@@ -49,7 +49,7 @@ _EPS = float(np.finfo(np.float64).eps)
 #: Relative rounding error of an energy less the squares of its coefficients.
 _ROUNDING = 32 * _EPS
 #: How far, relatively, E[phi^2] and E[phi'^2] by quadrature may be from what is proved of them.
-_ENERGY = 1e-9
+_ENERGY = 1e-6
 _SLOPE_ENERGY = 1e-6
 #: Two neighbouring numbers at which phi differs by more than this, relative to phi or 1, are the sides of a jump: a
 #: square root's singularity makes 1e-8 of it.

@@ -16,7 +16,7 @@ import threadpoolctl
 from numpy.typing import NDArray
 from scipy.sparse.linalg import aslinearoperator
 
-from numerics.equilibrium import FloatEquilibrium
+from numerics.equilibrium import EquilibriumError, FloatEquilibrium
 from numerics.experiments import Experiment, KernelName, Network, equivalent_kernel, exact_kernel, finite_kernel
 from numerics.isolation import hull, isolated_eigenvalues
 from numerics.spectra import eigenvalues, operator_norm
@@ -122,12 +122,15 @@ def predict(
     """The law of one kernel in dimension p, and the equilibrium it is made from, at the population's tau_0.
 
     Raises:
-        EquilibriumError: no stable equilibrium.
+        EquilibriumError: no stable equilibrium, an NTK that does not exist, or coefficients that are not certified.
         ValueError: a mixture or kernel that does not exist, or covariances that do not commute in a large dimension.
         SpectralLawError: the law was not found to the accuracy asked for.
     """
     mixture = experiment.mixture(p)
     solution = experiment.solve(activation, mixture.tau0)
+    if kernel != "ck" and solution.ntk_missing:
+        raise EquilibriumError(f"there is no kernel {kernel}: {solution.ntk_missing}")
+    solution.checked(kernel)
     coefficients = EquivalentCoefficients.from_values(solution.values, kernel)
     with threadpoolctl.threadpool_limits(limits=1):
         population = Population.from_mixture(mixture)
