@@ -186,6 +186,10 @@ def solve_uncertified(
 
     Quadrature at two precisions agrees on a peak that both miss, so that its first digits are checked against balls
     where there are any.
+
+    Raises:
+        EquilibriumError: parameters out of range, or no stable equilibrium reached from tau_0.
+        MomentAccuracyError: the digits do not settle, or are proved to be wrong.
     """
     activation, exact = as_activation(activation), exact_parameters(sigma_a2, sigma_b2, tau0)
     _check_digits(digits)

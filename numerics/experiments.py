@@ -302,7 +302,7 @@ def _numbers(kernel: KernelName, solution: FloatEquilibrium) -> tuple[float, flo
 
 def _check_existence(kernel: KernelName, solution: FloatEquilibrium) -> None:
     if kernel != "ck" and NTK_KEYS["recurrent"][0] not in solution.values:
-        raise EquilibriumError(f"there is no kernel {kernel}: {solution.ntk_missing}")
+        raise EquilibriumError(f"this DEQ has no {kernel}: {solution.ntk_missing}")
     solution.checked(kernel)
 
 

@@ -129,7 +129,7 @@ def predict(
     mixture = experiment.mixture(p)
     solution = experiment.solve(activation, mixture.tau0)
     if kernel != "ck" and solution.ntk_missing:
-        raise EquilibriumError(f"there is no kernel {kernel}: {solution.ntk_missing}")
+        raise EquilibriumError(f"this DEQ has no {kernel}: {solution.ntk_missing}")
     solution.checked(kernel)
     coefficients = EquivalentCoefficients.from_values(solution.values, kernel)
     with threadpoolctl.threadpool_limits(limits=1):
