@@ -22,6 +22,7 @@ from numerics.constructive import match_hermite
 from numerics.explicit_network import ExplicitNetwork
 from numerics.matches import Decision, Target, match_leaky, match_odd
 from numerics.own_families import FamilyBox, FamilyBoxError, closest_in_box, match_own, own_residual_bound
+from numerics.parameters import as_activation, exact_parameters
 from numerics.rational import match_rational
 from numerics.targets import TargetError, target_of
 from theory.activations import Activation
@@ -112,10 +113,10 @@ def solve_target(target: Target, family: str, layers: int) -> Decision:
 
 
 def design(
-    activation: Activation,
-    sigma_a2: sp.Expr,
-    sigma_b2: sp.Expr,
-    tau0: sp.Expr,
+    activation: Activation | str,
+    sigma_a2: Any,
+    sigma_b2: Any,
+    tau0: Any,
     *,
     kernel: str = "ck",
     family: str | None = None,
@@ -126,10 +127,11 @@ def design(
     """Design a network with the kernel of a DEQ.
 
     Args:
-        activation: the DEQ's activation, without free parameters.
-        sigma_a2: exact variance of the recurrent weights, >= 0.
-        sigma_b2: exact variance of the input weights, > 0.
-        tau0: exact input scale.
+        activation: the DEQ's activation, without free parameters; or a registered name or an expression in x.
+        sigma_a2: variance of the recurrent weights, >= 0; like the next two an exact number, or what stands for one
+            (see ``numerics.parameters.as_exact``): a float is the decimal that it prints.
+        sigma_b2: variance of the input weights, > 0.
+        tau0: input scale tau_0 > 0.
         kernel: one of ``theory.theories.KERNELS``.
         family: one of ``theory.families.FAMILY_NAMES``; None lets the DEQ decide.
         layers: number of hidden layers; None for what suits the family.
@@ -141,6 +143,8 @@ def design(
         UndecidedDesignError: a question that stays undecided at eight times the digits.
         EquilibriumError, MomentAccuracyError: the DEQ has no solution, or none that is certified.
     """
+    activation = as_activation(activation)
+    sigma_a2, sigma_b2, tau0 = exact_parameters(sigma_a2, sigma_b2, tau0)
     if family is None and layers is not None:
         raise DesignError("a number of layers needs a family: give both or neither")
     if own is not None and family is not None:

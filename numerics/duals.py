@@ -185,7 +185,7 @@ def with_dual(activation: Activation) -> PointwiseActivation:
     closed = _closed_form(activation)
     if closed is None:
         return plain
-    return DualActivation(plain.name, plain.value, plain.derivative, plain.breakpoints, activation, dual=closed)
+    return DualActivation(plain.name, plain.value, plain.derivative, plain.breakpoints, dual=closed, source=activation)
 
 
 @lru_cache(maxsize=256)

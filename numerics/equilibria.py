@@ -21,8 +21,8 @@ from numerics.asymptotics import largest_scale
 from numerics.balls import ball_from_text, ball_to_text, constant_ball, hull
 from numerics.certified_moments import CertifiedMoments, Key, UncertifiedError, certified_moments
 from numerics.coarse_moments import TAIL_BITS, coarse_variance
-from numerics.equilibrium import EquilibriumError, check_parameters
 from numerics.interval_newton import enclose_equilibrium
+from numerics.parameters import EquilibriumError, as_activation, exact_parameters
 from theory.activations import Activation
 from theory.growth import GrowthError, limit_at
 from theory.realline import UndecidedError
@@ -121,10 +121,10 @@ class VarianceEnclosure:
     Both ignore constants added to phi, so that phi - phi(0) is used: its moments do not cancel for small tau.
     """
 
-    def __init__(self, activation: Activation) -> None:
+    def __init__(self, activation: Activation, *, with_slope_energy: bool = False) -> None:
         shift = activation.expr.subs(x, 0)
         shifted = Activation(f"{activation.name} - phi(0)", activation.expr - shift) if shift.is_finite else activation
-        self.moments: CertifiedMoments = certified_moments(shifted, False)
+        self.moments: CertifiedMoments = certified_moments(shifted, with_slope_energy)
         self._thin: dict[tuple[int, str], tuple[arb, arb]] = {}
 
     def at(self, square: arb) -> tuple[arb, arb]:
@@ -164,24 +164,24 @@ class VarianceEnclosure:
 
 
 def find_equilibria(
-    activation: Activation, sigma_a2: sp.Expr, sigma_b2: sp.Expr, tau0: sp.Expr, digits: int = 15
+    activation: Activation | str, sigma_a2: Any, sigma_b2: Any, tau0: Any, digits: int = 15
 ) -> EquilibriumSet:
     """Isolate every equilibrium over tau > 0, and say which is reached from tau_0.
 
     Iteration from tau_0 moves to the nearest root in the direction of response(v) - v at v = tau_0^2.
 
     Args:
-        activation: the activation, without free parameters.
-        sigma_a2: exact variance of the recurrent weights, >= 0.
-        sigma_b2: exact variance of the input weights, > 0.
-        tau0: exact input scale tau_0 > 0.
+        activation: the activation, without free parameters; or a registered name or an expression in x.
+        sigma_a2: variance of the recurrent weights, >= 0; like the next two an exact number, or what stands for one
+            (see ``numerics.parameters.as_exact``): a float is the decimal that it prints.
+        sigma_b2: variance of the input weights, > 0.
+        tau0: input scale tau_0 > 0.
         digits: significant digits of the roots.
 
     Raises:
         EquilibriumError: parameters out of range.
     """
-    check_parameters(sigma_a2, sigma_b2, tau0)
-    exact = (sigma_a2, sigma_b2, tau0)
+    activation, exact = as_activation(activation), exact_parameters(sigma_a2, sigma_b2, tau0)
     with ctx.workprec(_precision(exact)):
         return _Search(activation, exact, digits).run()
 

@@ -24,7 +24,7 @@ from numerics.mixture import GaussianMixture, MixtureStatistics, Tau0Reading, cl
 from numerics.networks import FiniteDEQ
 from numerics.ntk import implicit_kernels
 from numerics.perturbed_norms import perturbed_norms
-from numerics.pointwise import moment_threshold, pointwise
+from numerics.pointwise import pointwise
 from numerics.spectra import operator_norm
 from numerics.weight_laws import EntryLaw, draw_entries
 from theory.activations import Activation
@@ -110,13 +110,12 @@ class Experiment:
         return replace(released, covariances=made, sizes=class_sizes(released.samples, shares))
 
     def solve(self, activation: Activation, tau0: float) -> FloatEquilibrium:
-        """Return the coefficients of one activation at an input scale.
+        """Return the coefficients of one activation at an input scale, those of the CK certified.
 
         Raises:
-            EquilibriumError: no stable equilibrium.
+            EquilibriumError: no stable equilibrium, or coefficients that are not certified.
         """
-        threshold = moment_threshold(activation)
-        return solve_float(pointwise(activation), self.sigma_a2, self.sigma_b2, tau0, threshold=threshold)
+        return solve_float(pointwise(activation), self.sigma_a2, self.sigma_b2, tau0).checked()
 
 
 @dataclass(frozen=True)
@@ -314,16 +313,8 @@ def check_kernel(kernel: KernelName, solution: FloatEquilibrium) -> None:
         EquilibriumError: an NTK, where sigma_a^2 E[phi'^2] is infinite or not below 1.
     """
     if kernel != "ck" and NTK_KEYS["recurrent"][0] not in solution.values:
-        energy = solution.margins.get("ntk")
-        if energy is None:
-            raise EquilibriumError(
-                "the NTKs do not exist: E[phi'^2] is infinite, since phi jumps or its slope is too singular; the CK "
-                "exists"
-            )
-        raise EquilibriumError(
-            f"the NTKs do not exist: at tau_* = {solution['tau']:.6g} sigma_a^2 E[phi'^2] = {energy:.6g}, and it must "
-            "be below 1; a smaller sigma_a2 is accepted, or the CK"
-        )
+        raise EquilibriumError(f"this DEQ has no {kernel}: {solution.ntk_missing}")
+    solution.checked(kernel)
 
 
 def check_network(solution: FloatEquilibrium) -> None:

@@ -374,12 +374,16 @@ def _draw_rate(axes: Any, check: RateCheck, fine: Array, colour: str, symbol: st
     return [line, first]
 
 
+#: Styles of the lines at which something ends, and their names.
+_END_STYLES = {"--": "dashed", ":": "dotted"}
+
+
 def sweep_figure(
     places: ArrayLike,
     curves: Mapping[str, ArrayLike],
     *,
     xlabel: str,
-    end: float | None = None,
+    ends: Mapping[str, float] | None = None,
     title: str = "",
     caption: str = "",
 ) -> Figure:
@@ -389,7 +393,8 @@ def sweep_figure(
         places: (n,) array, values of the parameter.
         curves: (n,) arrays by their labels, nan where a quantity does not exist.
         xlabel: what the parameter is.
-        end: value at which the equilibrium is lost; drawn where it lies within the picture.
+        ends: values of the parameter at which something ends, by what it is ("stability is lost"); drawn where they lie
+            within the picture.
         title: above the picture.
         caption: below it, in small type.
 
@@ -404,7 +409,7 @@ def sweep_figure(
     rows = -(-len(heights) // columns)
     figure, axes = new_figure(rows, columns, width=7.0, height=1.0 + 1.7 * rows)
     panels = np.atleast_1d(axes).ravel()
-    shown = end if end is not None and x.min() <= end <= x.max() else None
+    shown = {what: end for what, end in (ends or {}).items() if x.min() <= end <= x.max()}
     for position, (panel, (label, values)) in enumerate(zip(panels, heights.items(), strict=False)):
         panel.plot(x, values, color=_PREDICTED, lw=1.5)
         # A single point between others that do not exist has no line.
@@ -416,8 +421,8 @@ def sweep_figure(
         if not np.any(values[np.isfinite(values)]):
             # The range that is chosen for nothing but zeros has no meaning.
             panel.set_yticks([0])
-        if shown is not None:
-            panel.axvline(shown, color=_MARK, lw=1.1, ls="--")
+        for end, style in zip(shown.values(), _END_STYLES, strict=False):
+            panel.axvline(end, color=_MARK, lw=1.1, ls=style)
         if position + columns >= len(heights):
             panel.set_xlabel(xlabel)
         else:
@@ -427,6 +432,9 @@ def sweep_figure(
         panel.remove()
     if title:
         figure.suptitle(title, fontsize=10)
-    lost = "" if shown is None else f"dashed: stability is lost at {xlabel} = {shown:.6g}"
-    _finish(figure, ([], []), "\n".join(filter(None, (lost, caption))), columns=1)
+    lost = [
+        f"{name}: {what} at {xlabel} = {end:.6g}"
+        for name, (what, end) in zip(_END_STYLES.values(), shown.items(), strict=False)
+    ]
+    _finish(figure, ([], []), "\n".join(filter(None, (*lost, caption))), columns=1)
     return figure

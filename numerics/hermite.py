@@ -19,7 +19,9 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from numerics.ball_moments import reference_energy, reference_slope_energy
 from numerics.chebyshev import at_many_points
+from numerics.moments import MomentAccuracyError
 
 __all__ = [
     "HermiteCoefficients",
@@ -53,6 +55,9 @@ _EPS = float(np.finfo(np.float64).eps)
 quiet = np.errstate(all="ignore")
 #: Relative rounding error of an energy less the squares of its coefficients.
 _ROUNDING = 32 * _EPS
+#: How far, relatively, E[phi^2] and E[phi'^2] by quadrature may be from what is proved of them.
+_ENERGY = 1e-6
+_SLOPE_ENERGY = 1e-6
 #: Two neighbouring numbers at which phi differs by more than this, relative to phi or 1, are the sides of a jump: a
 #: square root's singularity makes 1e-8 of it.
 _JUMP = 1e-7
@@ -272,12 +277,20 @@ def gaussian_moment(
 
 @quiet
 def select_refinement(
-    phi: Pointwise, scales: Array, bias: float = 0.0, *, tolerance: float = 1e-13, most: int = 5
+    phi: Pointwise,
+    scales: Array,
+    bias: float = 0.0,
+    *,
+    tolerance: float = 1e-13,
+    most: int = 5,
+    checked: bool = True,
 ) -> tuple[int, float]:
     """Coarsest panel refinement that integrates phi to `tolerance`, and the error left.
 
     The error is the larger difference, relative to E[phi^2], between one level and the next in E[phi^2] and in
-    the coefficient of degree 8, at the smallest, middle and largest scale.
+    the coefficient of degree 8, at the smallest, middle and largest scale.  What is narrower than the nodes are apart
+    is seen by no two levels, so that E[phi^2] is also compared with balls of it, where phi knows its formula: the level
+    is raised until they agree.
 
     Args:
         phi: the activation, uncentred.
@@ -285,10 +298,14 @@ def select_refinement(
         bias: subtracted from phi.
         tolerance: of the error, relative.
         most: the finest level that is tried.
+        checked: whether E[phi^2] is compared with balls.
 
     Returns:
         The level, and its estimated relative error, which exceeds `tolerance` if no level up to
         `most` met it.
+
+    Raises:
+        MomentAccuracyError: at no level the quadrature agrees with what is proved.
     """
     probes = np.unique(np.quantile(scales, [0.0, 0.5, 1.0], method="nearest"))
 
@@ -309,14 +326,35 @@ def select_refinement(
 
     # Where phi overflows no level is fine enough: its moments are not finite, which the caller sees.
     coarse = probe(0)
-    error = np.inf
+    error, chosen = np.inf, most
     for level in range(most):
         fine = probe(level + 1)
         error = distance(coarse, fine)
         if error <= tolerance:
-            return level, error
+            chosen = level
+            break
         coarse = fine
-    return most, error
+    if not checked:
+        return chosen, error
+    for level in range(chosen, most + 1):
+        gap = _energy_gap(phi, probes, bias, gaussian_moment(square, probes, phi.breakpoints, refinement=level))
+        if gap <= _ENERGY:
+            return level, max(error, gap)
+    raise MomentAccuracyError(
+        f"float64 quadrature does not see all of the activation: E[phi^2] is off by {gap:.1g} of itself on the finest "
+        "panels, so no kernel is computed; an activation without narrow peaks or hidden kinks would be accepted"
+    )
+
+
+def _energy_gap(phi: Pointwise, scales: Array, bias: float, energies: Array) -> float:
+    """Largest relative distance of E[phi^2] from what is proved of it; 0 where nothing is, or to within rounding."""
+    source, largest = getattr(phi, "source", None), 0.0
+    for scale, energy in zip(scales.tolist(), energies.tolist(), strict=True):
+        right = reference_energy(source, scale, bias) if source is not None and scale > 0 else None
+        if right is not None and not abs(energy - right[0]) <= _ROUNDING * right[1]:
+            gap = abs(energy - right[0]) / right[0] if right[0] > 0 else np.inf
+            largest = max(largest, gap if gap == gap else np.inf)
+    return largest
 
 
 @quiet
@@ -335,6 +373,7 @@ def hermite_coefficients(
     Raises:
         ValueError: A negative order, or scales that are negative, not finite or not one-dimensional.
         FloatingPointError: the activation is not finite where it is needed.
+        MomentAccuracyError: E[phi'^2] by quadrature is not what is proved of it.
     """
     scales = np.asarray(scales, dtype=np.float64)
     if order < 0:
@@ -345,7 +384,9 @@ def hermite_coefficients(
     def rows(some: Array) -> Array:
         """Coefficients, norm and slope norm, one below the other."""
         coefficients, norm = _project(phi, some, order, bias, refinement)
-        slopes = np.where(some > 0, some, 1.0) * np.sqrt(slope_energies(phi, some, refinement))
+        energies = slope_energies(phi, some, refinement)
+        _check_slopes(phi, some, energies)
+        slopes = np.where(some > 0, some, 1.0) * np.sqrt(energies)
         slopes[some == 0] = 0.0
         return np.vstack([coefficients, norm, slopes])
 
@@ -353,6 +394,21 @@ def hermite_coefficients(
     # An interpolant may fall below 0 by rounding.
     norm, slopes = np.maximum(found[-2:], 0.0)
     return HermiteCoefficients(scales, found[:-2], norm, slopes, refinement)
+
+
+def _check_slopes(phi: Pointwise, scales: Array, energies: Array) -> None:
+    """Compare E[phi'^2] with what is proved of it, at the smallest and the largest scale."""
+    source = getattr(phi, "source", None)
+    if source is None or not scales.size:
+        return
+    for k in {int(np.argmin(scales)), int(np.argmax(scales))}:
+        right = reference_slope_energy(source, float(scales[k])) if scales[k] > 0 else None
+        if right is not None and np.isfinite(energies[k]) and abs(energies[k] - right) > _SLOPE_ENERGY * right:
+            raise MomentAccuracyError(
+                f"float64 quadrature does not see all of the activation: E[phi'^2] = {energies[k]:.6g} instead of "
+                f"{right:.6g}, so no kernel is computed; an activation without narrow peaks or hidden kinks would be "
+                "accepted"
+            )
 
 
 def _project(phi: Pointwise, scales: Array, order: int, bias: float, refinement: int) -> tuple[Array, Array]:
@@ -368,7 +424,8 @@ def _project(phi: Pointwise, scales: Array, order: int, bias: float, refinement:
         values = phi.value(part[:, None] * xi) - bias
         if not np.all(np.isfinite(values)):
             raise FloatingPointError(
-                f"the activation is not finite on the range |x| <= {HALF_WIDTH * part.max():.3g} it is needed on"
+                f"the activation is not finite on the range |x| <= {HALF_WIDTH * part.max():.3g} it is needed on; "
+                "smaller sigma_a2, sigma_b2 or tau0 would be accepted"
             )
         peak = np.abs(values).max(axis=1)
         unit = values / np.where(peak > 0, peak, 1.0)[:, None]

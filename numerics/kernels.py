@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 
 from numerics.entries import Entries, KernelConvergenceError
 from numerics.hermite import Pointwise, quiet
+from numerics.parameters import as_array
+from numerics.pointwise import as_pointwise
 
 __all__ = [
     "ExplicitKernel",
@@ -92,7 +94,7 @@ def implicit_ck(
 
     Args:
         gram: (n, n) array S = X^T X, symmetric positive semidefinite.
-        phi: the activation, uncentred.
+        phi: the activation, uncentred; an ``Activation``, a registered name or an expression in x will do.
         sigma_a2: variance of the recurrent weights, nonnegative.
         sigma_b2: variance of the input weights, nonnegative.
         bias: subtracted from phi, E[phi_0(tau_* xi)].
@@ -102,6 +104,7 @@ def implicit_ck(
         ValueError: a parameter out of range, or a Gram matrix that cannot be one.
         KernelConvergenceError: an entry has no stable fixed point, or none was reached.
     """
+    gram, phi = as_array(gram, "the Gram matrix"), as_pointwise(phi)
     entries = Entries(gram, phi, sigma_a2, sigma_b2, bias, tolerance)
     kernel = np.empty(gram.shape)
     for tile in entries.tiles():
@@ -135,7 +138,7 @@ def explicit_ck(gram: Array, layers: Sequence[tuple[Pointwise, float]], toleranc
     """
     if not layers:
         raise ValueError("an explicit network needs at least one layer")
-    current = gram
+    current = as_array(gram, "the Gram matrix")
     reports = []
     for phi, bias in layers:
         # Without recurrence the fixed point is its own right side.

@@ -342,7 +342,6 @@ class _HalfStrip:
             sp.tanh: lambda e: self._odd(e, self._tanh_right),
             sp.asinh: lambda e: self._odd(e, self._asinh_right),
             sp.atan: lambda e: self._odd(e, self._atan_right),
-            sp.asinh: lambda e: self._odd(e, self._asinh_right),
             sigmoid: self._sigmoid,
             softplus: self._softplus,
         }
@@ -577,18 +576,15 @@ class _HalfStrip:
         return _Range()
 
     def _asinh_right(self, e: _Range) -> _Range:
-        """asinh(z) = log(z + sqrt(z^2 + 1)), where |z + sqrt(z^2 + 1)| <= 1 + 2 |z|."""
-        if not _positive(e.low) or e.size is None or not (e.size.linear >= 0 and e.size.quadratic >= 0):
+        if not _positive(e.low) or e.size is None:
             return _Range()
+        if not (e.size.linear >= 0 and e.size.quadratic >= 0):
+            # Off its cuts |asinh z| <= asinh |z| + pi/2: |sinh(a + ib)|^2 = sinh(a)^2 + sin(b)^2, and |b| <= pi/2.
+            return self._sum(_Range(size=e.size), self._settled(_Range(ball=_disc((arb.pi() / 2).upper()))))
+        # asinh(z) = log(z + sqrt(z^2 + 1)), where |z + sqrt(z^2 + 1)| <= 1 + 2 |z|.
         poly = _plus((arb(1),), tuple(2 * a for a in e.size.poly))
         high = (poly[0].log(), _exponential_rate(poly) + e.size.linear, e.size.quadratic)
         return _Range(low=(arb(0),), high=high, imag=((arb.pi() / 2).upper(),))
-
-    def _asinh_right(self, e: _Range) -> _Range:
-        if not _positive(e.low) or e.size is None:
-            return _Range()
-        # Off its cuts |asinh z| <= asinh |z| + pi/2: |sinh(a + ib)|^2 = sinh(a)^2 + sin(b)^2, and |b| <= pi/2.
-        return self._sum(_Range(size=e.size), self._settled(_Range(ball=_disc((arb.pi() / 2).upper()))))
 
     def _atan_right(self, e: _Range) -> _Range:
         if not _positive(e.low) or e.low is None or not e.low[0] > 1:

@@ -19,6 +19,8 @@ from numpy.typing import NDArray
 
 from numerics.entries import Entries, KernelConvergenceError, Tile
 from numerics.hermite import Pointwise, quiet
+from numerics.parameters import as_array
+from numerics.pointwise import as_pointwise
 
 __all__ = ["KERNELS", "ExplicitKernels", "ImplicitKernels", "explicit_kernels", "implicit_kernels"]
 
@@ -120,7 +122,8 @@ def implicit_kernels(
 
     Args:
         gram: (n, n) array S = X^T X, symmetric positive semidefinite.
-        phi: the activation, uncentred; one with a field `dual` (see `numerics.duals`) brings its closed form.
+        phi: the activation, uncentred; an `Activation`, a registered name or an expression in x will do, and one with
+            a field `dual` (see `numerics.duals`) brings its closed form.
         sigma_a2: variance of the recurrent weights, nonnegative.
         sigma_b2: variance of the input weights, nonnegative.
         bias: subtracted from phi, E[phi_0(tau_* xi)].
@@ -136,6 +139,7 @@ def implicit_kernels(
     if unknown or not kernels:
         asked = f"not {', '.join(map(repr, unknown))}" if unknown else "and at least one"
         raise ValueError(f"the kernels of a DEQ are {', '.join(KERNELS)}, {asked}")
+    gram, phi = as_array(gram, "the Gram matrix"), as_pointwise(phi)
     entries = Entries(gram, phi, sigma_a2, sigma_b2, bias, tolerance)
     if set(kernels) != {"ck"}:
         _require_tangent(entries, sigma_a2)
@@ -186,6 +190,8 @@ def explicit_kernels(
     """
     if not layers:
         raise ValueError("an explicit network needs at least one layer")
+    gram = as_array(gram, "the Gram matrix")
+    layers = [(as_pointwise(phi), bias) for phi, bias in layers]
     current, ck, ntk = gram, np.empty(gram.shape), np.array(gram, dtype=np.float64)
     reports = []
     for phi, bias in layers:

@@ -131,7 +131,8 @@ def predict(
     """The law of one kernel in dimension p, and the equilibrium it is made from, at the population's tau_0.
 
     Raises:
-        EquilibriumError: no stable equilibrium, an NTK that does not exist there, or coefficients that no kernel has.
+        EquilibriumError: no stable equilibrium, an NTK that does not exist there, or coefficients that are not
+            certified, or that no kernel has.
         ValueError: a mixture or kernel that does not exist, or covariances that do not commute in a large dimension.
         SpectralLawError: the law was not found to the accuracy asked for.
     """

@@ -15,7 +15,7 @@ import tempfile
 import textwrap
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
 from contextlib import contextmanager, suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -86,6 +86,8 @@ _CODES = (
 )
 #: Characters of an exact number that a heading shows.
 _HEADING_LENGTH = 24
+#: Between two lines that say how far a run is, where stderr is no terminal.
+_PROGRESS_SECONDS = 10.0
 
 
 #: Laws of noise and weights; not taken from numerics, so that --help need not load it.
@@ -385,13 +387,27 @@ def console(*, error: bool = False) -> Console:
     return PlainConsole(stderr=error, highlight=False, soft_wrap=False)
 
 
-def track(items: Sequence[_Item], description: str) -> Iterator[_Item]:
-    """Yield items while a bar on stderr shows how far that is; none where stderr is no terminal."""
+def track(items: Iterable[_Item], description: str, total: int | None = None) -> Iterator[_Item]:
+    """Yield items while stderr shows how far that is: a bar on a terminal, elsewhere a line every ten seconds.
+
+    ``total`` is how many there are, by default the length of the items.
+    """
     from rich.progress import Progress
 
+    count = len(items) if total is None and isinstance(items, Sized) else total
     shown = console(error=True)
-    with Progress(console=shown, transient=True, disable=not shown.is_terminal) as progress:
-        yield from progress.track(items, description=description)
+    if shown.is_terminal:
+        with Progress(console=shown, transient=True) as progress:
+            yield from progress.track(items, total=count, description=description)
+        return
+    last = time.monotonic()
+    for done, item in enumerate(items):
+        now = time.monotonic()
+        if now - last >= _PROGRESS_SECONDS:
+            last = now
+            sys.stderr.write(f"{description}: {done} of {count} done\n")
+            sys.stderr.flush()
+        yield item
 
 
 @contextmanager
@@ -561,6 +577,7 @@ def mendable() -> tuple[type[Exception], ...]:
         MomentAccuracyError,
         KernelConvergenceError,
         UndecidedComparisonError,
+        FloatingPointError,
         OSError,
     )
 

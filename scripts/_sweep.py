@@ -20,7 +20,10 @@ if TYPE_CHECKING:
     from numerics.sweep import Point, SweepPoint
     from theory.activations import Activation
 
-__all__ = ["axis", "number_or_tied", "run"]
+__all__ = ["SHOWN_DIGITS", "axis", "number_or_tied", "run"]
+
+#: Digits in the table where --digits does not say more.
+SHOWN_DIGITS = 6
 
 _NAMES = ("sigma-a2", "sigma-b2", "tau0")
 _SYMBOLS = {"sigma-a2": "σa²", "sigma-b2": "σb²", "tau0": "τ₀"}
@@ -28,6 +31,8 @@ _MATHTEXT = {"sigma-a2": r"\sigma_a^2", "sigma-b2": r"\sigma_b^2", "tau0": r"\ta
 _MOST_POINTS = 100_000
 #: Rows that are printed at most; the JSON has them all.
 _SHOWN_ROWS = 60
+#: Columns of a table that shows 1000 digits of everything.
+_WIDEST = 100_000
 
 
 def number_or_tied(text: str) -> sp.Expr | None:
@@ -70,13 +75,13 @@ def run(arguments: argparse.Namespace, activation: Activation) -> int:
 
     points = [(value, _point(arguments, name, value)) for value in line(start, stop, count)]
     solved = _solved(activation, points, arguments)
-    loss = _loss(activation, arguments) if name == "sigma-a2" else None
+    losses = _losses(activation, arguments) if name == "sigma-a2" else ()
     if arguments.json != "-":
-        _print(arguments, activation, solved, loss)
+        _print(arguments, activation, solved, losses)
     if arguments.plot:
-        _draw(arguments, activation, solved, loss)
+        _draw(arguments, activation, solved, losses)
     if arguments.json:
-        _cli.write_json(arguments.json, _record(arguments, activation, solved, loss))
+        _cli.write_json(arguments.json, _record(arguments, activation, solved, losses))
     return 0
 
 
@@ -90,15 +95,10 @@ def _point(arguments: argparse.Namespace, name: str, value: sp.Expr) -> Point:
 def _solved(
     activation: Activation, points: Sequence[tuple[sp.Expr, Point]], arguments: argparse.Namespace
 ) -> list[SweepPoint]:
-    from rich.progress import track
-
     from numerics.sweep import sweep
 
     found = sweep(activation, points, arguments.digits, certified=arguments.certify)
-    progress = _cli.console(error=True)
-    return list(
-        track(_budgeted(found, arguments.budget), "solving", total=len(points), console=progress, transient=True)
-    )
+    return list(_cli.track(_budgeted(found, arguments.budget), "solving", total=len(points)))
 
 
 def _budgeted(found: Iterator[SweepPoint], seconds: int) -> Iterator[SweepPoint]:
@@ -111,16 +111,18 @@ def _budgeted(found: Iterator[SweepPoint], seconds: int) -> Iterator[SweepPoint]
         yield point
 
 
-def _loss(activation: Activation, arguments: argparse.Namespace) -> StabilityLoss:
+def _losses(activation: Activation, arguments: argparse.Namespace) -> tuple[StabilityLoss, StabilityLoss]:
+    """Where the equilibrium is lost as sigma_a^2 grows, and where the NTK is."""
     from numerics import budget
-    from numerics.stability import locate_stability_loss
+    from numerics.stability import locate_ntk_loss, locate_stability_loss
 
     with (
         _cli.console(error=True).status("locating the loss of stability"),
         _cli.budgeted(arguments.budget),
         budget.stage("locating the loss of stability"),
     ):
-        return locate_stability_loss(activation, arguments.sigma_b2, arguments.tau0, arguments.digits)
+        numbers = arguments.sigma_b2, arguments.tau0, arguments.digits
+        return locate_stability_loss(activation, *numbers), locate_ntk_loss(activation, *numbers)
 
 
 # --------------------------------------------------------------------------------------------------------------------
@@ -135,7 +137,7 @@ def _columns(arguments: argparse.Namespace) -> tuple[tuple[str, ...], tuple[str,
 
 
 def _record(
-    arguments: argparse.Namespace, activation: Activation, solved: Sequence[SweepPoint], loss: StabilityLoss | None
+    arguments: argparse.Namespace, activation: Activation, solved: Sequence[SweepPoint], losses: Sequence[StabilityLoss]
 ) -> dict[str, Any]:
     from numerics.equilibrium import COEFFICIENTS
 
@@ -148,15 +150,17 @@ def _record(
         row |= {key: point.decimals.get(key) for key in COEFFICIENTS}
         row["margins"] = dict(point.margins)
         rows.append(row)
-    found: dict[str, Any] | None = None
-    if loss is not None:
-        found = {
+    found: list[dict[str, Any] | None] = [
+        {
             "kind": loss.kind,
             "sigma_a2": loss.decimal(),
             "tau": _known_digits(loss.tau),
             "certified": loss.certified,
             "explanation": loss.explanation,
         }
+        for loss in losses
+    ]
+    equilibrium, tangent = found or [None, None]
     return {
         "status": "ok",
         "activation": activation.name,
@@ -166,7 +170,8 @@ def _record(
         "form": arguments.form,
         "ntk": arguments.ntk,
         "sweep": rows,
-        "stability_loss": found,
+        "stability_loss": equilibrium,
+        "ntk_loss": tangent,
         **_cli.provenance(),
     }
 
@@ -179,7 +184,7 @@ def _known_digits(ball: arb | None) -> str | None:
 
 
 def _print(
-    arguments: argparse.Namespace, activation: Activation, solved: Sequence[SweepPoint], loss: StabilityLoss | None
+    arguments: argparse.Namespace, activation: Activation, solved: Sequence[SweepPoint], losses: Sequence[StabilityLoss]
 ) -> None:
     from rich.text import Text
 
@@ -195,7 +200,10 @@ def _print(
     every = max(1, -(-len(solved) // _SHOWN_ROWS))
     for keys in _columns(arguments):
         rows = [
-            (f"{float(point.value):.6g}", *(_short(point.decimals.get(key)) for key in keys))
+            (
+                f"{float(point.value):.6g}",
+                *(_shown(point.decimals.get(key), arguments.shown_digits) for key in keys),
+            )
             for point in solved[::every]
         ]
         _layout.show_columns(console, (_SYMBOLS[name], *keys), rows)
@@ -203,30 +211,45 @@ def _print(
         console.print(Text(f"every {every}th of {len(solved)} points; --json has them all", "dim"))
     unproved = sum(point.stable and not point.certified for point in solved)
     lost = [point for point in solved if not point.stable]
-    if lost:
-        console.print(Text(f"{len(lost)} of {len(solved)} points (-): {lost[0].missing}"))
-    if loss is not None:
+    untaught = [point for point in solved if point.stable and point.missing]
+    for found, what in ((lost, ""), (untaught, " without NTK")):
+        if found:
+            console.print(Text(f"{len(found)} of {len(solved)} points{what} (-): {found[0].missing}"))
+    for loss in losses:
         _print_loss(console, loss)
     if unproved:
-        console.print(Text(f"{unproved} of {len(solved)} points are computed, not certified"))
+        console.print(Text(f"{unproved} of {len(solved)} points are computed, not certified{_float_limit(arguments)}"))
     else:
         console.print(Text("every digit is certified by interval arithmetic", "dim"))
+
+
+def _float_limit(arguments: argparse.Namespace) -> str:
+    from numerics.sweep import FLOAT_DIGITS
+
+    limited = not arguments.certify and arguments.digits > FLOAT_DIGITS and arguments.shown_digits > SHOWN_DIGITS
+    return f"; without --certify there are at most {FLOAT_DIGITS} digits" if limited else ""
 
 
 def _print_loss(console: Any, loss: StabilityLoss) -> None:
     from rich.text import Text
 
-    where = "" if loss.sigma_a2 is None else f"at σa² = {loss.decimal()}"
-    proof = "" if loss.certified or loss.sigma_a2 is None else " (not certified)"
-    console.print(Text(f"loss of stability {where}{proof}: {loss.explanation}" if where else loss.explanation))
+    if loss.sigma_a2 is None:
+        console.print(Text(loss.explanation))
+        return
+    proof = "" if loss.certified else " (not certified)"
+    what = "loss of the NTK" if loss.kind == "ntk" else "loss of stability"
+    console.print(Text(f"{what} at σa² = {loss.decimal()}{proof}: {loss.explanation}"))
 
 
-def _short(text: str | None) -> str:
-    return "-" if text is None else f"{float(text):.6g}"
+def _shown(text: str | None, digits: int) -> str:
+    """A decimal to at most the digits that are shown; more than float64 holds are those of the text."""
+    if text is None:
+        return "-"
+    return f"{float(text):.{digits}g}" if digits <= SHOWN_DIGITS else text
 
 
 def _draw(
-    arguments: argparse.Namespace, activation: Activation, solved: Sequence[SweepPoint], loss: StabilityLoss | None
+    arguments: argparse.Namespace, activation: Activation, solved: Sequence[SweepPoint], losses: Sequence[StabilityLoss]
 ) -> None:
     """Every coefficient in axes of its own."""
     from numerics.figures import sweep_figure
@@ -247,7 +270,11 @@ def _draw(
         [float(point.value) for point in solved],
         curves,
         xlabel=f"${_MATHTEXT[name]}$",
-        end=None if loss is None or loss.sigma_a2 is None else float(loss.sigma_a2),
+        ends={
+            "the NTK is lost" if loss.kind == "ntk" else "stability is lost": float(loss.sigma_a2)
+            for loss in losses
+            if loss.sigma_a2 is not None
+        },
         title=f"{_figures.short_name(activation.name)}: CK, and NTK ({arguments.ntk})",
         caption=_figures.made_from(*fixed, f"{len(solved)} points"),
     )

@@ -18,6 +18,7 @@ from theory.implicit import NTK_KINDS
 
 if TYPE_CHECKING:
     import sympy as sp
+    from flint import arb
     from rich.console import Console
 
     from numerics.certified import CertifiedCoefficients
@@ -133,7 +134,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         "--tau0", type=_cli.number, default=_cli.number("1"), help="input scale, sqrt(tr C/p) (default 1)"
     )
     parser.add_argument(
-        "--digits", type=_cli.integer_between(1, 1000), default=15, help="significant digits (default 15)"
+        "--digits", type=_cli.integer_between(1, 1000), help="significant digits (default 15; a sweep's table shows 6)"
     )
     parser.add_argument(
         "--certify",
@@ -151,6 +152,8 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     _cli.add_budget(parser)
     parser.add_argument("--json", metavar="PATH", help="write JSON to a file, or to standard output for -")
     arguments = parser.parse_args(argv)
+    arguments.shown_digits = arguments.digits or _sweep.SHOWN_DIGITS
+    arguments.digits = arguments.digits or 15
     if arguments.plot is not None and arguments.sweep is None:
         parser.error("--plot draws a sweep: give --sweep NAME=START:STOP:POINTS as well")
     if arguments.sweep is not None and arguments.all_equilibria:
@@ -255,8 +258,6 @@ def _ntk_rows(kind: str) -> _Rows:
 def _print_solution(console: Console, solution: CertifiedCoefficients, arguments: argparse.Namespace) -> None:
     from rich.text import Text
 
-    from numerics.balls import rounded_decimal
-
     groups: Iterable[_Rows] = (_EQUILIBRIUM, _FORMS[arguments.form])
     if not solution.ntk_missing:
         groups = (*groups, _ntk_rows(arguments.ntk))
@@ -267,7 +268,7 @@ def _print_solution(console: Console, solution: CertifiedCoefficients, arguments
         )
     for name, symbol in _MARGINS:
         if name in solution.margins:
-            shown.append((symbol, rounded_decimal(solution.margins[name], 6)[0], "must be below 1"))
+            shown.append((symbol, _margin(solution.margins[name]), "must be below 1"))
     _layout.show_rows(console, shown, note_style="dim")
     if solution.ntk_missing:
         console.print(Text(f"no NTK: {solution.ntk_missing}"))
@@ -282,6 +283,14 @@ def _print_solution(console: Console, solution: CertifiedCoefficients, arguments
                 "dim",
             )
         )
+
+
+def _margin(ball: arb) -> str:
+    """A margin to 6 digits, or its distance from 1 where those would not tell it from 1."""
+    from numerics.balls import rounded_decimal
+    from numerics.parameters import margin_text
+
+    return margin_text(ball) if abs(float(ball.mid()) - 1) < 1e-4 else rounded_decimal(ball, 6)[0]
 
 
 def _print_equilibria(console: Console, found: EquilibriumSet, digits: int) -> None:

@@ -267,13 +267,6 @@ def _logarithm_bounds(argument: sp.Expr, direction: int) -> _Bounds:
 
 
 def _logarithm_of(rate: Rate) -> Rate:
-    """A rate of the logarithm of what grows or falls at a rate."""
-    size = next((i for i, part in enumerate(rate.parts) if part != 0), None)
-    powers = (Rate(degree=sp.Integer(2)), Rate(degree=sp.S.One), Rate(logarithm=sp.S.One), Rate(logarithm=sp.S.One))
-    return _CONSTANT if size is None else powers[size]
-
-
-def _logarithm_of(rate: Rate) -> Rate:
     """A rate that |log f| does not exceed where f has this rate."""
     leading = next((i for i, part in enumerate(rate.parts) if part != 0), None)
     if leading is None:

@@ -16,8 +16,7 @@ import sympy as sp
 import threadpoolctl
 from numpy.typing import NDArray
 
-from numerics.equilibrium import EquilibriumError, solve_float
-from numerics.float_moments import FloatMoments
+from numerics.equilibrium import EquilibriumError, checked_moments, solve_float
 from numerics.kernels import implicit_ck
 from numerics.ledger.checks import Check, Plan, Results, Task
 from numerics.ledger.rates import CHANGES, ladder_report, shown_power
@@ -47,8 +46,8 @@ def polynomial_twin(phi: PointwiseActivation, sigma_a2: float, sigma_b2: float, 
     Raises:
         EquilibriumError: no quartic has these moments.
     """
-    scale = solve_float(phi, sigma_a2, sigma_b2, tau0)["tau"]
-    moments = FloatMoments(phi).at(scale)
+    scale = solve_float(phi, sigma_a2, sigma_b2, tau0).checked()["tau"]
+    moments = checked_moments(phi, scale)
     first, second = scale * moments.d1, scale**2 * moments.d2 / np.sqrt(2)
     rest = moments.variance - first**2 - second**2
     if not rest > 0:
@@ -85,7 +84,8 @@ def few_task(p: int, index: int, seed: int, sigma_a2: str, sigma_b2: str) -> dic
         relu = pointwise(get("relu").with_parameters({}))
         twin = pointwise(polynomial_twin(relu, *weights, tau0))
         first, second = (
-            implicit_ck(gram, phi, *weights, solve_float(phi, *weights, tau0)["bias"]).kernel for phi in (relu, twin)
+            implicit_ck(gram, phi, *weights, solve_float(phi, *weights, tau0).checked()["bias"]).kernel
+            for phi in (relu, twin)
         )
         error = first - second
         factors = [-change for change in CHANGES]

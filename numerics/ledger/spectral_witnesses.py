@@ -120,7 +120,7 @@ def spectrum_cell(
     with threadpoolctl.threadpool_limits(limits=1):
         sample = mixture(data, p).sample(np.random.default_rng([seed, p, index]))
         phi = with_dual(resolve(activation).with_parameters({}))
-        bias = solve_float(phi, sigma_a2, sigma_b2, sample.mixture.tau0)["bias"]
+        bias = solve_float(phi, sigma_a2, sigma_b2, sample.mixture.tau0).checked()["bias"]
         spectrum = eigenvalues(implicit_ck(sample.gram(), phi, sigma_a2, sigma_b2, bias).kernel)
     law = law_of(true_theory("ck"), setting, p)
     return {

@@ -18,8 +18,7 @@ import numpy as np
 import threadpoolctl
 from numpy.typing import NDArray
 
-from numerics.equilibrium import solve_float
-from numerics.float_moments import FloatMoments
+from numerics.equilibrium import checked_moments, solve_float
 from numerics.formulas import FORMULA_INPUTS
 from numerics.ledger.data import PopulationStatistics, mixture
 from numerics.mixture import MixtureSample
@@ -104,7 +103,7 @@ def witness_cell(
     with threadpoolctl.threadpool_limits(limits=1):
         sample = mixture(data, p).sample(np.random.default_rng([seed, p, index]))
         phi = _phi(activation)
-        solution = solve_float(phi, sigma_a2, sigma_b2, sample.mixture.tau0)
+        solution = solve_float(phi, sigma_a2, sigma_b2, sample.mixture.tau0).checked()
         wanted = ("ck", "recurrent", "preactivation", "all") if "kappa2" in solution.values else ("ck",)
         found = implicit_kernels(sample.gram(), phi, sigma_a2, sigma_b2, bias=solution["bias"], kernels=wanted)
         named = zip(KERNELS, (found.ck, found.recurrent, found.preactivation, found.all), strict=True)
@@ -185,8 +184,8 @@ def equivalent_numbers(theory: Theory, activation: str, sigma_a2: float, sigma_b
 def _moments(activation: str, sigma_a2: float, sigma_b2: float, tau0: float) -> tuple[float, MomentValues]:
     """tau_* and the moments there."""
     phi = _phi(activation)
-    scale = solve_float(phi, sigma_a2, sigma_b2, tau0)["tau"]
-    return scale, FloatMoments(phi).at(scale)
+    scale = solve_float(phi, sigma_a2, sigma_b2, tau0).checked()["tau"]
+    return scale, checked_moments(phi, scale)
 
 
 @lru_cache(maxsize=64)
@@ -195,7 +194,7 @@ def _layers(activations: tuple[str, ...], tau0: float) -> tuple[tuple[str, tuple
     found = []
     state = LayerCoefficients(**{name: float(value.subs(tau_0, tau0)) for name, value in vars(input_layer()).items()})
     for text in activations:
-        at = FloatMoments(_phi(text)).at(float(np.sqrt(state.tau2)))
+        at = checked_moments(_phi(text), float(np.sqrt(state.tau2)))
         moments = LayerMoments(at.d1, at.d2, at.d22, at.slope_energy, at.variance)
         state = LayerCoefficients(
             **{name: float(value) for name, value in vars(next_layer(state, moments=moments)).items()}

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import pickle
-from dataclasses import fields
+from dataclasses import fields, replace
 from fractions import Fraction
+from typing import Any
 
 import flint
 import mpmath
@@ -13,11 +14,15 @@ import sympy as sp
 from flint import arb
 
 from numerics.balls import exact_bounds
-from numerics.certified import CertifiedCoefficients, certify
-from numerics.equilibrium import COEFFICIENTS, NTK_KEYS, EquilibriumError, solve
+from numerics.certified import CertifiedCoefficients, certify, solve_at, solve_uncertified
+from numerics.certified_moments import UncertifiedError
+from numerics.equilibria import find_equilibria
+from numerics.equilibrium import COEFFICIENTS, NTK_KEYS, EquilibriumError, ImplicitCoefficients, solve
+from numerics.interval_newton import Certifier
+from numerics.moments import MomentAccuracyError
 from numerics.naive import solve_naively
 from theory.activations import Activation
-from theory.expectations import GaussianMoments
+from theory.expectations import DivergentMomentError, GaussianMoments
 from theory.latex import COEFFICIENT_SYMBOLS
 from theory.registry import get, names
 
@@ -216,6 +221,63 @@ def test_what_cannot_be_certified_comes_from_the_plain_path_and_says_why(monkeyp
     assert all(again.certified.values())
     for key in COEFFICIENTS:
         assert again.contains(key, str(found.decimal(key)))
+
+
+def test_the_plain_path_solves_for_the_equilibrium_that_is_meant(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Several stable roots of a steep step: without a certificate each stays itself."""
+    phi, parameters = activation("6*Heaviside(x - 2)"), (R(1), R(2, 5), R(1))
+    roots = [float(root.tau) for root in find_equilibria(phi, *parameters).equilibria if root.stable]
+    assert len(roots) == 2
+    proved = [solve_at(phi, *parameters, 10, start) for start in roots]
+
+    def fail(*_: object) -> None:
+        raise UncertifiedError("no ball today")
+
+    monkeypatch.setattr(Certifier, "run", fail)
+    for start, right in zip(roots, proved, strict=True):
+        plain = solve_at(phi, *parameters, 10, start)
+        assert not any(plain.certified.values())
+        assert set(plain.reason.values()) == {"no ball today"}
+        for key in ("tau", "alpha1", "gamma2"):
+            assert right.contains(key, str(plain.decimal(key)))
+    with pytest.raises(EquilibriumError, match="left the equilibrium that is meant"):
+        solve(phi, *parameters, 10, start=roots[1] * 0.93)
+
+
+@pytest.mark.parametrize("key", ["tau", "alpha1", "kappa2"])
+def test_numbers_without_proof_are_checked_against_balls(monkeypatch: pytest.MonkeyPatch, key: str) -> None:
+    """The plain path is made to miss something: its ninth digit is wrong."""
+    from numerics import certified
+
+    right = solve_uncertified("gelu", 0.2, 0.8, 1, 12)
+    assert right.decimal(key) == certify("gelu", 0.2, 0.8, 1, 12).decimal(key)
+
+    def wrong(*arguments: Any, **named: Any) -> ImplicitCoefficients:
+        found = solve(*arguments, **named)
+        return replace(found, values=dict(found.values) | {key: found.values[key] * (1 + mpmath.mpf(10) ** -9)})
+
+    monkeypatch.setattr(certified, "solve", wrong)
+    with pytest.raises(MomentAccuracyError, match=f"without proof {key} = .* which is wrong"):
+        solve_uncertified("gelu", 0.2, 0.8, 1, 12)
+
+
+def test_what_is_proved_survives_an_error_of_the_plain_path(monkeypatch: pytest.MonkeyPatch) -> None:
+    """|x|^(7/10): E[phi'^2] has no enclosure; a plain path that fails takes nothing away from the CK's balls."""
+    from numerics import certified
+
+    expected = certify(activation("Abs(x)**(7/10)"), *DEFAULT, 12)
+    assert any(expected.certified.values())
+    assert expected.plain
+    for error in (EquilibriumError("no root"), MomentAccuracyError("no digits"), DivergentMomentError("no moment")):
+
+        def fail(*_: object, error: Exception = error, **__: object) -> None:
+            raise error
+
+        monkeypatch.setattr(certified, "solve", fail)
+        found = certify(activation("Abs(x)**(7/10)"), *DEFAULT, 12)
+        assert set(found.balls) == set(expected.balls)
+        assert all(found.certified.values())
+        assert str(error) in found.ntk_missing
 
 
 def test_a_slope_that_no_precision_encloses_leaves_the_rest_certified() -> None:

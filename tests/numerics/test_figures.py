@@ -220,7 +220,9 @@ def test_the_legend_fits_and_stands_outside_the_axes(name: str) -> None:
 def test_a_sweep_has_axes_for_each_quantity() -> None:
     places = np.linspace(0, 1, 5)
     curves = {"$a$": 1000 * places, "$b$": 1e-3 * places**2, "$c$": np.zeros(5), "$d$": [1, np.nan, 2, np.nan, np.nan]}
-    figure = sweep_figure(places, curves, xlabel=r"$\sigma_a^2$", end=0.75, title="tanh", caption="30 points")
+    figure = sweep_figure(
+        places, curves, xlabel=r"$\sigma_a^2$", ends={"stability is lost": 0.75}, title="tanh", caption="30 points"
+    )
     assert [axes.get_ylabel() for axes in figure.axes] == list(curves)
     for axes, values in zip(figure.axes, curves.values(), strict=True):
         assert np.array_equal(axes.lines[0].get_ydata(), values, equal_nan=True)
@@ -230,7 +232,7 @@ def test_a_sweep_has_axes_for_each_quantity() -> None:
     assert list(figure.axes[3].lines[1].get_ydata()) == [1, 2]
     assert [axes.get_xlabel() for axes in figure.axes] == ["", *[r"$\sigma_a^2$"] * 3]
     assert figure.get_supxlabel() == "dashed: stability is lost at $\\sigma_a^2$ = 0.75\n30 points"
-    assert "dashed" not in sweep_figure(places, curves, xlabel="x", end=2.0).get_supxlabel()
+    assert "dashed" not in sweep_figure(places, curves, xlabel="x", ends={"stability is lost": 2.0}).get_supxlabel()
 
 
 @pytest.mark.parametrize(
