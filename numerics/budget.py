@@ -142,6 +142,9 @@ def tick(lack: str = "") -> None:
     Args:
         lack: what else than time is used up, such as memory, as a sentence without its end: the innermost block is
             stopped.  Without it the outermost block whose time is over is.
+
+    Raises:
+        Interruption: a block is stopped.
     """
     now = _clock()
     for limit in reversed(_limits) if lack else _limits:
