@@ -31,6 +31,8 @@ _HALVINGS = 9
 _DOUBLINGS = 26
 #: Boxes after which a supremum is taken as it is bounded by then.
 _MOST_BOXES = 2000
+#: Boxes that cover a stretch of a strip; a strip that needs more lies along a branch cut, and a narrower one serves.
+_MOST_COLUMNS = 8000
 #: Widest and narrowest half strip that is tried, as powers of two.
 _WIDEST, _NARROWEST = 4, -24
 #: Widths, in 64ths of the widest, of the narrower strips: close to a singularity f is large.
@@ -265,7 +267,7 @@ class PieceBounds:
             if bounds is not None:
                 done.append((a, b, *bounds))
                 continue
-            if depth > 2 * _HALVINGS:
+            if depth > 2 * _HALVINGS or len(done) > _MOST_COLUMNS:
                 return None
             if b - a > height - bottom:
                 middle = (a + b) / 2

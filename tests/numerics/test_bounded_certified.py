@@ -66,6 +66,14 @@ TEXTS = [
     "Abs(3*x+1)**(3/2)*exp(-x**2/2)",
     "Abs(tanh(x))**(3/2)",
     "cos(Abs(x-1/3)**(7/3))",
+    "1/(2+cos(3*x)+sin(x)**2)",
+    "log(3+sin(x)+cos(2*x))",
+    "log(x**2+1+sqrt((x**2+1)**2+1))",
+    "sigmoid(exp(x)-exp(-x))",
+    "exp(-Abs(x)**(3/2))",
+    "erfc(exp(x))",
+    "x/sqrt(1+exp(-2*x))",
+    "x*erfc(-softplus(x))/2",
 ]
 
 
