@@ -12,7 +12,7 @@ __all__ = [
     "Mask",
 ]
 
+EPS = float(np.finfo(np.float64).eps)
 Array = NDArray[np.float64]
 Index = NDArray[np.intp]
-EPS = float(np.finfo(np.float64).eps)
 Mask = NDArray[np.bool_]

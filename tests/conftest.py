@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import flint
 import mpmath
 import pytest
 from hypothesis import Phase, settings
+
+# Programs that tests start import this checkout's packages too, whatever is installed.
+os.environ["PYTHONPATH"] = os.pathsep.join(
+    [str(Path(__file__).resolve().parent.parent), *filter(None, [os.environ.get("PYTHONPATH")])]
+)
 
 # No deadline: the first example of a test often pays for an import or a derivation.
 settings.register_profile("dev", max_examples=25, deadline=None)

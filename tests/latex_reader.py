@@ -73,7 +73,8 @@ _TOKEN = re.compile(r"\s*(\\[A-Za-z]+|\\[{}\\]|[0-9]+(?:\.[0-9]+)?|.)")
 _FUNCTIONS: dict[str, Callable[[Any], Any]] = {
     **{name: getattr(np, name) for name in ("sin", "cos", "tan", "sinh", "cosh", "tanh", "arcsin", "arctan", "log")},
     "erf": special.erf, "erfc": special.erfc, "erfi": special.erfi, "Gamma": special.gamma, "sgn": np.sign,
-    "Phi": special.ndtr, "sigmoid": special.expit, "softplus": lambda value: np.logaddexp(0, value),
+    "Phi": special.ndtr, "sigmoid": special.expit, "arsinh": np.arcsinh,
+    "softplus": lambda value: np.logaddexp(0, value),
 }  # fmt: skip
 
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(24)

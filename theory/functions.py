@@ -7,6 +7,7 @@ differentiate into one another and every evaluator can use a stable form.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import sympy as sp
@@ -15,6 +16,27 @@ __all__ = [
     "sigmoid",
     "softplus",
 ]
+
+#: Bits beyond the precision that is asked for, and arguments beyond which SymPy chooses them itself.
+_GUARD_BITS = 24
+_MOST_ARGUMENT = 100_000
+#: Arguments that the guard bits are enough for.
+_SMALL_ARGUMENT = 4
+
+
+def _evaluated(form: Callable[[sp.Expr], sp.Expr], argument: sp.Expr, prec: int) -> sp.Expr:
+    """Evaluate a function written with exp, the argument first.
+
+    Handed over as a whole, SymPy evaluates the argument again and again, at every level of nested functions.  By
+    ``rewrite`` it would go into the argument as well, and make cosines there complex.
+    """
+    value = argument._evalf(prec + _GUARD_BITS)
+    if value.is_Float and abs(value) < _MOST_ARGUMENT:
+        if abs(value) > _SMALL_ARGUMENT:
+            # 1 + exp(u) loses the bits that exp(u) is below 1.
+            value = argument._evalf(prec + _GUARD_BITS + 2 * int(abs(value)))
+        return form(value)._evalf(prec)
+    return form(argument)._eval_evalf(prec)
 
 
 class sigmoid(sp.Function):  # noqa: N801 - SymPy's convention: function classes are lower case
@@ -33,7 +55,7 @@ class sigmoid(sp.Function):  # noqa: N801 - SymPy's convention: function classes
         return None
 
     def _eval_evalf(self, prec: int) -> Any:
-        return self.rewrite(sp.exp)._eval_evalf(prec)
+        return _evaluated(lambda u: 1 / (1 + sp.exp(-u)), self.args[0], prec)
 
     def fdiff(self, argindex: int = 1) -> sp.Expr:
         return self * (1 - self)
@@ -73,7 +95,7 @@ class softplus(sp.Function):  # noqa: N801 - SymPy's convention: function classe
         return None
 
     def _eval_evalf(self, prec: int) -> Any:
-        return self.rewrite(sp.exp)._eval_evalf(prec)
+        return _evaluated(lambda u: sp.log(1 + sp.exp(u)), self.args[0], prec)
 
     def fdiff(self, argindex: int = 1) -> sp.Expr:
         return sigmoid(self.args[0])

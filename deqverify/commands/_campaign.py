@@ -14,6 +14,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import BrokenExecutor
 from contextlib import contextmanager
 from functools import cache, partial
 from importlib import import_module
@@ -24,6 +25,8 @@ from typing import TYPE_CHECKING, Any
 import sympy as sp
 
 from deqverify.commands import _cli
+from deqverify.commands._processes import follow_parent
+from numerics.records import remove_stale_drafts, write_whole
 
 if TYPE_CHECKING:
     import argparse
@@ -31,7 +34,7 @@ if TYPE_CHECKING:
     from numerics.experiments import Experiment
     from theory.activations import Activation
 
-__all__ = ["BACKENDS", "add_arguments", "code_digest", "experiment_question", "prepare", "run_campaign"]
+__all__ = ["BACKENDS", "add_arguments", "code_digest", "experiment_question", "prepare", "run_campaign", "workers"]
 
 #: "dask" runs on the cluster that DASK_SCHEDULER_ADDRESS names, or on one of its own on this machine.
 BACKENDS = ("loky", "threading", "dask")
@@ -78,6 +81,7 @@ def prepare(arguments: argparse.Namespace) -> Path | None:
         ) from error
     if not os.access(folder, os.W_OK):
         raise _cli.UsageError(f"--resume {folder}: the folder cannot be written to")
+    remove_stale_drafts(folder)
     return folder
 
 
@@ -99,6 +103,13 @@ def code_digest() -> str:
         for path in sorted(folder.rglob("*.py")):
             digest.update(f"\0{path.relative_to(folder.parent).as_posix()}\0".encode() + path.read_bytes())
     return digest.hexdigest()
+
+
+def workers(jobs: int | None, tasks: int) -> int:
+    """Return how many workers there are for some tasks: as many as asked for, by default one a core."""
+    import joblib
+
+    return min(jobs or joblib.cpu_count(), tasks)
 
 
 def run_campaign(
@@ -127,18 +138,28 @@ def run_campaign(
 
     context = {"question": question, "versions": _cli.provenance()["versions"], "code": code_digest()}
     paths = [None if folder is None else folder / f"{_digest({'cell': cell, **context})}.json" for cell in cells]
+    taken = next((path for path in paths if path is not None and path.is_dir()), None)
+    if taken is not None:
+        raise _cli.UsageError(f"--resume {folder}: {taken.name} in it is a folder, where a record belongs; remove it")
     # Through JSON and back, so that a result is the same whether it was computed or read.
     found = [None if path is None else _read(path) for path in paths]
     missing = [position for position, result in enumerate(found) if result is None]
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=_cli.console(error=True), transient=True) as progress:
+    shown = _cli.console(error=True)
+    with Progress(*columns, console=shown, transient=True, disable=not shown.is_terminal) as progress:
         bar = progress.add_task(label, total=len(cells), completed=len(cells) - len(missing))
         if missing:
             with _workers(backend, jobs, len(missing)) as pool:
-                tasks = (joblib.delayed(_finish)(compute, cells[k], paths[k], k) for k in missing)
-                for position, text in pool(tasks):
-                    found[position] = json.loads(text)
-                    progress.advance(bar)
+                finish = partial(_finish, compute, one_thread=backend == "dask")
+                tasks = (joblib.delayed(finish)(cells[k], paths[k], k) for k in missing)
+                try:
+                    for position, text in pool(tasks):
+                        found[position] = json.loads(text)
+                        progress.advance(bar)
+                except BrokenExecutor as error:
+                    raise _cli.UsageError(
+                        "a worker was killed, perhaps because memory ran out; give smaller sizes, or fewer --jobs"
+                    ) from error
     return [result for result in found if result is not None]
 
 
@@ -149,34 +170,61 @@ def _workers(backend: str, jobs: int | None, tasks: int) -> Iterator[Any]:
     import threadpoolctl
 
     make = partial(joblib.Parallel, return_as="generator_unordered")
-    count = min(jobs or joblib.cpu_count(), tasks)
+    count = workers(jobs, tasks)
     if backend == "dask":
         # Optional, so that neither is a dependency.
         cloudpickle, distributed = import_module("cloudpickle"), import_module("distributed")
         # The workers of a cluster have the packages installed, but not this script.
         cloudpickle.register_pickle_by_value(sys.modules[__name__])
         elsewhere = os.environ.get("DASK_SCHEDULER_ADDRESS")
-        own = {} if elsewhere else {"n_workers": count, "threads_per_worker": 1, "dashboard_address": None}
+        own: dict[str, Any] = {}
+        if not elsewhere:
+            own = {"n_workers": count, "threads_per_worker": 1, "dashboard_address": None, "silence_logs": "ERROR"}
         with distributed.Client(elsewhere, **own) as client, joblib.parallel_config(backend="dask", client=client):
+            _refuse_other_code(client)
             yield make(n_jobs=-1)
         return
-    # Threads share BLAS's own threads: one for all of them here, so that a cell which ends first does not give the
-    # others more than one, and other bytes.
-    with threadpoolctl.threadpool_limits(limits=1), joblib.parallel_config(backend=backend):
+    # More threads of the linear algebra would give other bytes.  Processes are started with one; threads, and a pool of
+    # one, share those of this process: one for all of them, so that a cell which ends first does not give the others
+    # more.  A library that is loaded later would not be limited.
+    import_module("scipy.linalg")
+    own_processes: dict[str, Any] = {}
+    if backend == "loky":
+        own_processes = {"inner_max_num_threads": 1, "initializer": follow_parent, "initargs": (os.getpid(),)}
+    with threadpoolctl.threadpool_limits(limits=1), joblib.parallel_config(backend=backend, **own_processes):
         yield make(n_jobs=count)
 
 
+def _refuse_other_code(client: Any) -> None:
+    """Raise UsageError where the workers of a cluster run other packages than this checkout's."""
+    # Without its memory, which is not sent to workers.
+    if set(client.run(code_digest.__wrapped__).values()) - {code_digest()}:
+        raise _cli.UsageError(
+            "--backend dask: the workers of the cluster have another version of theory/ and numerics/ than this "
+            "checkout; install this one there, or put its folder on their PYTHONPATH"
+        )
+
+
 def _finish(
-    compute: Callable[[CellKey], Mapping[str, Any]], cell: CellKey, path: Path | None, position: int
+    compute: Callable[[CellKey], Mapping[str, Any]],
+    cell: CellKey,
+    path: Path | None,
+    position: int,
+    *,
+    one_thread: bool,
 ) -> tuple[int, str]:
     """Compute one cell in a worker, write its record, and return its position and its result as JSON."""
+    if one_thread:
+        import threadpoolctl
+
+        # For good: another cell may be running in another thread of this worker.
+        import_module("scipy.linalg")
+        threadpoolctl.threadpool_limits(limits=1)
     text = _canonical(compute(cell))
     if path is not None:
         record = _canonical({"cell": cell, "result": json.loads(text), "digest": _seal(path, text)})
         # No fsync: a record that a power cut spoils has the wrong digest and is computed anew.
-        draft = path.with_suffix(f".{os.getpid()}.{position}.part")
-        draft.write_text(record, encoding="utf-8")
-        draft.replace(path)
+        write_whole(path, record.encode())
     return position, text
 
 

@@ -29,9 +29,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=[],
         metavar="FAMILY",
         help=f"family of the layers: {', '.join(FAMILY_NAMES)}, or an expression in x and parameters; twice for two "
-        "different layers; chosen if absent",
+        "different layers (default: one that can match)",
     )
-    parser.add_argument("--layers", type=_cli.integer_between(1, 2), help="hidden layers, with --family")
+    parser.add_argument(
+        "--layers",
+        type=_cli.integer_between(1, 2),
+        help="hidden layers, with --family (default: the usual number of the family)",
+    )
     parser.add_argument(
         "--box",
         action="append",

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from deqverify.commands import _cli, _figures
+from deqverify.commands import _cli, _figures, _layout
 
 if TYPE_CHECKING:
     import argparse
@@ -76,6 +76,29 @@ class Comparison:
         return "; ".join(parts)
 
     @property
+    def _picture_title(self) -> str:
+        """What a picture shows."""
+        given = self.arguments
+        weights = rf"$\sigma_a^2 = {given.sigma_a2:g}$, $\sigma_b^2 = {given.sigma_b2:g}$"
+        name = _figures.short_name(self.activation.name)
+        first = f"{name}, {_figures.KERNEL_NAMES[given.kernel]}: $K = {given.classes}$, {weights}"
+        return "\n".join(filter(None, (first, self.details)))
+
+    @property
+    def _caption(self) -> str:
+        """What a picture was made from."""
+        given, count = self.arguments, len(self.draws)
+        spread = "1 draw" if count == 1 else f"{count} draws (bars: mean ± standard error)"
+        return _figures.made_from(
+            f"$p = {given.p}$",
+            f"$n = {self.law.population.samples}$",
+            *([] if given.width is None else [f"$m = {given.width}$"]),
+            rf"$\|\mu\| = {given.means:g}$",
+            spread if not self.estimated else "1 draw" if count == 1 else f"{count} draws",
+            f"seed {given.seed}",
+        )
+
+    @property
     def _sizes(self) -> list[int]:
         """Samples of each class."""
         return [round(share * self.law.population.dimension) for share in self.law.population.proportions.tolist()]
@@ -138,7 +161,6 @@ class Comparison:
 
     def show(self, console: Console) -> None:
         """Print the support, the isolated eigenvalues and the distances."""
-        from rich.table import Table
         from rich.text import Text
 
         law, match = self.law, self.summary.match
@@ -147,19 +169,22 @@ class Comparison:
         support = ", ".join(f"[{left:.6g}, {right:.6g}]" for left, right in law.edges)
         point = "" if law.point is None else f", and the share {law.point_mass:.4g} at {law.point:.6g}"
         console.print(Text(f"support: {support}{point}"))
-        table = Table(box=None, pad_edge=False, title="isolated eigenvalues", title_justify="left", title_style="bold")
-        for heading in ("predicted", "measured", "relative error", "alignment with the classes"):
-            table.add_column(heading, justify="right")
+        rows = list[tuple[str, ...]]()
         aligned = {o.value: float(o.alignment.trace()) / o.multiplicity for o in law.outliers}
         for (predicted, measured), error in zip(match.pairs, match.relative_errors, strict=True):
-            table.add_row(f"{predicted:.6g}", f"{measured:.6g}", f"{error:+.2%}", f"{aligned[predicted]:.3f}")
+            rows.append((f"{predicted:.6g}", f"{measured:.6g}", f"{error:+.2%}", f"{aligned[predicted]:.3f}"))
         for predicted in match.missing:
-            table.add_row(f"{predicted:.6g}", "-", "-", f"{aligned[predicted]:.3f}")
+            rows.append((f"{predicted:.6g}", "-", "-", f"{aligned[predicted]:.3f}"))
         for measured in match.unexpected[:_UNEXPECTED]:
-            table.add_row("-", f"{measured:.6g}", "-", "-")
+            rows.append(("-", f"{measured:.6g}", "-", "-"))
         if match.unexpected.size > _UNEXPECTED:
-            table.add_row("-", f"{match.unexpected.size - _UNEXPECTED} more", "-", "-")
-        console.print(table if table.row_count else "no isolated eigenvalues, predicted or measured")
+            rows.append(("-", f"{match.unexpected.size - _UNEXPECTED} more", "-", "-"))
+        if rows:
+            console.print(Text("isolated eigenvalues", "bold"))
+            headings = ("predicted", "measured", "relative error", "alignment with the classes")
+            _layout.show_columns(console, headings, rows)
+        else:
+            console.print("no isolated eigenvalues, predicted or measured")
         for name, label in (
             ("ks_distance", "Kolmogorov distance of the bulk to the law"),
             ("wasserstein_distance", "Wasserstein distance of the bulk to the law"),
@@ -181,14 +206,13 @@ class Comparison:
                 Text(f"finite network of m = {self.arguments.width} neurons; the law is that of infinite width")
             )
 
-    def draw(self, target: str) -> None:
+    def draw(self, target: str, option: str) -> None:
         """Write the picture: measured eigenvalues, the predicted density over them, isolated eigenvalues as marks."""
         import numpy as np
 
         from numerics.publish import spectrum_figure
 
         label = "exact kernel" if self.arguments.width is None else f"network of {self.arguments.width} neurons"
-        label += "" if len(self.draws) == 1 else f", {len(self.draws)} draws"
         estimates = [draw.estimate for draw in self.draws if draw.estimate is not None]
         smoothed = None
         if estimates:
@@ -198,12 +222,15 @@ class Comparison:
         figure = spectrum_figure(
             self.law,
             np.concatenate([draw.eigenvalues for draw in self.draws]),
+            draws=len(self.draws),
             isolated=np.concatenate([draw.isolated for draw in self.draws]),
+            averages=None if len(self.draws) == 1 else (self.summary.mean, self.summary.standard_error),
             smoothed=smoothed,
             label=label,
-            title="\n".join(filter(None, (self.title, self.details))),
+            title=self._picture_title,
+            caption=self._caption,
         )
-        _figures.write_figure(target, figure)
+        _figures.write_figure(target, figure, option)
 
 
 def _finite(values: Sequence[float]) -> list[float | None]:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from deqverify.commands import _cli, _figures
+from deqverify.commands import _cli, _figures, _layout
 from theory.latex import COEFFICIENT_SYMBOLS
 
 if TYPE_CHECKING:
@@ -16,13 +16,19 @@ if TYPE_CHECKING:
     from numerics.equilibrium import Point, StabilityLoss, SweepPoint
     from theory.activations import Activation
 
-__all__ = ["axis", "number_or_tied", "run"]
+__all__ = ["SHOWN_DIGITS", "axis", "number_or_tied", "run"]
+
+#: Digits in the table where --digits does not say more.
+SHOWN_DIGITS = 6
 
 _NAMES = ("sigma-a2", "sigma-b2", "tau0")
 _SYMBOLS = {"sigma-a2": "σa²", "sigma-b2": "σb²", "tau0": "τ₀"}
+_MATHTEXT = {"sigma-a2": r"\sigma_a^2", "sigma-b2": r"\sigma_b^2", "tau0": r"\tau_0"}
 _MOST_POINTS = 100_000
 #: Rows that are printed at most; the JSON has them all.
 _SHOWN_ROWS = 60
+#: Columns of a table that shows 1000 digits of everything.
+_WIDEST = 100_000
 
 
 def number_or_tied(text: str) -> sp.Expr | None:
@@ -65,13 +71,13 @@ def run(arguments: argparse.Namespace, activation: Activation) -> int:
 
     points = [(value, _point(arguments, name, value)) for value in line(start, stop, count)]
     solved = _solved(activation, points, arguments)
-    loss = _loss(activation, arguments) if name == "sigma-a2" else None
-    if arguments.plot:
-        _draw(arguments, activation, solved, loss)
-    if arguments.json:
-        _cli.write_json(arguments.json, _record(arguments, activation, solved, loss))
+    losses = _losses(activation, arguments) if name == "sigma-a2" else ()
     if arguments.json != "-":
-        _print(arguments, activation, solved, loss)
+        _print(arguments, activation, solved, losses)
+    if arguments.plot:
+        _draw(arguments, activation, solved, losses)
+    if arguments.json:
+        _cli.write_json(arguments.json, _record(arguments, activation, solved, losses))
     return 0
 
 
@@ -85,20 +91,34 @@ def _point(arguments: argparse.Namespace, name: str, value: sp.Expr) -> Point:
 def _solved(
     activation: Activation, points: Sequence[tuple[sp.Expr, Point]], arguments: argparse.Namespace
 ) -> list[SweepPoint]:
-    from rich.progress import track
-
     from numerics.equilibrium import sweep
 
     found = sweep(activation, points, arguments.digits, certified=arguments.certify)
-    progress = _cli.console(error=True)
-    return list(track(found, "solving", total=len(points), console=progress, transient=True))
+    return list(_cli.track(_budgeted(found, arguments.budget), "solving", total=len(points)))
 
 
-def _loss(activation: Activation, arguments: argparse.Namespace) -> StabilityLoss:
-    from numerics.equilibrium import locate_stability_loss
+def _budgeted(found: Iterator[SweepPoint], seconds: int) -> Iterator[SweepPoint]:
+    """Give each point its processor time."""
+    while True:
+        with _cli.budgeted(seconds):
+            point = next(found, None)
+        if point is None:
+            return
+        yield point
 
-    with _cli.console(error=True).status("locating the loss of stability"):
-        return locate_stability_loss(activation, arguments.sigma_b2, arguments.tau0, arguments.digits)
+
+def _losses(activation: Activation, arguments: argparse.Namespace) -> tuple[StabilityLoss, StabilityLoss]:
+    """Where the equilibrium is lost as sigma_a^2 grows, and where the NTK is."""
+    from numerics.budget import stage
+    from numerics.equilibrium import locate_ntk_loss, locate_stability_loss
+
+    with (
+        _cli.console(error=True).status("locating the loss of stability"),
+        _cli.budgeted(arguments.budget),
+        stage("locating the loss of stability"),
+    ):
+        numbers = arguments.sigma_b2, arguments.tau0, arguments.digits
+        return locate_stability_loss(activation, *numbers), locate_ntk_loss(activation, *numbers)
 
 
 # --------------------------------------------------------------------------------------------------------------------
@@ -113,7 +133,7 @@ def _columns(arguments: argparse.Namespace) -> tuple[tuple[str, ...], tuple[str,
 
 
 def _record(
-    arguments: argparse.Namespace, activation: Activation, solved: Sequence[SweepPoint], loss: StabilityLoss | None
+    arguments: argparse.Namespace, activation: Activation, solved: Sequence[SweepPoint], losses: Sequence[StabilityLoss]
 ) -> dict[str, Any]:
     from theory.kernels import COEFFICIENTS
 
@@ -126,15 +146,17 @@ def _record(
         row |= {key: point.decimals.get(key) for key in COEFFICIENTS}
         row["margins"] = dict(point.margins)
         rows.append(row)
-    found: dict[str, Any] | None = None
-    if loss is not None:
-        found = {
+    found: list[dict[str, Any] | None] = [
+        {
             "kind": loss.kind,
             "sigma_a2": loss.decimal(),
             "tau": _known_digits(loss.tau),
             "certified": loss.certified,
             "explanation": loss.explanation,
         }
+        for loss in losses
+    ]
+    equilibrium, tangent = found or [None, None]
     return {
         "status": "ok",
         "activation": activation.name,
@@ -144,7 +166,8 @@ def _record(
         "form": arguments.form,
         "ntk": arguments.ntk,
         "sweep": rows,
-        "stability_loss": found,
+        "stability_loss": equilibrium,
+        "ntk_loss": tangent,
         **_cli.provenance(),
     }
 
@@ -157,9 +180,8 @@ def _known_digits(ball: arb | None) -> str | None:
 
 
 def _print(
-    arguments: argparse.Namespace, activation: Activation, solved: Sequence[SweepPoint], loss: StabilityLoss | None
+    arguments: argparse.Namespace, activation: Activation, solved: Sequence[SweepPoint], losses: Sequence[StabilityLoss]
 ) -> None:
-    from rich.table import Table
     from rich.text import Text
 
     console = _cli.console()
@@ -173,71 +195,83 @@ def _print(
     console.print(Text(f"{activation.name}: φ₀(x) = {activation.expr};  {fixed}"))
     every = max(1, -(-len(solved) // _SHOWN_ROWS))
     for keys in _columns(arguments):
-        table = Table(box=None, pad_edge=False)
-        table.add_column(_SYMBOLS[name], justify="right")
-        for key in keys:
-            table.add_column(key, justify="right")
-        for point in solved[::every]:
-            table.add_row(f"{float(point.value):.6g}", *(_short(point.decimals.get(key)) for key in keys))
-        console.print(table)
+        rows = [
+            (
+                f"{float(point.value):.6g}",
+                *(_shown(point.decimals.get(key), arguments.shown_digits) for key in keys),
+            )
+            for point in solved[::every]
+        ]
+        _layout.show_columns(console, (_SYMBOLS[name], *keys), rows)
     if every > 1:
         console.print(Text(f"every {every}th of {len(solved)} points; --json has them all", "dim"))
     unproved = sum(point.stable and not point.certified for point in solved)
     lost = [point for point in solved if not point.stable]
-    if lost:
-        console.print(Text(f"{len(lost)} of {len(solved)} points (-): {lost[0].missing}"))
-    if loss is not None:
+    untaught = [point for point in solved if point.stable and point.missing]
+    for found, what in ((lost, ""), (untaught, " without NTK")):
+        if found:
+            console.print(Text(f"{len(found)} of {len(solved)} points{what} (-): {found[0].missing}"))
+    for loss in losses:
         _print_loss(console, loss)
     if unproved:
-        console.print(Text(f"{unproved} of {len(solved)} points are computed, not certified"))
+        console.print(Text(f"{unproved} of {len(solved)} points are computed, not certified{_float_limit(arguments)}"))
     else:
         console.print(Text("every digit is certified by interval arithmetic", "dim"))
+
+
+def _float_limit(arguments: argparse.Namespace) -> str:
+    from numerics.equilibrium import FLOAT_DIGITS
+
+    limited = not arguments.certify and arguments.digits > FLOAT_DIGITS and arguments.shown_digits > SHOWN_DIGITS
+    return f"; without --certify there are at most {FLOAT_DIGITS} digits" if limited else ""
 
 
 def _print_loss(console: Any, loss: StabilityLoss) -> None:
     from rich.text import Text
 
-    where = "" if loss.sigma_a2 is None else f"at σa² = {loss.decimal()}"
-    proof = "" if loss.certified or loss.sigma_a2 is None else " (not certified)"
-    console.print(Text(f"loss of stability {where}{proof}: {loss.explanation}" if where else loss.explanation))
+    if loss.sigma_a2 is None:
+        console.print(Text(loss.explanation))
+        return
+    proof = "" if loss.certified else " (not certified)"
+    what = "loss of the NTK" if loss.kind == "ntk" else "loss of stability"
+    console.print(Text(f"{what} at σa² = {loss.decimal()}{proof}: {loss.explanation}"))
 
 
-def _short(text: str | None) -> str:
-    return "-" if text is None else f"{float(text):.6g}"
+def _shown(text: str | None, digits: int) -> str:
+    """A decimal to at most the digits that are shown; more than float64 holds are those of the text."""
+    if text is None:
+        return "-"
+    return f"{float(text):.{digits}g}" if digits <= SHOWN_DIGITS else text
 
 
 def _draw(
-    arguments: argparse.Namespace, activation: Activation, solved: Sequence[SweepPoint], loss: StabilityLoss | None
+    arguments: argparse.Namespace, activation: Activation, solved: Sequence[SweepPoint], losses: Sequence[StabilityLoss]
 ) -> None:
-    import numpy as np
-
-    from numerics.publish import new_figure
+    """Every coefficient in axes of its own."""
+    from numerics.publish import sweep_figure
 
     name = arguments.sweep[0]
-    values = np.array([float(point.value) for point in solved])
-    figure, (left, right) = new_figure(1, 2, width=10.0, height=4.0)
-    styles = ("-", "--", "-.", ":")
-    for axes, chosen in zip((left, right), _columns(arguments), strict=True):
-        for position, key in enumerate(chosen):
-            heights = [float(point.decimals.get(key, "nan")) for point in solved]
-            axes.plot(values, heights, styles[position % 4], label=f"${COEFFICIENT_SYMBOLS[key]}$")
-        if loss is not None and loss.sigma_a2 is not None:
-            end = float(loss.sigma_a2)
-            if values.min() <= end <= values.max():
-                axes.axvline(end, color="0.5", linewidth=0.8)
-                axes.annotate(
-                    "stability lost",
-                    (end, 0.02),
-                    xycoords=("data", "axes fraction"),
-                    xytext=(-2, 0),
-                    textcoords="offset points",
-                    rotation=90,
-                    ha="right",
-                    va="bottom",
-                    bbox={"facecolor": "white", "edgecolor": "none", "pad": 1},
-                )
-        axes.set_xlabel({"sigma-a2": r"$\sigma_a^2$", "sigma-b2": r"$\sigma_b^2$", "tau0": r"$\tau_0$"}[name])
-        axes.legend(frameon=False)
-    left.set_title(f"{activation.name}: CK")
-    right.set_title(f"{activation.name}: NTK ({arguments.ntk})")
+    ck, ntk = _columns(arguments)
+    curves = {
+        f"${COEFFICIENT_SYMBOLS[key]}$": [float(point.decimals.get(key, "nan")) for point in solved]
+        for key in (*ck, *ntk)
+    }
+    others = {
+        "sigma-a2": f"{arguments.sigma_a2}",
+        "sigma-b2": r"1 - \sigma_a^2" if arguments.sigma_b2 is None else f"{arguments.sigma_b2}",
+        "tau0": f"{arguments.tau0}",
+    }
+    fixed = (f"${_MATHTEXT[other]} = {value}$" for other, value in others.items() if other != name)
+    figure = sweep_figure(
+        [float(point.value) for point in solved],
+        curves,
+        xlabel=f"${_MATHTEXT[name]}$",
+        ends={
+            "the NTK is lost" if loss.kind == "ntk" else "stability is lost": float(loss.sigma_a2)
+            for loss in losses
+            if loss.sigma_a2 is not None
+        },
+        title=f"{_figures.short_name(activation.name)}: CK, and NTK ({arguments.ntk})",
+        caption=_figures.made_from(*fixed, f"{len(solved)} points"),
+    )
     _figures.write_figure(arguments.plot, figure)

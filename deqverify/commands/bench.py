@@ -211,7 +211,6 @@ def main(argv: Sequence[str] | None) -> int:
         for name, benchmark in BENCHMARKS.items():
             print(f"{name:20} {benchmark.meaning}{' (slow)' if benchmark.slow else ''}")
         return 0
-    _cli.prepare_output(arguments.json)
     chosen = arguments.only or [name for name, one in BENCHMARKS.items() if arguments.all or not one.slow]
     progress = _cli.console(error=True)
     measured: dict[str, list[Measurement]] = {}
@@ -222,11 +221,11 @@ def main(argv: Sequence[str] | None) -> int:
                 status.update(f"[{position}/{len(chosen)}] {name}: {text}".replace("[", r"\["))
 
             measured[name] = BENCHMARKS[name].run(say)
+    if arguments.json != "-":
+        _print_table(measured)
     if arguments.json:
         record = {"benchmarks": {name: [asdict(one) for one in rows] for name, rows in measured.items()}}
         _cli.write_json(arguments.json, record | _cli.provenance())
-    if arguments.json != "-":
-        _print_table(measured)
     return 0 if all(one.met for rows in measured.values() for one in rows) else _cli.CLAIM_FAILED
 
 

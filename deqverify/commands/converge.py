@@ -6,17 +6,19 @@ network of m neurons and the infinite-width kernel of the same samples, at one p
 size to the power -1/2.  With --explicit the DEQ's kernel is compared with those of two explicit networks instead: the
 one that scripts/design.py finds (theory: the same fall with p) and a naive one, one layer of the DEQ's own activation
 (a floor is left); with --against m these are pairs of finite networks of equal width.
-Exit code 0: the rate is supported, or there is too little data; 1: it is refuted; 2: bad use.
+Exit code 0: the rate is supported; 1: it is refuted; 2: bad use; 3: the data cannot tell, and the verdict says what is
+missing.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from deqverify.commands import _campaign, _cli, _figures
+from deqverify.commands import _campaign, _cli, _figures, _layout
 from theory.kernels import Kernel
 
 if TYPE_CHECKING:
@@ -38,6 +40,12 @@ _EXAMPLES = """\
   converge.py --explicit --activation elu --means 2 --png pair.png
 """
 
+_VERDICTS = """\
+  supported   the errors fall like the size to the power -1/2, with or without a term of next order, and a test
+              that could have shown otherwise did not
+  refuted     they do not: another rate, or a floor
+  undecided   too few sizes or draws to tell; the sentence says what is missing"""
+
 _SIZES = {"p": [200, 400, 800, 1600], "m": [200, 400, 800, 1600]}
 #: A network of this many neurons holds 3.2 GB of recurrent weights.
 _LARGEST = 20_000
@@ -46,7 +54,6 @@ _LARGEST = 20_000
 def main(argv: Sequence[str] | None) -> int:
     """Parse the arguments, run the campaign, show and write what came out."""
     arguments = _arguments(argv)
-    _cli.prepare_output(arguments.json)
     for option in ("png", "pdf"):
         _prepare_picture(option, getattr(arguments, option))
     folder = _campaign.prepare(arguments)
@@ -57,27 +64,33 @@ def main(argv: Sequence[str] | None) -> int:
     from numerics.networks import NonConvergenceError
 
     try:
-        results = [row for activation in activations for row in _study(arguments, experiment, activation, folder)]
+        with _cli.one_blas_thread():
+            results = [row for activation in activations for row in _study(arguments, experiment, activation, folder)]
     except (NonConvergenceError, NoMatchError) as error:
         raise _cli.UsageError(str(error)) from error
     console = _cli.console(error=arguments.json == "-")
     _print(results, arguments, console)
-    for target in (arguments.png, arguments.pdf):
+    for option, target in (("--png", arguments.png), ("--pdf", arguments.pdf)):
         if target:
-            _draw(results, arguments, target)
+            _draw(results, arguments, target, option)
     if arguments.json:
         _cli.write_json(arguments.json, _record(results, arguments, activations))
-    return _cli.CLAIM_FAILED if any(result.verdict == "refuted" for result in results) else 0
+    verdicts = {result.verdict for result in results}
+    if "refuted" in verdicts:
+        return _cli.CLAIM_FAILED
+    return _cli.UNDECIDED if "undecided" in verdicts else 0
 
 
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
-    parser = _cli.Parser(__doc__ or "", _EXAMPLES)
+    parser = _cli.Parser(__doc__ or "", _EXAMPLES, _VERDICTS)
     parser.add_argument("--against", choices=("p", "m"), default="p", help="dimension p (default) or width m")
     parser.add_argument(
         "--explicit", action="store_true", help="compare with a matched and a naive explicit network instead"
     )
     parser.add_argument("--activation", action="append", help="name or expression in x, repeatable (default relu)")
-    parser.add_argument("--parameter", action="append", type=_cli.parameter, metavar="NAME=NUMBER", default=[])
+    parser.add_argument(
+        "--parameter", action="append", type=_cli.parameter, metavar="NAME=NUMBER", default=[], help="repeatable"
+    )
     parser.add_argument("--sizes", type=_ladder, metavar="N,N,...", help="values of p or m (default 200,400,800,1600)")
     parser.add_argument("--p", type=_cli.integer_between(1, _LARGEST), help="dimension for --against m (default 100)")
     parser.add_argument("--draws", type=_cli.integer_between(1, 10_000), default=16, help="of every size (default 16)")
@@ -100,7 +113,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--seed", type=_cli.integer_between(0, 2**63), default=0, help="root seed (default 0)")
     _campaign.add_arguments(parser)
-    parser.add_argument("--png", metavar="PATH", help="draw the errors and the fitted slopes")
+    parser.add_argument("--png", metavar="PATH", help="draw the errors, the law that was tested and its verdict")
     parser.add_argument("--pdf", metavar="PATH", help="the same as PDF")
     parser.add_argument("--json", metavar="PATH", help="write everything to a file, or to standard output for -")
     arguments = parser.parse_args(argv)
@@ -118,6 +131,10 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     arguments.weights = arguments.weights or "gaussian"
     for name in ("sigma_a2", "ratio", "means", "cov_shift"):
         setattr(arguments, name, float(getattr(arguments, name)))
+    _cli.nonnegative("--means", arguments.means)
+    _cli.nonnegative("--cov-shift", arguments.cov_shift)
+    if not (math.isfinite(arguments.ratio) and arguments.ratio > 0):
+        raise _cli.UsageError(f"--ratio must be a finite number > 0, not {arguments.ratio:g}")
     if arguments.sigma_b2 is None and not arguments.sigma_a2 < 1:
         raise _cli.UsageError("--sigma-b2 is 1 - sigma_a2 unless given, and must be positive: give --sigma-b2")
     arguments.sigma_b2 = float(1 - arguments.sigma_a2 if arguments.sigma_b2 is None else arguments.sigma_b2)
@@ -130,13 +147,14 @@ def _ladder(text: str) -> list[int]:
 
 
 def _prepare_picture(option: str, target: str | None) -> None:
-    if target is not None and not target.lower().endswith(f".{option}"):
+    if target is not None and not target.lower().endswith(f".{option}") and not _figures.is_device(target):
         raise _cli.UsageError(f"--{option} {target}: give a file that ends in .{option}")
     _figures.prepare_figure(f"--{option}", target)
 
 
 def _experiment(arguments: argparse.Namespace) -> Experiment:
     from numerics.experiments import Experiment
+    from numerics.memory import check_memory
 
     experiment = Experiment(
         activations=(),
@@ -149,6 +167,11 @@ def _experiment(arguments: argparse.Namespace) -> Experiment:
         seed=arguments.seed,
         noise=arguments.data,
     )
+    largest = max(arguments.sizes)
+    dimension, width = (largest, 0) if arguments.against == "p" else (arguments.p, largest)
+    if arguments.ratio > 0:
+        jobs = _campaign.workers(arguments.jobs, arguments.draws)
+        check_memory(round(arguments.ratio * dimension), dimension, width, jobs=jobs)
     for p in arguments.sizes if arguments.against == "p" else [arguments.p]:
         try:
             experiment.mixture(p)
@@ -185,11 +208,7 @@ class _Result:
         """Of the claim; "" where there is none.  Matched networks may come closer faster than is claimed."""
         if not self.claimed:
             return ""
-        fit, check = self.report.fit, self.report.check
-        if self.network and self.report.verdict != "supported" and fit is not None and check is not None:
-            faster = check.floor_free and fit.plain.interval[1] < check.slope
-            return "supported (faster than claimed)" if faster else self.report.verdict
-        return self.report.verdict
+        return "supported (faster than claimed)" if self.network and self.report.faster else self.report.verdict
 
 
 def _measure(
@@ -270,46 +289,64 @@ def _distance(arguments: argparse.Namespace) -> str:
 
 
 def _print(results: Sequence[_Result], arguments: argparse.Namespace, console: Console) -> None:
-    from rich.table import Table
-
     at = "" if arguments.against == "p" else f" at p = {arguments.p}"
-    title = f"{_distance(arguments)}{at}, {arguments.kernel}, mean of {arguments.draws} draws ± standard error"
+    kernel = _figures.KERNEL_NAMES[arguments.kernel]
+    title = f"{_distance(arguments)}{at}, {kernel}, mean of {arguments.draws} draws ± standard error"
     # Not the table's own title, which would be broken to the width of the table.
     console.print(title, style="bold")
-    table = Table(box=None, pad_edge=False)
-    table.add_column("")
-    for size in arguments.sizes:
-        table.add_column(f"{arguments.against} = {size}", justify="right")
+    headings = ["", *(f"{arguments.against} = {size}" for size in arguments.sizes)]
     if results[0].limit:
-        table.add_column(f"{arguments.against} = ∞", justify="right")
+        headings.append(f"{arguments.against} = ∞")
+    rows = []
     for result in results:
         shown = []
         for mean, spread in map(_summary, [*result.errors, *([result.limit] if result.limit else [])]):
             shown.append(f"{mean:.3g}" if spread is None else f"{mean:.3g} ± {spread:.1g}")
-        table.add_row(result.label, *shown)
+        rows.append((result.label, *shown, *[""] * (len(headings) - 1 - len(shown))))
         if result.floor:
-            table.add_row(f"{result.activation}, floor", *(f"{_summary(row)[0]:.3g}" for row in result.floor))
-    console.print(table)
+            floors = [f"{_summary(row)[0]:.3g}" for row in result.floor]
+            rows.append((f"{result.activation}, floor", *floors, *[""] * (len(headings) - 1 - len(floors))))
+    _layout.show_columns(console, headings, rows, left=(0,))
     for result in results:
         verdict = f"{result.verdict}. " if result.claimed else ""
         console.print(f"{result.label}: {verdict}{result.report.sentence}.", soft_wrap=True)
         console.print(f"  {result.report.limits}", soft_wrap=True, style="dim")
 
 
-def _draw(results: Sequence[_Result], arguments: argparse.Namespace, target: str) -> None:
-    """Errors of every draw, their means, the fitted lines and the slope -1/2."""
+def _draw(results: Sequence[_Result], arguments: argparse.Namespace, target: str, option: str) -> None:
+    """Errors of every draw, their means, and the law that was tested, with its verdict."""
     from numerics.publish import convergence_figure
 
-    at = "" if arguments.against == "p" else f", p = {arguments.p}"
+    at = "" if arguments.against == "p" else f", $p = {arguments.p}$"
+    weights = rf"$\sigma_a^2 = {arguments.sigma_a2:g}$, $\sigma_b^2 = {arguments.sigma_b2:g}$"
     figure = convergence_figure(
         arguments.sizes,
         {result.label: result.errors for result in results},
         {result.label: result.report for result in results},
+        verdicts={result.label: result.verdict for result in results},
+        floors={r.label: [_summary(row)[0] for row in r.floor] for r in results if r.floor},
+        limits={r.label: _summary(r.limit)[0] for r in results if r.limit},
         symbol=arguments.against,
-        ylabel=_distance(arguments),
-        title=f"{arguments.kernel}, n = {arguments.ratio:g} p{at}, {arguments.draws} draws",
+        ylabel=_mathtext_distance(arguments),
+        title=f"{_figures.KERNEL_NAMES[arguments.kernel]}: $n = {arguments.ratio:g}\\,p${at}, {weights}",
+        caption=_figures.made_from(
+            rf"$\|\mu\| = {arguments.means:g}$",
+            f"{arguments.draws} draws of every size" + (" (mean ± standard error)" if arguments.draws > 1 else ""),
+            f"seed {arguments.seed}",
+        ),
     )
-    _figures.write_figure(target, figure)
+    _figures.write_figure(target, figure, option)
+
+
+def _mathtext_distance(arguments: argparse.Namespace) -> str:
+    """The distance measured, as a formula."""
+    letter = "G" if arguments.kernel == "ck" else "K"
+    if arguments.explicit:
+        return rf"$\|{letter}_{{\mathrm{{DEQ}}}} - {letter}_{{\mathrm{{explicit}}}}\|$"
+    first, second = (
+        (f"{letter}^*", rf"\bar{{{letter}}}") if arguments.against == "p" else (f"{letter}_m", f"{letter}^*")
+    )
+    return rf"$\|{first} - {second}\|$"
 
 
 def _record(
@@ -353,9 +390,16 @@ def _result_record(result: _Result) -> dict[str, Any]:
             "tested_exponent": report.check.slope,
             "lack_of_fit": report.check.lack_of_fit,
             "amplitudes": list(report.check.amplitudes),
+            "law": [float(value) for value in report.check.law(report.fit.sizes)] if report.fit else [],
+            "missing": report.check.missing,
+            "detectable_floor": _finite(report.check.detectable),
             "also_accepted": list(report.also_accepted),
         }
     return record
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
 
 
 def _line_record(prefix: str, line: FittedLine) -> dict[str, Any]:

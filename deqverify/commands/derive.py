@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import argparse
+import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import sympy as sp
 
-from deqverify.commands import _cli
+from deqverify.commands import _cli, _layout
 from theory.activations import Activation
 
 if TYPE_CHECKING:
@@ -36,6 +39,8 @@ _MOMENTS = (
     ("square_second_derivative", "E[(φ₀²)″(τξ)]"),
     ("slope_energy", "E[φ₀′(τξ)²]"),
 )
+#: Part of the processor time left that the exact Lipschitz constant may take.
+_LIPSCHITZ_SHARE = 0.5
 #: Width of the text that LaTeX is broken to, in hundredths of a point.
 _LATEX_WIDTH = 39_000
 
@@ -56,29 +61,35 @@ def main(argv: Sequence[str] | None) -> int:
     )
     parser.add_argument("--symbolic", action="store_true", help="keep the other parameters as symbols")
     parser.add_argument("--latex", action="store_true", help="print the equations as LaTeX (amsmath, amssymb)")
+    _cli.add_budget(parser)
     parser.add_argument("--json", metavar="PATH", help="write JSON to a file, or to standard output for -")
     parser.add_argument("--no-cache", action="store_true", help="neither read nor write the cache of derivations")
     arguments = parser.parse_args(argv)
-    _cli.prepare_output(arguments.json)
     if arguments.registry:
         if arguments.parameter or arguments.latex or arguments.symbolic:
             parser.error("--registry goes with --json and --no-cache only")
-        return _registry(arguments.json, use_cache=not arguments.no_cache)
+        return _registry(arguments)
+    with _cli.budgeted(arguments.budget):
+        return _derive(arguments)
 
+
+def _derive(arguments: argparse.Namespace) -> int:
+    """Derive one activation, print."""
     from numerics.records import derive
-    from theory.activations import resolve
 
-    activation = resolve(arguments.activation).with_parameters(
+    activation = _cli.resolve_text(arguments.activation).with_parameters(
         dict(arguments.parameter), keep_symbolic=arguments.symbolic
     )
     derived = derive(activation, use_cache=not arguments.no_cache)
-    if arguments.json:
-        _cli.write_json(arguments.json, _record(activation, derived) | _cli.provenance())
+    if not derived.finished:
+        sys.stderr.write("derive.py: closed forms were not all sought to the end; a larger --budget may find more\n")
     if arguments.json != "-":
         if arguments.latex:
             _print_latex(activation, derived, use_cache=not arguments.no_cache)
         else:
             _print(activation, derived)
+    if arguments.json:
+        _cli.write_json(arguments.json, _record(activation, derived) | _cli.provenance())
     return 0
 
 
@@ -88,8 +99,12 @@ def _structure(activation: Activation) -> dict[str, str]:
     def places(found: tuple[tuple[sp.Expr, sp.Expr], ...], what: str) -> str:
         return ", ".join(f"x = {place} ({what} {height})" for place, height in found) or "none"
 
+    from numerics.budget import OverBudgetError, share
+
     threshold = activation.threshold(1)
-    lipschitz = activation.lipschitz
+    lipschitz = None
+    with suppress(OverBudgetError), share(_LIPSCHITZ_SHARE, interrupt=True):
+        lipschitz = activation.lipschitz
     finite = activation.has_finite_slope_energy
     return {
         "kinks": places(activation.kinks, "slope changes by"),
@@ -186,29 +201,22 @@ def _readable(relation: sp.Basic) -> str:
 
 
 def _print(activation: Activation, derived: DerivedMoments) -> None:
-    from rich.table import Table
     from rich.text import Text
 
     console = _cli.console()
     console.print(Text(f"{activation.name}: φ₀(x) = {activation.expr}"))
     if activation.description:
         console.print(Text(activation.description, style="dim"))
-    table = Table(box=None, pad_edge=False, show_header=False, title="structure", title_justify="left")
-    table.add_column(no_wrap=True)
-    table.add_column(overflow="fold")
-    for label, text in _structure(activation).items():
-        table.add_row(Text(label), Text(text))
-    console.print(table)
-    table = Table(box=None, pad_edge=False, show_header=False, title="moments", title_justify="left")
-    table.add_column(no_wrap=True)
-    table.add_column(style="dim", no_wrap=True)
-    table.add_column(overflow="fold")
+    console.print(Text("structure", style="italic"))
+    _layout.show_rows(console, [(label, "", text) for label, text in _structure(activation).items()])
+    console.print(Text("moments", style="italic"))
+    moments = []
     for name, label in _MOMENTS:
         if name in derived.divergent:
-            table.add_row(Text(label), "infinite", Text(derived.divergent[name]))
+            moments.append((label, "infinite", derived.divergent[name]))
         else:
-            table.add_row(Text(label), _kind(derived.values[name]), Text(str(derived.values[name])))
-    console.print(table)
+            moments.append((label, _kind(derived.values[name]), str(derived.values[name])))
+    _layout.show_rows(console, moments, value_style="dim")
     for heading, lines in _equations(derived):
         console.print(Text(f"\n{heading}", style="italic"))
         for line in lines:
@@ -235,15 +243,17 @@ def _print_latex(activation: Activation, derived: DerivedMoments, *, use_cache: 
         print(f"% {activation.name}: {each.name}\n{each.latex(_LATEX_WIDTH)}")
 
 
-def _registry(target: str | None, *, use_cache: bool) -> int:
+def _registry(arguments: argparse.Namespace) -> int:
     from rich.table import Table
 
     from numerics.records import derive
     from theory.activations import get, names
 
+    target = arguments.json
     rows: list[dict[str, Any]] = []
     for name in _cli.track(names(), "deriving"):
-        derived = derive(get(name), use_cache=use_cache)
+        with _cli.budgeted(arguments.budget):
+            derived = derive(get(name), use_cache=not arguments.no_cache)
         kinds = [_kind(value) for value in derived.values.values()]
         rows.append(
             {
@@ -256,8 +266,6 @@ def _registry(target: str | None, *, use_cache: bool) -> int:
             }
         )
     total = round(sum(row["seconds"] for row in rows), 3)
-    if target:
-        _cli.write_json(target, {"activations": rows, "seconds": total} | _cli.provenance())
     if target != "-":
         table = Table(box=None, pad_edge=False)
         for heading in ("activation", "closed forms", "integrals", "infinite", "cached", "seconds"):
@@ -270,4 +278,6 @@ def _registry(target: str | None, *, use_cache: bool) -> int:
         console.print(table)
         console.print(f"{len(rows)} activations in {total:.2f} s; slowest: {slowest['activation']}, "
                       f"{slowest['seconds']:.2f} s")  # fmt: skip
+    if target:
+        _cli.write_json(target, {"activations": rows, "seconds": total} | _cli.provenance())
     return 0

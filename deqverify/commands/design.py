@@ -7,6 +7,7 @@ Without --family, a family that can match is chosen.  `infeasible` is an answer:
 
 from __future__ import annotations
 
+import argparse
 import math
 import sys
 from collections.abc import Sequence
@@ -31,6 +32,11 @@ _EXAMPLES = """\
   design.py --activation swish --kernel ntk-all
   design.py --activation tanh --family "s*x + u*erf(x)" --box s_1=0:2 --box u_1=-2:2
 """
+#: Part of the processor time left that the threshold may take.
+_THRESHOLD_SHARE = 0.8
+_VERDICTS = """\
+  exact        proved: a network that matches lies within the radius shown of the parameters
+  infeasible   proved: no network of the family matches, and each is off by more than the bound shown"""
 _GAUGE = "multiply layer 1 by k > 0 and divide the input of layer 2 by k: no kernel changes"
 _SIGNS = "phi -> -phi in any layer, and x -> -x at the input, change no kernel either"
 #: Relative accuracy at which the DEQ's iteration is compared with the explicit network.
@@ -43,7 +49,7 @@ _FORMATS = (*network_code.FORMATS, _LATEX)
 
 def main(argv: Sequence[str] | None) -> int:
     """Parse the arguments, design, print."""
-    parser = _cli.Parser(__doc__ or "", _EXAMPLES)
+    parser = _cli.Parser(__doc__ or "", _EXAMPLES, _VERDICTS)
     parser.add_argument("--activation", required=True, help="a registered name, or an expression in x")
     parser.add_argument(
         "--parameter", action="append", type=_cli.parameter, default=[], metavar="NAME=NUMBER", help="repeatable"
@@ -66,16 +72,24 @@ def main(argv: Sequence[str] | None) -> int:
     parser.add_argument(
         "--digits", type=_cli.integer_between(1, 300), default=15, help="significant digits (default 15)"
     )
+    _cli.add_budget(parser)
     parser.add_argument("--json", metavar="PATH", help="write JSON to a file, or to standard output for -")
     parser.add_argument("--emit", choices=_FORMATS, help="write the network's text")
     parser.add_argument("--output", metavar="PATH", help="where --emit writes (standard output by default)")
     arguments = parser.parse_args(argv)
     _check_outputs(arguments)
+    with _cli.budgeted(arguments.budget):
+        return _design(arguments)
+
+
+def _design(arguments: argparse.Namespace) -> int:
+    """Design one network, print."""
     own = _families.own_families(arguments)
     named = None if own is not None or not arguments.family else arguments.family[0]
     activation = _cli.activation_argument(arguments.activation, dict(arguments.parameter))
 
-    from numerics.matching import DesignError, ThresholdError, design, locate_threshold
+    from numerics.budget import OverBudgetError, share, stage
+    from numerics.matching import DesignError, ThresholdError, UndecidedDesignError, design, locate_threshold
 
     tied = arguments.sigma_b2 is None
     weights = (arguments.sigma_a2, 1 - arguments.sigma_a2 if tied else arguments.sigma_b2, arguments.tau0)
@@ -86,36 +100,41 @@ def main(argv: Sequence[str] | None) -> int:
         )
     sys.stderr.write("designing ...\n")
     try:
-        outcome = design(
-            activation, *weights, kernel=arguments.kernel, family=named, own=own,
-            layers=None if own is not None else arguments.layers, digits=arguments.digits,
-        )  # fmt: skip
+        with _cli.one_blas_thread(), stage("looking for the network, with proof"):
+            outcome = design(
+                activation, *weights, kernel=arguments.kernel, family=named, own=own,
+                layers=None if own is not None else arguments.layers, digits=arguments.digits,
+            )  # fmt: skip
+    except UndecidedDesignError as error:
+        raise _cli.UndecidedError(str(error)) from error
     except DesignError as error:
         raise _cli.UsageError(str(error)) from error
     threshold = None
     try:
-        threshold = locate_threshold(
-            activation, *weights, family=outcome.family, kernel=outcome.kernel, layers=len(outcome.network.layers),
-            tied=tied, digits=arguments.digits,
-        )  # fmt: skip
-    except ThresholdError as error:
+        with (
+            _cli.one_blas_thread(),
+            share(_THRESHOLD_SHARE, interrupt=True),
+            stage("locating where the family stops matching"),
+        ):
+            threshold = locate_threshold(
+                activation, *weights, family=outcome.family, kernel=outcome.kernel, layers=len(outcome.network.layers),
+                tied=tied, digits=arguments.digits,
+            )  # fmt: skip
+    except (ThresholdError, OverBudgetError) as error:
         sys.stderr.write(f"no threshold is shown: {error}\n")
     record = _record(outcome, threshold)
-    if arguments.json:
-        _cli.write_json(arguments.json, record)
     if arguments.emit:
         _write_network(arguments, outcome, record)
     elif arguments.json != "-":
         _print(outcome, record)
+    if arguments.json:
+        _cli.write_json(arguments.json, record)
     return 0
 
 
 def _check_outputs(arguments: Any) -> None:
-    _cli.prepare_output(arguments.json)
-    if arguments.output and not arguments.emit:
+    if arguments.output is not None and not arguments.emit:
         raise _cli.UsageError(f"--output {arguments.output} needs --emit, one of {', '.join(_FORMATS)}")
-    if arguments.output:
-        _cli.prepare_output(None if arguments.output == "-" else arguments.output, "--output")
     if arguments.emit and arguments.output in (None, "-") and arguments.json == "-":
         raise _cli.UsageError("--emit and --json - would both write to standard output; give --output a file for one")
 

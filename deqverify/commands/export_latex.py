@@ -12,7 +12,6 @@ import argparse
 import hashlib
 import json
 import re
-import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -41,6 +40,8 @@ _EXAMPLES = """\
 In a paper: \\input{tables/macros}, \\input{tables/fragments/system}, \\input{tables/fragments/constants-1};
 the fragments need amsmath, amssymb and, for tables, booktabs."""
 
+#: The files of an export, besides its fragments.
+_FILES = ("deq.tex", "macros.tex", "references.bib", "numbers.json")
 _DIGITS_AT_MOST, _PREFIX_AT_MOST = 50, 20
 _LINE_WIDTHS = (240, 1000)
 _DIGIT_WIDTH = 5
@@ -52,6 +53,7 @@ def main(argv: Sequence[str] | None) -> int:
     """Parse the arguments, derive, solve, write."""
     arguments = _arguments(argv)
     folder = _prepared_folder(arguments.output)
+    _refuse_own_file(arguments)
     activations = _activations(arguments)
     verdicts = _verdict_file(arguments)
 
@@ -85,14 +87,14 @@ def main(argv: Sequence[str] | None) -> int:
     record |= _cli.provenance()
     files["numbers.json"] = json.dumps(record, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
     _write(folder, files)
+    if arguments.json != "-":
+        _summary(export, arguments.output, len(files))
     if arguments.json:
         listed = [
             {"path": name, "bytes": len(text.encode()), "sha256": hashlib.sha256(text.encode()).hexdigest()}
             for name, text in files.items()
         ]
         _cli.write_json(arguments.json, {"output": arguments.output, "files": listed} | record)
-    if arguments.json != "-":
-        _summary(export, arguments.output, len(files))
     return 0
 
 
@@ -132,6 +134,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         "--networks", action="store_true", help="explicit networks with the same conjugate kernels as well"
     )
     parser.add_argument("--verdicts", metavar="FILE", help="show the verdicts that verify.py --json wrote to this file")
+    _cli.add_budget(parser)
     parser.add_argument("--json", metavar="PATH", help="write what was exported to a file, or to standard output for -")
     arguments = parser.parse_args(argv)
     if arguments.registry and arguments.parameter:
@@ -139,7 +142,6 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     most = (arguments.line_width - _LABEL_WIDTH) // _DIGIT_WIDTH
     if arguments.digits > most:
         parser.error(f"--digits {arguments.digits} do not fit a line of {arguments.line_width} pt: at most {most} do")
-    _cli.prepare_output(arguments.json)
     return arguments
 
 
@@ -155,16 +157,27 @@ def _prepared_folder(target: str) -> Path:
     folder = Path(target)
     if folder.exists() and not folder.is_dir():
         raise _cli.UsageError(f"--output {target}: that is a file; give the name of a folder")
-    _cli.prepare_output(str(folder / "deq.tex") if folder.exists() else target, "--output")
+    _cli.prepare_output(str(folder / "deq.tex" if folder.exists() else folder), "--output")
     return folder
+
+
+def _refuse_own_file(arguments: argparse.Namespace) -> None:
+    """Raise UsageError where --json names a file of the export itself, or the file of verdicts that is read."""
+    if arguments.json in (None, "-"):
+        return
+    path, folder = Path(arguments.json).resolve(), Path(arguments.output).resolve()
+    if path in {folder / name for name in _FILES} or path.is_relative_to(folder / "fragments"):
+        raise _cli.UsageError(f"--json {arguments.json}: that is a file of the export itself; give another name")
+    if arguments.verdicts is not None and path == Path(arguments.verdicts).resolve():
+        raise _cli.UsageError(f"--json {arguments.json}: that is the file --verdicts reads; give another name")
 
 
 def _activations(arguments: argparse.Namespace) -> list[tuple[Activation, Activation]]:
     """(as written in formulas, with values for all parameters) of every activation asked for."""
-    from theory.activations import names, resolve
+    from theory.activations import names
 
     asked = names() if arguments.registry else arguments.activation
-    found = [resolve(name) for name in asked]
+    found = [_cli.resolve_text(name) for name in asked]
     for position, activation in enumerate(found):
         if activation in found[:position]:
             raise _cli.UsageError(f"{activation.name} is given twice; give each activation once")
@@ -179,7 +192,8 @@ def _activations(arguments: argparse.Namespace) -> list[tuple[Activation, Activa
         own = {name: value for name, value in given.items() if name in names_known}
         written = activation.with_parameters(own, keep_symbolic=arguments.symbolic)
         valued = activation.with_parameters(own)
-        valued.check()
+        with _cli.budgeted(arguments.budget):
+            valued.check()
         pairs.append((written, valued))
     return pairs
 
@@ -192,18 +206,19 @@ def _subjects(pairs: Sequence[tuple[Activation, Activation]], arguments: argpars
 
     customs = 0
     for written, valued in _cli.track(pairs, "deriving and certifying"):
-        named, constants = name_long_constants(written)
-        derived = derive(named)
         if valued.name.isidentifier() and valued.name != "x":
             slug, title = valued.name.replace("_", "-"), rf"\texttt{{{escaped(valued.name)}}}"
         else:
             customs += 1
             slug, title = f"custom-{customs}", f"Custom activation {customs}"
         available = arguments.line_width * 100
-        moments = activation_moments(
-            f"moments-{slug}", named, derived.values, derived.definitions, available, constants
-        )
-        solution, missing = _solution(valued, arguments)
+        with _cli.budgeted(arguments.budget):
+            named, constants = name_long_constants(written)
+            derived = derive(named)
+            moments = activation_moments(
+                f"moments-{slug}", named, derived.values, derived.definitions, available, constants
+            )
+            solution, missing = _solution(valued, arguments)
         yield Subject(
             title,
             _suffix(slug),
@@ -240,7 +255,8 @@ def _suffix(slug: str) -> str:
 
 def _solution(activation: Activation, arguments: argparse.Namespace) -> tuple[CertifiedCoefficients | None, str]:
     """The certified coefficients; an activation of the registry may have none."""
-    from numerics.equilibrium import EquilibriumError, certify, check_parameters
+    from numerics.equilibrium import certify
+    from numerics.parameters import EquilibriumError, check_parameters
 
     exact = (arguments.sigma_a2, arguments.sigma_b2, arguments.tau0)
     check_parameters(*exact)
@@ -268,7 +284,11 @@ def _networks(subjects: Sequence[Subject], arguments: argparse.Namespace) -> dic
 
     exact = (arguments.sigma_a2, arguments.sigma_b2, arguments.tau0)
     tracked = _cli.track(subjects, "designing networks")
-    return {subject.slug: match(subject, exact, arguments.digits) for subject in tracked}
+    found = {}
+    for subject in tracked:
+        with _cli.budgeted(arguments.budget):
+            found[subject.slug] = match(subject, exact, arguments.digits)
+    return found
 
 
 def _sections(found: dict[str, Matching], verdicts: VerdictFile | None) -> Iterator[Section]:
@@ -308,9 +328,7 @@ def _write(folder: Path, files: dict[str, str]) -> None:
     for name, text in files.items():
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=path.parent, delete=False) as temporary:
-            temporary.write(text)
-        _cli.move_into_place(temporary.name, path)
+        _cli.write_text(str(path), text)
 
 
 def _summary(export: Export, target: str, count: int) -> None:

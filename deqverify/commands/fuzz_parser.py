@@ -1,17 +1,21 @@
 """Fuzz the activation parser: many odd texts, each of which must be read or refused, and quickly.
 
-Six kinds of text are drawn from one seed: random sentences of the grammar, the same without x,
+Seven kinds of text are drawn from one seed: random sentences of the grammar, the same without x, calls as in libraries,
 mutations of valid activations, shuffled tokens, towers (deep, long and large on purpose) and noise.  While the parser
 works, an audit hook watches the interpreter: nothing may be executed, imported, opened or compiled,
-except that ``ast.parse`` turns the very text into a tree.
+except that ``ast.parse`` turns what the parser has scanned into a tree.
 
     python scripts/fuzz_parser.py --inputs 200000 --seed 0 --json fuzz.json
+
+With ``--to derive`` or ``--to solve`` the texts that are read go on to their moments or certified coefficients, in
+processes that are watched: no traceback, nothing beyond the budget of time and memory, no wrong certified number.
 
 Exit status: 0 if every text was read or refused in time, 1 if not, 2 on bad usage.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import platform
 import re
@@ -53,9 +57,14 @@ VALID = (
 )  # fmt: skip
 _UNARY = (
     "exp", "log", "sqrt", "sin", "cos", "tan", "atan", "sinh", "cosh", "tanh", "sech", "erf", "erfc", "Phi",
-    "sigmoid", "logistic", "softplus", "relu", "Abs", "abs", "sign", "Heaviside",
+    "sigmoid", "logistic", "softplus", "relu", "Abs", "abs", "sign", "Heaviside", "asinh", "log1p", "expm1", "expit",
 )  # fmt: skip
-_BINARY = ("Max", "max", "Min", "min")
+_BINARY = ("Max", "max", "Min", "min", "maximum", "minimum")
+#: Spellings of libraries, called on one argument.
+_NAMED = (
+    "gelu", "SiLU", "elu", "CELU", "selu", "leaky_relu", "hardtanh", "nn.Softshrink(0.3)", "F.mish", "np.square",
+    "cbrt", "softsign", "jax.nn.gelu", "hard_shrink", "sparse_plus", "np.heaviside",
+)  # fmt: skip
 _OPERATORS = ("+", "-", "*", "/", "**")
 _COMPARISONS = ("<", "<=", ">", ">=")
 _NUMBERS = (
@@ -63,7 +72,7 @@ _NUMBERS = (
     "1/12", "5/2", "0.044715", "12345678901234567890",
 )  # fmt: skip
 _ODD_NUMBERS = (
-    "65", "690", "1000", "1/13", "1e-30", "1e99", "1e999", "00", "007", "9" * 60, "9" * 61, "0." + "0" * 50 + "1",
+    "65", "690", "1000", "1/13", "1e-30", "1e99", "1e999", "00", "007", "9" * 302, "9" * 303, "0." + "0" * 50 + "1",
     "1_000", "0x1f", "1j", "1e",
 )  # fmt: skip
 _LEAVES = ("x", "x", "x", "x", "pi", "E", "a", "b", "-x", "2*x", "(x+1)")
@@ -72,10 +81,13 @@ _TOKENS = (
     "x", "x", "E", "(", "(", ")", ")", ",", ",", "&", "|", "True", "==", "!=", "^", "//", "%", "@", ":=", "~", "[", "]",
     "{", "}", ".", "...", ":", ";", "'", '"', "#", "\\", "\n", "\t", " ", "lambda", "if", "else", "not", "and",
     "or", "in", "is", "for", "None", "False", "await", "yield", "__import__", "eval", "exec", "open", "os",
+    "|", "|", "^", "=", "np.", "nn.", "F.", "where", "pow", "clip", "'tanh'", "min=", "alpha=", "gelu", "х", "ｘ",
     "y", "X", "I", "oo", "nan", "zoo", "S", "Symbol", "__class__", "f'{x}'", "b''", "\0", "é", "−", "𝑥", "ﬁ",
 )  # fmt: skip
 #: What differs between two refusals for the same reason: quotations, numbers, names of functions.
-_DETAIL = re.compile(rf"'[^']*'|\"[^\"]*\"|\d+|\b({'|'.join([*_UNARY, *_BINARY, 'clip', 'Piecewise$'])})\b")
+_DETAIL = re.compile(
+    rf"(?<=' is )[A-Z].*|'[^']*'|\"[^\"]*\"|\d+|\b({'|'.join([*_UNARY, *_BINARY, 'clip', 'Piecewise$'])})\b"
+)
 #: Events of the interpreter that mean that something is executed, loaded or touched.
 _FORBIDDEN_EVENTS = re.compile(
     r"exec|compile|import|open|marshal\..*|pickle\..*|code\..*|cpython\..*|ctypes\..*"
@@ -83,8 +95,12 @@ _FORBIDDEN_EVENTS = re.compile(
 )
 
 
+#: What the parser may hand to ``ast.parse``: its own spelling of its tokens, without dots between names.
+_INERT = re.compile(r"(?:[A-Za-z_]\w*|\d+\.?\d*|\.\d+|[-+*/(),<>=&| ]|'[a-z]+'|\"[a-z]+\")+", re.ASCII)
+
+
 class TextGenerator:
-    """Draws texts of six kinds; the sequence depends on the generator alone."""
+    """Draws texts of seven kinds; the sequence depends on the generator alone."""
 
     def __init__(self, generator: np.random.Generator) -> None:
         self._rng = generator
@@ -95,11 +111,12 @@ class TextGenerator:
             ("tower", self.tower),
             ("noise", self.noise),
             ("constant", self.constant),
+            ("library", lambda: self.library(self._below(4))),
         )
 
     def draw(self) -> tuple[str, str]:
         """Draw one kind and one text of it."""
-        kind, make = self._kinds[(0, 0, 0, 1, 1, 1, 2, 2, 3, 4, 5, 5)[self._below(12)]]
+        kind, make = self._kinds[(0, 0, 0, 1, 1, 1, 2, 2, 3, 4, 5, 5, 6, 6)[self._below(14)]]
         return kind, make()
 
     def expression(self, depth: int) -> str:
@@ -122,6 +139,18 @@ class TextGenerator:
         if self._below(4):
             branches.append(f"({self.expression(depth - 1)}, True)")
         return f"Piecewise({', '.join(branches)})"
+
+    def library(self, depth: int) -> str:
+        """What users of PyTorch, JAX and NumPy type."""
+        inner = self.library(depth - 1) if depth else self.expression(1)
+        choice = self._below(4)
+        if choice < 2:
+            return f"{self._pick(_NAMED)}({inner})"
+        if choice == 2:
+            return f"where({self.condition(1)}, {inner}, {self.expression(1)})"
+        return self._pick(("|{0}|", "({0}) * (x > {1})", "pow({0}, {1})", "({0})^{1}", "leaky_relu({0}, {1})")).format(
+            inner, self.number()
+        )
 
     def number(self) -> str:
         """A number, rarely one at or over a limit."""
@@ -259,7 +288,7 @@ class _Watch:
             source = arguments[0]
             if isinstance(source, bytes):
                 source = source.decode("utf-8", "replace")
-            if source == self.text.lstrip(" "):
+            if _inside("ast") and _INERT.fullmatch(source):
                 return
         self.events.append(f"{event} {arguments!r}"[:300])
 
@@ -458,18 +487,86 @@ def _table(report: FuzzReport) -> Iterator[str]:
         yield f"    {failure['text']!r}: {failure['failure']}"
 
 
+def activation_texts(inputs: int, seed: int) -> list[str]:
+    """Draw texts that the parser accepts and in which x occurs, each once."""
+    generator = TextGenerator(np.random.default_rng(seed))
+    found: dict[str, None] = {}
+    while len(found) < inputs:
+        _, text = generator.draw()
+        try:
+            accepted = x in parse_activation(text, PARAMETERS).free_symbols
+        except ActivationSyntaxError:
+            continue
+        if accepted:
+            found[text] = None
+    return list(found)
+
+
+def _whole_way(options: argparse.Namespace) -> int:
+    """Take texts to the moments or the coefficients; print and write what came of them."""
+    from deqverify.commands import _cli, _fuzz_way
+
+    begun = last = time.perf_counter()
+    inputs = options.inputs or 200
+
+    def show(done: int, results: Sequence[dict[str, Any]]) -> None:
+        nonlocal last
+        if time.perf_counter() - last < 5.0 and done < inputs:
+            return
+        last = time.perf_counter()
+        failed = sum(result["outcome"] == "failure" for result in results)
+        slowest = max(result["seconds"] for result in results)
+        print(f"{done}/{inputs} texts, {failed} failures, slowest {slowest:.1f} s", file=sys.stderr)
+
+    texts = activation_texts(inputs, options.seed)
+    results = _fuzz_way.walk_all(texts, options.to, options.budget, options.jobs, options.compare / 100, show)
+    failures = [result for result in results if result["outcome"] == "failure"]
+    if options.json != "-":
+        outcomes = Counter(result["outcome"] for result in results)
+        print("; ".join(f"{outcome}: {count}" for outcome, count in outcomes.most_common()))
+        print(f"compared with quadrature: {sum(result['compared'] for result in results)}")
+        print(f"largest memory: {max(result['memory'] for result in results):.2f} GiB; slowest:")
+        for result in sorted(results, key=lambda result: -float(result["seconds"]))[:5]:
+            print(f"{result['seconds']:8.1f} s  {result['text']!r}: {result['outcome']} {result['what']}")
+        print(f"failures: {len(failures)} of {len(results)} texts")
+        for result in failures[:20]:
+            print(f"    {result['text']!r}: {result['what']}")
+    if options.json:
+        record = {"inputs": inputs, "seed": options.seed, "to": options.to, "budget": options.budget}
+        record |= {"seconds": time.perf_counter() - begun, "results": results} | _cli.provenance(options.seed)
+        _cli.write_json(options.json, record)
+    return _cli.CLAIM_FAILED if failures else 0
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run from the command line; returns the exit status."""
-    from deqverify.commands import _cli
+    from deqverify.commands import _cli, _fuzz_way
 
     parser = _cli.Parser(
-        "Fuzz the activation parser.", "  fuzz_parser.py --inputs 2000\n  fuzz_parser.py --seed 1 --json -"
+        "Fuzz the activation parser, or the whole way from a text to certified coefficients.",
+        "  fuzz_parser.py --inputs 2000\n  fuzz_parser.py --seed 1 --json -\n  fuzz_parser.py --to solve --inputs 100",
     )
-    parser.add_argument("--inputs", type=_cli.integer_between(1, 10**9), default=200_000, help="number of texts")
+    parser.add_argument(
+        "--inputs", type=_cli.integer_between(1, 10**9), help="number of texts (default 200000, or 200)"
+    )
     parser.add_argument("--seed", type=_cli.integer_between(0, 2**63), default=0, help="seed of the texts (default 0)")
     parser.add_argument("--json", metavar="PATH", help="write the report to a file, or to standard output for -")
+    parser.add_argument(
+        "--to", choices=("parse", *_fuzz_way.GOALS), default="parse",
+        help="how far texts are taken: the parser alone, the moments, or certified coefficients (default parse)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--jobs", type=_cli.integer_between(1, 256), default=2, help="processes, but for the parser (default 2)"
+    )
+    parser.add_argument(
+        "--compare", type=_cli.integer_between(0, 100), default=20, metavar="PERCENT",
+        help="part of the texts whose certified numbers are compared with plain quadrature (default 20)",
+    )  # fmt: skip
+    _cli.add_budget(parser)
     options = parser.parse_args(arguments)
-    _cli.prepare_output(options.json)
+    if options.to != "parse":
+        return _whole_way(options)
+    options.inputs = options.inputs or 200_000
     report = fuzz(options.inputs, options.seed, progress=_progress_to_stderr(options.inputs))
     if options.json != "-":
         print("\n".join(_table(report)))

@@ -10,11 +10,12 @@ import argparse
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from deqverify.commands import _cli, _sweep
+from deqverify.commands import _cli, _layout, _sweep
 from theory.kernels import NTK_KINDS
 
 if TYPE_CHECKING:
     import sympy as sp
+    from flint import arb
     from rich.console import Console
 
     from numerics.equilibrium import CertifiedCoefficients, EquilibriumSet
@@ -54,43 +55,60 @@ _FORMS: dict[str, _Rows] = {
 }
 _NTK_SYMBOLS = {"recurrent": "β", "preactivation": "η", "all": "θ"}
 _NTK_DIAGONALS = {"recurrent": "κ*²", "preactivation": "η diagonal", "all": "θ diagonal"}
+#: Part of the processor time that the search for all equilibria may take; the rest is for the coefficients.
+_SEARCH_SHARE = 0.5
 _MARGINS = (("tau", "σa² E[(φ²)″]/2"), ("ck", "σa² E[φ′]²"), ("ntk", "σa² E[φ′²]"))
 
 
 def main(argv: Sequence[str] | None) -> int:
     """Parse the arguments, solve, print."""
     arguments = _arguments(argv)
-    activation = _cli.activation_argument(arguments.activation, dict(arguments.parameter))
     if arguments.sweep is not None:
+        with _cli.budgeted(arguments.budget):
+            activation = _cli.activation_argument(arguments.activation, dict(arguments.parameter))
         return _sweep.run(arguments, activation)
+    with _cli.budgeted(arguments.budget):
+        return _solve(arguments)
+
+
+def _solve(arguments: argparse.Namespace) -> int:
+    """Solve at one point, print."""
+    activation = _cli.activation_argument(arguments.activation, dict(arguments.parameter))
     if arguments.sigma_b2 is None:
         arguments.sigma_b2 = 1 - arguments.sigma_a2
     exact = (arguments.sigma_a2, arguments.sigma_b2, arguments.tau0)
 
-    from numerics.equilibrium import EquilibriumError
+    from numerics.parameters import EquilibriumError
 
     solution: CertifiedCoefficients | None = None
-    status = "ok"
+    status, code = "ok", 0
     if arguments.all_equilibria:
+        from numerics.budget import OverBudgetError, share, stage
         from numerics.equilibrium import find_equilibria
 
-        with _cli.console(error=True).status("isolating every equilibrium"):
+        with (
+            _cli.console(error=True).status("isolating every equilibrium"),
+            share(_SEARCH_SHARE),
+            stage("isolating every equilibrium"),
+        ):
             equilibria = find_equilibria(activation, *exact, arguments.digits)
         try:
             solution = _solution(activation, exact, arguments)
         except EquilibriumError as error:
             # All equilibria were asked for and are known: that none is reached from tau_0 is part of the answer.
             status = str(error)
+        except OverBudgetError as error:
+            status, code = f"no coefficients: {error}", _cli.UNDECIDED
     else:
         equilibria = None
         solution = _solution(activation, exact, arguments)
     if solution is not None and solution.ntk_missing:
         status = f"ok without NTK: {solution.ntk_missing}"
-    if arguments.json:
-        _cli.write_json(arguments.json, _record(activation, exact, arguments, solution, equilibria, status))
     if arguments.json != "-":
         _print(activation, exact, arguments, solution, equilibria, status)
-    return 0
+    if arguments.json:
+        _cli.write_json(arguments.json, _record(activation, exact, arguments, solution, equilibria, status))
+    return code
 
 
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -112,7 +130,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         "--tau0", type=_cli.number, default=_cli.number("1"), help="input scale, sqrt(tr C/p) (default 1)"
     )
     parser.add_argument(
-        "--digits", type=_cli.integer_between(1, 1000), default=15, help="significant digits (default 15)"
+        "--digits", type=_cli.integer_between(1, 1000), help="significant digits (default 15; a sweep's table shows 6)"
     )
     parser.add_argument(
         "--certify",
@@ -127,13 +145,15 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         "--sweep", type=_sweep.axis, metavar="NAME=START:STOP:POINTS", help="sigma-a2, sigma-b2 or tau0 along a line"
     )
     parser.add_argument("--plot", metavar="PATH", help="draw a sweep: a .png, .pdf or .svg file")
+    _cli.add_budget(parser)
     parser.add_argument("--json", metavar="PATH", help="write JSON to a file, or to standard output for -")
     arguments = parser.parse_args(argv)
+    arguments.shown_digits = arguments.digits or _sweep.SHOWN_DIGITS
+    arguments.digits = arguments.digits or 15
     if arguments.plot is not None and arguments.sweep is None:
         parser.error("--plot draws a sweep: give --sweep NAME=START:STOP:POINTS as well")
     if arguments.sweep is not None and arguments.all_equilibria:
         parser.error("--sweep and --all-equilibria exclude each other: give one of them")
-    _cli.prepare_output(arguments.json)
     return arguments
 
 
@@ -232,24 +252,20 @@ def _ntk_rows(kind: str) -> _Rows:
 
 
 def _print_solution(console: Console, solution: CertifiedCoefficients, arguments: argparse.Namespace) -> None:
-    from rich.table import Table
     from rich.text import Text
-
-    from numerics.arithmetic import rounded_decimal
 
     groups: Iterable[_Rows] = (_EQUILIBRIUM, _FORMS[arguments.form])
     if not solution.ntk_missing:
         groups = (*groups, _ntk_rows(arguments.ntk))
-    table = Table(box=None, pad_edge=False, show_header=False)
-    table.add_column(no_wrap=True)
-    table.add_column(no_wrap=solution.digits <= 60, overflow="fold")
-    table.add_column(style="dim")
+    shown = []
     for key, symbol, meaning in (row for rows in groups for row in rows):
-        table.add_row(symbol, solution.decimal(key), meaning if solution.certified[key] else f"{meaning}, UNPROVED")
+        shown.append(
+            (symbol, solution.decimal(key) or "-", meaning if solution.certified[key] else f"{meaning}, UNPROVED")
+        )
     for name, symbol in _MARGINS:
         if name in solution.margins:
-            table.add_row(symbol, rounded_decimal(solution.margins[name], 6)[0], "must be below 1")
-    console.print(table)
+            shown.append((symbol, _margin(solution.margins[name]), "must be below 1"))
+    _layout.show_rows(console, shown, note_style="dim")
     if solution.ntk_missing:
         console.print(Text(f"no NTK: {solution.ntk_missing}"))
     unproved = {solution.reason[key] for key, proved in solution.certified.items() if not proved}
@@ -265,20 +281,32 @@ def _print_solution(console: Console, solution: CertifiedCoefficients, arguments
         )
 
 
+def _margin(ball: arb) -> str:
+    """A margin to 6 digits, or its distance from 1 where those would not tell it from 1."""
+    from numerics.arithmetic import rounded_decimal
+    from numerics.parameters import margin_text
+
+    return margin_text(ball) if abs(float(ball.mid()) - 1) < 1e-4 else rounded_decimal(ball, 6)[0]
+
+
 def _print_equilibria(console: Console, found: EquilibriumSet, digits: int) -> None:
-    from rich.table import Table
     from rich.text import Text
 
     from numerics.arithmetic import rounded_decimal
 
-    table = Table(box=None, pad_edge=False, title="all equilibria", title_justify="left")
-    for heading in ("τ", "slope σa² E[(φ²)″]/2", "", ""):
-        table.add_column(heading, no_wrap=digits <= 60, overflow="fold")
+    rows = []
     for root in found.equilibria:
         followed = {True: "reached from τ₀", False: "", None: "nearest to τ₀, not proved to be reached"}[root.followed]
         shown = rounded_decimal(root.tau, digits)[0], rounded_decimal(root.slope, 6)[0]
-        table.add_row(*shown, "stable" if root.stable else "unstable", followed)
-    console.print(table if found.equilibria else Text("no equilibrium"))
+        rows.append((*shown, "stable" if root.stable else "unstable", followed))
+    slope = "slope σa² E[(φ²)″]/2"
+    headings = ("τ", slope, "", "")
+    console.print(Text("all equilibria" if rows else "no equilibrium", "italic" if rows else ""))
+    if rows and _layout.total_width(headings, rows) <= console.width:
+        _layout.show_columns(console, headings, rows, left=range(4))
+    elif rows:
+        notes = [", ".join(filter(None, (f"{slope} = {size}", *words))) for _, size, *words in rows]
+        _layout.show_rows(console, [("τ", row[0], note) for row, note in zip(rows, notes, strict=True)])
     for low, high in found.unresolved:
         console.print(Text(f"not resolved: {low:.17g} < τ < {high:.17g}"))
     if found.complete:

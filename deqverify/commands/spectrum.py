@@ -17,7 +17,6 @@ from that than the operator-norm error).  Exit code 0: compared; 2: bad use.
 from __future__ import annotations
 
 import argparse
-import math
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -56,6 +55,8 @@ _WIDEST = 20_000
 _MOST_NETWORK_SAMPLES = 8192
 #: Numbers in the data, which are in memory twice while they are drawn, or in a network's input weights.
 _MOST_NUMBERS = 640_000_000
+#: n x n arrays of a draw: S, the kernel and what diagonalising it takes; where the spectrum is estimated the first two.
+_SQUARES, _LARGE_SQUARES = 4, 2
 #: Numbers in a draw's largest array from which on draws are made one at a time: several such arrays are needed.
 _LARGE_DRAW = 1 << 26
 
@@ -63,12 +64,27 @@ _LARGE_DRAW = 1 << 26
 def main(argv: Sequence[str] | None) -> int:
     """Parse the arguments, predict, measure, show."""
     arguments = _arguments(argv)
-    _cli.prepare_output(arguments.json)
     _figures.prepare_figure("--png", arguments.png)
     _figures.prepare_figure("--pdf", arguments.pdf)
     folder = _campaign.prepare(arguments)
     activation = _cli.activation_argument(arguments.activation, dict(arguments.parameter))
     _check_sizes(arguments)
+    with _cli.one_blas_thread():
+        found = _compared(arguments, activation, folder)
+        if arguments.json != "-":
+            found.show(_cli.console())
+        for option, target in (("--png", arguments.png), ("--pdf", arguments.pdf)):
+            if target:
+                found.draw(target, option)
+        if arguments.json:
+            _cli.write_json(arguments.json, found.record())
+    return 0
+
+
+def _compared(
+    arguments: argparse.Namespace, activation: Activation, folder: Path | None
+) -> _spectrum_output.Comparison:
+    """The law, and the spectra of all draws beside it."""
     with _cli.console(error=True).status("the spectral law"):
         experiment = _experiment(arguments)
         law, solution = _predict(arguments, experiment, activation)
@@ -76,15 +92,7 @@ def main(argv: Sequence[str] | None) -> int:
 
     from numerics.experiments import summarise_outliers
 
-    found = _spectrum_output.Comparison(arguments, activation, law, draws, summarise_outliers(law, draws))
-    for target in (arguments.png, arguments.pdf):
-        if target:
-            found.draw(target)
-    if arguments.json:
-        _cli.write_json(arguments.json, found.record())
-    if arguments.json != "-":
-        found.show(_cli.console())
-    return 0
+    return _spectrum_output.Comparison(arguments, activation, law, draws, summarise_outliers(law, draws))
 
 
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -124,7 +132,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         "--width",
         type=_cli.integer_between(1, _WIDEST),
         metavar="M",
-        help="finite networks of M neurons in place of the exact kernel",
+        help="finite networks of M neurons (default: the exact kernel)",
     )
     parser.add_argument("--weights", choices=_cli.LAWS, help="law of the networks' weights (default gaussian)")
     parser.add_argument("--seed", type=_cli.integer_between(0, 2**63), default=0, help="root seed (default 0)")
@@ -172,10 +180,16 @@ def _shares(text: str) -> tuple[float, ...]:
 
 
 def _check_sizes(arguments: argparse.Namespace) -> None:
-    """Refuse, in a sentence, numbers that cannot be and sizes that do not fit into memory."""
+    """Refuse, in a sentence, numbers that cannot be and sizes that do not fit into memory.
+
+    Raises:
+        UsageError: a number out of range.
+        NotEnoughMemoryError: sizes beyond this machine's memory.
+    """
+    from numerics.memory import check_memory
+
     for option, value in (("--means", arguments.means), ("--cov-shift", arguments.cov_shift)):
-        if not (math.isfinite(value) and value >= 0):
-            raise _cli.UsageError(f"{option} must be a finite number >= 0, not {value:g}")
+        _cli.nonnegative(option, value)
     if not arguments.ratio > 0:
         raise _cli.UsageError(f"--ratio must be a number > 0, not {arguments.ratio:g}")
     p, width, samples = arguments.p, arguments.width, arguments.ratio * arguments.p
@@ -187,7 +201,12 @@ def _check_sizes(arguments: argparse.Namespace) -> None:
         )
     if p * samples > _MOST_NUMBERS:
         raise _cli.UsageError(f"{made} of {p} numbers; up to {_MOST_NUMBERS:.3g} numbers are accepted")
+    largest = max(samples, p, width or 0) * max(samples, width or 0)
+    jobs = 1 if arguments.jobs is None and largest > _LARGE_DRAW else _campaign.workers(arguments.jobs, arguments.draws)
     if width is None:
+        # A large kernel is not diagonalised, and its equivalent stays an operator.
+        squares = _LARGE_SQUARES if samples > _MOST_NETWORK_SAMPLES else _SQUARES
+        check_memory(round(samples), p, squares=squares, jobs=jobs)
         return
     if samples > _MOST_NETWORK_SAMPLES:
         raise _cli.UsageError(f"{made}; with --width up to {_MOST_NETWORK_SAMPLES} are accepted")
@@ -195,6 +214,7 @@ def _check_sizes(arguments: argparse.Namespace) -> None:
         raise _cli.UsageError(
             f"--p {p} --width {width} make {p * width:.3g} input weights; up to {_MOST_NUMBERS:.3g} are accepted"
         )
+    check_memory(round(samples), p, width, squares=_SQUARES, jobs=jobs)
 
 
 def _experiment(arguments: argparse.Namespace) -> Experiment:
@@ -223,12 +243,15 @@ def _experiment(arguments: argparse.Namespace) -> Experiment:
 def _predict(
     arguments: argparse.Namespace, experiment: Experiment, activation: Activation
 ) -> tuple[SpectralLaw, FloatEquilibrium]:
-    from numerics.equilibrium import EquilibriumError
-    from numerics.experiments import predict
+    from numerics.experiments import check_network, predict
+    from numerics.parameters import EquilibriumError
     from numerics.spectrum import SpectralLawError
 
     try:
-        return predict(experiment, activation, arguments.kernel, arguments.p)
+        law, solution = predict(experiment, activation, arguments.kernel, arguments.p)
+        if arguments.width is not None:
+            check_network(solution)
+        return law, solution
     except EquilibriumError:
         raise
     except (SpectralLawError, ValueError) as error:

@@ -2,12 +2,15 @@
 
 What algebra can decide is derived, what interval arithmetic can is certified; the rest is tested on exact kernels of
 random data.  The check is then run on wrong theories, which it must refute, and says how small a change it would see.
+Exit code 0: every claim stands as expected; 1: one does not; 2: bad use; 3: none fails, but of one the evidence cannot
+tell, and the verdict says what is missing.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping, Sequence
+import textwrap
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +32,14 @@ _EXAMPLES = """\
   verify.py --claims ck ntk-recurrent --activation gelu
   verify.py --variant centred-T
 """
+#: How far what belongs to a line is moved to the right below it.
+_INDENT = "    "
+_VERDICTS = """\
+  derived     algebra: both sides were reached by different ways, and their difference is 0
+  certified   interval arithmetic: proved for the numbers given
+  supported   statistics: a test that could have refuted the claim did not; the figures say how sharp it was
+  refuted     the claim fails; expected of those that contradict the theory (--list)
+  undecided   the evidence cannot tell, and the sentence says what is missing"""
 _STYLE: dict[str, Any] = {"box": None, "pad_edge": False, "title_justify": "left", "title_style": "bold"}
 _PROFILES = ("quick", "default", "full")
 #: The wrong theories are tried on the data of these claims.
@@ -37,7 +48,7 @@ _SPECTRAL_NEEDS = {"bulk", "outliers"}
 
 
 def main(argv: Sequence[str] | None) -> int:
-    """Check the claims; leave with 1 when one does not stand as expected or a planted error survives."""
+    """Check the claims; leave with 1 when one fails or a planted error survives, with 3 when one is undecided."""
     arguments = _arguments(argv)
     if arguments.list:
         return _list(arguments)
@@ -56,6 +67,7 @@ def main(argv: Sequence[str] | None) -> int:
         planted_spectra,
         tasks_for,
         variant_verdict,
+        with_power,
     )
 
     checks = checks_for(claims)
@@ -67,23 +79,34 @@ def main(argv: Sequence[str] | None) -> int:
     results = {task.name: result for task, result in zip(tasks, found, strict=True)}
     planted: list[PlantedOutcome] = []
     if arguments.variant is not None:
-        verdicts = [variant_verdict(planted_errors()[arguments.variant], plan, results)]
-        stands = verdicts[0].kind is not VerdictKind.REFUTED
+        verdicts = [with_power(variant_verdict(planted_errors()[arguments.variant], plan, results))]
+        code = _code({verdict.kind for verdict in verdicts})
     else:
         verdicts = judge(checks, plan, results, claims)
         if not failures(checks, plan, results):
             planted += planted_outcomes(plan, results) if _PLANTED_NEEDS & set(claims) else []
             planted += planted_spectra(plan, results) if _SPECTRAL_NEEDS & set(claims) else []
-        stands = all(verdict.kind is CLAIMS[verdict.claim].expected for verdict in verdicts)
-        # Below the full profile's sizes a wrong theory may escape; the table says which.
-        stands = stands and (plan.profile.name != "full" or all(outcome.refuted for outcome in planted))
-    record = _record(arguments, plan, verdicts, planted, stands=stands)
-    _write_reports(arguments, record)
-    _print_verdicts(console, verdicts)
+        unexpected = {one.kind for one in verdicts if one.kind is not CLAIMS[one.claim].expected}
+        # Whatever is not as expected fails, unless it is undecided.
+        code = _code({one if one is VerdictKind.UNDECIDED else VerdictKind.REFUTED for one in unexpected})
+        # Below the full profile's sizes a wrong theory may escape; the list says which.
+        if plan.profile.name == "full" and not all(outcome.refuted for outcome in planted):
+            code = _cli.CLAIM_FAILED
+    record = _record(arguments, plan, claims, verdicts, planted, code=code)
+    _print_verdicts(console, verdicts, expected=arguments.variant is None)
     if planted:
         _print_planted(console, planted)
-    console.print(record["status"])
-    return 0 if stands else _cli.CLAIM_FAILED
+    _print_left_out(console, plan.profile.name, record["left_out"])
+    _print_block(console, record["status"])
+    _write_reports(arguments, record)
+    return code
+
+
+def _code(kinds: Set[VerdictKind]) -> int:
+    """The exit code of some verdicts none of which is what was hoped for, unless it is neither of these."""
+    if VerdictKind.REFUTED in kinds:
+        return _cli.CLAIM_FAILED
+    return _cli.UNDECIDED if VerdictKind.UNDECIDED in kinds else 0
 
 
 def compute(cell: Mapping[str, Any]) -> dict[str, Any]:
@@ -94,10 +117,19 @@ def compute(cell: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
-    parser = _cli.Parser(__doc__ or "", _EXAMPLES)
+    parser = _cli.Parser(__doc__ or "", _EXAMPLES, _VERDICTS)
     parser.add_argument("--list", action="store_true", help="list the claims and leave")
-    parser.add_argument("--claims", nargs="+", metavar="CLAIM", help="check only these (--list shows them)")
-    parser.add_argument("--profile", choices=_PROFILES, help="how much work: some 20 s, 4 min or 20 min on two cores")
+    parser.add_argument(
+        "--claims",
+        nargs="+",
+        metavar="CLAIM",
+        help="check only these, which --list shows (default: those of the profile)",
+    )
+    parser.add_argument(
+        "--profile",
+        choices=_PROFILES,
+        help="how much work: some 20 s, 4 min or 20 min on two cores (default: the profile of that name)",
+    )
     parser.add_argument("--quick", action="store_true", help="the same as --profile quick")
     parser.add_argument(
         "--variant",
@@ -105,9 +137,19 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         metavar="NAME",
         help=f"ask whether a formula is right: {', '.join(sorted(released_variants()))}, or a planted error",
     )
-    parser.add_argument("--activation", action="append", help="check this name or expression in x, repeatable")
-    parser.add_argument("--p", type=_ladder, metavar="P,P,...", help="dimensions of the operator norms")
-    parser.add_argument("--seeds", type=_cli.integer_between(2, 10_000), help="draws of the data at each of them")
+    parser.add_argument(
+        "--activation",
+        action="append",
+        help="check this name or expression in x, repeatable (default: those of the profile)",
+    )
+    parser.add_argument(
+        "--p", type=_ladder, metavar="P,P,...", help="dimensions of the operator norms (default: those of the profile)"
+    )
+    parser.add_argument(
+        "--seeds",
+        type=_cli.integer_between(2, 10_000),
+        help="draws of the data at each of them (default: those of the profile)",
+    )
     parser.add_argument("--seed", type=_cli.integer_between(0, 2**63), default=0, help="root seed (default 0)")
     parser.add_argument("--sigma-a2", type=_cli.number, default=_cli.number("0.2"), help="recurrent weight variance")
     parser.add_argument("--sigma-b2", type=_cli.number, default=_cli.number("0.8"), help="input weight variance")
@@ -119,8 +161,6 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     if arguments.quick and arguments.profile not in (None, "quick"):
         parser.error(f"--quick and --profile {arguments.profile} exclude each other: give one of them")
     arguments.profile = "quick" if arguments.quick else arguments.profile or "default"
-    for option in ("json", "markdown", "html"):
-        _cli.prepare_output(getattr(arguments, option), f"--{option}")
     for name in ("sigma_a2", "sigma_b2"):
         if not getattr(arguments, name).is_Rational:
             parser.error(f"--{name.replace('_', '-')}: must be a fraction or a decimal here, such as 0.2 or 1/5")
@@ -134,16 +174,18 @@ def _ladder(text: str) -> tuple[int, ...]:
 
 def _plan(arguments: argparse.Namespace) -> Plan:
     from numerics.data import GaussianMixture
-    from numerics.equilibrium import check_parameters
     from numerics.ledger import PROFILES, Plan
+    from numerics.memory import check_memory
+    from numerics.parameters import check_parameters
 
     check_parameters(arguments.sigma_a2, arguments.sigma_b2, 1)
     profile = PROFILES[arguments.profile]
     for p in arguments.p or ():
         try:
-            GaussianMixture.released_experiment(p)
+            mixture = GaussianMixture.released_experiment(p)
         except ValueError as error:
             raise _cli.UsageError(f"no data for p = {p}: {error}") from error
+        check_memory(mixture.samples, p, jobs=_campaign.workers(arguments.jobs, 1))
     profile = replace(
         profile, rate_sizes=arguments.p or profile.rate_sizes, rate_draws=arguments.seeds or profile.rate_draws
     )
@@ -165,18 +207,12 @@ def _claims(arguments: argparse.Namespace, plan: Plan) -> tuple[str, ...]:
 
 
 def _list(arguments: argparse.Namespace) -> int:
-    from rich.table import Table
-    from rich.text import Text
-
     if arguments.json:
         _cli.write_json(arguments.json, {"claims": _claim_records(), **_cli.provenance()})
     if arguments.json != "-":
-        table = Table(**_STYLE)
-        for heading in ("claim", "statement", "expected"):
-            table.add_column(heading, overflow="fold", no_wrap=heading != "statement")
+        console = _cli.console()
         for claim in CLAIMS.values():
-            table.add_row(claim.identifier, Text(claim.statement), claim.expected.value)
-        _cli.console().print(table)
+            _print_block(console, f"{claim.identifier}  expected: {claim.expected.value}", below=claim.statement)
     return 0
 
 
@@ -198,17 +234,23 @@ def _claim_records() -> list[dict[str, str]]:
 def _record(
     arguments: argparse.Namespace,
     plan: Plan,
+    claims: Sequence[str],
     verdicts: Sequence[Verdict],
     planted: Sequence[PlantedOutcome],
     *,
-    stands: bool,
+    code: int,
 ) -> dict[str, Any]:
-    status = "every claim stands as expected" if stands else "a claim does not stand as expected"
+    status = {
+        0: "every claim stands as expected",
+        _cli.UNDECIDED: "no claim fails, but the evidence on one cannot tell",
+    }.get(code, "a claim does not stand as expected")
+    chosen = arguments.variant is not None or arguments.claims
+    left_out = {} if chosen else {name: why for name, why in plan.profile.left_out.items() if name not in claims}
     if arguments.variant is not None:
         status = f"{arguments.variant}: {verdicts[0].kind.value}"
     return {
         "status": status,
-        "as_expected": stands,
+        "as_expected": code == 0,
         "parameters": {
             "profile": asdict(plan.profile),
             "sigma_a2": plan.sigma_a2,
@@ -217,6 +259,7 @@ def _record(
             "variant": arguments.variant,
         },
         "claims": _claim_records(),
+        "left_out": left_out,
         "verdicts": [
             {
                 "claim": verdict.claim,
@@ -256,33 +299,58 @@ def _write_reports(arguments: argparse.Namespace, record: Mapping[str, Any]) -> 
         _cli.write_json(arguments.json, record)
 
 
-def _print_verdicts(console: Console, verdicts: Sequence[Verdict]) -> None:
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(title="verdicts", **_STYLE)
-    for heading in ("claim", "on", "verdict", "evidence"):
-        table.add_column(heading, overflow="fold", no_wrap=heading in ("claim", "verdict"))
+def _print_verdicts(console: Console, verdicts: Sequence[Verdict], *, expected: bool) -> None:
+    """A block for each verdict: what it is and of what on a line, and the evidence below."""
+    kinds = max(len(verdict.kind.value) for verdict in verdicts)
+    names = max(len(verdict.claim) for verdict in verdicts)
     for verdict in verdicts:
-        claim = CLAIMS.get(verdict.claim)
-        met = claim is not None and verdict.kind is claim.expected
-        shown = Text(verdict.kind.value, "green" if met else "bold red")
-        table.add_row(verdict.claim, verdict.subject, shown, Text(verdict.evidence))
-    console.print(table)
+        met = expected and verdict.kind is CLAIMS[verdict.claim].expected
+        open_ = not expected or verdict.kind is VerdictKind.UNDECIDED
+        subject = f"  on {verdict.subject}" if verdict.subject else ""
+        line = f"{verdict.kind.value:<{kinds}}  {verdict.claim:<{names}}{subject}"
+        style = "green" if met else "yellow" if open_ else "bold red"
+        _print_block(console, f"{_mark(console, met, open_)} {line.rstrip()}", below=verdict.evidence, style=style)
 
 
 def _print_planted(console: Console, planted: Sequence[PlantedOutcome]) -> None:
-    from rich.table import Table
+    refuted = sum(outcome.refuted for outcome in planted)
+    _print_block(console, f"wrong theories: {refuted} of {len(planted)} refuted", style="bold")
+    for outcome in planted:
+        told = "refuted" if outcome.refuted else "not refuted"
+        mark = _mark(console, outcome.refuted, outcome.detectable > 1)
+        line = (
+            f"{mark} {told}  {outcome.theory.identifier}: by {outcome.witness}, {outcome.score:+.1f} standard errors; "
+            f"would see {100 * outcome.detectable:.2g} % of it"
+        )
+        _print_block(console, line, style="" if outcome.refuted else "bold red")
+
+
+def _print_left_out(console: Console, profile: str, left_out: Mapping[str, str]) -> None:
+    if not left_out:
+        return
+    _print_block(console, f"left out by the {profile} profile, unless --claims asks for them:", style="bold")
+    for why in dict.fromkeys(left_out.values()):
+        names = ", ".join(name for name, reason in left_out.items() if reason == why)
+        _print_block(console, f"{why}: {names}")
+
+
+def _mark(console: Console, met: bool, open_: bool) -> str:
+    """A sign before a verdict, from the letters that the output's encoding has."""
+    signs = "\N{CHECK MARK}\N{BALLOT X}?"
+    try:
+        signs.encode(console.encoding)
+    except (UnicodeEncodeError, LookupError):
+        signs = "+x?"
+    return signs[0] if met else signs[2] if open_ else signs[1]
+
+
+def _print_block(console: Console, line: str, *, below: str = "", style: str = "") -> None:
+    """Print a line, and indented below it what belongs to it, both as wide as the terminal and no wider."""
     from rich.text import Text
 
-    refuted = sum(outcome.refuted for outcome in planted)
-    table = Table(title=f"wrong theories: {refuted} of {len(planted)} refuted", **_STYLE)
-    for heading in ("theory", "", "by the witness", "standard errors", "would see"):
-        table.add_column(
-            heading, overflow="fold", justify="right" if heading in ("standard errors", "would see") else "left"
-        )
-    for outcome in planted:
-        shown = Text("refuted", "green") if outcome.refuted else Text("not refuted", "bold red")
-        fraction = f"{100 * outcome.detectable:.2g} % of it"
-        table.add_row(Text(outcome.theory.identifier), shown, outcome.witness, f"{outcome.score:+.1f}", fraction)
-    console.print(table)
+    width = max(console.width, 4 * len(_INDENT))
+    # A number and its per cent sign stay together.
+    line, below = (text.replace(" %", "\N{NO-BREAK SPACE}%") for text in (line, below))
+    for text, first, rest, look in ((line, "", 2 * _INDENT, style), (below, _INDENT, _INDENT, "")):
+        for part in textwrap.wrap(text, width, initial_indent=first, subsequent_indent=rest, break_on_hyphens=False):
+            console.print(Text(part.replace("\N{NO-BREAK SPACE}", " "), look), soft_wrap=True)

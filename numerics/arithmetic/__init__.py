@@ -20,7 +20,7 @@ from numerics.arithmetic.decimals import (
     rounded_decimal,
 )
 from numerics.arithmetic.krawczyk import BallSystem, RootNotCertifiedError, certify_root
-from numerics.arithmetic.pointwise import Pointwise, PointwiseActivation, moment_threshold, pointwise
+from numerics.arithmetic.pointwise import Pointwise, PointwiseActivation, as_pointwise, moment_threshold, pointwise
 from numerics.arithmetic.programs import (
     Arithmetic,
     FloatArithmetic,
@@ -44,6 +44,7 @@ __all__ = [
     "RootNotCertifiedError",
     "Search",
     "UnsupportedExpressionError",
+    "as_pointwise",
     "ball_from_text",
     "ball_to_text",
     "certify_root",

@@ -161,6 +161,11 @@ def integer_power(base: Any, exponent: int) -> Any:
     return result
 
 
+def _is_wide(ball: arb) -> bool:
+    """Whether a ball's ends differ notably."""
+    return bool(1024 * ball.rad() > abs(ball.mid()))
+
+
 def _power(base: Any, exponent: Fraction) -> Any:
     """base**exponent, the principal value."""
     if exponent.denominator == 1:
@@ -196,6 +201,7 @@ class BallArithmetic:
         softplus: _softplus,
         sp.log: lambda value: value.log(),
         sp.atan: lambda value: value.atan(),
+        sp.asinh: lambda value: value.asinh(),
         sp.asin: lambda value: _asin(value) if isinstance(value, arb) else value.asin(),
     }
 
@@ -205,6 +211,10 @@ class BallArithmetic:
 
     def power(self, base: Any, exponent: Fraction) -> Any:
         """Return base**exponent; a base that is not proved positive is cut at 0 for roots."""
+        if exponent.denominator == 1 and exponent > 0 and exponent.numerator % 2 == 0 and _is_wide(base):
+            # Multiplication would not know that both factors are the same number, and go below 0.
+            low, high = (integer_power(end, exponent.numerator) for end in (base.abs_lower(), base.abs_upper()))
+            return hull(low, high)
         return _power(base, exponent)
 
     def general_power(self, base: Any, exponent: Any) -> Any:
@@ -227,8 +237,8 @@ class ComplexBallArithmetic:
         def inverse(name: str) -> Callable[[Any], Any]:
             def function(value: Any) -> Any:
                 if analytic:
-                    # atan is cut along the imaginary axis beyond i, asin along the real axis beyond 1.
-                    across, along = (value.real, value.imag) if name == "atan" else (value.imag, value.real)
+                    # atan and asinh are cut along the imaginary axis beyond i, asin along the real axis beyond 1.
+                    across, along = (value.imag, value.real) if name == "asin" else (value.real, value.imag)
                     if across.contains(0) and not abs(along) < 1:
                         return acb(arb.nan(), arb.nan())
                 return getattr(value, name)()
@@ -240,6 +250,7 @@ class ComplexBallArithmetic:
             softplus: _complex_softplus if analytic else _complex_softplus_on_axis,
             sp.log: lambda value: value.log(analytic=analytic),
             sp.atan: inverse("atan"),
+            sp.asinh: inverse("asinh"),
             sp.asin: inverse("asin"),
         }
 

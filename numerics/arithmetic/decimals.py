@@ -23,8 +23,15 @@ _MOST_BITS = 100_000
 
 def exact_bounds(ball: arb) -> tuple[Fraction, Fraction]:
     """Return both ends of a finite ball as exact fractions."""
-    middle, radius = _dyadic(ball.mid()), _dyadic(ball.rad())
+    middle, radius = _dyadic(ball.mid()), _dyadic(_coarse_radius(ball))
     return middle - radius, middle + radius
+
+
+def _coarse_radius(ball: arb) -> arb:
+    """The radius, or a larger one where its fraction would be too long: a neighbour far below the ball's digits."""
+    radius = ball.rad()
+    least = arb((1, -4 * _MOST_BITS))
+    return least if not radius.is_zero() and radius < least else radius
 
 
 def _dyadic(value: arb) -> Fraction:

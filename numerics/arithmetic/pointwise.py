@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import dataclass, field
+from typing import Any, Protocol
 
 import numpy as np
 import sympy as sp
 
 from numerics.arithmetic.programs import FloatArithmetic, Program, compile_program
 from numerics.arrays import Array
+from numerics.parameters import as_activation
 from theory.activations import Activation
 from theory.analysis import Piece
 from theory.symbols import x
@@ -19,6 +20,7 @@ from theory.symbols import x
 __all__ = [
     "Pointwise",
     "PointwiseActivation",
+    "as_pointwise",
     "moment_threshold",
     "pointwise",
 ]
@@ -34,21 +36,27 @@ class PointwiseActivation:
         derivative: the almost-everywhere derivative, elementwise on arrays (of any shape); at a breakpoint the one from
             the right.
         breakpoints: kinks and jumps, ascending.
+        source: the activation it was compiled from, by which what float64 finds is checked; None for a function of
+            unknown origin.
     """
 
     name: str
     value: Callable[[Array], Array]
     derivative: Callable[[Array], Array]
     breakpoints: tuple[float, ...]
+    source: Activation | None = field(default=None, kw_only=True, compare=False, repr=False)
 
 
-def pointwise(activation: Activation) -> PointwiseActivation:
-    """Compile an activation without free parameters.
+def pointwise(activation: Activation | str) -> PointwiseActivation:
+    """Compile an activation without free parameters; a text is a registered name or an expression in x.
 
     Raises:
+        TypeError: neither an activation nor a text.
         ValueError: parameters are left: substitute them with ``Activation.with_parameters`` first.
         UnsupportedExpressionError: a function that float64 evaluation does not have.
     """
+    if not isinstance(activation, Activation):
+        activation = as_activation(activation)
     if activation.parameters:
         left = ", ".join(parameter.symbol.name for parameter in activation.parameters)
         raise ValueError(f"{activation.name} has free parameters ({left}): give them values first")
@@ -58,7 +66,17 @@ def pointwise(activation: Activation) -> PointwiseActivation:
         _assembled(activation.pieces, breakpoints),
         _assembled(activation.slope_pieces, breakpoints),
         breakpoints,
+        source=activation,
     )
+
+
+def as_pointwise(phi: Any) -> Any:
+    """Return what kernels evaluate: an activation or its text compiled, anything else as it is.
+
+    Args:
+        phi: an ``Activation``, a registered name, an expression in x, or elementwise functions already.
+    """
+    return pointwise(phi) if isinstance(phi, Activation | str) else phi
 
 
 def moment_threshold(activation: Activation) -> float:
@@ -76,8 +94,9 @@ def _assembled(pieces: tuple[Piece, ...], breakpoints: tuple[float, ...]) -> Cal
 
     def evaluate(values: Array) -> Array:
         points = np.asarray(values, dtype=np.float64)
-        # Saturating functions overflow on the way to the right limit: 1/cosh(1000) is 1/inf = 0.
-        with np.errstate(over="ignore", under="ignore"):
+        # Saturating functions overflow on the way to the right limit: 1/cosh(1000) is 1/inf = 0.  What overflows to nan
+        # is seen by those who sum the values.
+        with np.errstate(all="ignore"):
             if len(programs) == 1:
                 return np.broadcast_to(np.asarray(programs[0](points)[0], dtype=np.float64), points.shape)
             if singular:

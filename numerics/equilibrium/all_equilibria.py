@@ -17,10 +17,11 @@ import sympy as sp
 from flint import arb, ctx
 
 from numerics.arithmetic import ball_from_text, ball_to_text, constant_ball, hull
+from numerics.budget import OverBudgetError, spent
 from numerics.equilibrium.asymptotics import largest_scale
 from numerics.equilibrium.interval_newton import enclose_equilibrium
-from numerics.equilibrium.parameters import EquilibriumError, check_parameters
-from numerics.moments import CertifiedMoments, Key, UncertifiedError, certified_moments
+from numerics.moments import TAIL_BITS, CertifiedMoments, Key, UncertifiedError, certified_moments, coarse_variance
+from numerics.parameters import EquilibriumError, as_activation, exact_parameters
 from theory.activations import Activation
 from theory.analysis import GrowthError, UndecidedError, limit_at
 from theory.symbols import x
@@ -118,10 +119,10 @@ class VarianceEnclosure:
     Both ignore constants added to phi, so that phi - phi(0) is used: its moments do not cancel for small tau.
     """
 
-    def __init__(self, activation: Activation) -> None:
+    def __init__(self, activation: Activation, *, with_slope_energy: bool = False) -> None:
         shift = activation.expr.subs(x, 0)
         shifted = Activation(f"{activation.name} - phi(0)", activation.expr - shift) if shift.is_finite else activation
-        self.moments: CertifiedMoments = certified_moments(shifted, False)
+        self.moments: CertifiedMoments = certified_moments(shifted, with_slope_energy)
         self._thin: dict[tuple[int, str], tuple[arb, arb]] = {}
 
     def at(self, square: arb) -> tuple[arb, arb]:
@@ -142,6 +143,15 @@ class VarianceEnclosure:
             variance = form
         return variance, half
 
+    def coarse(self, squares: arb) -> tuple[arb, arb] | None:
+        """Return both over a ball of v quickly, to a few digits, or None where that is not possible."""
+        try:
+            return coarse_variance(
+                self.moments.activation, squares, lambda scales: self.moments.tails(scales, TAIL_BITS)
+            )
+        except UncertifiedError:
+            return None
+
     @staticmethod
     def pair(raw: Mapping[Key, arb], square: arb) -> tuple[arb, arb]:
         """Return both from the raw moments at v."""
@@ -152,24 +162,24 @@ class VarianceEnclosure:
 
 
 def find_equilibria(
-    activation: Activation, sigma_a2: sp.Expr, sigma_b2: sp.Expr, tau0: sp.Expr, digits: int = 15
+    activation: Activation | str, sigma_a2: Any, sigma_b2: Any, tau0: Any, digits: int = 15
 ) -> EquilibriumSet:
     """Isolate every equilibrium over tau > 0, and say which is reached from tau_0.
 
     Iteration from tau_0 moves to the nearest root in the direction of response(v) - v at v = tau_0^2.
 
     Args:
-        activation: the activation, without free parameters.
-        sigma_a2: exact variance of the recurrent weights, >= 0.
-        sigma_b2: exact variance of the input weights, > 0.
-        tau0: exact input scale tau_0 > 0.
+        activation: the activation, without free parameters; or a registered name or an expression in x.
+        sigma_a2: variance of the recurrent weights, >= 0; like the next two an exact number, or what stands for one
+            (see ``numerics.parameters.as_exact``): a float is the decimal that it prints.
+        sigma_b2: variance of the input weights, > 0.
+        tau0: input scale tau_0 > 0.
         digits: significant digits of the roots.
 
     Raises:
         EquilibriumError: parameters out of range.
     """
-    check_parameters(sigma_a2, sigma_b2, tau0)
-    exact = (sigma_a2, sigma_b2, tau0)
+    activation, exact = as_activation(activation), exact_parameters(sigma_a2, sigma_b2, tau0)
     with ctx.workprec(_precision(exact)):
         return _Search(activation, exact, digits).run()
 
@@ -304,7 +314,23 @@ class _Search:
         return square - self._weight * variance - self._source, 1 - self._weight * half
 
     def _over(self, box: arb) -> tuple[arb, arb]:
-        """F and F' over a ball of v."""
+        """F and F' over a ball of v, no more sharply than one of them needs to exclude 0."""
+        # Closed forms are quick themselves.
+        sharp = self._sharply(box) if self._enclosure.moments.all_closed else None
+        if sharp is not None and not (sharp[0].contains(0) and sharp[1].contains(0)):
+            return sharp
+        coarse = self._coarsely(box)
+        if coarse is not None and not (coarse[0].contains(0) and coarse[1].contains(0)):
+            return coarse
+        return self._sharply(box) if sharp is None else sharp
+
+    def _coarsely(self, box: arb) -> tuple[arb, arb] | None:
+        found = self._enclosure.coarse(box)
+        if found is None:
+            return None
+        return box - self._weight * found[0] - self._source, 1 - self._weight * found[1]
+
+    def _sharply(self, box: arb) -> tuple[arb, arb]:
         variance, half = self._enclosure.over(box)
         slope = 1 - self._weight * half
         centre = box.mid()
@@ -320,11 +346,14 @@ class _Search:
             a, b = pending.pop()
             done += 1
             small = float(b / a) < _LAST_RATIO
-            if done > _MOST_BOXES:
+            if done > _MOST_BOXES or spent():
                 self._unresolved.append((a, b))
                 continue
             try:
                 verdict = self._judge(a, b)
+            except OverBudgetError:
+                self._unresolved.append((a, b))
+                continue
             except UncertifiedError:
                 verdict = None
                 small = small or float(b / a) < 1 + _NARROW
@@ -427,7 +456,7 @@ class _Search:
             return (near[0], False) if len(near) == 1 and roots[near[0]].stable else (None, True)
         try:
             gap = -self._at(start)[0]
-        except UncertifiedError:
+        except (UncertifiedError, OverBudgetError):
             return None, True
         if not (gap > 0 or gap < 0):
             return None, True

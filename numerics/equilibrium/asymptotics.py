@@ -11,6 +11,7 @@ import sympy as sp
 from flint import arb, ctx
 
 from numerics.arithmetic import UnsupportedExpressionError, constant_ball, real_part
+from numerics.budget import OverBudgetError, share, stage
 from numerics.moments import CertifiedMoments, PieceBounds, UncertifiedError
 from theory.activations import Activation
 from theory.analysis import GrowthError, Piece, UndecidedError, limit_at
@@ -26,6 +27,8 @@ __all__ = [
 
 #: How often a scale is doubled in search of a bound.
 _DOUBLINGS = 120
+#: Part of the processor time left that each rule may take.
+_RULE_SHARE = 0.3
 
 
 @dataclass(frozen=True)
@@ -166,7 +169,11 @@ def largest_scale(
         if weight.is_zero():
             return LargestScale(source.sqrt().upper(), "sigma_a2 = 0")
         for rule in (_by_homogeneity, _by_lines, _by_lipschitz, _by_polynomial, _by_powers):
-            found = rule(activation, moments, weight, source)
+            try:
+                with share(_RULE_SHARE, interrupt=True), stage("looking for a bound of all equilibria"):
+                    found = rule(activation, moments, weight, source)
+            except OverBudgetError:
+                continue
             if found is not None and found.bound is not None and found.bound.is_finite():
                 return found
     return LargestScale(None, f"the growth of {activation.name} gives no bound of the equilibria")

@@ -8,6 +8,7 @@ several equilibria is meant is the plain path's choice; ``CertifiedCoefficients.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from types import MappingProxyType
@@ -17,25 +18,24 @@ import sympy as sp
 from flint import arb
 
 from numerics.arithmetic import (
-    UnsupportedExpressionError,
     ball_from_text,
     ball_to_text,
     contains_decimal,
-    moment_threshold,
-    pointwise,
     proved_decimal,
     radius_text,
     rounded_decimal,
 )
+from numerics.budget import OverBudgetError, share, stage
 from numerics.equilibrium.all_equilibria import find_followed, is_followed
 from numerics.equilibrium.digits import decimal_string, solve
-from numerics.equilibrium.float64 import float_scale
-from numerics.equilibrium.interval_newton import Certifier
-from numerics.equilibrium.parameters import EquilibriumError, check_parameters
-from numerics.moments import FloatMoments, MomentAccuracyError, UncertifiedError, certified_moments
+from numerics.equilibrium.float64 import enclose_reached, ntk_missing
+from numerics.equilibrium.interval_newton import Enclosure, enclose_coefficients
+from numerics.moments import MomentAccuracyError
+from numerics.parameters import EquilibriumError, as_activation, exact_parameters
 from theory.activations import Activation
 from theory.kernels import COEFFICIENTS, NTK_COEFFICIENTS
 from theory.latex import COEFFICIENT_SYMBOLS
+from theory.moments import DivergentMomentError
 
 __all__ = [
     "CertifiedCoefficients",
@@ -43,6 +43,11 @@ __all__ = [
     "solve_at",
     "solve_uncertified",
 ]
+
+#: Parts of the processor time left that a proof and what needs none may take.
+_PROOF_SHARE, _PLAIN_SHARE = 0.5, 0.75
+#: Digits of the plain path's numbers that are checked against balls.
+_CHECKED_DIGITS = 15
 
 
 @dataclass(frozen=True)
@@ -88,7 +93,13 @@ class CertifiedCoefficients:
         True is proved: there is no other equilibrium between tau_0 and tau_*.  None where no proof was found.
         """
         exact = (self.sigma_a2, self.sigma_b2, self.tau0)
-        return is_followed(self.activation, exact, self.balls["tau"]) if "tau" in self.balls else None
+        if "tau" not in self.balls:
+            return None
+        try:
+            with share(_PLAIN_SHARE, interrupt=True), stage("proving which root is reached from tau_0"):
+                return is_followed(self.activation, exact, self.balls["tau"])
+        except OverBudgetError:
+            return None
 
     def __getitem__(self, key: str) -> arb:
         """Return the ball of a certified coefficient."""
@@ -147,10 +158,10 @@ def _latex_number(text: str) -> str:
 
 
 def certify(
-    activation: Activation,
-    sigma_a2: sp.Expr,
-    sigma_b2: sp.Expr,
-    tau0: sp.Expr,
+    activation: Activation | str,
+    sigma_a2: Any,
+    sigma_b2: Any,
+    tau0: Any,
     digits: int = 15,
     *,
     prove_absence: bool = True,
@@ -158,10 +169,11 @@ def certify(
     """Solve the system with proof, to a number of significant digits.
 
     Args:
-        activation: the activation, without free parameters.
-        sigma_a2: exact variance of the recurrent weights, >= 0.
-        sigma_b2: exact variance of the input weights, > 0.
-        tau0: exact input scale tau_0 > 0.
+        activation: the activation, without free parameters; or a registered name or an expression in x.
+        sigma_a2: variance of the recurrent weights, >= 0; like the next two an exact number, or what stands for one
+            (see ``numerics.parameters.as_exact``): a float is the decimal that it prints.
+        sigma_b2: variance of the input weights, > 0.
+        tau0: input scale tau_0 > 0.
         digits: significant decimal digits, >= 1.
         prove_absence: where the quick way finds no equilibrium, whether to search for it with proof.
 
@@ -169,93 +181,109 @@ def certify(
         EquilibriumError: parameters out of range, or no stable equilibrium reached from tau_0.
         MomentAccuracyError: nothing could be certified, and the plain path's digits do not settle either.
     """
-    check_parameters(sigma_a2, sigma_b2, tau0)
-    if digits < 1:
-        raise EquilibriumError(f"digits must be at least 1, not {digits}")
-    floats = float(sigma_a2), float(sigma_b2), float(tau0)
+    activation, exact = as_activation(activation), exact_parameters(sigma_a2, sigma_b2, tau0)
+    _check_digits(digits)
     try:
-        start = float_scale(FloatMoments(pointwise(activation)), *floats, moment_threshold(activation))
-        return solve_at(activation, sigma_a2, sigma_b2, tau0, digits, start)
+        start, found = enclose_reached(activation, exact, digits)
+        return _assembled((activation, *exact, digits), found, start)
     except EquilibriumError:
         # Next to a fold float64 may miss two roots that nearly meet, or see one where there is none.
-        proved = find_followed(activation, (sigma_a2, sigma_b2, tau0)) if prove_absence else None
+        proved = None
+        if prove_absence:
+            with suppress(OverBudgetError), share(_PROOF_SHARE, interrupt=True):
+                proved = find_followed(activation, exact)
         if proved is None:
             raise
-    return solve_at(activation, sigma_a2, sigma_b2, tau0, digits, proved)
+    return solve_at(activation, *exact, digits, proved)
 
 
 def solve_uncertified(
-    activation: Activation, sigma_a2: sp.Expr, sigma_b2: sp.Expr, tau0: sp.Expr, digits: int = 15
+    activation: Activation | str, sigma_a2: Any, sigma_b2: Any, tau0: Any, digits: int = 15
 ) -> CertifiedCoefficients:
-    """Solve the system without proof, by the plain path; arguments, result and errors are those of ``certify``."""
-    return _assembled((activation, sigma_a2, sigma_b2, tau0, digits), {}, {}, {}, reason="no proof was asked for")
+    """Solve the system without proof, by the plain path; arguments, result and errors are those of ``certify``.
+
+    Quadrature at two precisions agrees on a peak that both miss, so that its first digits are checked against balls
+    where there are any.
+
+    Raises:
+        EquilibriumError: parameters out of range, or no stable equilibrium reached from tau_0.
+        MomentAccuracyError: the digits do not settle, or are proved to be wrong.
+    """
+    activation, exact = as_activation(activation), exact_parameters(sigma_a2, sigma_b2, tau0)
+    _check_digits(digits)
+    found = _assembled((activation, *exact, digits), Enclosure({}, {}, {}, "no proof was asked for"), None)
+    proved = enclose_coefficients(activation, exact, min(digits, _CHECKED_DIGITS), float(found.plain["tau"])).balls
+    for key in sorted(found.plain.keys() & proved.keys()):
+        ball, value = proved[key], arb(found.plain[key])
+        # Half a unit of the last digit, twice.
+        if abs(value - ball) > abs(ball) * arb(10) ** (1 - digits) + ball.rad():
+            raise MomentAccuracyError(
+                f"without proof {key} = {found.plain[key]}, which is wrong: it is {rounded_decimal(ball, 10)[0]}; the "
+                "quadrature misses a narrow peak, and certified numbers (--certify) would be right"
+            )
+    return found
 
 
 def solve_at(
-    activation: Activation, sigma_a2: sp.Expr, sigma_b2: sp.Expr, tau0: sp.Expr, digits: int, start: float
+    activation: Activation | str, sigma_a2: Any, sigma_b2: Any, tau0: Any, digits: int, start: float
 ) -> CertifiedCoefficients:
     """Do as ``certify`` for one of several equilibria; arguments, result and errors are those of ``certify``.
 
     Args:
-        activation: the activation, without free parameters.
-        sigma_a2: exact variance of the recurrent weights, >= 0.
-        sigma_b2: exact variance of the input weights, > 0.
-        tau0: exact input scale tau_0 > 0.
+        activation: the activation, without free parameters; or a name or an expression in x.
+        sigma_a2: variance of the recurrent weights, >= 0.
+        sigma_b2: variance of the input weights, > 0.
+        tau0: input scale tau_0 > 0.
         digits: significant decimal digits, >= 1.
         start: tau_* of the equilibrium that is meant, to a few digits.
     """
-    exact = (sigma_a2, sigma_b2, tau0)
-    parameters = (activation, *exact, digits)
-    reasons: list[str] = []
-    for with_energy in (True, False):
-        try:
-            found = Certifier(certified_moments(activation, with_energy), exact, digits).run(start)
-        except (UncertifiedError, UnsupportedExpressionError) as error:
-            reasons.append(str(error))
-            continue
-        return _assembled(parameters, *found, reason="" if with_energy else reasons[0])
-    return _assembled(parameters, {}, {}, {}, reason=reasons[-1])
+    activation, exact = as_activation(activation), exact_parameters(sigma_a2, sigma_b2, tau0)
+    _check_digits(digits)
+    return _assembled((activation, *exact, digits), enclose_coefficients(activation, exact, digits, start), start)
+
+
+def _check_digits(digits: int) -> None:
+    if digits < 1:
+        raise EquilibriumError(f"digits must be at least 1, not {digits}")
 
 
 def _assembled(
-    parameters: tuple[Activation, sp.Expr, sp.Expr, sp.Expr, int],
-    balls: dict[str, arb],
-    margins: dict[str, arb],
-    notes: dict[str, str],
-    *,
-    reason: str,
+    parameters: tuple[Activation, sp.Expr, sp.Expr, sp.Expr, int], found: Enclosure, start: float | None
 ) -> CertifiedCoefficients:
-    """Put the certified balls together with what only the plain path gives."""
+    """Put the certified balls together with what only the plain path gives, of the same equilibrium."""
+    activation, sigma_a2, sigma_b2, tau0, digits = parameters
+    balls, reason = found.balls, found.reason
     plain: dict[str, str] = {}
-    missing = _ntk_missing(parameters[0], margins)
+    missing = ntk_missing(activation, found.margins) if found.margins else ""
     wanted = [key for key in COEFFICIENTS if not (missing and key in NTK_COEFFICIENTS)]
     if any(key not in balls for key in wanted):
         reason = reason or "the ball's radius does not reach the digits asked for"
+        if "tau" in balls:
+            start = float(balls["tau"])
         try:
-            solution = solve(*parameters)
-        except MomentAccuracyError as error:
+            with share(_PLAIN_SHARE, interrupt=True), stage("solving without proof"):
+                solution = solve(activation, sigma_a2, sigma_b2, tau0, digits, start=start)
+        except (EquilibriumError, MomentAccuracyError, DivergentMomentError, OverBudgetError) as error:
+            # What is proved stays proved.
             if not balls:
-                raise MomentAccuracyError(f"{error}; and not certified: {reason}") from error
+                raise type(error)(f"{error}; and not certified: {reason}") from error
+            missing = missing or _left_out(balls, found.notes, f"{reason}; and not computed without proof: {error}")
         else:
             missing = solution.ntk_missing
-            digits = parameters[-1]
             plain = {k: decimal_string(v, digits) for k, v in solution.values.items() if k not in balls}
-    notes |= {key: notes.get(key, reason) for key in plain}
+    notes = found.notes | {key: found.notes.get(key, reason) for key in plain}
     return CertifiedCoefficients(
         *parameters,
         balls=MappingProxyType({key: balls[key] for key in COEFFICIENTS if key in balls}),
         plain=MappingProxyType(plain),
-        margins=MappingProxyType(margins),
+        margins=MappingProxyType(found.margins),
         certified=MappingProxyType({key: key in balls for key in COEFFICIENTS if key in balls or key in plain}),
         reason=MappingProxyType(notes),
         ntk_missing=missing,
     )
 
 
-def _ntk_missing(activation: Activation, margins: Mapping[str, arb]) -> str:
-    margin = margins.get("ntk")
-    if margin is not None and margin >= 1:
-        return f"sigma_a^2 E[phi'^2] = {float(margin.mid()):.6g} is not below 1, so the NTKs do not exist"
-    if margins and not certified_moments(activation).has_slope_energy:
-        return "E[phi'^2] is infinite, so the NTKs do not exist"
-    return ""
+def _left_out(balls: Mapping[str, arb], notes: Mapping[str, str], reason: str) -> str:
+    """Why the NTKs' coefficients are absent where nothing gives them; empty where the balls have them."""
+    absent = [key for key in sorted(NTK_COEFFICIENTS) if key not in balls]
+    return "" if not absent else notes.get(absent[0], reason)

@@ -15,10 +15,10 @@ import mpmath
 import sympy as sp
 
 from numerics.arithmetic import MpArithmetic, moment_threshold, pointwise
-from numerics.equilibrium.float64 import float_scale
+from numerics.equilibrium.float64 import _NEIGHBOURHOOD, reached_scale
 from numerics.equilibrium.formulas import CompiledFormulas, check_stability, evaluate_formulas
-from numerics.equilibrium.parameters import EquilibriumError, check_parameters
-from numerics.moments import FloatMoments, HighPrecisionMoments, MomentValues
+from numerics.moments import HighPrecisionMoments, MomentValues
+from numerics.parameters import EquilibriumError, as_activation, exact_parameters, margin_text
 from theory.activations import Activation
 
 __all__ = [
@@ -69,7 +69,13 @@ def decimal_string(value: Any, digits: int) -> str:
 
 
 def solve(
-    activation: Activation, sigma_a2: sp.Expr, sigma_b2: sp.Expr, tau0: sp.Expr, digits: int = 15
+    activation: Activation | str,
+    sigma_a2: Any,
+    sigma_b2: Any,
+    tau0: Any,
+    digits: int = 15,
+    *,
+    start: float | None = None,
 ) -> ImplicitCoefficients:
     """Solve the system to a number of significant digits.
 
@@ -77,24 +83,32 @@ def solve(
     the precision doubled at every step.  The residual is checked unsquared at the end.
 
     Args:
-        activation: the activation, without free parameters.
-        sigma_a2: exact variance of the recurrent weights, >= 0.
-        sigma_b2: exact variance of the input weights, > 0.
-        tau0: exact input scale tau_0 > 0.
+        activation: the activation, without free parameters; or a registered name or an expression in x.
+        sigma_a2: variance of the recurrent weights, >= 0; like the next two an exact number, or what stands for one
+            (see ``numerics.parameters.as_exact``): a float is the decimal that it prints.
+        sigma_b2: variance of the input weights, > 0.
+        tau0: input scale tau_0 > 0.
         digits: significant decimal digits, >= 1.
+        start: tau_* of the equilibrium that is meant, to a few digits; by default the one reached from tau_0.
 
     Raises:
         EquilibriumError: parameters out of range, or no stable equilibrium reached from tau_0.
         MomentAccuracyError: a moment's digits do not settle.
     """
-    check_parameters(sigma_a2, sigma_b2, tau0)
+    activation = as_activation(activation)
+    sigma_a2, sigma_b2, tau0 = exact_parameters(sigma_a2, sigma_b2, tau0)
     if digits < 1:
         raise EquilibriumError(f"digits must be at least 1, not {digits}")
-    floats = float(sigma_a2), float(sigma_b2), float(tau0)
-    start = float_scale(FloatMoments(pointwise(activation)), *floats, moment_threshold(activation))
+    if start is None:
+        floats = float(sigma_a2), float(sigma_b2), float(tau0)
+        start = reached_scale(pointwise(activation), *floats, moment_threshold(activation))
     moments = HighPrecisionMoments(activation)
     context = mpmath.MPContext()
     scale, at_root, residual, arithmetic = _newton(moments, context, (sigma_a2, sigma_b2, tau0), start, digits)
+    if not abs(float(scale) - start) <= _NEIGHBOURHOOD * start:
+        raise EquilibriumError(
+            f"Newton's method left the equilibrium that is meant, tau_* = {start:.6g}, for tau = {float(scale):.6g}"
+        )
     weights = (arithmetic.constant(sigma_a2), arithmetic.constant(sigma_b2))
     resolution = context.mpf(10) ** -(digits + 5)
     values, margins = evaluate_formulas(CompiledFormulas.over(arithmetic), scale, at_root, weights, resolution)
@@ -108,7 +122,8 @@ def solve(
     if at_root.slope_energy is None:
         missing = "E[phi'^2] is infinite, so the NTKs do not exist"
     elif margins["ntk"] >= 1 - resolution:
-        missing = f"sigma_a^2 E[phi'^2] = {float(margins['ntk']):.6g} is not below 1, so the NTKs do not exist"
+        margin = margin_text(margins["ntk"], resolution=float(resolution))
+        missing = f"sigma_a^2 E[phi'^2] = {margin} is not below 1, so the NTKs do not exist"
     return ImplicitCoefficients(
         activation=activation,
         sigma_a2=sigma_a2,

@@ -14,8 +14,8 @@ from typing import Any
 import sympy as sp
 
 from numerics.arithmetic import Arithmetic, Program, compile_program
-from numerics.equilibrium.parameters import EquilibriumError
 from numerics.moments import MomentValues
+from numerics.parameters import EquilibriumError, margin_text
 from theory.equations import ck_coefficients, kernel_coefficients, preactivation_coefficients, stability_slope
 from theory.kernels import COEFFICIENTS, NTK_COEFFICIENTS, Kernel
 from theory.symbols import d1, d2, d22, dd, sigma_a2, sigma_b2, tau, variance
@@ -105,7 +105,8 @@ def evaluate_formulas(
     check_stability(margins["tau"], scale)
     if margins["ck"] >= 1 - resolution:
         raise EquilibriumError(
-            f"the CK's coefficients do not exist: sigma_a^2 E[phi']^2 = {float(margins['ck']):.6g} at tau_* = "
+            f"the CK's coefficients do not exist: sigma_a^2 E[phi']^2 = "
+            f"{margin_text(margins['ck'], resolution=float(resolution))} at tau_* = "
             f"{float(scale):.6g}, and it must be below 1; a smaller sigma_a2 would be accepted"
         )
     found = compiled.coefficients_at(inputs, with_ntk=has_energy and bool(margins["ntk"] < 1 - resolution))
@@ -118,5 +119,5 @@ def check_stability(slope: Any, scale: Any) -> None:
     if not slope < 1:
         raise EquilibriumError(
             f"no stable equilibrium: at tau_* = {float(scale):.6g} the slope sigma_a^2 E[(phi^2)'']/2 is "
-            f"{float(slope):.12g}, and it must be below 1; a smaller sigma_a2 would be accepted"
+            f"{margin_text(slope, 12)}, and it must be below 1; a smaller sigma_a2 would be accepted"
         )

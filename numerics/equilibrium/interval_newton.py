@@ -6,33 +6,86 @@ N(V) = m - F(m)/F'(V) lies inside V, there is one root in V and no other, and it
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
 import sympy as sp
 from flint import arb, ctx
 
-from numerics.arithmetic import BITS_PER_DIGIT, BallArithmetic, Program, compile_program, constant_ball
+from numerics.arithmetic import BITS_PER_DIGIT, BallArithmetic, UnsupportedExpressionError, constant_ball
+from numerics.budget import OverBudgetError, share, stage
 from numerics.equilibrium.formulas import CompiledFormulas
-from numerics.equilibrium.parameters import EquilibriumError
-from numerics.moments import CertifiedMoments, Key, UnboundedError, UncertifiedError
+from numerics.moments import CertifiedMoments, Key, UnboundedError, UncertifiedError, certified_moments, stein_balls
+from numerics.parameters import EquilibriumError, margin_text
+from theory.activations import Activation
 from theory.kernels import NTK_COEFFICIENTS
-from theory.moments import RAW_MOMENTS, STEIN_FORMS
-from theory.symbols import d1, d2, d22, mean, tau, variance
+from theory.moments import RAW_MOMENTS
+from theory.symbols import d1, d2, d22, mean, variance
 
 __all__ = [
     "Certifier",
+    "Enclosure",
+    "enclose_coefficients",
     "enclose_equilibrium",
 ]
 
 #: Decimal digits by which a ball's relative radius is to be smaller than asked for.
 _MARGIN = 3
+#: Part of the processor time left that a proof may take.
+_PROOF_SHARE = 0.5
 #: How often the guard digits are doubled before a quantity is given up.
 _ATTEMPTS = 7
 _FIRST_GUARD = 12
 _NEWTON_STEPS = 60
 _ZERO = "contains 0: certified to within its radius, which is absolute"
+
+
+@dataclass(frozen=True)
+class Enclosure:
+    """What is proved of one equilibrium.
+
+    Attributes:
+        balls: of the coefficients, by key; empty where nothing is proved.
+        margins: balls of what must be below 1, by key.
+        notes: by key, why a coefficient is not enclosed, or what a ball that holds 0 means.
+        reason: why something is not enclosed, or an empty string.
+    """
+
+    balls: dict[str, arb]
+    margins: dict[str, arb]
+    notes: dict[str, str]
+    reason: str
+
+
+def enclose_coefficients(
+    activation: Activation, exact: tuple[sp.Expr, sp.Expr, sp.Expr], digits: int, start: float
+) -> Enclosure:
+    """Enclose the equilibrium next to ``start`` and its coefficients, without E[phi'^2] where that has no enclosure.
+
+    Args:
+        activation: the activation, without free parameters.
+        exact: sigma_a^2, sigma_b^2 and tau_0.
+        digits: significant digits asked for.
+        start: tau_* to a few digits.
+
+    Raises:
+        EquilibriumError: the equilibrium is not stable, or the CK's coefficients do not exist.
+    """
+    reasons: list[str] = []
+    for with_energy in (True, False):
+        try:
+            with (
+                share(_PROOF_SHARE, interrupt=True),
+                stage(f"certifying the solution for {activation.name}"),
+            ):
+                found = Certifier(certified_moments(activation, with_energy), exact, digits).run(start)
+        except (UncertifiedError, UnsupportedExpressionError, OverBudgetError) as error:
+            reasons.append(str(error))
+            continue
+        return Enclosure(*found, reason="" if with_energy else reasons[0])
+    return Enclosure({}, {}, {}, reason=reasons[-1])
 
 
 def enclose_equilibrium(
@@ -88,6 +141,10 @@ class Certifier:
                     kept = self._coefficients(scale, raw)
             except UnboundedError:
                 raise
+            except OverBudgetError:
+                if kept is None:
+                    raise
+                break
             except UncertifiedError as error:
                 last = error
             if kept is not None and self._finished(kept):
@@ -110,7 +167,7 @@ class Certifier:
                 with ctx.workprec(int((working + 2 * small) * BITS_PER_DIGIT) + 30):
                     centre, correct = self._approximate(arb(start), working // 2 + 6, small)
                     scale, raw = self._enclose(centre, correct)
-                    slope = self._constants()[0] * _stein(scale, raw)[d22] / 2
+                    slope = self._constants()[0] * stein_balls(scale, raw)[d22] / 2
             except UnboundedError:
                 raise
             except UncertifiedError as error:
@@ -153,7 +210,7 @@ class Certifier:
     def _equation(self, scale: arb, raw: Mapping[Key, arb]) -> tuple[arb, arb]:
         """F(tau) and F'(tau) = 2 tau (1 - sigma_a^2 d22/2)."""
         weight_a, weight_b, scale0 = self._constants()
-        stein = _stein(scale, raw)
+        stein = stein_balls(scale, raw)
         residual = scale * scale - weight_a * stein[variance] - weight_b * scale0 * scale0
         return residual, 2 * scale * (1 - weight_a * stein[d22] / 2)
 
@@ -178,7 +235,7 @@ class Certifier:
         )
 
     def _coefficients(self, scale: arb, raw: dict[Key, arb]) -> tuple[dict[str, arb], dict[str, arb], dict[str, str]]:
-        stein = _stein(scale, raw)
+        stein = stein_balls(scale, raw)
         energy = raw.get((0, 0))
         moments = (stein[variance], stein[d1], stein[d2], stein[d22], arb(0) if energy is None else energy)
         inputs = (scale, *moments, *self._constants()[:2])
@@ -198,11 +255,11 @@ class Certifier:
         if margins["tau"] >= 1:
             raise EquilibriumError(
                 f"no stable equilibrium: {where} the slope sigma_a^2 E[(phi^2)'']/2 is "
-                f"{float(margins['tau'].mid()):.12g}, and it must be below 1; a smaller sigma_a2 would be accepted"
+                f"{margin_text(margins['tau'], 12)}, and it must be below 1; a smaller sigma_a2 would be accepted"
             )
         if margins["ck"] >= 1:
             raise EquilibriumError(
-                f"the CK's coefficients do not exist: sigma_a^2 E[phi']^2 = {float(margins['ck'].mid()):.6g} {where}, "
+                f"the CK's coefficients do not exist: sigma_a^2 E[phi']^2 = {margin_text(margins['ck'])} {where}, "
                 "and it must be below 1; a smaller sigma_a2 would be accepted"
             )
         if not (margins["tau"] < 1 and margins["ck"] < 1):
@@ -227,19 +284,6 @@ class Certifier:
         good = {key: ball for key, ball in balls.items() if self._good(ball)}
         notes |= {key: _ZERO for key, ball in good.items() if ball.contains(0) and not ball.is_zero()}
         return good, margins, notes
-
-
-def _stein(scale: arb, raw: Mapping[Key, arb]) -> dict[sp.Symbol, arb]:
-    """The theory's moments from the raw ones."""
-    forms: Iterable[sp.Symbol] = (mean, variance, d1, d2, d22)
-    program = _stein_forms(tuple(forms)).renewed(BallArithmetic())
-    return dict(zip(forms, program(scale, *(raw[key] for key in RAW_MOMENTS)), strict=True))
-
-
-@cache
-def _stein_forms(forms: tuple[sp.Symbol, ...]) -> Program:
-    inputs = [tau, *(RAW_MOMENTS[key] for key in RAW_MOMENTS)]
-    return compile_program([STEIN_FORMS[form] for form in forms], inputs, BallArithmetic())
 
 
 @cache

@@ -6,7 +6,7 @@ one more independent check; use ``numerics.equilibrium.float64`` or ``numerics.e
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import mpmath
@@ -16,10 +16,14 @@ from numerics.arithmetic import MpArithmetic, compile_program
 from numerics.equilibrium.formulas import CompiledFormulas
 from theory.activations import Activation
 from theory.analysis import Piece
+from theory.functions import sigmoid, softplus
 from theory.moments import RAW_MOMENTS, STEIN_FORMS
 from theory.symbols import d1, d2, d22, mean, tau, variance, x
 
-__all__ = ["solve_naively"]
+__all__ = [
+    "naive_variance",
+    "solve_naively",
+]
 
 _GUARD = 10
 
@@ -77,3 +81,60 @@ def _function(pieces: tuple[Piece, ...], arithmetic: MpArithmetic) -> Callable[[
         return programs[sum(1 for edge in edges if point > edge)](point)[0]
 
     return evaluate
+
+
+def naive_variance(expr: sp.Expr, scale: str, splits: Sequence[sp.Expr], digits: int = 15) -> tuple[Any, Any]:
+    """Return Var f(scale xi) by quadrature of the expression as it is written, and an estimate of its error.
+
+    Neither pieces nor compiled programs play a part, but for the places where the quadrature is split.
+
+    Args:
+        expr: f in ``theory.symbols.x``, without parameters.
+        scale: tau as a decimal.
+        splits: exact kinks and jumps of f.
+        digits: of the arithmetic, in decimal digits.
+    """
+    mp = mpmath.MPContext()
+    mp.dps = digits
+    tau_ = mp.mpf(scale)
+    width = mp.sqrt(2 * mp.log(10) * mp.dps) + 3
+    kinks = [mp.mpf(str(sp.N(point, digits + 5))) / tau_ for point in splits]
+    points = sorted({*(mp.mpf(k) for k in range(-int(width), int(width) + 1)), *(k for k in kinks if abs(k) < width)})
+
+    def value(xi: Any) -> Any:
+        return _evaluated(expr, tau_ * xi, mp)
+
+    first, error = mp.quad(lambda xi: value(xi) * mp.npdf(xi), points, error=True)
+    centred, second_error = mp.quad(lambda xi: (value(xi) - first) ** 2 * mp.npdf(xi), points, error=True)
+    return centred, error + second_error
+
+
+def _evaluated(expr: sp.Basic, point: Any, mp: Any) -> Any:
+    """Evaluate an expression at a number, node by node."""
+    if expr == x:
+        return point
+    if expr.is_Rational:
+        return mp.mpf(int(expr.p)) / int(expr.q)
+    if isinstance(expr, sp.Piecewise):
+        for branch, condition in expr.args:
+            if condition == sp.true or condition.subs(x, sp.Float(point, mp.dps)) == sp.true:
+                return _evaluated(branch, point, mp)
+        return mp.nan
+    values = [_evaluated(part, point, mp) for part in expr.args]
+    if isinstance(expr, sp.Add):
+        return mp.fsum(values)
+    if isinstance(expr, sp.Mul):
+        return mp.fprod(values)
+    if isinstance(expr, sp.Pow):
+        return mp.power(*values)
+    if isinstance(expr, sp.Max | sp.Min):
+        return (max if isinstance(expr, sp.Max) else min)(values)
+    known = {
+        sigmoid: lambda u: 1 / (1 + mp.exp(-u)),
+        softplus: lambda u: max(u, mp.zero) + mp.log1p(mp.exp(-abs(u))),
+        sp.Abs: abs,
+        sp.sign: mp.sign,
+        sp.Heaviside: lambda u, _half: (1 + mp.sign(u)) / 2,
+    }
+    function = known.get(type(expr)) or getattr(mp, type(expr).__name__, None)
+    return function(*values) if values and callable(function) else mp.mpf(str(sp.N(expr, mp.dps + 5)))

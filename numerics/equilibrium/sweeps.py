@@ -6,17 +6,19 @@ is kept, with the reason, so that a table or a plot shows where the theory ends.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
 import sympy as sp
 
-from numerics.arithmetic import moment_threshold, pointwise
+from numerics.arithmetic import pointwise
+from numerics.budget import OverBudgetError
 from numerics.equilibrium.certified import CertifiedCoefficients, certify
 from numerics.equilibrium.float64 import solve_float
-from numerics.equilibrium.parameters import EquilibriumError
 from numerics.moments import MomentAccuracyError
+from numerics.parameters import EquilibriumError, as_activation, as_exact
 from theory.activations import Activation
 from theory.kernels import COEFFICIENTS
 
@@ -77,7 +79,7 @@ def line(start: sp.Expr, stop: sp.Expr, count: int) -> tuple[sp.Expr, ...]:
 
 
 def sweep(
-    activation: Activation,
+    activation: Activation | str,
     points: Sequence[tuple[sp.Expr, Point]],
     digits: int,
     *,
@@ -86,18 +88,27 @@ def sweep(
     """Solve the system at every point, one at a time.
 
     Args:
-        activation: the activation, without free parameters.
-        points: value of the swept parameter, and the parameters, at every point.
+        activation: the activation, without free parameters; or a registered name or an expression in x.
+        points: value of the swept parameter, and the parameters, at every point; exact numbers, or what stands for
+            them (see ``numerics.parameters.as_exact``).
         digits: significant digits of the coefficients; float64 gives at most ``FLOAT_DIGITS``.
         certified: whether the coefficients are certified by interval arithmetic, or solved in float64.
+
+    Raises:
+        EquilibriumError: something that is no number.
     """
-    for value, parameters in points:
+    activation = as_activation(activation)
+    for given, numbers in points:
+        value = as_exact(given, "a sweep's value")
+        names = ("sigma_a2", "sigma_b2", "tau0")
+        weight_a, weight_b, scale = (as_exact(number, name) for number, name in zip(numbers, names, strict=True))
+        parameters = weight_a, weight_b, scale
         try:
             if certified:
                 yield _from_balls(value, certify(activation, *parameters, digits, prove_absence=False))
             else:
                 yield _from_floats(value, activation, parameters, min(digits, FLOAT_DIGITS))
-        except (EquilibriumError, MomentAccuracyError) as error:
+        except (EquilibriumError, MomentAccuracyError, OverBudgetError) as error:
             empty: Mapping[str, str] = MappingProxyType({})
             yield SweepPoint(value, parameters, empty, MappingProxyType({}), certified=False, missing=str(error))
 
@@ -115,19 +126,22 @@ def _from_balls(value: sp.Expr, solution: CertifiedCoefficients) -> SweepPoint:
 
 
 def _from_floats(value: sp.Expr, activation: Activation, parameters: Point, digits: int) -> SweepPoint:
-    weight_a, weight_b, scale = map(float, parameters)
-    threshold = moment_threshold(activation)
-    solution = solve_float(pointwise(activation), weight_a, weight_b, scale, threshold=threshold)
-    has_ntk = "kappa2" in solution.values
-    # What a sum of terms of the activation's own size leaves of them is rounding, not a coefficient.
-    noise = 10.0**-FLOAT_DIGITS * min(1.0, solution["gamma2"])
+    solution = solve_float(pointwise(activation), *parameters)
     return SweepPoint(
         value=value,
         parameters=parameters,
         decimals=MappingProxyType(
-            {key: f"{number:#.{digits}g}" if abs(number) > noise else "0" for key, number in solution.values.items()}
+            {key: _decimal(number, solution.errors[key], digits) for key, number in solution.values.items()}
         ),
         margins=MappingProxyType({key: float(number) for key, number in solution.margins.items()}),
         certified=False,
-        missing="" if has_ntk else "sigma_a^2 E[phi'^2] is not below 1, so the NTKs do not exist",
+        missing=solution.ntk_missing,
     )
+
+
+def _decimal(number: float, error: float, digits: int) -> str:
+    """As many digits as the error leaves, at most those asked for; 0 where it leaves none."""
+    if abs(number) <= error:
+        return "0"
+    known = math.floor(math.log10(abs(number)) - math.log10(error)) if error > 0 else digits
+    return f"{number:#.{max(1, min(digits, known))}g}"

@@ -1,9 +1,18 @@
 """Draws of data, and how far a kernel is from what is predicted on them."""
 
 from numerics.experiments.distances import KernelDistance, distance_to_equivalent, distance_to_limit
-from numerics.experiments.experiment import Cell, Experiment, Network, exact_kernel
-from numerics.experiments.pairs import NoMatchError, distance_to_explicit
-from numerics.experiments.rates import FittedLine, RateReport, check_rate, fit_rate, local_slopes, report_rate
+from numerics.experiments.experiment import Cell, Experiment, Network, check_network, exact_kernel
+from numerics.experiments.pairs import NoMatchError, PairDistance, distance_to_explicit
+from numerics.experiments.rates import (
+    ROUNDING,
+    FittedLine,
+    RateCheck,
+    RateReport,
+    check_rate,
+    fit_rate,
+    local_slopes,
+    report_rate,
+)
 from numerics.experiments.spectral_study import (
     LARGEST_DENSE,
     MeasuredSpectrum,
@@ -15,6 +24,7 @@ from numerics.experiments.spectral_study import (
 
 __all__ = [
     "LARGEST_DENSE",
+    "ROUNDING",
     "Cell",
     "Experiment",
     "FittedLine",
@@ -23,7 +33,10 @@ __all__ = [
     "Network",
     "NoMatchError",
     "OutlierSummary",
+    "PairDistance",
+    "RateCheck",
     "RateReport",
+    "check_network",
     "check_rate",
     "distance_to_equivalent",
     "distance_to_explicit",

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from numerics.arithmetic import moment_threshold, pointwise
+from numerics.arithmetic import pointwise
 from numerics.arrays import Array
 from numerics.data import (
     CovarianceShape,
@@ -24,10 +24,11 @@ from numerics.data import (
     class_sizes,
     draw_entries,
 )
-from numerics.equilibrium import FloatEquilibrium, check_parameters, solve_float
+from numerics.equilibrium import FloatEquilibrium, solve_float
 from numerics.equivalents import DeterministicEquivalent
 from numerics.kernels import implicit_kernels, with_dual
 from numerics.networks import FiniteDEQ, implicit_ntks
+from numerics.parameters import EquilibriumError, check_parameters
 from theory.activations import Activation
 from theory.kernels import Kernel
 
@@ -35,6 +36,7 @@ __all__ = [
     "Cell",
     "Experiment",
     "Network",
+    "check_network",
     "equivalent_kernel",
     "exact_kernel",
     "finite_kernel",
@@ -103,13 +105,12 @@ class Experiment:
         return replace(released, covariances=made, sizes=class_sizes(released.samples, shares))
 
     def solve(self, activation: Activation, tau0: float) -> FloatEquilibrium:
-        """Return the coefficients of one activation at an input scale.
+        """Return the coefficients of one activation at an input scale, those of the CK certified.
 
         Raises:
-            EquilibriumError: no stable equilibrium.
+            EquilibriumError: no stable equilibrium, or coefficients that are not certified.
         """
-        threshold = moment_threshold(activation)
-        return solve_float(pointwise(activation), self.sigma_a2, self.sigma_b2, tau0, threshold=threshold)
+        return solve_float(pointwise(activation), self.sigma_a2, self.sigma_b2, tau0).checked()
 
 
 @dataclass(frozen=True)
@@ -153,7 +154,32 @@ def equivalent_kernel(
     Raises:
         EquilibriumError: an NTK that does not exist.
     """
+    solution.checked(kernel)
     return DeterministicEquivalent.from_statistics(statistics, solution.kernel(kernel), tau0=tau0, gram=gram)
+
+
+def check_network(solution: FloatEquilibrium) -> None:
+    """Raise unless networks of finite width converge to an equilibrium, as far as the infinite width tells.
+
+    The spectral radius of a network's Jacobian tends to sigma_a sqrt(E[phi'(tau_* xi)^2]) (theory sheet, section 3).
+
+    Args:
+        solution: the equilibrium of the infinite width.
+
+    Raises:
+        EquilibriumError: sigma_a^2 E[phi'^2] is infinite, or not below 1.
+    """
+    energy = solution.margins.get("ntk")
+    if energy is None:
+        raise EquilibriumError(
+            "networks of finite width do not converge: E[phi'^2] is infinite, since phi jumps or its slope is too "
+            "singular; an activation without jumps is accepted, or the exact kernel"
+        )
+    if not energy < 1:
+        raise EquilibriumError(
+            f"networks of finite width do not converge: at tau_* = {solution['tau']:.6g} sigma_a^2 E[phi'^2] = "
+            f"{energy:.6g}, and it must be below 1; a smaller sigma_a2 is accepted"
+        )
 
 
 def exact_kernel(
@@ -172,7 +198,7 @@ def exact_kernel(
         EquilibriumError: an NTK that does not exist.
         KernelConvergenceError: an entry has no stable fixed point.
     """
-    solution.check_existence(kernel)
+    solution.checked(kernel)
     # At small p some pairs are nearly collinear: the closed form of the dual, where there is one, is quick there.
     phi = with_dual(activation)
     found = implicit_kernels(
@@ -195,10 +221,11 @@ def finite_kernel(
     The weights are drawn from `rng`: A, B and, for an NTK, the readout.
 
     Raises:
-        EquilibriumError: an NTK that does not exist.
+        EquilibriumError: an NTK that does not exist, or networks that do not converge.
         NonConvergenceError: the network has no equilibrium that the iteration reaches.
     """
-    solution.check_existence(kernel)
+    solution.checked(kernel)
+    check_network(solution)
     drawn = FiniteDEQ.draw(
         pointwise(activation),
         solution["bias"],

@@ -17,6 +17,7 @@ from scipy.sparse.linalg import aslinearoperator
 
 from numerics.arrays import Array
 from numerics.equilibrium import FloatEquilibrium
+from numerics.equivalents import identity_coefficient
 from numerics.experiments.experiment import (
     Experiment,
     Network,
@@ -25,6 +26,7 @@ from numerics.experiments.experiment import (
     finite_kernel,
 )
 from numerics.linalg import eigenvalues, gram_matrix, operator_norm
+from numerics.parameters import EquilibriumError
 from numerics.spectrum import (
     BulkEstimate,
     DenseCovariances,
@@ -129,20 +131,28 @@ def predict(
     """The law of one kernel in dimension p, and the equilibrium it is made from, at the population's tau_0.
 
     Raises:
-        EquilibriumError: no stable equilibrium.
+        EquilibriumError: no stable equilibrium, an NTK that does not exist there, or coefficients that are not
+            certified, or that no kernel has.
         ValueError: a mixture or kernel that does not exist, or covariances that do not commute in a large dimension.
         SpectralLawError: the law was not found to the accuracy asked for.
     """
-    mixture = experiment.mixture(p)
-    solution = experiment.solve(activation, mixture.tau0)
     with threadpoolctl.threadpool_limits(limits=1):
+        mixture = experiment.mixture(p)
+        solution = experiment.solve(activation, mixture.tau0)
+        coefficients = solution.checked(kernel).kernel(kernel)
+        offset = identity_coefficient(coefficients, mixture.tau0)
+        if offset < 0:
+            raise EquilibriumError(
+                f"the coefficients of {activation.name} are wrong: with alpha_1 = {coefficients.linear:.6g} and the "
+                f"diagonal {coefficients.diagonal:.6g} the spectrum would reach {offset:.3g}, below 0"
+            )
         population = Population.from_mixture(mixture)
-    if isinstance(population.covariances, DenseCovariances) and p > LARGEST_DENSE:
-        raise ValueError(
-            f"the classes' covariances have no common eigenvectors, for which p up to {LARGEST_DENSE} is accepted, "
-            f"not {p}; covariances of one shape, or diagonal ones, have them"
-        )
-    return SpectralLaw.of(population, solution.kernel(kernel)), solution
+        if isinstance(population.covariances, DenseCovariances) and p > LARGEST_DENSE:
+            raise ValueError(
+                f"the classes' covariances have no common eigenvectors, for which p up to {LARGEST_DENSE} is accepted, "
+                f"not {p}; covariances of one shape, or diagonal ones, have them"
+            )
+        return SpectralLaw.of(population, coefficients), solution
 
 
 def measure(
@@ -204,19 +214,19 @@ def measure(
             spectrum = np.concatenate([found.upper, found.lower[::-1]])
             ends, estimate = (found.upper.size, found.lower.size), found.bulk
             isolated, rest = found.isolated, found.rest
-    return MeasuredSpectrum(
-        eigenvalues=spectrum,
-        ends=ends,
-        isolated=isolated,
-        ks_distance=kolmogorov_distance(rest, law),
-        levy_distance=levy_distance(rest, law),
-        wasserstein_distance=wasserstein_distance(rest, law),
-        opnorm_error=norm.value,
-        norm_residual=norm.residual,
-        kernel_residual=kernel_residual,
-        network_residual=network_residual,
-        estimate=estimate,
-    )
+        return MeasuredSpectrum(
+            eigenvalues=spectrum,
+            ends=ends,
+            isolated=isolated,
+            ks_distance=kolmogorov_distance(rest, law),
+            levy_distance=levy_distance(rest, law),
+            wasserstein_distance=wasserstein_distance(rest, law),
+            opnorm_error=norm.value,
+            norm_residual=norm.residual,
+            kernel_residual=kernel_residual,
+            network_residual=network_residual,
+            estimate=estimate,
+        )
 
 
 def summarise_outliers(law: SpectralLaw, draws: Sequence[MeasuredSpectrum]) -> OutlierSummary:

@@ -11,7 +11,7 @@ from numerics.kernels.duals import (
     with_dual,
 )
 from numerics.kernels.entries import KernelConvergenceError
-from numerics.kernels.hermite import dual_by_quadrature, dual_by_series, hermite_coefficients
+from numerics.kernels.hermite import dual_by_quadrature, dual_by_series, hermite_coefficients, resolving_edges
 from numerics.kernels.infinite_width import (
     KERNELS,
     ImplicitKernels,
@@ -42,6 +42,7 @@ __all__ = [
     "hermite_coefficients",
     "implicit_ck",
     "implicit_kernels",
+    "resolving_edges",
     "slow_dual",
     "with_dual",
 ]

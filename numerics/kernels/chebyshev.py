@@ -17,6 +17,8 @@ _NODES = (12, 20, 32)
 _FEW = 96
 #: The last quarter of a resolved series is rounding, relative to the largest value in its row.
 _RESOLVED = 4 * float(np.finfo(np.float64).eps)
+#: Columns that differ more in size are not interpolated: the small ones would have the rounding errors of the large.
+_SPREAD = 8.0
 
 
 def at_many_points(function: Callable[[Array], Array], points: Array) -> Array:
@@ -38,7 +40,8 @@ def at_many_points(function: Callable[[Array], Array], points: Array) -> Array:
     for nodes in _NODES:
         angles = (np.arange(nodes) + 0.5) * np.pi / nodes
         values = function(np.exp((low + high) / 2 + half * np.cos(angles)))
-        if not np.all(np.isfinite(values)):
+        columns = np.abs(values).max(axis=0)
+        if not np.all(np.isfinite(values)) or columns.max() > _SPREAD * columns.min():
             break
         series = dct(values, type=2, axis=1) / nodes
         series[:, 0] /= 2

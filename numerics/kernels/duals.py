@@ -3,7 +3,8 @@
 The functions are E[phi(u) phi(v)] and its derivative by rho, for (u, v) ~ N(0, [[a^2, rho a b], [rho a b, b^2]]) with
 a and b the scales of two samples.  There are several ways to them, tried in this order by `slow_dual`:
 
-- the closed form that `theory.moments.duals` derives, brought along by an activation made by `with_dual`;
+- the closed form that `theory.moments` derives, brought along by an activation made by `with_dual` or derived when it
+  is needed;
 - a series of order 256 as far as it reaches, and beyond
 - for phi smooth or kinked at 0 only, interpolation in the angle arccos(rho) and in the scales;
 - for any phi, two-dimensional quadrature pair by pair, which is slow.
@@ -12,8 +13,8 @@ a and b the scales of two samples.  There are several ways to them, tried in thi
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, field
+from functools import cached_property, lru_cache
 
 import numpy as np
 import sympy as sp
@@ -30,16 +31,9 @@ from numerics.arithmetic import (
     pointwise,
 )
 from numerics.arrays import EPS, Array, Index
-from numerics.kernels.hermite import dual_by_quadrature, dual_by_series, hermite_coefficients
-from numerics.kernels.interpolated_duals import (
-    BLUR,
-    InterpolatedDual,
-    PairDual,
-    PairFunction,
-    UnresolvedDualError,
-    blurred,
-)
-from numerics.moments import gaussian_moment, legendre_rule
+from numerics.kernels.hermite import dual_by_quadrature, dual_by_series, hermite_coefficients, resolving_edges
+from numerics.kernels.interpolated_duals import BLUR, InterpolatedDual, PairDual, PairFunction, UnresolvedDualError
+from numerics.moments import gaussian_moment, legendre_rule, quiet
 from theory.activations import Activation
 from theory.moments import DualForm, bivariate_normal, correlation, dual_form, left_scale, right_scale, sine
 
@@ -56,8 +50,11 @@ __all__ = [
 
 #: Stands for sqrt(1 - rho^2) = 0, where the formulas divide by it; its square is still a number.
 _TINY = 1e-100
-#: So near to 1 the dual is integrated from the end.
-_NEAR = 1e-9
+#: Rounding errors of a closed form that are worth its speed, relative to E[phi(u)^2].
+_CANCELLED = 1e-12
+#: So near to 1 the dual is integrated from the end, with so many nodes; their error is the difference to fewer.
+_NEAR = 2e-6
+_NEAR_NODES, _FEWER_NODES = 12, 8
 
 
 # --- closed forms ---------------------------------------------------------------------------------
@@ -86,12 +83,14 @@ class ClosedForm:
         self.tilted = form.tilted
         self._count = len(parts[0])
         # Where the slope is finite, it leads from the end of the correlations to near it.
+        self._bivariate = bool(nodes)
         self._from_end = bool(nodes) and not jumps
         self._arguments: Program = compile_program([a for node in nodes for a in node.args], inputs, arithmetic)
         self._parts: Program = compile_program(
             [part.xreplace(names) for terms in parts for part in terms], [*inputs, *names.values()], arithmetic
         )
 
+    @quiet
     def parts(self, a: Array, b: Array, rho: Array, sin: Array | None = None) -> tuple[list[Array], list[Array]]:
         """Return the terms of E[phi_0(u) phi_0(v)] and those of E[phi_0'(u) phi_0'(v)].
 
@@ -105,10 +104,9 @@ class ClosedForm:
             edge = 1 - np.abs(rho) <= BLUR
             rho = np.where(edge, np.sign(rho), rho)
             sin = np.where(edge, _TINY, np.sqrt((1 - rho) * (1 + rho)))
-        with np.errstate(over="ignore", under="ignore", divide="ignore"):
-            levels = self._arguments(a, b, rho, sin)
-            chances = [bivariate_normal_cdf(*levels[k : k + 4]) for k in range(0, len(levels), 4)]
-            found = [np.broadcast_to(part, rho.shape) for part in self._parts(a, b, rho, sin, *chances)]
+        levels = self._arguments(a, b, rho, sin)
+        chances = [bivariate_normal_cdf(*levels[k : k + 4]) for k in range(0, len(levels), 4)]
+        found = [np.broadcast_to(part, rho.shape) for part in self._parts(a, b, rho, sin, *chances)]
         return found[: self._count], found[self._count :]
 
     def values(self, a: Array, b: Array, rho: Array) -> tuple[Array, Array]:
@@ -122,10 +120,29 @@ class ClosedForm:
         value, slope = (_sum(parts) for parts in self.parts(a, b, rho))
         near = 1 - np.abs(rho) <= _NEAR
         if self._from_end and np.any(near):
-            value[near] = self._near_end(a[near], b[near], rho[near])
+            value[near] = self._near_end(a[near], b[near], rho[near], _NEAR_NODES)
         return value, slope
 
-    def _near_end(self, a: Array, b: Array, rho: Array) -> Array:
+    def errors(self, a: Array, b: Array, rho: Array) -> tuple[Array, Array]:
+        """Return bounds on the rounding errors of `values`, from the sizes of the terms that are added.
+
+        Args:
+            a: scale of u, positive: an array of any shape that broadcasts with the others.
+            b: scale of v, positive: an array likewise.
+            rho: correlation: an array likewise.
+        """
+        value, slope = (16 * EPS * _sum([np.abs(part) for part in parts]) for parts in self.parts(a, b, rho))
+        if self._bivariate:
+            near = 1 - np.abs(rho) <= _NEAR
+            # An argument of the distribution function is a difference divided by sqrt(1 - rho^2).
+            far = ~near if self._from_end else 1 - np.abs(rho) > BLUR
+            value[far] += value[far] / (16 * np.sqrt((1 - rho[far]) * (1 + rho[far])))
+            if self._from_end and np.any(near):
+                ends = a[near], b[near], rho[near]
+                value[near] += np.abs(self._near_end(*ends, _NEAR_NODES) - self._near_end(*ends, _FEWER_NODES))
+        return value, slope
+
+    def _near_end(self, a: Array, b: Array, rho: Array, count: int) -> Array:
         """E[phi_0(u) phi_0(v)] from its value at rho = +-1 and the integral of its slope (Price's theorem).
 
         With kinks off 0, terms of the closed form cancel to eps/sqrt(1 - rho^2) only; the slope does not, and is
@@ -134,7 +151,7 @@ class ClosedForm:
         end = np.sign(rho)
         angle = np.arcsin(np.sqrt((1 - rho) * (1 + rho)))
         value = _sum(self.parts(a, b, end)[0])
-        nodes, weights = legendre_rule(4)
+        nodes, weights = legendre_rule(count)
         for node, weight in zip((nodes + 1) / 2, weights / 2, strict=True):
             sin = np.maximum(np.sin(node * angle), _TINY)
             slope = _sum(self.parts(a, b, end * np.cos(node * angle), sin)[1])
@@ -150,7 +167,7 @@ class DualActivation(PointwiseActivation):
         dual: the closed form.
     """
 
-    dual: ClosedForm
+    dual: ClosedForm = field(kw_only=True)
 
 
 def with_dual(activation: Activation) -> PointwiseActivation:
@@ -161,16 +178,23 @@ def with_dual(activation: Activation) -> PointwiseActivation:
         UnsupportedExpressionError: a function that float64 evaluation does not have.
     """
     plain = pointwise(activation)
+    closed = _closed_form(activation)
+    if closed is None:
+        return plain
+    return DualActivation(plain.name, plain.value, plain.derivative, plain.breakpoints, dual=closed, source=activation)
+
+
+@lru_cache(maxsize=256)
+def _closed_form(activation: Activation) -> ClosedForm | None:
+    """The closed form of an activation's dual in float64, or None."""
     form = dual_form(activation)
-    if form is None:
-        return plain
     try:
-        closed = ClosedForm(form, jumps=bool(activation.jumps))
+        return None if form is None else ClosedForm(form, jumps=bool(activation.jumps))
     except UnsupportedExpressionError:
-        return plain
-    return DualActivation(plain.name, plain.value, plain.derivative, plain.breakpoints, closed)
+        return None
 
 
+@quiet
 def bivariate_normal_cdf(h: Array, k: Array, r: Array, c: Array) -> Array:
     """P(Y_1 < h, Y_2 < k) for standard normal variables of correlation r, by Owen's T function (Owen 1956).
 
@@ -186,8 +210,7 @@ def bivariate_normal_cdf(h: Array, k: Array, r: Array, c: Array) -> Array:
         # (second - r first)/(first c), with 1 - |r| = c^2/(1 + |r|) so that near levels do not cancel.
         sign = np.where(r < 0, -1.0, 1.0)
         rise = (second - sign * first) + sign * first * (c**2 / (1 + np.abs(r)))
-        with np.errstate(divide="ignore", invalid="ignore"):
-            ratio = rise / c / first
+        ratio = rise / c / first
         return np.asarray(np.where(first == 0, np.copysign(np.inf, rise), ratio))
 
     opposed = (h * k < 0) | ((h * k == 0) & (h + k < 0))
@@ -209,8 +232,9 @@ class ClosedDual:
     """
 
     def __init__(self, phi: DualActivation, scales: Array, bias: float, refinement: int) -> None:
-        self._form, self._scales, self._bias = phi.dual, scales, bias
-        self._means = gaussian_moment(phi.value, scales, phi.breakpoints, refinement=refinement)
+        # A scale of 0 has a correlation with nothing: any other stands in.
+        self._form, self._scales, self._bias = phi.dual, np.where(scales > 0, scales, 1.0), bias
+        self._means = gaussian_moment(phi.value, self._scales, phi.breakpoints, refinement=refinement)
         self.tilted = phi.dual.tilted
 
     def rounding(self) -> float:
@@ -218,9 +242,11 @@ class ClosedDual:
         sample = np.array([np.argmin(self._scales), np.argmax(self._scales)])
         rho = np.ones(2)
         # Away from the end, where there would be the doubt about rho as well.
-        error, _ = self.at(sample, sample).errors(0.9 * rho)
+        error, _ = self.at(sample, sample).own_errors(0.9 * rho)
         energy, _ = self.at(sample, sample).evaluate(rho)
-        ratio = float(np.max(error / np.where(energy > 0, energy, 1.0)))
+        if not np.all(energy > 0):
+            return np.inf
+        ratio = float(np.max(error / energy))
         return ratio if np.isfinite(ratio) else np.inf
 
     def at(self, i: Index, j: Index) -> PairFunction:
@@ -232,15 +258,11 @@ class ClosedDual:
             value, slope = self._form.values(a, b, rho)
             return value + shift, slope * (a * b)
 
-        def errors(rho: Array) -> tuple[Array, Array]:
-            value, slope = ([np.abs(part) for part in parts] for parts in self._form.parts(a, b, rho))
-            blur = blurred(evaluate, rho)
-            return (
-                16 * EPS * (_sum(value) + np.abs(shift)) + blur[0],
-                16 * EPS * _sum(slope) * (a * b) + blur[1],
-            )
+        def own_errors(rho: Array) -> tuple[Array, Array]:
+            value, slope = self._form.errors(a, b, rho)
+            return value + 16 * EPS * np.abs(shift), slope * (a * b)
 
-        return PairFunction(evaluate, errors)
+        return PairFunction(evaluate, own_errors)
 
 
 def _sum(parts: list[Array]) -> Array:
@@ -268,6 +290,7 @@ class QuadratureDual:
 
     def __init__(self, phi: Pointwise, scales: Array, bias: float, refinement: int) -> None:
         self._phi, self._scales, self._bias, self._refinement = phi, scales, bias, refinement
+        self._edges = resolving_edges(phi, float(scales.max(initial=1.0)))
 
     def at(self, i: Index, j: Index) -> PairFunction:
         """Return the dual activation of the pairs (i, j)."""
@@ -277,15 +300,20 @@ class QuadratureDual:
             value, slope = np.empty_like(rho), np.empty_like(rho)
             for pair, (a, b, r) in enumerate(zip(first.tolist(), second.tolist(), rho.tolist(), strict=True)):
                 value[pair], slope[pair] = dual_by_quadrature(
-                    self._phi, a, b, r, bias=self._bias, nodes=nodes, refinement=self._refinement
+                    self._phi, a, b, r, bias=self._bias, nodes=nodes, edges=self._edges
                 )
             return value, slope * first * second
 
-        def errors(rho: Array) -> tuple[Array, Array]:
-            coarse, fine = by_rule(rho, 16), by_rule(rho, 24)
-            return np.abs(coarse[0] - fine[0]), np.abs(coarse[1] - fine[1])
+        def evaluate(rho: Array) -> tuple[Array, Array]:
+            return by_rule(rho, 16)
 
-        return PairFunction(lambda rho: by_rule(rho, 16), errors)
+        def own_errors(rho: Array) -> tuple[Array, Array]:
+            coarse, fine = by_rule(rho, 16), by_rule(rho, 24)
+            # The rule's own rounding: sums of thousands of terms.
+            value, slope = (np.abs(x - y) + 16 * EPS * np.abs(y) for x, y in zip(coarse, fine, strict=True))
+            return value, slope
+
+        return PairFunction(evaluate, own_errors)
 
 
 class LongSeriesDual:
@@ -336,36 +364,51 @@ class LongSeriesDual:
                 value[far], slope[far] = self.beyond.at(i[far], j[far]).evaluate(rho[far])
             return value, slope
 
-        def errors(rho: Array) -> tuple[Array, Array]:
+        def own_errors(rho: Array) -> tuple[Array, Array]:
             rest, far = cut(rho)
             error, turn = rest.copy(), _LONG * rest
             if np.any(far):
-                error[far], turn[far] = self.beyond.at(i[far], j[far]).errors(rho[far])
+                error[far], turn[far] = self.beyond.at(i[far], j[far]).own_errors(rho[far])
             return error, turn
 
-        return PairFunction(evaluate, errors)
+        return PairFunction(evaluate, own_errors)
 
 
-def slow_dual(phi: Pointwise, scales: Array, bias: float, refinement: int, tolerance: float) -> PairDual:
+def slow_dual(
+    phi: Pointwise,
+    scales: Array,
+    bias: float,
+    refinement: int,
+    tolerance: float,
+    *,
+    panels: Pointwise | None = None,
+) -> PairDual:
     """Return the fastest way to the dual of phi_0 - bias that reaches the tolerance at the given scales.
 
     Args:
-        phi: the activation, uncentred.
+        phi: the activation, uncentred; the closed form of one made by ``numerics.arithmetic.pointwise`` is derived
+        here,
+            where it is needed.
         scales: (n,) array of standard deviations.
         bias: subtracted from phi.
         refinement: of the panels of Gauss-Legendre nodes, see ``numerics.moments.select_refinement``.
         tolerance: of the dual, relative.
+        panels: the activation with all ends of panels that integrals in one dimension need, itself by default.
     """
+    if isinstance(phi, PointwiseActivation) and not isinstance(phi, DualActivation) and phi.source is not None:
+        phi = with_dual(phi.source)
     closed = ClosedDual(phi, scales, bias, refinement) if isinstance(phi, DualActivation) else None
-    if closed is not None and not closed.tilted:
+    # At large scales terms of any closed form may cancel.
+    exact = closed is not None and closed.rounding() <= max(tolerance, _CANCELLED)
+    if closed is not None and exact and not closed.tilted:
         return closed
 
     def beyond() -> PairDual:
         try:
             return InterpolatedDual(phi, scales, bias, max(tolerance, 1e-13))
         except UnresolvedDualError:
-            if closed is not None and closed.rounding() <= tolerance:
+            if closed is not None and exact:
                 return closed
             return QuadratureDual(phi, scales, bias, refinement)
 
-    return LongSeriesDual(phi, scales, bias, refinement, tolerance, beyond)
+    return LongSeriesDual(panels or phi, scales, bias, refinement, tolerance, beyond)

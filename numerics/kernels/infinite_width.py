@@ -12,8 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from numerics.arithmetic import Pointwise
+from numerics.arithmetic import Pointwise, as_pointwise
 from numerics.kernels.entries import Entries, KernelConvergenceError, Tile
+from numerics.moments import quiet
+from numerics.parameters import as_array
 
 __all__ = [
     "KERNELS",
@@ -84,6 +86,7 @@ class ExplicitKernel:
     quadrature_pairs: int
 
 
+@quiet
 def implicit_ck(
     gram: Array,
     phi: Pointwise,
@@ -96,7 +99,7 @@ def implicit_ck(
 
     Args:
         gram: (n, n) array S = X^T X, symmetric positive semidefinite.
-        phi: the activation, uncentred.
+        phi: the activation, uncentred; an ``Activation``, a registered name or an expression in x will do.
         sigma_a2: variance of the recurrent weights, nonnegative.
         sigma_b2: variance of the input weights, nonnegative.
         bias: subtracted from phi, E[phi_0(tau_* xi)].
@@ -106,6 +109,7 @@ def implicit_ck(
         ValueError: a parameter out of range, or a Gram matrix that cannot be one.
         KernelConvergenceError: an entry has no stable fixed point, or none was reached.
     """
+    gram, phi = as_array(gram, "the Gram matrix"), as_pointwise(phi)
     entries = Entries(gram, phi, sigma_a2, sigma_b2, bias, tolerance)
     kernel = np.empty(gram.shape)
     for tile in entries.tiles():
@@ -125,6 +129,7 @@ def implicit_ck(
     )
 
 
+@quiet
 def explicit_ck(gram: Array, layers: Sequence[tuple[Pointwise, float]], tolerance: float = 1e-12) -> ExplicitKernel:
     """CK of an explicit network: G_l = E[phi_l(u) phi_l(v)], (u, v) of covariance G_{l-1}, G_0 = S.
 
@@ -138,7 +143,7 @@ def explicit_ck(gram: Array, layers: Sequence[tuple[Pointwise, float]], toleranc
     """
     if not layers:
         raise ValueError("an explicit network needs at least one layer")
-    current = gram
+    current = as_array(gram, "the Gram matrix")
     reports = []
     for phi, bias in layers:
         # Without recurrence the fixed point is its own right side.
@@ -177,7 +182,9 @@ class ImplicitKernels:
         truncation_bound: largest error in an entry of G off the diagonal from cutting the series; for pairs that do
             not use the series, the estimated error of what stands in for it.  Absolute.
         slope_bound: likewise for sigma_a^2 Gdot.  An entry K of an NTK is then in error by at most about
-            (truncation_bound + |K| slope_bound)/(1 - sigma_a^2 Gdot).
+            (truncation_bound + |K| slope_bound)/(1 - sigma_a^2 Gdot), and by what the residual leaves.  Near
+            |rho| = 1, where Gdot of a kinked phi changes like sqrt(1 - |rho|), the bound includes what the residual and
+            the rounding of L do to rho.
         quadrature_error: estimated error of the one-dimensional integrals, relative to G_ii.
         residual: largest |right side - left side| of the equations for G, each relative to sqrt(G_ii G_jj) (for the
             diagonal, to tau_i^2).
@@ -232,6 +239,7 @@ class ExplicitKernels:
     quadrature_pairs: int
 
 
+@quiet
 def implicit_kernels(
     gram: Array,
     phi: Pointwise,
@@ -248,7 +256,8 @@ def implicit_kernels(
 
     Args:
         gram: (n, n) array S = X^T X, symmetric positive semidefinite.
-        phi: the activation, uncentred; one with a field `dual` (see `numerics.kernels.duals`) brings its closed form.
+        phi: the activation, uncentred; an `Activation`, a registered name or an expression in x will do, and one with
+            a field `dual` (see `numerics.kernels.duals`) brings its closed form.
         sigma_a2: variance of the recurrent weights, nonnegative.
         sigma_b2: variance of the input weights, nonnegative.
         bias: subtracted from phi, E[phi_0(tau_* xi)].
@@ -264,6 +273,7 @@ def implicit_kernels(
     if unknown or not kernels:
         asked = f"not {', '.join(map(repr, unknown))}" if unknown else "and at least one"
         raise ValueError(f"the kernels of a DEQ are {', '.join(KERNELS)}, {asked}")
+    gram, phi = as_array(gram, "the Gram matrix"), as_pointwise(phi)
     entries = Entries(gram, phi, sigma_a2, sigma_b2, bias, tolerance)
     if set(kernels) != {"ck"}:
         _require_tangent(entries, sigma_a2)
@@ -292,6 +302,7 @@ def implicit_kernels(
     )
 
 
+@quiet
 def explicit_kernels(
     gram: Array, layers: Sequence[tuple[Pointwise, float]], tolerance: float = 1e-12
 ) -> ExplicitKernels:
@@ -313,6 +324,8 @@ def explicit_kernels(
     """
     if not layers:
         raise ValueError("an explicit network needs at least one layer")
+    gram = as_array(gram, "the Gram matrix")
+    layers = [(as_pointwise(phi), bias) for phi, bias in layers]
     current, ck, ntk = gram, np.empty(gram.shape), np.array(gram, dtype=np.float64)
     reports = []
     for phi, bias in layers:
@@ -358,8 +371,8 @@ def _require_tangent(entries: Entries, sigma_a2: float) -> None:
     """Raise unless every sample has a finite tangent kernel."""
     if not np.all(np.isfinite(entries.slope_energy)):
         raise KernelConvergenceError(
-            "there is no tangent kernel: E[phi'(tau xi)^2] is infinite (phi jumps, or its slope is too singular); "
-            "the conjugate kernel exists"
+            "there is no tangent kernel: E[phi'(tau xi)^2] is infinite (phi jumps, or its slope is too singular), or "
+            "phi is too steep at this tau to be integrated; the conjugate kernel exists"
         )
     sample = int(np.argmax(entries.slope_energy))
     margin = _margin(entries, sigma_a2)

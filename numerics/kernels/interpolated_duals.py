@@ -50,11 +50,16 @@ class PairFunction:
 
     Attributes:
         evaluate: from rho, an array of any shape, to E[phi(u) phi(v)] and its derivative by rho (arrays of that shape).
-        errors: from rho to estimates of the absolute errors of both (arrays of that shape).
+        own_errors: from rho to estimates of the absolute errors of both (arrays of that shape), rho taken as exact.
     """
 
     evaluate: Callable[[Array], tuple[Array, Array]]
-    errors: Callable[[Array], tuple[Array, Array]]
+    own_errors: Callable[[Array], tuple[Array, Array]]
+
+    def errors(self, rho: Array) -> tuple[Array, Array]:
+        """Return the errors of both where rho is rounded, arrays of the shape of rho."""
+        own, blur = self.own_errors(rho), blurred(self.evaluate, rho, np.full(rho.shape, BLUR))
+        return own[0] + blur[0], own[1] + blur[1]
 
 
 class PairDual(Protocol):
@@ -65,21 +70,28 @@ class PairDual(Protocol):
         ...
 
 
-def blurred(evaluate: Callable[[Array], tuple[Array, Array]], rho: Array) -> tuple[Array, Array]:
-    """What the rounding of rho does to a dual: near |rho| = 1 the slope of a kinked phi changes like sqrt(1 - rho).
+def blurred(evaluate: Callable[[Array], tuple[Array, Array]], rho: Array, doubt: Array) -> tuple[Array, Array]:
+    """What an error of rho does to a dual: near |rho| = 1 the slope of a kinked phi changes like sqrt(1 - |rho|).
 
     Args:
         evaluate: the dual and its derivative, elementwise.
         rho: correlations, an array of any shape.
+        doubt: how far they may be off, an array of that shape.
 
     Returns:
-        What rounding may change in both, arrays of that shape.
+        What that may change in both, arrays of that shape.
     """
-    here, there = evaluate(rho), evaluate(rho - np.sign(rho) * BLUR)
+    # Within BLUR of the end a dual is what it is at the end: the doubt reaches to where it is not.
+    inwards = doubt + np.where(1 - np.abs(rho) <= 2 * BLUR, 2 * BLUR, 0.0)
+    here = evaluate(rho)
+    changes = []
     with np.errstate(invalid="ignore"):
-        moved = [np.abs(x - y) for x, y in zip(here, there, strict=True)]
+        for other in (rho - np.copysign(inwards, rho), rho + np.copysign(doubt, rho)):
+            there = evaluate(np.clip(other, -1, 1))
+            changes.append([np.abs(x - y) for x, y in zip(here, there, strict=True)])
+    value, slope = (np.maximum(x, y) for x, y in zip(*changes, strict=True))
     # Two infinities: the slope of a jump at |rho| = 1.
-    return np.asarray(moved[0]), np.asarray(np.where(np.isnan(moved[1]), np.inf, moved[1]))
+    return np.asarray(value), np.asarray(np.where(np.isnan(slope), np.inf, slope))
 
 
 def _polar_rule(angle: float, largest: float, rule: tuple[int, int]) -> list[tuple[Array, Array, int]]:
@@ -265,11 +277,10 @@ class InterpolatedDual:
             x = 1 - 2 / np.pi * np.arccos(np.where(1 - np.abs(rho) <= BLUR, np.sign(rho), rho))
             return _clenshaw(coefficients[0], x), _clenshaw(coefficients[1], x)
 
-        def errors(rho: Array) -> tuple[Array, Array]:
-            blur = blurred(evaluate, rho)
-            return self.error * sizes[0] + blur[0], self.error * sizes[1] + blur[1]
+        def own_errors(rho: Array) -> tuple[Array, Array]:
+            return self.error * sizes[0] + 0 * rho, self.error * sizes[1] + 0 * rho
 
-        return PairFunction(evaluate, errors)
+        return PairFunction(evaluate, own_errors)
 
 
 def _lagrange(nodes: Array, points: Array) -> Array:

@@ -1,6 +1,6 @@
 """The evidence for the claims of ``theory.claims``, one module for each kind of evidence."""
 
-from numerics.ledger.checks import PROFILES, Plan, Task
+from numerics.ledger.checks import PROFILES, Plan, Task, with_power
 from numerics.ledger.coefficients import PlantedOutcome, planted_outcomes, variant_verdict
 from numerics.ledger.limits import limit_test
 from numerics.ledger.populations import MIXTURES, mixture, population
@@ -59,6 +59,7 @@ __all__ = [
     "tasks_for",
     "tied_layers_task",
     "variant_verdict",
+    "with_power",
     "witness_cell",
     "witness_names",
 ]

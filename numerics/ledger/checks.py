@@ -7,10 +7,10 @@ file and taken up again.  Claims that need the same task share its result.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from theory.claims import Verdict
+from theory.claims import Verdict, VerdictKind
 
 __all__ = [
     "PROFILES",
@@ -19,6 +19,7 @@ __all__ = [
     "Profile",
     "Results",
     "Task",
+    "with_power",
 ]
 
 #: Results of tasks, by the task's name.
@@ -62,7 +63,7 @@ class Profile:
         spectrum_draws: draws at each of them.
         widths: widths m of the finite networks.
         width_draws: draws of the weights at each.
-        left_out: claims that it has no time for, unless they are asked for.
+        left_out: claims that it leaves out unless they are asked for, and why.
         level: probability that one check refutes a true claim.
     """
 
@@ -78,10 +79,12 @@ class Profile:
     spectrum_draws: tuple[int, ...]
     widths: tuple[int, ...]
     width_draws: int
-    left_out: tuple[str, ...] = ()
+    left_out: Mapping[str, str] = field(default_factory=dict)
     level: float = 0.001
 
 
+_NO_TIME = "no time for it"
+_NO_POWER = "no power (on its few draws a change of 100 % could go unseen)"
 PROFILES = {
     profile.name: profile
     for profile in (
@@ -91,17 +94,26 @@ PROFILES = {
             witness_draws=(24, 16, 12, 10),
             limit_draws=(9, 6, 5, 4),
             witness_activations=("relu",),
-            rate_sizes=(200, 400, 800),
+            rate_sizes=(100, 200, 400, 800),
             rate_draws=5,
             rate_activations=("relu",),
             spectrum_sizes=(200, 300, 500, 800),
             spectrum_draws=(10, 8, 6, 4),
-            widths=(100, 200, 400),
+            widths=(50, 100, 200, 400),
             width_draws=5,
-            left_out=(
-                *("ck-slope", "universality-weights", "universality-data", "few-coefficients", "transition"),
-                *("limit-spike", "limit-jump", "limit-traces"),
-            ),
+            left_out={
+                "ck-slope": _NO_TIME,
+                "finite-width": _NO_POWER,
+                "ntk-parameters": _NO_POWER,
+                "outliers": _NO_POWER,
+                "universality-weights": _NO_TIME,
+                "universality-data": _NO_TIME,
+                "few-coefficients": _NO_TIME,
+                "transition": _NO_TIME,
+                "limit-spike": _NO_TIME,
+                "limit-jump": _NO_TIME,
+                "limit-traces": _NO_TIME,
+            },
         ),
         Profile(
             "default",
@@ -177,3 +189,18 @@ class Check:
     claims: tuple[str, ...]
     tasks: Callable[[Plan], Sequence[Task]]
     judge: Callable[[Plan, Results], Sequence[Verdict]]
+
+
+def with_power(verdict: Verdict) -> Verdict:
+    """Return a verdict as it is, or "undecided" where statistics support the claim by a test without power.
+
+    Every check whose verdict is "supported" states its power in the details: by name, the smallest relative change of a
+    number that the test would have refuted (None for a number that is 0).  At least one must be below 100 %.
+    """
+    if verdict.kind is not VerdictKind.SUPPORTED:
+        return verdict
+    power: Mapping[str, float | None] = verdict.details.get("power", {})
+    if any(value is not None and value <= 1 for value in power.values()):
+        return verdict
+    why = f"no power here: a test that sees no change below 100 % supports nothing; {verdict.evidence}"
+    return replace(verdict, kind=VerdictKind.UNDECIDED, evidence=f"{why}; missing: more draws, or larger sizes")

@@ -226,6 +226,7 @@ def variant_verdict(variant: Theory, plan: Plan, results: Results) -> Verdict:
         kind = VerdictKind.UNDECIDED
         evidence += ", which these draws are too few to see"
     details = figures(test) | {"floor": floor, "description": variant.description, "source": variant.source}
+    details |= {"power": {"variant": base.detectable(change) if floor > 0 else None}}
     return Verdict(f"variant-{variant.identifier}", _PLANTED_ACTIVATION, kind, evidence, details)
 
 

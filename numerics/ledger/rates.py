@@ -8,9 +8,11 @@ from typing import Any
 
 import numpy as np
 import sympy as sp
+from scipy.stats import ttest_rel
 
 from numerics.data import EntryLaw, Tau0Reading
 from numerics.experiments import (
+    ROUNDING,
     Cell,
     Experiment,
     RateReport,
@@ -51,6 +53,8 @@ _FEW_RESAMPLES = 10
 #: Relative changes of an equivalent's numbers, or of the kernel that is compared with, that a ladder is tried on.
 MAGNITUDES = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
 CHANGES = tuple(sign * size for size in MAGNITUDES for sign in (1, -1))
+#: Probability of lack of fit below which a line is not taken at its word.
+_NO_FIT = 0.01
 #: A change of all errors below this is rounding: the number that is changed is 0.
 _NOTHING = 1e-9
 
@@ -157,16 +161,21 @@ def _rows(tasks: Sequence[Task], size: str, value: Callable[[Task], float]) -> t
     return list(rows), list(rows.values())
 
 
-#: Whether a ladder's errors (sizes, and one list for each) support a claim, at a probability of a false alarm.
-Judge = Callable[[list[int], list[list[float]], float], bool]
+#: What a ladder's errors (sizes, and one list for each) say of a claim, at a probability of a false alarm.
+Judge = Callable[[list[int], list[list[float]], float], VerdictKind]
 
 
-def _has_the_rate(sizes: list[int], rows: list[list[float]], false_alarm: float) -> bool:
-    return check_rate(sizes, rows, false_alarm=false_alarm).compatible
+def _judge_rate(sizes: list[int], rows: list[list[float]], false_alarm: float) -> VerdictKind:
+    return VerdictKind(check_rate(sizes, rows, false_alarm=false_alarm, needs_power=False).verdict)
+
+
+def _judge_rounding(sizes: list[int], rows: list[list[float]], false_alarm: float) -> VerdictKind:
+    """Of kernels that are equal: any error above rounding refutes that."""
+    return VerdictKind.SUPPORTED if max(map(max, rows)) <= ROUNDING else VerdictKind.REFUTED
 
 
 def ladder_report(
-    tasks: Sequence[Task], results: Results, size: str, plan: Plan, judge: Judge = _has_the_rate, share: float = 1.0
+    tasks: Sequence[Task], results: Results, size: str, plan: Plan, judge: Judge = _judge_rate, share: float = 1.0
 ) -> tuple[RateReport, dict[str, Any]]:
     """The report on a ladder, and the figures for the record.
 
@@ -175,21 +184,24 @@ def ladder_report(
         results: of the tasks.
         size: name of the argument that is the size, p or width.
         plan: whose profile's level is the probability of a false alarm.
-        judge: decides the claim; it is run on the errors of changed theories too, which it should not support.
+        judge: decides the claim; it is run on the errors of changed theories too, which it should refute.
         share: of that probability, where a claim has several ladders.
     """
     sizes, rows = _rows(tasks, size, lambda task: float(results[task.name]["error"]))
     symbol, level = "p" if size == "p" else "m", share * plan.profile.level
     rng = np.random.default_rng([plan.seed, len(tasks)])
-    report = report_rate(sizes, rows, rng, symbol=symbol, false_alarm=level)
+    report = report_rate(sizes, rows, rng, symbol=symbol, false_alarm=level, needs_power=False)
     details: dict[str, Any] = {"symbol": symbol, "sizes": sizes, "errors": rows, "limits": report.limits}
     details |= {"level": level}
     if report.fit is not None:
         details |= {"slope": report.fit.plain.slope, "slope_interval": list(report.fit.plain.interval)}
     if report.check is not None:
         details |= {"amplitudes": list(report.check.amplitudes)}
-        # What is not supported as it is says nothing by its changes.
-        details |= _measured_power(tasks, results, size, judge, level) if judge(sizes, rows, level) else {}
+    else:
+        judge = _judge_rounding
+    # What is not supported as it is says nothing by its changes.
+    if judge(sizes, rows, level) is VerdictKind.SUPPORTED:
+        details |= _measured_power(tasks, results, size, judge, level)
     return report, details
 
 
@@ -203,7 +215,8 @@ def _measured_power(tasks: Sequence[Task], results: Results, size: str, judge: J
             power[part] = None
             continue
         refuted = [
-            not judge(*_rows(tasks, size, lambda task, k=k, rows=rows: float(rows[task.name][k])), level)  # type: ignore[misc]
+            judge(*_rows(tasks, size, lambda task, k=k, rows=rows: float(rows[task.name][k])), level)  # type: ignore[misc]
+            is VerdictKind.REFUTED
             for k in range(len(CHANGES))
         ]
         either = [up and down for up, down in zip(refuted[::2], refuted[1::2], strict=True)]
@@ -261,7 +274,7 @@ def _judge_rates(plan: Plan, results: Results) -> list[Verdict]:
 
 def _slope_verdict(subject: str, tasks: Sequence[Task], results: Results, plan: Plan) -> Verdict:
     """Decide "ck-slope": the corrected slope's interval holds -1/2 and excludes 0, and the corrected line fits."""
-    report, details = ladder_report(tasks, results, "p", plan, _has_the_slope)
+    report, details = ladder_report(tasks, results, "p", plan, _judge_slope)
     if report.fit is None:
         return Verdict("ck-slope", subject, VerdictKind(report.verdict), report.sentence, details)
     kind, why, found = _slope_decision(details["sizes"], details["errors"], details["level"])
@@ -271,8 +284,11 @@ def _slope_verdict(subject: str, tasks: Sequence[Task], results: Results, plan: 
 def _slope_decision(
     sizes: Sequence[int], rows: Sequence[Sequence[float]], false_alarm: float
 ) -> tuple[VerdictKind, str, dict[str, Any]]:
-    """The verdict, why, and the slope with its interval: half of the false alarms are its, half those of the fit."""
-    level = 1 - false_alarm / 2
+    """The verdict, why, and the slope with its interval.
+
+    The corrected line is one next order short of the truth: where it does not fit, its slope is no evidence.
+    """
+    level = 1 - false_alarm
     fit = fit_rate(sizes, rows, np.random.default_rng(0), level=level, resamples=_FEW_RESAMPLES)
     line = fit.corrected
     if line is None:
@@ -286,14 +302,17 @@ def _slope_decision(
         f"{fit.plain.slope:.3f}), {fitted}"
     )
     found = {"slope": line.slope, "slope_interval": [low, high]}
+    if line.lack_of_fit < _NO_FIT:
+        return VerdictKind.UNDECIDED, f"{shown}: the line does not fit; missing: larger sizes", found
+    if not low <= -0.5 <= high:
+        return VerdictKind.REFUTED, shown, found
     if not high < 0:
-        return VerdictKind.UNDECIDED, f"{shown}: the interval does not exclude 0", found
-    holds = low <= -0.5 <= high and not line.lack_of_fit < false_alarm / 2
-    return VerdictKind.SUPPORTED if holds else VerdictKind.REFUTED, shown, found
+        return VerdictKind.UNDECIDED, f"{shown}: the interval does not exclude 0; missing: more draws", found
+    return VerdictKind.SUPPORTED, shown, found
 
 
-def _has_the_slope(sizes: list[int], rows: list[list[float]], false_alarm: float) -> bool:
-    return _slope_decision(sizes, rows, false_alarm)[0] is VerdictKind.SUPPORTED
+def _judge_slope(sizes: list[int], rows: list[list[float]], false_alarm: float) -> VerdictKind:
+    return _slope_decision(sizes, rows, false_alarm)[0]
 
 
 RATE_CHECK = Check(
@@ -324,15 +343,25 @@ def _judge_reading(plan: Plan, results: Results) -> list[Verdict]:
     reports = {}
     for reading in ("population", "empirical"):
         tasks = _reading_tasks(plan, reading)
-        reports[reading] = ladder_report(tasks, results, "p", plan, share=0.5)
+        reports[reading] = ladder_report(tasks, results, "p", plan, share=1 / 3)
     kinds = {report.verdict for report, _ in reports.values()}
     last = {reading: float(np.mean(details["errors"][-1])) for reading, (_, details) in reports.items()}
     shown = "; ".join(f"{reading}: {report.sentence}" for reading, (report, _) in reports.items())
-    faster = last["empirical"] < last["population"]
-    kind = VerdictKind.SUPPORTED if kinds == {"supported"} and faster else VerdictKind.REFUTED
-    if "undecided" in kinds:
-        kind = VerdictKind.UNDECIDED
-    evidence = f"largest p: {last['population']:.3g} against {last['empirical']:.3g}; {shown}"
+    # Both readings are of the same draws.
+    pairs = (reports[reading][1]["errors"][-1] for reading in ("population", "empirical"))
+    test = ttest_rel(*pairs)
+    faster = test.pvalue < plan.profile.level / 3
+    evidence = (
+        f"largest p: {last['population']:.3g} against {last['empirical']:.3g}, {test.statistic:+.1f} standard errors; "
+        f"{shown}"
+    )
+    kind = VerdictKind.UNDECIDED
+    if "refuted" in kinds or (faster and test.statistic < 0):
+        kind = VerdictKind.REFUTED
+    elif kinds == {"supported"} and faster:
+        kind = VerdictKind.SUPPORTED
+    elif kinds == {"supported"}:
+        evidence += "; which of them is nearer is not shown; missing: more draws"
     return [Verdict("tau0-reading", "relu", kind, evidence, reports["empirical"][1])]
 
 

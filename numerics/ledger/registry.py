@@ -6,10 +6,9 @@ from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 from typing import Any
 
-from numerics.equilibrium import EquilibriumError
 from numerics.kernels import KernelConvergenceError
 from numerics.ledger.assumptions import ASSUMPTION_CHECK, UNSTABLE_CHECK, past_the_fold_task
-from numerics.ledger.checks import Check, Plan, Results, Task
+from numerics.ledger.checks import Check, Plan, Results, Task, with_power
 from numerics.ledger.coefficients import DEQ_CHECK, EXPLICIT_CHECK, VARIANT_CHECK
 from numerics.ledger.rates import (
     FINITE_CHECK,
@@ -34,6 +33,7 @@ from numerics.ledger.twins import FEW_CHECK, few_task
 from numerics.ledger.witnesses import explicit_witness_cell, witness_cell
 from numerics.moments import MomentAccuracyError
 from numerics.networks import NonConvergenceError
+from numerics.parameters import EquilibriumError
 from numerics.spectrum import SpectralLawError
 from theory.claims import CLAIMS, Verdict, VerdictKind
 
@@ -86,7 +86,10 @@ def failures(checks: Iterable[Check], plan: Plan, results: Results) -> list[str]
 
 
 def judge(checks: Iterable[Check], plan: Plan, results: Results, claims: Iterable[str]) -> list[Verdict]:
-    """Return the verdicts on some claims, in the ledger's order; what could not be computed is undecided."""
+    """Return the verdicts on some claims, in the ledger's order; what could not be computed is undecided.
+
+    So is what a test without power supports (`numerics.ledger.with_power`).
+    """
     wanted = set(claims)
     verdicts: list[Verdict] = []
     for check in checks:
@@ -94,7 +97,7 @@ def judge(checks: Iterable[Check], plan: Plan, results: Results, claims: Iterabl
         if failed:
             verdicts += [Verdict(claim, "", VerdictKind.UNDECIDED, failed[0]) for claim in check.claims]
         else:
-            verdicts += check.judge(plan, results)
+            verdicts += map(with_power, check.judge(plan, results))
     order = {claim: position for position, claim in enumerate(CLAIMS)}
     return sorted((verdict for verdict in verdicts if verdict.claim in wanted), key=lambda one: order[one.claim])
 

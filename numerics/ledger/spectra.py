@@ -22,6 +22,7 @@ from numerics.ledger.spectral_witnesses import (
     ranks_of,
     spectral_residuals,
     spectrum_names,
+    spectrum_walls,
 )
 from numerics.spectrum import SpectralLaw, phase_transition
 from theory.activations import Activation, resolve
@@ -166,7 +167,28 @@ def _bulk(
         f"Kolmogorov distance {means} at p = {', '.join(map(str, records))}; {test.sentence()}; "
         f"would detect: {power_list(power)}"
     )
-    return Verdict("bulk", _subject(setting), kind, why, figures(test) | {"power": power})
+    last = max(records)
+    details = figures(test) | {"power": power, "spectrum": _picture(laws[last], last, records[last])}
+    return Verdict("bulk", _subject(setting), kind, why, details)
+
+
+def _picture(law: SpectralLaw, p: int, records: Sequence[SpectrumRecord]) -> dict[str, Any]:
+    """Measured and predicted densities, as means over bins, and isolated eigenvalues, for a report to draw."""
+    walls = spectrum_walls(law)
+    widths = np.diff(walls)
+    shares = np.diff(law.cumulative(walls))
+    counts = np.sum([record.counts for record in records], axis=0)
+    ranks = ranks_of([law])
+    isolated = [[*record.largest[: ranks[0]], *record.smallest[: ranks[1]]] for record in records]
+    return {
+        "p": p,
+        "draws": len(records),
+        "walls": walls.tolist(),
+        "measured": (counts / (len(records) * law.population.samples * widths)).tolist(),
+        "predicted": (shares / widths).tolist(),
+        "isolated": [float(value) for row in isolated for value in row],
+        "outliers": law.outlier_values.tolist(),
+    }
 
 
 SPECTRUM_CHECK = Check(("outliers", "bulk"), _spectrum_tasks, _judge_spectrum)
@@ -261,7 +283,8 @@ def _judge_transition(plan: Plan, results: Results) -> Sequence[Verdict]:
         f"{high:.2g} times the predicted one would be seen"
     )
     kind = VerdictKind.SUPPORTED if holds else VerdictKind.REFUTED
-    return [Verdict("transition", plan.rate_activations[0], kind, why, {"critical": critical})]
+    details = {"critical": critical, "power": {"critical norm": max(1 - low, high - 1)}}
+    return [Verdict("transition", plan.rate_activations[0], kind, why, details)]
 
 
 TRANSITION_CHECK = Check(

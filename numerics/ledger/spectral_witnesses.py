@@ -24,7 +24,7 @@ from numerics.kernels import implicit_ck, with_dual
 from numerics.ledger.populations import mixture, population
 from numerics.ledger.witnesses import coefficients_of
 from numerics.linalg import eigenvalues
-from numerics.spectrum import Bulk, Population, SpectralLaw, kolmogorov_distance, solve_bulk
+from numerics.spectrum import Bulk, Population, SpectralLaw, hull, isolation_margin, kolmogorov_distance, solve_bulk
 from theory.activations import resolve
 from theory.claims import PopulationChange, Theory, true_theory
 
@@ -36,10 +36,13 @@ __all__ = [
     "spectral_residuals",
     "spectrum_cell",
     "spectrum_names",
+    "spectrum_walls",
 ]
 
 #: Eigenvalues kept at either end: more than any theory here predicts to be isolated.
 _EXTREMES = 6
+#: Bins of the histogram that reports draw.
+_BINS = 60
 #: Where the resolvent is taken: to the left of 0 by these multiples of the true diagonal.
 _DISTANCES = (0.25, 1.0, 4.0)
 
@@ -70,18 +73,21 @@ class SpectrumRecord:
         smallest: (k,) array, the smallest, ascending.
         traces: (4,) array, tr f(G)/n for the functions of ``_functions``.
         ks: Kolmogorov distance of all eigenvalues to the true law.
+        counts: (bins,) array, eigenvalues in each of the bins of `spectrum_walls`.
     """
 
     largest: Array
     smallest: Array
     traces: Array
     ks: float
+    counts: Array
 
     @classmethod
     def from_json(cls, record: Mapping[str, Any]) -> SpectrumRecord:
         """Read what ``spectrum_cell`` returned."""
-        largest, smallest, traces = (np.array(record[key], np.float64) for key in ("largest", "smallest", "traces"))
-        return cls(largest, smallest, traces, float(record["ks"]))
+        names = ("largest", "smallest", "traces", "counts")
+        largest, smallest, traces, counts = (np.array(record[key], np.float64) for key in names)
+        return cls(largest, smallest, traces, float(record["ks"]), counts)
 
 
 def spectrum_cell(
@@ -107,14 +113,23 @@ def spectrum_cell(
     with threadpoolctl.threadpool_limits(limits=1):
         sample = mixture(data, p).sample(np.random.default_rng([seed, p, index]))
         phi = with_dual(resolve(activation).with_parameters({}))
-        bias = solve_float(phi, sigma_a2, sigma_b2, sample.mixture.tau0)["bias"]
+        bias = solve_float(phi, sigma_a2, sigma_b2, sample.mixture.tau0).checked()["bias"]
         spectrum = eigenvalues(implicit_ck(sample.gram(), phi, sigma_a2, sigma_b2, bias).kernel)
+    law = law_of(true_theory("ck"), setting, p)
     return {
+        "counts": np.histogram(spectrum, spectrum_walls(law))[0].tolist(),
         "largest": spectrum[::-1][:_EXTREMES].tolist(),
         "smallest": spectrum[:_EXTREMES].tolist(),
         "traces": [float(np.mean(function(spectrum))) for function in _functions(setting, p)],
-        "ks": kolmogorov_distance(spectrum, law_of(true_theory("ck"), setting, p)),
+        "ks": kolmogorov_distance(spectrum, law),
     }
+
+
+def spectrum_walls(law: SpectralLaw) -> Array:
+    """Walls of equal bins that hold the bulk and what fluctuates out of it, in the kernel's units."""
+    left, right = hull(law)
+    margin = isolation_margin(law)
+    return np.linspace(left - margin, right + margin, _BINS + 1)
 
 
 # --- what a theory predicts ----------------------------------------------------------------------

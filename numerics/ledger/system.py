@@ -9,10 +9,11 @@ import mpmath
 import sympy as sp
 
 from numerics.arithmetic import rounded_decimal
-from numerics.equilibrium import EquilibriumError, certify, solve
+from numerics.equilibrium import certify, solve
 from numerics.ledger.checks import Check, Plan, Results, Task
 from numerics.ledger.limits import power_list
 from numerics.moments import HighPrecisionMoments, MomentAccuracyError
+from numerics.parameters import EquilibriumError
 from theory.activations import resolve
 from theory.claims import PROOFS, Verdict, VerdictKind, unproved
 from theory.equations import LayerCoefficients, LayerMoments, next_layer, rest

@@ -17,12 +17,12 @@ import threadpoolctl
 
 from numerics.arithmetic import PointwiseActivation, pointwise
 from numerics.data import GaussianMixture
-from numerics.equilibrium import EquilibriumError, solve_float
+from numerics.equilibrium import checked_moments, solve_float
 from numerics.kernels import implicit_ck
 from numerics.ledger.checks import Check, Plan, Results, Task
 from numerics.ledger.rates import CHANGES, ladder_report, shown_power
 from numerics.linalg import operator_norm, perturbed_norms
-from numerics.moments import FloatMoments
+from numerics.parameters import EquilibriumError
 from theory.activations import Activation, get
 from theory.claims import Verdict, VerdictKind
 from theory.symbols import x
@@ -46,8 +46,8 @@ def polynomial_twin(phi: PointwiseActivation, sigma_a2: float, sigma_b2: float, 
     Raises:
         EquilibriumError: no quartic has these moments.
     """
-    scale = solve_float(phi, sigma_a2, sigma_b2, tau0)["tau"]
-    moments = FloatMoments(phi).at(scale)
+    scale = solve_float(phi, sigma_a2, sigma_b2, tau0).checked()["tau"]
+    moments = checked_moments(phi, scale)
     first, second = scale * moments.d1, scale**2 * moments.d2 / np.sqrt(2)
     rest = moments.variance - first**2 - second**2
     if not rest > 0:
@@ -84,7 +84,8 @@ def few_task(p: int, index: int, seed: int, sigma_a2: str, sigma_b2: str) -> dic
         relu = pointwise(get("relu").with_parameters({}))
         twin = pointwise(polynomial_twin(relu, *weights, tau0))
         first, second = (
-            implicit_ck(gram, phi, *weights, solve_float(phi, *weights, tau0)["bias"]).kernel for phi in (relu, twin)
+            implicit_ck(gram, phi, *weights, solve_float(phi, *weights, tau0).checked()["bias"]).kernel
+            for phi in (relu, twin)
         )
         error = first - second
         factors = [-change for change in CHANGES]

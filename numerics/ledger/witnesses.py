@@ -20,10 +20,10 @@ import threadpoolctl
 from numerics.arithmetic import FloatArithmetic, PointwiseActivation, Program, compile_program, pointwise
 from numerics.arrays import Array
 from numerics.data import MixtureSample
-from numerics.equilibrium import FORMULA_INPUTS, solve_float
+from numerics.equilibrium import FORMULA_INPUTS, checked_moments, solve_float
 from numerics.kernels import explicit_kernels, implicit_kernels
 from numerics.ledger.populations import PopulationStatistics, mixture
-from numerics.moments import FloatMoments, MomentValues
+from numerics.moments import MomentValues
 from theory.activations import resolve
 from theory.claims import Statistic, Theory
 from theory.equations import LayerCoefficients, LayerMoments, input_layer, next_layer
@@ -97,7 +97,7 @@ def witness_cell(
     with threadpoolctl.threadpool_limits(limits=1):
         sample = mixture(data, p).sample(np.random.default_rng([seed, p, index]))
         phi = _phi(activation)
-        solution = solve_float(phi, sigma_a2, sigma_b2, sample.mixture.tau0)
+        solution = solve_float(phi, sigma_a2, sigma_b2, sample.mixture.tau0).checked()
         wanted = ("ck", "recurrent", "preactivation", "all") if "kappa2" in solution.values else ("ck",)
         found = implicit_kernels(sample.gram(), phi, sigma_a2, sigma_b2, bias=solution["bias"], kernels=wanted)
         named = zip(Kernel, (found.ck, found.recurrent, found.preactivation, found.all), strict=True)
@@ -178,8 +178,8 @@ def coefficients_of(
 def _moments(activation: str, sigma_a2: float, sigma_b2: float, tau0: float) -> tuple[float, MomentValues]:
     """tau_* and the moments there."""
     phi = _phi(activation)
-    scale = solve_float(phi, sigma_a2, sigma_b2, tau0)["tau"]
-    return scale, FloatMoments(phi).at(scale)
+    scale = solve_float(phi, sigma_a2, sigma_b2, tau0).checked()["tau"]
+    return scale, checked_moments(phi, scale)
 
 
 @lru_cache(maxsize=64)
@@ -188,7 +188,7 @@ def _layers(activations: tuple[str, ...], tau0: float) -> tuple[tuple[str, tuple
     found = []
     state = LayerCoefficients(**{name: float(value.subs(tau_0, tau0)) for name, value in vars(input_layer()).items()})
     for text in activations:
-        at = FloatMoments(_phi(text)).at(float(np.sqrt(state.tau2)))
+        at = checked_moments(_phi(text), float(np.sqrt(state.tau2)))
         moments = LayerMoments(at.d1, at.d2, at.d22, at.slope_energy, at.variance)
         state = LayerCoefficients(
             **{name: float(value) for name, value in vars(next_layer(state, moments=moments)).items()}

@@ -2,7 +2,7 @@
 
 from numerics.matching.boxes import FamilyBox, match_own, search_networks
 from numerics.matching.constructive import match_hermite
-from numerics.matching.designs import Design, DesignError, design
+from numerics.matching.designs import Design, DesignError, UndecidedDesignError, design
 from numerics.matching.explicit_network import ExplicitLayer, ExplicitNetwork
 from numerics.matching.impossibility import ck_is_forbidden, ntk_is_forbidden, width_of_rational
 from numerics.matching.leaky import match_leaky
@@ -18,6 +18,7 @@ __all__ = [
     "Target",
     "Threshold",
     "ThresholdError",
+    "UndecidedDesignError",
     "ck_is_forbidden",
     "design",
     "locate_threshold",

@@ -26,6 +26,7 @@ from numerics.matching.nearest import closest_network, largest_difference, resid
 from numerics.matching.odd import match_odd
 from numerics.matching.rational import match_rational
 from numerics.matching.targets import Decision, Target, TargetError, target_of
+from numerics.parameters import as_activation, exact_parameters
 from theory.activations import Activation
 from theory.matching import FAMILY_NAMES
 
@@ -33,6 +34,7 @@ __all__ = [
     "LAYER_COUNTS",
     "Design",
     "DesignError",
+    "UndecidedDesignError",
     "design",
     "solve_target",
 ]
@@ -47,6 +49,10 @@ _ATTEMPTS = 4
 
 class DesignError(ValueError):
     """A network that cannot be designed, or a question that the digits at hand do not decide."""
+
+
+class UndecidedDesignError(DesignError):
+    """Whether a network matches is not decided: neither one nor a proof that there is none was found."""
 
 
 @dataclass(frozen=True)
@@ -115,10 +121,10 @@ def solve_target(target: Target, family: str, layers: int) -> Decision:
 
 
 def design(
-    activation: Activation,
-    sigma_a2: sp.Expr,
-    sigma_b2: sp.Expr,
-    tau0: sp.Expr,
+    activation: Activation | str,
+    sigma_a2: Any,
+    sigma_b2: Any,
+    tau0: Any,
     *,
     kernel: str = "ck",
     family: str | None = None,
@@ -129,10 +135,11 @@ def design(
     """Design a network with the kernel of a DEQ.
 
     Args:
-        activation: the DEQ's activation, without free parameters.
-        sigma_a2: exact variance of the recurrent weights, >= 0.
-        sigma_b2: exact variance of the input weights, > 0.
-        tau0: exact input scale.
+        activation: the DEQ's activation, without free parameters; or a registered name or an expression in x.
+        sigma_a2: variance of the recurrent weights, >= 0; like the next two an exact number, or what stands for one
+            (see ``numerics.parameters.as_exact``): a float is the decimal that it prints.
+        sigma_b2: variance of the input weights, > 0.
+        tau0: input scale tau_0 > 0.
         kernel: name of a ``theory.kernels.Kernel``.
         family: one of ``theory.matching.FAMILY_NAMES``; None lets the DEQ decide.
         layers: number of hidden layers; None for what suits the family.
@@ -140,9 +147,12 @@ def design(
         digits: significant digits of the parameters.
 
     Raises:
-        DesignError: bad arguments, or a question that stays undecided at eight times the digits.
+        DesignError: bad arguments.
+        UndecidedDesignError: a question that stays undecided at eight times the digits.
         EquilibriumError, MomentAccuracyError: the DEQ has no solution, or none that is certified.
     """
+    activation = as_activation(activation)
+    sigma_a2, sigma_b2, tau0 = exact_parameters(sigma_a2, sigma_b2, tau0)
     if family is None and layers is not None:
         raise DesignError("a number of layers needs a family: give both or neither")
     if own is not None and family is not None:
@@ -255,9 +265,9 @@ def _design(
                 return Design("infeasible", nearest, (), residual, question.bound(target, family, residual), **common)
         reason = decision.reason
         if decision.status == "undecided" and not decision.digits_help:
-            raise DesignError(f"undecided: {reason}")
+            raise UndecidedDesignError(f"undecided: {reason}")
         working *= 2
-    raise DesignError(f"undecided with {working // 2} digits: {reason}")
+    raise UndecidedDesignError(f"undecided with {working // 2} digits: {reason}")
 
 
 def _narrow(decision: Decision, digits: int) -> bool:

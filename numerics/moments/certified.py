@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property, lru_cache, reduce
 
@@ -34,6 +35,7 @@ from numerics.arithmetic import (
     integer_power,
     real_part,
 )
+from numerics.budget import Interruption, OverBudgetError, checkpoint, share, stage
 from numerics.moments.node_sums import Key, NodeSums
 from numerics.moments.strips import PieceBounds, StripTable
 from theory.activations import Activation
@@ -52,6 +54,8 @@ __all__ = [
 _LOW = 64
 #: The trapezoidal rule is left to the adaptive integral where it would need more nodes than this.
 _MOST_NODES = 120_000
+#: Radius of an integral at an exact scale that shows that its evaluations ran out.
+_HOPELESS = 1
 #: Precision at which a closed form has to show some digits to be used.
 _PROBE = 2048
 #: Precisions whose compiled closed forms are kept.
@@ -59,6 +63,8 @@ _REMEMBERED = 12
 #: Bits of a scale that name its cell: the bounds for all of a cell are hardly worse, and serve a whole sweep.
 _CELL_BITS = 6
 _MOST_RULES = 256
+#: Part of the processor time left that closed forms may take, before the integrals stand in.
+_CLOSED_FORMS_SHARE = 0.25
 #: Bounds of f phi, f^2 phi and f'^2 phi.
 _Bounds = tuple[arb, arb, arb]
 #: Reach L, bounds of the tails beyond it, and the trapezoidal step with its errors (None: too small a step).
@@ -127,6 +133,7 @@ class CertifiedMoments:
         self._programs: dict[int, dict[Key, Program]] = {}
         self._excluded: set[Key] = set()
         self._rules: dict[tuple[str, int, int], _Rule] = {}
+        self._tails: dict[tuple[str, int], tuple[arb, tuple[arb, arb]]] = {}
 
     @cached_property
     def has_slope_energy(self) -> bool:
@@ -134,7 +141,7 @@ class CertifiedMoments:
         if not self._with_slope_energy:
             return False
         try:
-            _ = self._symbolic.slope_energy
+            self._symbolic.require_slope_energy()
         except DivergentMomentError:
             return False
         return True
@@ -147,10 +154,13 @@ class CertifiedMoments:
     @cached_property
     def _closed(self) -> dict[Key, sp.Expr]:
         found = {}
-        for key in self.keys:
-            value = self._symbolic.slope_energy if key[1] == 0 else self._symbolic.moment(*key)
-            if self._symbolic.is_closed(value):
-                found[key] = value
+        # What is not found in time is left to the integral, and so is what would come after it.
+        with suppress(OverBudgetError), share(_CLOSED_FORMS_SHARE, interrupt=True):
+            for key in self.keys:
+                with stage(f"looking for closed forms of the moments of {self.activation.name}"):
+                    value = self._symbolic.slope_energy if key[1] == 0 else self._symbolic.moment(*key)
+                if self._symbolic.is_closed(value):
+                    found[key] = value
         return found
 
     def variance_polynomial(self) -> tuple[sp.Expr, ...] | None:
@@ -242,6 +252,31 @@ class CertifiedMoments:
                 found[k, j] = form if form.rad() < direct.rad() or not direct.is_finite() else direct
         return found
 
+    @property
+    def all_closed(self) -> bool:
+        """Whether the raw moments are all evaluated in closed form."""
+        return set(RAW_MOMENTS) <= self._closed_programs().keys()
+
+    def tails(self, scales: arb, bits: int) -> tuple[arb, tuple[arb, arb]]:
+        """Return L, and bounds of the integrals of (1 + |xi|)^2 |f(tau xi)|^j phi(xi), j = 1 and 2, beyond +-L.
+
+        Args:
+            scales: ball of scales.
+            bits: both bounds are below 2^-bits.
+
+        Raises:
+            UncertifiedError: no bound was found, with the reason.
+        """
+        self._check_scale(scales)
+        cell = _cell(scales)
+        key = ball_to_text(cell), bits
+        if key not in self._tails:
+            if len(self._tails) >= _MOST_RULES:
+                self._tails.clear()
+            length, bounds = self._reach(cell, bits, 2)
+            self._tails[key] = length, (bounds[0], bounds[1])
+        return self._tails[key]
+
     # ----------------------------------------------------------------------------------------------------------------
 
     @cached_property
@@ -301,6 +336,7 @@ class CertifiedMoments:
             goal = arb(2) ** -bits
             kinks = [constant_ball(point) / scale for point in self.activation.breakpoints]
             for _ in range(150):
+                checkpoint()
                 if not any(kink.overlaps(length) or kink.overlaps(-length) for kink in kinks):
                     left, right = (self._side_tail(side, scale, length, power, kinks) for side in (-1, 1))
                     total = tuple(a + b for a, b in zip(left, right, strict=True))
@@ -318,8 +354,9 @@ class CertifiedMoments:
         # The lower end: between it and the kink itself either piece may hold, and both are bounded there.
         start = length if not beyond else outer[-1].lower()
         found = ordered[-1].tail(side, scale, start, power, arb(1))
-        if found is None:
-            raise UnboundedError(f"no bound of {self.activation.name} for large |x| is found")
+        if found is None or (self.has_slope_energy and found[2].is_nan()):
+            what = "" if found is None else "the slope of "
+            raise UnboundedError(f"no bound of {what}{self.activation.name} for large |x| is found")
         total = list(found)
         near = length
         for index, kink in beyond:
@@ -336,6 +373,7 @@ class CertifiedMoments:
             best: tuple[arb, _Bounds] | None = None
             exponent = bits * arb.const_log2()
             for table in self._bounds[0].strips():
+                checkpoint()
                 found = self._step_on(table, scale, exponent, power)
                 if found is not None and (best is None or found[0] > best[0]):
                     best = found
@@ -413,6 +451,19 @@ class CertifiedMoments:
         power, order = key
         normal = 1 / (2 * arb.pi()).sqrt()
 
+        stopped: list[BaseException] = []
+
+        def guarded(point: acb, analytic: bool) -> acb:
+            # An error must not pass through Arb, which would go on: it is kept, and the rest ends at once.
+            if stopped:
+                return acb("nan")
+            try:
+                checkpoint()
+                return integrand(point, analytic)
+            except (OverBudgetError, Interruption, KeyboardInterrupt) as error:
+                stopped.append(error)
+                return acb("nan")
+
         def integrand(point: acb, analytic: bool) -> acb:
             outputs = programs[analytic](scale * point)
             value = integer_power(outputs[0], order) if order else outputs[1] * outputs[1]
@@ -427,9 +478,16 @@ class CertifiedMoments:
                 raise self._no_enclosure()
         # Over a wide ball of scales no subdivision makes the value narrower than the ball.
         tolerance = (arb(2) ** -ctx.prec).max((scale.rad() / scale.mid() / 8).upper())
-        value = acb.integral(
-            integrand, acb(start), acb(end), abs_tol=tolerance, rel_tol=tolerance, eval_limit=200 * ctx.prec + 20_000
-        ).real
+        try:
+            value = acb.integral(
+                guarded, acb(start), acb(end), abs_tol=tolerance, rel_tol=tolerance, eval_limit=200 * ctx.prec + 20_000
+            ).real
+        except SystemError:
+            # So Arb reports an interruption that arrives outside ``guarded``'s own lines.
+            if not stopped:
+                raise
+        if stopped:
+            raise stopped[0]
         # Ends that are not exact (a kink over a ball of scales): the strips between are bounded by evaluation.
         for end_ball in (low, high):
             if not end_ball.is_exact():
@@ -437,6 +495,11 @@ class CertifiedMoments:
                 value += integrand(acb(end_ball), False).real * width
         if not value.is_finite():
             raise UncertifiedError(f"the integral of a moment of {self.activation.name} is not enclosed")
+        if scale.is_exact() and value.rad() > _HOPELESS:
+            # All evaluations went into a function that turns too fast: more digits ask for more of them.
+            raise UnboundedError(
+                f"the integral of a moment of {self.activation.name} needs too many evaluations: it oscillates too fast"
+            )
         return value
 
     def _no_enclosure(self) -> UnboundedError:

@@ -6,6 +6,7 @@ This is the plain path: every value is computed at two precisions and accepted w
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cached_property
 from typing import Any
 
@@ -13,6 +14,7 @@ import mpmath
 import sympy as sp
 
 from numerics.arithmetic import MpArithmetic, Program, compile_program
+from numerics.budget import OverBudgetError, checkpoint, share
 from numerics.moments.values import MomentAccuracyError, MomentValues
 from theory.activations import Activation
 from theory.analysis import Piece
@@ -20,6 +22,9 @@ from theory.moments import RAW_MOMENTS, STEIN_FORMS, DivergentMomentError, Gauss
 from theory.symbols import d1, d2, d22, mean, tau, variance, x
 
 __all__ = ["HighPrecisionMoments"]
+
+#: Part of the processor time left that closed forms may take, before quadrature stands in.
+_CLOSED_FORMS_SHARE = 0.25
 
 
 class HighPrecisionMoments:
@@ -37,21 +42,23 @@ class HighPrecisionMoments:
     def _closed(self) -> dict[tuple[int, int] | str, sp.Expr]:
         """The raw moments (and the slope energy) that have closed forms."""
         found: dict[tuple[int, int] | str, sp.Expr] = {}
-        for key in RAW_MOMENTS:
-            value = self._symbolic.moment(*key)
-            if self._symbolic.is_closed(value):
-                found[key] = value
-        if self.has_slope_energy:
-            value = self._symbolic.slope_energy
-            if self._symbolic.is_closed(value):
-                found["slope"] = value
+        # What is not found in time is left to quadrature.
+        with suppress(OverBudgetError), share(_CLOSED_FORMS_SHARE, interrupt=True):
+            for key in RAW_MOMENTS:
+                value = self._symbolic.moment(*key)
+                if self._symbolic.is_closed(value):
+                    found[key] = value
+            if self.has_slope_energy:
+                value = self._symbolic.slope_energy
+                if self._symbolic.is_closed(value):
+                    found["slope"] = value
         return found
 
     @cached_property
     def has_slope_energy(self) -> bool:
         """Whether E[phi'^2] is finite."""
         try:
-            _ = self._symbolic.slope_energy
+            self._symbolic.require_slope_energy()
         except DivergentMomentError:
             return False
         return True
@@ -125,7 +132,8 @@ class _Integrand:
         value = self._known.get(point)
         if value is None:
             position = sum(1 for edge in self._edges if point > edge)
-            (value,) = self._programs[position](point)
+            # Next to a kink a root's argument may be rounded to below 0: theory has checked that it is not.
+            value = self._context.re(self._programs[position](point)[0])
             self._known[point] = value
         return value
 
@@ -141,6 +149,7 @@ def _quadrature(context: Any, activation: Activation, scale: Any, function: Call
     normal = 1 / context.sqrt(2 * context.pi)
 
     def integrand(xi: Any) -> Any:
+        checkpoint()
         return function(xi) * context.exp(-(xi**2) / 2) * normal
 
     if not activation.breakpoints:

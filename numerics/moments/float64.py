@@ -27,6 +27,10 @@ _HALVINGS_AT_ZERO = 240
 _HALVINGS = 44
 #: Scales that are evaluated together.
 _CHUNK = 64
+#: Rounding of a sum relative to the sum of its terms' sizes: of the terms, of phi in each, and of adding them up.
+_ROUNDING = 64 * float(np.finfo(np.float64).eps)
+#: Relative step of tau by which it is estimated how fast the moments change.
+_STEP = 1e-4
 
 
 class FloatMoments:
@@ -89,7 +93,7 @@ class FloatMoments:
 
     def refinement(self, scales: Array) -> int:
         """Return the level of panel refinement that scales, an (n,) array of standard deviations, need."""
-        return select_refinement(self.phi, scales)[0]
+        return select_refinement(self.phi, scales, checked=False)[0]
 
     def at(self, scale: float, level: int | None = None) -> MomentValues:
         """Return the moments at a scale tau > 0, with panels of a level known beforehand or chosen here."""
@@ -103,6 +107,11 @@ class FloatMoments:
         kept = weight[0] > 0
         xi, weight = xi[0][kept], weight[0][kept]
         values, slopes = self.phi.value(scale * xi), self.phi.derivative(scale * xi)
+        with np.errstate(over="ignore", invalid="ignore"):
+            return self._summed(scale, xi, weight, values, slopes)
+
+    def _summed(self, scale: float, xi: Array, weight: Array, values: Array, slopes: Array) -> MomentValues:
+        """The moments from values and slopes at the nodes; not finite where those overflow."""
         first = float(weight @ values)
         centred = values - first
         raw = {key: float(weight @ (xi ** key[0] * values ** key[1])) for key in RAW_MOMENTS}
@@ -118,6 +127,53 @@ class FloatMoments:
         }
         slope, curvature, square = _slope_program()(scale, first, *(slope_moments[key] for key in SLOPE_MOMENTS))
         return MomentValues(first, spread, float(slope), float(curvature), float(square), float(weight @ slopes**2))
+
+    def estimated(self, scale: float, reach: float = 0.0) -> tuple[MomentValues, MomentValues]:
+        """Return the moments at a scale tau > 0 and estimates of their errors: of the quadrature, of rounding, of tau.
+
+        The quadrature's is how far one more halving of the panels moves a moment.  That is no bound: what is narrower
+        than the nodes are apart is seen by neither.
+
+        Args:
+            scale: tau.
+            reach: error of tau itself.
+        """
+        level = self.refinement(np.array([scale]))
+        values, finer = self.at(scale, level), self.at(scale, level + 1)
+        errors = _spread(values, finer)
+        rounding = self._rounding(scale, level)
+        changes = _spread(self.at(scale * (1 + _STEP), level), self.at(scale * (1 - _STEP), level))
+        share = reach / (_STEP * scale)
+        total = [
+            None if error is None or change is None else error + size + share * change
+            for error, size, change in zip(errors, rounding, changes, strict=True)
+        ]
+        return finer, MomentValues(*total)
+
+    def _rounding(self, scale: float, level: int) -> tuple[float, ...]:
+        """Rounding errors of mean, variance, d1, d2, d22 and E[phi'^2], from the sizes of the terms in their sums."""
+        xi, weight = gaussian_rule(
+            np.array([scale]), self.phi.breakpoints, extra_edges=self._graded_edges(scale), refinement=level
+        )
+        kept = weight[0] > 0
+        xi, weight = xi[0][kept], weight[0][kept]
+        sizes, slopes = np.abs(self.phi.value(scale * xi)), np.abs(self.phi.derivative(scale * xi))
+        first, second = float(weight @ sizes), float(weight @ sizes**2)
+        if self.has_slope_energy:
+            terms = [weight @ slopes, weight @ (np.abs(xi) * slopes) / scale]
+            terms.append(2 * (weight @ (np.abs(xi) * sizes * slopes) / scale + first * terms[1]))
+            energy = float(weight @ slopes**2)
+        else:
+            terms = [weight @ (np.abs(xi) * sizes) / scale, weight @ ((xi**2 + 1) * sizes) / scale**2]
+            terms.append(weight @ ((xi**2 + 1) * sizes**2) / scale**2 + 2 * first * terms[1])
+            energy = 0.0
+        return tuple(_ROUNDING * float(size) for size in (first, second, *terms, energy))
+
+
+def _spread(first: MomentValues, second: MomentValues) -> list[float | None]:
+    """Distances of two evaluations, moment by moment."""
+    pairs = zip(vars(first).values(), vars(second).values(), strict=True)
+    return [None if a is None or b is None else abs(a - b) for a, b in pairs]
 
 
 @cache

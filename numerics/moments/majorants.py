@@ -19,7 +19,7 @@ from functools import reduce
 import sympy as sp
 from flint import acb, arb
 
-from numerics.arithmetic import ComplexBallArithmetic, compile_program, constant_ball
+from numerics.arithmetic import ComplexBallArithmetic, compile_program, constant_ball, hull
 from theory.functions import sigmoid, softplus
 from theory.symbols import x
 
@@ -29,6 +29,17 @@ __all__ = [
 ]
 
 _Poly = tuple[arb, ...]
+_ONE: _Poly = (arb(1),)
+#: Bounds on the real axis of functions that are bounded whatever their argument is.
+_REAL_BOUNDS: dict[type, int] = {
+    sp.tanh: 1, sp.sech: 1, sp.sin: 1, sp.cos: 1, sp.erf: 1, sp.erfc: 2, sp.atan: 2, sigmoid: 1,
+}  # fmt: skip
+#: What is positive on the real axis.
+_POSITIVE = (sp.exp, sp.cosh, sp.sech, sp.erfc, sigmoid, softplus)
+#: What keeps real numbers real (logarithms and roots where their arguments allow it).
+_REAL_NODES = (
+    sp.Add, sp.Mul, sp.Pow, sp.exp, sp.log, sp.sinh, sp.cosh, sp.asinh, softplus, *_REAL_BOUNDS,
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -149,6 +160,38 @@ def _disc(radius: arb, centre: acb | int = 0) -> acb:
     return centre + acb(side, side)
 
 
+def _multiplied(r: _Range, factor: arb) -> tuple[_Poly | None, _Poly | None, _Poly | None]:
+    """Bounds of the real and imaginary parts of a range times a real number of known sign."""
+    low, high = (r.low, r.high) if factor > 0 else (r.high, r.low)
+    scaled = [None if poly is None else tuple(factor * a for a in poly) for poly in (low, high)]
+    return scaled[0], scaled[1], None if r.imag is None else tuple(abs(factor) * a for a in r.imag)
+
+
+def _slope(r: _Range) -> arb:
+    """A bound of |Im e|/Re e, infinite where none is known."""
+    if r.low is None or r.imag is None:
+        return arb.pos_inf()
+    ratio = arb(0)
+    for power, coefficient in enumerate(r.imag):
+        if coefficient.is_zero():
+            continue
+        if power >= len(r.low) or not r.low[power] > 0:
+            return arb.pos_inf()
+        ratio = ratio.max(coefficient / r.low[power])
+    return ratio.upper()
+
+
+def _complementary(expr: sp.Expr) -> sp.Expr | None:
+    """A sum with c + c erf(u) or c - c erf(u) in it written with erfc, which is small where they cancel."""
+    constant, rest = expr.as_coeff_Add()
+    for term in sp.Add.make_args(rest):
+        factor, node = term.as_coeff_Mul()
+        if constant != 0 and isinstance(node, sp.erf) and abs(factor) == abs(constant):
+            argument = node.args[0] if factor == -constant else -node.args[0]
+            return rest - term + constant * sp.erfc(argument, evaluate=False)
+    return None
+
+
 def _exponential_rate(poly: _Poly) -> arb:
     """k with P(t) <= P(0) exp(k t): it is enough that n! c_n <= k^n c_0."""
     rate, factorial = arb(0), 1
@@ -167,6 +210,8 @@ def _exponential_rate(poly: _Poly) -> arb:
 class _HalfStrip:
     def __init__(self, side: int, start: arb, half_width: arb) -> None:
         self._start = start
+        self._on_axis = bool(half_width.is_zero())
+        self._real: dict[sp.Expr, bool] = {}
         position = (start, arb(1))
         line = position if side > 0 else (-start, arb(-1))
         self._known: dict[sp.Expr, _Range] = {
@@ -176,9 +221,26 @@ class _HalfStrip:
     def range_of(self, expr: sp.Expr) -> _Range:
         known = self._known.get(expr)
         if known is None:
-            known = self._settled(self._derive(expr))
+            found = self._derive(expr)
+            if self._is_real(expr):
+                at_least_zero = isinstance(expr, _POSITIVE) and not _nonnegative(found.low)
+                found = replace(found, imag=(arb(0),), low=(arb(0),) if at_least_zero else found.low)
+            known = self._settled(found)
             self._known[expr] = known
         return known
+
+    def _is_real(self, expr: sp.Expr) -> bool:
+        """Whether the half strip is a half line on which an expression is proved real."""
+        if not self._on_axis:
+            return False
+        if expr not in self._real:
+            real = bool(expr.is_extended_real) if not expr.has(x) else all(map(self._is_real, expr.args))
+            if real and isinstance(expr, sp.log):
+                real = _positive(self.range_of(expr.args[0]).low)
+            if real and isinstance(expr, sp.Pow) and expr.has(x) and not expr.exp.is_integer:
+                real = _nonnegative(self.range_of(expr.base).low)
+            self._real[expr] = real and (not expr.args or isinstance(expr, _REAL_NODES) or not expr.has(x))
+        return self._real[expr]
 
     def _majorant(self, poly: _Poly, linear: arb | int = 0, quadratic: arb | int = 0) -> Majorant:
         return Majorant(self._start, poly, arb(linear), arb(quadratic))
@@ -223,10 +285,16 @@ class _HalfStrip:
         if not expr.has(x):
             return _Range(ball=acb(constant_ball(expr)))
         if isinstance(expr, sp.Add):
+            complement = _complementary(expr)
+            if complement is not None:
+                return self.range_of(complement)
             return reduce(self._sum, [self.range_of(part) for part in expr.args])
         if isinstance(expr, sp.Mul):
             return reduce(self._product, [self.range_of(part) for part in expr.args])
         if isinstance(expr, sp.Pow):
+            if isinstance(expr.base, sigmoid) and not (expr.exp.is_Integer and expr.exp > 0):
+                # sigmoid(w) = exp(-softplus(-w)), which has no zero.
+                return self._exp(self.range_of(-expr.exp * softplus(-expr.base.args[0])))
             if expr.exp.is_Rational:
                 return self._power(self.range_of(expr.base), Fraction(int(expr.exp.p), int(expr.exp.q)))
             if not expr.base.has(x):
@@ -240,12 +308,19 @@ class _HalfStrip:
             (value,) = compile_program([expr.func(y)], [y], ComplexBallArithmetic(analytic=True))(inner.ball)
             if value.is_finite():
                 return _Range(ball=value, size=self._decaying(expr.func, inner))
-        rule = self._rules().get(type(expr))
-        return _Range() if rule is None else rule(inner)
+        if isinstance(expr, sp.erf | sp.erfc):
+            found = self._error_function(expr)
+        else:
+            rule = self._rules().get(type(expr))
+            found = _Range() if rule is None else rule(inner)
+        bound = _REAL_BOUNDS.get(type(expr))
+        if bound is not None and self._settled(found).size is None and self._is_real(expr):
+            return _Range(ball=acb(arb(0, bound)))
+        return found
 
     def _decaying(self, function: type, inner: _Range) -> Majorant | None:
         """A decaying majorant of F(e) with F(0) = 0 from that of e: |F(e)| <= |e| sup |F'| over a disc round 0."""
-        if function not in (sp.tanh, sp.erf, sp.sin, sp.atan, sp.sinh) or inner.size is None:
+        if function not in (sp.tanh, sp.erf, sp.sin, sp.atan, sp.sinh, sp.asinh) or inner.size is None:
             return None
         top = inner.size.supremum()
         if top is None or not inner.size.linear < 0:
@@ -265,8 +340,7 @@ class _HalfStrip:
             sp.cosh: lambda e: self._half(e, 1),
             sp.sech: self._sech,
             sp.tanh: lambda e: self._odd(e, self._tanh_right),
-            sp.erf: lambda e: self._odd(e, self._erf_right),
-            sp.erfc: self._erfc,
+            sp.asinh: lambda e: self._odd(e, self._asinh_right),
             sp.atan: lambda e: self._odd(e, self._atan_right),
             sigmoid: self._sigmoid,
             softplus: self._softplus,
@@ -293,6 +367,13 @@ class _HalfStrip:
 
     def _product(self, first: _Range, second: _Range) -> _Range:
         low, high, imag = self._rectangle(first, second)
+        for factor, other in ((first, second), (second, first)):
+            if (
+                factor.ball is not None
+                and factor.ball.imag.is_zero()
+                and (factor.ball.real > 0 or factor.ball.real < 0)
+            ):
+                low, high, imag = _multiplied(other, factor.ball.real)
         size = None
         if first.size is not None and second.size is not None:
             a, b = first.size, second.size
@@ -333,37 +414,70 @@ class _HalfStrip:
                 return _Range(ball=1 / positive.ball)
             return _Range(ball=_disc(1 / positive.floor))
         if exponent.denominator == 1:
-            return reduce(self._product, [e] * exponent.numerator)
+            if exponent.numerator == 1:
+                return e
+            if exponent.numerator % 2 == 0:
+                return self._square(self._settled(self._power(e, exponent / 2)))
+            return self._product(e, self._settled(self._power(e, exponent - 1)))
         root = arb(exponent.numerator) / exponent.denominator
         if e.ball is not None and e.ball.real > 0:
             return _Range(ball=e.ball.pow(acb(root), analytic=True))
-        if not _positive(e.low) or e.low is None or e.size is None:
+        if e.size is None:
             return _Range()
-        # |e|^q <= (1 + |e|)^n for q <= n; the argument of e lies within pi/2.
-        steps = -(-exponent.numerator // exponent.denominator)
-        base = e.size
-        grown = _plus(base.poly, (arb(1),))
-        linear, quadratic = base.linear.max(arb(0)), base.quadratic.max(arb(0))
-        size = self._majorant(reduce(_times, [grown] * steps), linear * steps, quadratic * steps)
-        floor = (e.low[0].lower() ** root).lower()
-        return _Range(size=size, floor=floor, low=(arb(0),) if exponent < 1 else None)
+        # |e|^q <= (1 + |e|)^n for q <= n.
+        whole = exponent.numerator // exponent.denominator
+        grown = reduce(_times, [_plus(e.size.poly, (arb(1),))] * (whole + 1))
+        power = (e.size.poly[0] ** root,) if len(e.size.poly) == 1 and e.size.poly[0] > 0 else grown
+        size = self._majorant(power, e.size.linear * root, e.size.quadratic * root)
+        if not _positive(e.low) or e.low is None:
+            at_least_zero = self._on_axis and _nonnegative(e.low) and e.imag == (arb(0),)
+            return _Range(low=(arb(0),), size=size) if at_least_zero else _Range()
+        least = e.low[0].lower()
+        floor = (least**root).lower()
+        # The argument of e^q lies within q atan(|Im e|/Re e).
+        turn = (root * _slope(e).atan()).upper()
+        if not turn < arb.pi() / 2:
+            return _Range(size=size, floor=floor)
+        share = least ** (root - whole) * turn.cos()
+        low = tuple((share * a).lower() for a in reduce(_times, [e.low] * whole, _ONE))
+        return _Range(size=size, floor=floor, low=low)
+
+    def _square(self, e: _Range) -> _Range:
+        """e^2, by Re e^2 = (Re e)^2 - (Im e)^2 where the product of e and e forgets that they are the same."""
+        if e.ball is not None:
+            tops = [part.abs_upper() ** 2 for part in (e.ball.real, e.ball.imag)]
+            bottoms = [part.abs_lower() ** 2 for part in (e.ball.real, e.ball.imag)]
+            real = hull(bottoms[0] - tops[1], tops[0] - bottoms[1])
+            imag = 2 * e.ball.real * e.ball.imag
+            size = None if e.size is None else self._squared(e.size)
+            return _Range(ball=acb(real, imag), size=size, low=((bottoms[0] - tops[1]).lower(),))
+        found = self._product(e, e)
+        if found.low is None and e.imag is not None and len(e.imag) == 1:
+            return replace(found, low=((-(e.imag[0] ** 2)).lower(),))
+        return found
+
+    def _squared(self, size: Majorant) -> Majorant:
+        return self._majorant(_times(size.poly, size.poly), 2 * size.linear, 2 * size.quadratic)
 
     def _exp(self, e: _Range) -> _Range:
-        if e.high is None:
-            return _Range()
-        top = e.high
-        while len(top) > 3 and top[-1] <= 0:
+        top, size = e.high, None
+        while top is not None and len(top) > 3 and top[-1] <= 0:
             top = top[:-1]
-        if len(top) > 3:
-            return _Range()
-        rates = [*top[1:], arb(0), arb(0)]
-        size = self._majorant((top[0].exp(),), rates[0], rates[1])
+        if top is not None and len(top) <= 3:
+            rates = [*top[1:], arb(0), arb(0)]
+            size = self._majorant((top[0].exp(),), rates[0], rates[1])
         floor = None
         if e.low is not None and all(bool(a >= 0) for a in e.low[1:]):
             floor = e.low[0].exp().lower()
-        low = None
+        low: _Poly | None = None
         if e.imag is not None and len(e.imag) == 1 and e.imag[0] < arb.pi() / 2:
-            low = (arb(0),) if floor is None else ((floor * e.imag[0].cos()).lower(),)
+            low = (arb(0),)
+            if floor is not None and e.low is not None:
+                # exp(y) >= 1 + y + y^2/2 + y^3/6
+                share = floor * e.imag[0].cos()
+                first, second = [*e.low[1:3], arb(0), arb(0)][:2]
+                series = (arb(1), first, first**2 / 2 + second, first**3 / 6)
+                low = tuple((share * a).lower() for a in series)
         return _Range(low=low, size=size, floor=floor)
 
     def _log(self, e: _Range) -> _Range:
@@ -376,6 +490,9 @@ class _HalfStrip:
     def _sine(self, e: _Range) -> _Range:
         if e.imag is None or len(e.imag) > 3:
             return _Range()
+        if len(e.imag) == 1:
+            side, height = e.imag[0].cosh().upper(), e.imag[0].sinh().upper()
+            return _Range(ball=acb(arb(0, side), arb(0, height)))
         rates = [*e.imag[1:], arb(0), arb(0)]
         return _Range(size=self._majorant((e.imag[0].exp(),), rates[0], rates[1]))
 
@@ -428,6 +545,8 @@ class _HalfStrip:
             return _Range(low=_plus(e.low, (-rest[0],)), high=_plus(e.high, rest), imag=_plus(e.imag, rest))
         if left is not None:
             return _Range(size=self._divided(left[1], 1 - left[0]))
+        if e.imag == (arb(0),) and e.size is not None and e.size.linear >= 0 and e.size.quadratic >= 0:
+            return _Range(low=(arb(0),), size=replace(e.size, poly=_plus(e.size.poly, (arb.const_log2(),))))
         return _Range()
 
     def _sech(self, e: _Range) -> _Range:
@@ -437,25 +556,35 @@ class _HalfStrip:
                 return _Range(size=self._divided(decay[1], (1 - decay[0] ** 2) / 2))
         return _Range()
 
-    def _erfc_size(self, e: _Range) -> Majorant | None:
-        """|erfc(z)| <= exp(y^2) erfc(x) <= exp(y^2 - x^2) for z = x + iy, x >= 0 (integrate along the horizontal)."""
-        if not _nonnegative(e.low) or e.low is None or e.imag is None or len(e.imag) > 1:
+    def _erfc_size(self, argument: sp.Expr) -> Majorant | None:
+        """|erfc(z)| <= |exp(-z^2)| where Re z >= 0 (integrate along the horizontal)."""
+        if not _nonnegative(self.range_of(argument).low):
             return None
-        base, slope = e.low[0], e.low[1] if len(e.low) > 1 else arb(0)
-        return self._majorant(((e.imag[0] ** 2 - base**2).exp(),), -2 * base * slope, -(slope**2))
+        return self._settled(self._exp(self.range_of(-(argument**2)))).size
 
-    def _erf_right(self, e: _Range) -> _Range:
-        size = self._erfc_size(e)
-        top = None if size is None else size.supremum()
-        return _Range() if top is None else _Range(ball=_disc(top, acb(1)))
+    def _error_function(self, expr: sp.Expr) -> _Range:
+        """erf or erfc of what has a real part of one sign."""
+        for sign in (1, -1):
+            size = self._erfc_size(sign * expr.args[0])
+            if size is None:
+                continue
+            if isinstance(expr, sp.erfc) and sign > 0:
+                return _Range(size=size)
+            top = size.supremum()
+            if top is not None:
+                return _Range(ball=_disc(top, acb(2 if isinstance(expr, sp.erfc) else sign)))
+        return _Range()
 
-    def _erfc(self, e: _Range) -> _Range:
-        right = self._erfc_size(e)
-        if right is not None:
-            return _Range(size=right)
-        left = self._erfc_size(self._scaled(e, -1))
-        top = None if left is None else left.supremum()
-        return _Range() if top is None else _Range(ball=_disc(top, acb(2)))
+    def _asinh_right(self, e: _Range) -> _Range:
+        if not _positive(e.low) or e.size is None:
+            return _Range()
+        if not (e.size.linear >= 0 and e.size.quadratic >= 0):
+            # Off its cuts |asinh z| <= asinh |z| + pi/2: |sinh(a + ib)|^2 = sinh(a)^2 + sin(b)^2, and |b| <= pi/2.
+            return self._sum(_Range(size=e.size), self._settled(_Range(ball=_disc((arb.pi() / 2).upper()))))
+        # asinh(z) = log(z + sqrt(z^2 + 1)), where |z + sqrt(z^2 + 1)| <= 1 + 2 |z|.
+        poly = _plus((arb(1),), tuple(2 * a for a in e.size.poly))
+        high = (poly[0].log(), _exponential_rate(poly) + e.size.linear, e.size.quadratic)
+        return _Range(low=(arb(0),), high=high, imag=((arb.pi() / 2).upper(),))
 
     def _atan_right(self, e: _Range) -> _Range:
         if not _positive(e.low) or e.low is None or not e.low[0] > 1:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from flint import arb, ctx
 
 from numerics.arithmetic import BallArithmetic, Program, compile_program, integer_power
+from numerics.budget import checkpoint
 from theory.activations import Activation
 from theory.symbols import x
 
@@ -48,6 +49,7 @@ class NodeSums:
         node_scale = self._scale * self._step
         length = float(self._step)
         for begin in range(1, count + 1, _BLOCK):
+            checkpoint()
             needed = bits - int((begin * length) ** 2 / 1.3862943611198906)
             with ctx.workprec(max(needed, 30) + 20):
                 block: dict[Key, arb] = {key: arb(0) for key in self._keys}

@@ -19,6 +19,7 @@ import sympy as sp
 from flint import acb, arb
 
 from numerics.arithmetic import ComplexBallArithmetic, Program, compile_program, hull
+from numerics.budget import checkpoint
 from numerics.moments.majorants import Majorant, half_strip_majorant
 from theory.symbols import x
 
@@ -33,6 +34,8 @@ _HALVINGS = 9
 _DOUBLINGS = 26
 #: Boxes after which a supremum is taken as it is bounded by then.
 _MOST_BOXES = 2000
+#: Boxes that cover a stretch of a strip; a strip that needs more lies along a branch cut, and a narrower one serves.
+_MOST_COLUMNS = 8000
 #: Widest and narrowest half strip that is tried, as powers of two.
 _WIDEST, _NARROWEST = 4, -24
 #: Widths, in 64ths of the widest, of the narrower strips: close to a singularity f is large.
@@ -111,8 +114,12 @@ def gaussian_tail(
         begin = begin.nonnegative_part()
     for _ in range(power):
         factor = _product(factor, [1 + start + shift, arb(1)])
-    constant = (linear * begin + quadratic * begin * begin - start * start / 2).exp() / (2 * arb.pi()).sqrt()
-    fall = start - linear * scale - 2 * quadratic * scale * begin
+    # The largest over begin, end by end: a ball round 0 would have a square that reaches below 0.
+    ends = begin.lower().max(arb(0)), begin.upper()
+    largest = (linear * ends[0]).max(linear * ends[1]) + (quadratic * ends[0] ** 2).max(quadratic * ends[1] ** 2)
+    constant = (largest - start * start / 2).exp() / (2 * arb.pi()).sqrt()
+    bends = [2 * quadratic * scale * end for end in ends]
+    fall = (start - linear * scale - bends[0].max(bends[1])).lower()
     bend = arb(1) / 2 - quadratic * scale**2
     if not bend > 0:
         return arb.pos_inf()
@@ -161,7 +168,7 @@ class PieceBounds:
     def __init__(self, value: sp.Expr, slope: sp.Expr) -> None:
         self._exprs = (value, slope)
         self._program: Program = compile_program([value, slope], [x], ComplexBallArithmetic(analytic=True))
-        self._half_lines: dict[tuple[int, int], tuple[Majorant, Majorant] | None] = {}
+        self._half_lines: dict[tuple[int, int], tuple[Majorant | None, Majorant | None]] = {}
         self._strips: tuple[StripTable, ...] | None = None
 
     def strips(self) -> tuple[StripTable, ...]:
@@ -256,12 +263,13 @@ class PieceBounds:
         done: list[_Column] = []
         pending = [(left, right, arb(0), top, 0)]
         while pending:
+            checkpoint()
             a, b, bottom, height, depth = pending.pop()
             bounds = self._box(a, b, bottom, height)
             if bounds is not None:
                 done.append((a, b, *bounds))
                 continue
-            if depth > 2 * _HALVINGS:
+            if depth > 2 * _HALVINGS or len(done) > _MOST_COLUMNS:
                 return None
             if b - a > height - bottom:
                 middle = (a + b) / 2
@@ -276,19 +284,23 @@ class PieceBounds:
     ) -> tuple[arb, arb, arb] | None:
         """Bound what lies beyond side * xi >= start on the real axis, for f phi, f^2 phi and f'^2 phi.
 
-        Returns None where no majorant is found.
+        Returns None where no majorant of f is found; where there is none of f' only, its bound is nan.
         """
         near = (scale * start).lower()
-        exponent = -2
-        while not scale.upper() * start <= arb(2) ** exponent:
-            exponent += 1
-        for _ in range(_DOUBLINGS):
-            majorants = self._real_majorants(side, exponent)
-            if majorants is not None:
+        first = -2
+        while not scale.upper() * start <= arb(2) ** first:
+            first += 1
+        without_slope: tuple[int, Majorant] | None = None
+        for exponent in range(first, first + _DOUBLINGS):
+            of_value, of_slope = self._real_majorants(side, exponent)
+            if of_value is not None and of_slope is not None:
                 break
-            exponent += 1
+            if of_value is not None and without_slope is None:
+                without_slope = exponent, of_value
         else:
-            return None
+            if without_slope is None:
+                return None
+            (exponent, of_value), of_slope = without_slope, None
         # From here on the majorants hold at every scale of the ball; the largest scales are past their start by then.
         beyond = start.max((arb(2) ** exponent / scale).upper())
         far = (scale * beyond).upper()
@@ -298,16 +310,19 @@ class PieceBounds:
             if flat is None:
                 return None
             total = list(flat)
-        for slot, (which, order) in enumerate(((0, 1), (0, 2), (1, 2))):
-            total[slot] += gaussian_tail(majorants[which], order, scale, beyond, power, arb(0), step)
+        for slot, (majorant, order) in enumerate(((of_value, 1), (of_value, 2), (of_slope, 2))):
+            if majorant is None:
+                total[slot] = arb.nan()
+            else:
+                total[slot] += gaussian_tail(majorant, order, scale, beyond, power, arb(0), step)
         return total[0].upper(), total[1].upper(), total[2].upper()
 
-    def _real_majorants(self, side: int, exponent: int) -> tuple[Majorant, Majorant] | None:
+    def _real_majorants(self, side: int, exponent: int) -> tuple[Majorant | None, Majorant | None]:
         """Majorants of f and f' on the real half line from 2^exponent on."""
         key = side, exponent
         if key not in self._half_lines:
             value, slope = (half_strip_majorant(expr, side, arb(2) ** exponent, arb(0)) for expr in self._exprs)
-            self._half_lines[key] = None if value is None or slope is None else (value, slope)
+            self._half_lines[key] = value, slope
         return self._half_lines[key]
 
     def _flat(self, side: int, near: arb, far: arb, mass: arb) -> tuple[arb, arb, arb] | None:
@@ -360,6 +375,7 @@ class PieceBounds:
         pending = [(low, high)]
         work = 0
         while pending:
+            checkpoint()
             a, b = pending.pop()
             work += 1
             middle = ((a + b) / 2).mid()

@@ -12,7 +12,9 @@ from dataclasses import dataclass
 from html import escape
 from typing import Any
 
-from numerics.publish.svg import Ladder, Witnesses, ladder_plot, mathml, witness_plot
+from numerics.publish.paper.words import pieces
+from numerics.publish.svg import Ladder, Spectrum, Witnesses, ladder_plot, mathml, spectrum_plot, witness_plot
+from theory.claims import CLAIMS
 
 __all__ = ["html", "markdown"]
 
@@ -27,7 +29,7 @@ _VERDICTS = {
     "derived": "algebra decides: SymPy reaches both sides in different ways and their difference cancels to 0 exactly",
     "certified": "interval arithmetic proves it for these parameters: rounding is accounted for",
     "supported": "statistics: the data are compatible with it, and the test would have noticed the errors named "
-    "beside it; this is no proof, and it holds for the sizes that were run",
+    "beside it, of which one at least is below 100 %; this is no proof, and it holds for the sizes that were run",
     "refuted": "counter-evidence beyond chance or by algebra; this is expected of the variants of released codes and "
     "where an assumption is broken on purpose",
     "undecided": "the evidence does not suffice; the sentence says what is missing",
@@ -54,6 +56,9 @@ _READING = {
     "Witnesses": "a witness is a number tr(M R) of the error R that the operator norm bounds, such as I, S or "
     "class 1 x psi. Its limit as p grows must be 0 if the equivalent is right. Limits inside the shaded band differ "
     "from 0 by no more than scatter explains at the stated level; one outside it (a diamond) refutes the claim.",
+    "Spectra": "grey bars are eigenvalues of exact kernels, of all draws; the line is the predicted density, each as "
+    "its mean over a bin. Below the axis are the isolated eigenvalues: triangles where they are predicted, dots where "
+    "they were measured, one for each draw.",
     "Power": "the smallest relative change of a coefficient that the check would detect, with probability 0.9, at "
     "the sizes that were run: how much a verdict of supported is worth.",
 }
@@ -152,6 +157,12 @@ def _unchecked(record: Mapping[str, Any]) -> list[str]:
     return [claim["id"] for claim in record["claims"] if claim["id"] not in checked]
 
 
+def _left_out(record: Mapping[str, Any]) -> str:
+    """The claims that were not checked, with the reason where the profile has one."""
+    reasons = record.get("left_out", {})
+    return ", ".join(name + (f" ({reasons[name]})" if name in reasons else "") for name in _unchecked(record))
+
+
 def _counts(record: Mapping[str, Any]) -> _Table:
     verdicts = record["verdicts"]
     rows = []
@@ -175,6 +186,8 @@ def _run(record: Mapping[str, Any]) -> _Table:
 
 
 def _plain(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return "; ".join(f"{name}: {each}" for name, each in value.items()) or "none"
     return ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
 
 
@@ -257,7 +270,7 @@ def markdown(record: Mapping[str, Any]) -> str:
     for section in sections:
         blocks += _md_section(record, section)
     if _unchecked(record):
-        blocks.append(f"Not checked in this run: {_md(', '.join(_unchecked(record)))}.")
+        blocks.append(f"Not checked in this run: {_md(_left_out(record))}.")
     blocks.append("## Wrong theories")
     planted = _planted(record)
     blocks += [_PLANTED_ABOUT, _md_table(planted)] if planted else [_NO_PLANTED]
@@ -335,6 +348,7 @@ svg path, svg polyline { fill: none; } .axis { stroke: var(--soft); } .grid { st
 .fit { stroke: var(--orange); stroke-width: 1.6; }
 .law { stroke: var(--green); stroke-width: 2; stroke-dasharray: 2 3; }
 .band { fill: var(--green); opacity: .15; } .edge { stroke: var(--green); stroke-dasharray: 4 3; }
+.bin { fill: var(--line); } .step { stroke: var(--blue); stroke-width: 1.6; } .mark { fill: var(--orange); }
 .zero { stroke: var(--soft); } .out { stroke: var(--orange); stroke-width: 1.6; } .outside { fill: var(--orange); }
 """
 
@@ -369,7 +383,7 @@ def html(record: Mapping[str, Any]) -> str:
         *(_html_section(record, section) for section in sections),
     ]
     if _unchecked(record):
-        parts.append(f'<p class="soft">Not checked in this run: {escape(", ".join(_unchecked(record)))}.</p>')
+        parts.append(f'<p class="soft">Not checked in this run: {escape(_left_out(record))}.</p>')
     parts.append('<h2 id="wrong">Wrong theories</h2>')
     parts.append(f"<p>{escape(_PLANTED_ABOUT)}</p>\n{_html_table(planted)}" if planted else f"<p>{_NO_PLANTED}</p>")
     parts.append('<h2 id="words">Verdicts, symbols, figures</h2>')
@@ -412,7 +426,7 @@ def _html_section(record: Mapping[str, Any], section: _Section) -> str:
     claim = section.claim
     parts = [
         f'<section class="claim" id="{section.anchor}" aria-labelledby="{section.anchor}-name">',
-        f'<h3 id="{section.anchor}-name">{escape(claim["id"])}</h3>\n<p>{escape(claim["statement"])}</p>',
+        f'<h3 id="{section.anchor}-name">{escape(claim["id"])}</h3>\n<p>{_words(claim["statement"])}</p>',
     ]
     if claim.get("latex"):
         formula = mathml(claim["latex"]) or f"<code>{escape(claim['latex'])}</code>"
@@ -425,13 +439,16 @@ def _html_section(record: Mapping[str, Any], section: _Section) -> str:
 def _html_verdict(record: Mapping[str, Any], verdict: Mapping[str, Any]) -> str:
     details = verdict.get("details", {})
     # Evidence is one sentence, at times a long one in parts.
-    said = [escape(part) for part in verdict["evidence"].split("; ")]
+    typed = [*record["parameters"].get("activations", ()), verdict["subject"]]
+    own = not any(text in verdict["evidence"] for text in typed if text)
+    said = [_formulas(part) if own else escape(part) for part in verdict["evidence"].split("; ")]
     shown = _mark(record, [verdict], _outcome(record, verdict))
     parts = [
         f'<article class="verdict {_look(record, [verdict])}">\n<h4>{escape(_subject(verdict))}: {shown}</h4>',
         f"<p>{said[0]}</p>" if len(said) == 1 else f"<ul>{''.join(f'<li>{part}</li>' for part in said)}</ul>",
         f"<p>{escape(_power(details))}</p>" if details.get("power") else "",
         _html_plot(details),
+        _html_spectrum(details),
     ]
     figures = _figures(details)
     if figures:
@@ -452,8 +469,35 @@ def _html_plot(details: Mapping[str, Any]) -> str:
     return f"<figure>\n{plot}\n<figcaption>{caption}</figcaption>\n</figure>" if plot else ""
 
 
+def _html_spectrum(details: Mapping[str, Any]) -> str:
+    found = Spectrum.of(details)
+    plot = spectrum_plot(found) if found else ""
+    caption = "Eigenvalues of exact kernels under the predicted density. Below the axis: isolated eigenvalues."
+    return f"<figure>\n{plot}\n<figcaption>{caption}</figcaption>\n</figure>" if plot else ""
+
+
+#: Texts of the ledger itself, in which symbols may be recognised: what a user typed is shown as it was written.
+_OWN = {text for claim in CLAIMS.values() for text in (claim.statement, claim.assumptions, claim.evidence)}
+_OWN |= {*_SYMBOLS, *_SYMBOLS.values(), *_READING.values(), *_VERDICTS.values()}
+
+
+def _words(text: str) -> str:
+    """A text of the ledger with its symbols as formulas; any other text as it is."""
+    return _formulas(text) if text in _OWN else escape(text)
+
+
+def _formulas(text: str) -> str:
+    """A sentence of the program with its symbols as MathML, as the claims' formulas are written."""
+    found = []
+    for formula, written in pieces(text):
+        # Whole numbers need no formula.
+        known = mathml(formula, display=False) if formula and not written.isdecimal() else None
+        found.append(known or escape(written))
+    return "".join(found)
+
+
 def _definitions(pairs: Iterable[tuple[str, str]]) -> str:
-    found = "\n".join(f"<dt>{escape(name)}</dt><dd>{escape(meaning)}</dd>" for name, meaning in pairs)
+    found = "\n".join(f"<dt>{_words(name)}</dt><dd>{_words(meaning)}</dd>" for name, meaning in pairs)
     return f"<dl>\n{found}\n</dl>" if found else ""
 
 

@@ -1,4 +1,4 @@
-"""What the HTML report draws: ladders and witnesses as inline SVG, formulas as MathML.
+"""What the HTML report draws: ladders, witnesses and spectra as inline SVG, formulas as MathML.
 
 The SVG is written by hand: a few kilobytes a plot, colours that follow the page's light or dark style, no identifiers
 that could clash on one page, and the same bytes from the same numbers.
@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
+from itertools import pairwise
 from statistics import fmean, stdev
 from typing import Any
 
-__all__ = ["Ladder", "Witnesses", "ladder_plot", "mathml", "witness_plot"]
+__all__ = ["Ladder", "Spectrum", "Witnesses", "ladder_plot", "mathml", "spectrum_plot", "witness_plot"]
 
 #: Width of a plot in its own units; a phone shows them at about their size in pixels.
 _WIDTH = 420
@@ -113,6 +114,45 @@ class Witnesses:
         """Limits in standard errors; infinite where an error is 0 and the limit is not."""
         pairs = zip(self.limits, self.errors, strict=True)
         return [x / e if e else math.copysign(math.inf, x) if x else 0.0 for x, e in pairs]
+
+
+@dataclass(frozen=True)
+class Spectrum:
+    """Measured eigenvalues beside the law that is predicted for them.
+
+    Attributes:
+        p: dimension.
+        draws: number of kernels whose eigenvalues are counted together.
+        walls: of the bins, ascending, one more than there are bins.
+        measured: mean density of the eigenvalues in each bin.
+        predicted: mean density of the law in each bin.
+        isolated: measured isolated eigenvalues, of all draws.
+        outliers: predicted isolated eigenvalues.
+    """
+
+    p: int
+    draws: int
+    walls: tuple[float, ...]
+    measured: tuple[float, ...]
+    predicted: tuple[float, ...]
+    isolated: tuple[float, ...]
+    outliers: tuple[float, ...]
+
+    @classmethod
+    def of(cls, details: Mapping[str, Any]) -> Spectrum | None:
+        """Read a spectrum from a verdict's details; None where they have none.
+
+        Raises:
+            ValueError: bins and densities that do not fit together.
+        """
+        if "spectrum" not in details:
+            return None
+        found = details["spectrum"]
+        names = ("walls", "measured", "predicted", "isolated", "outliers")
+        walls, measured, predicted, isolated, outliers = (tuple(found[name]) for name in names)
+        if not len(walls) - 1 == len(measured) == len(predicted) or len(walls) < 2:
+            raise ValueError(f"{len(walls)} walls of bins, but {len(measured)} and {len(predicted)} densities")
+        return cls(found["p"], found["draws"], walls, measured, predicted, isolated, outliers)
 
 
 # --- plots ---------------------------------------------------------------------------------------
@@ -254,6 +294,73 @@ def witness_plot(found: Witnesses) -> str:
     return _svg(bottom + 44, label, parts)
 
 
+def spectrum_plot(found: Spectrum) -> str:
+    """Return the histogram of a spectrum under the predicted density, and below it the isolated eigenvalues.
+
+    The density is drawn as its mean over each bin, as the histogram is, so that a bin with an edge in it compares like
+    with like.  Empty where no bin holds anything.
+    """
+    highest = max(*found.measured, *found.predicted)
+    if not highest > 0:
+        return ""
+    ends = min(found.walls[0], *found.isolated, *found.outliers), max(found.walls[-1], *found.isolated, *found.outliers)
+    left, right, middle = _WIDTH - 250, _WIDTH - 222, _WIDTH - 236
+    names: tuple[tuple[str, Callable[[float], str]], ...] = (
+        (
+            f"exact kernels, p = {found.p}, {found.draws} draws",
+            lambda y: f'<rect class="bin" x="{left}" y="{_at(y - 5)}" width="{right - left}" height="10"/>',
+        ),
+        ("predicted density in each bin", lambda y: _line_path("step", (left, y, right, y))),
+        ("isolated, predicted", lambda y: _triangle(middle, y)),
+        ("isolated, measured", lambda y: _dot(middle, y)),
+    )
+    room, top = 0.03 * (ends[1] - ends[0]), 24 + 18 * len(names)
+    bottom = top + 200
+    # The isolated eigenvalues have a strip of their own: their height says nothing.
+    strip = bottom + 22
+    across = _Axis(ends[0] - room, ends[1] + room, 52, _WIDTH - 8)
+    up = _Axis(0, 1.05 * highest, bottom, top)
+    parts = [_frame(across, up)]
+    for k, (name, sample) in enumerate(names):
+        parts += [sample(10 + 18 * k), _text(_WIDTH - 214, 14 + 18 * k, name)]
+    for value in _linear_ticks(0, up.high):
+        parts.append(_y_tick(up(value), f"{value:g}", across))
+    for value in _linear_ticks(across.low, across.high):
+        parts.append(_line_path("grid", (across(value), bottom, across(value), top)))
+        parts.append(_text(across(value), strip + 21, _number(value, "g"), "middle"))
+    for (low, high), height in zip(pairwise(found.walls), found.measured, strict=True):
+        corner, width = across(low), across(high) - across(low)
+        parts.append(
+            f'<rect class="bin" x="{_at(corner)}" y="{_at(up(height))}" width="{_at(width)}" '
+            f'height="{_at(bottom - up(height))}"/>'
+        )
+    corners = [(found.walls[0], 0.0)]
+    for (low, high), height in zip(pairwise(found.walls), found.predicted, strict=True):
+        corners += [(low, height), (high, height)]
+    corners.append((found.walls[-1], 0.0))
+    path = " ".join(f"{_at(across(x))},{_at(up(y))}" for x, y in corners)
+    parts.append(f'<polyline class="step" points="{path}"/>')
+    parts += [_dot(across(x), strip) for x in found.isolated]
+    parts += [_triangle(across(x), strip - 11) for x in found.outliers]
+    parts.append(_text((across.start + across.end) / 2, strip + 40, "eigenvalue", "middle"))
+    parts.append(_text(4, top - 10, "density"))
+    told = ", ".join(f"{value:.3g}" for value in found.outliers) or "none"
+    label = (
+        f"Histogram of the eigenvalues of {found.draws} exact kernels at p = {found.p} under the predicted density; "
+        f"predicted isolated eigenvalues: {told}."
+    )
+    return _svg(strip + 48, label, parts)
+
+
+def _dot(x: float, y: float) -> str:
+    return f'<circle class="point" cx="{_at(x)}" cy="{_at(y)}" r="2.5"/>'
+
+
+def _triangle(x: float, y: float) -> str:
+    corners = " ".join(f"{_at(x + a)},{_at(y + b)}" for a, b in ((-5, -5), (5, -5), (0, 4)))
+    return f'<polygon class="mark" points="{corners}"/>'
+
+
 # --- their parts ---------------------------------------------------------------------------------
 
 
@@ -324,10 +431,10 @@ _LETTERS = {
 }  # fmt: skip
 _OPERATORS = {
     "le": "≤", "ge": "≥", "ne": "≠", "to": "→", "mapsto": "↦", "circ": "∘", "sum": "∑", "in": "∈", "approx": "≈",
-    "cdot": "⋅", "top": "⊤",
+    "cdot": "⋅", "top": "⊤", "times": "×", "pm": "±", "%": "%",
 }  # fmt: skip
 _FENCES = {"(": "(", ")": ")", "[": "[", "]": "]", "|": "|", r"\|": "‖"}
-_SPACES = {r"\quad": "1em", r"\ ": "0.25em", r"\,": "0.17em"}
+_SPACES = {r"\quad": "1em", r"\ ": "0.25em", r"\;": "0.28em", r"\,": "0.17em"}
 _ACCENTS = {r"\bar": "¯", r"\tilde": "~", r"\hat": "^"}
 _TOKEN = re.compile(r"\\[A-Za-z]+|\\.|\s+|.")
 
@@ -336,17 +443,23 @@ class _UnreadError(ValueError):
     """LaTeX outside what is converted."""
 
 
-def mathml(latex: str) -> str | None:
-    """Return a formula as MathML with its LaTeX beside it, or None where a part of it is not understood.
+def mathml(latex: str, *, display: bool = True) -> str | None:
+    """Return a formula as MathML, or None where a part of it is not understood.
 
     Reads what the ledger's claims are written in: letters, digits, fractions, scripts, primes, accents, operator
     names and text.  Anything else is refused rather than guessed at.
+
+    Args:
+        latex: the formula.
+        display: on a line of its own, with its LaTeX beside it; otherwise in a sentence.
     """
     try:
         reader = _Reader(_TOKEN.findall(latex))
         row = reader.row(end=None)
     except _UnreadError:
         return None
+    if not display:
+        return f"<math><mrow>{row}</mrow></math>"
     source = f'<annotation encoding="application/x-tex">{escape(latex)}</annotation>'
     return f'<math display="block"><semantics><mrow>{row}</mrow>{source}</semantics></math>'
 
@@ -403,7 +516,7 @@ class _Reader:
 
     def _number(self) -> str:
         digits = ""
-        while (token := self._peek()) is not None and token in "0123456789":
+        while (token := self._peek()) is not None and (token in "0123456789" or (token == "." and digits)):
             digits += self._take()
         return f"<mn>{digits}</mn>" if digits else ""
 

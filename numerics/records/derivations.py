@@ -3,19 +3,24 @@
 An entry is a JSON file under the user's cache folder (or ``DEQVERIFY_CACHE``), named after a hash of all that the
 derivation depends on: the source of theory/, the versions of SymPy and Python, and the activation.  So an entry can
 never outlive the code that made it, and the folder can be deleted at any time.  Expressions are stored as trees of
-node names and read back through an allow-list: nothing in a file is evaluated.  A file that cannot be read, or whose
-checksum is wrong, is ignored and written anew.
+node names and read back through an allow-list: nothing in a file is evaluated.  Every entry is sealed under its name
+with a key that only this user can read, so that what is believed was written here: a file that cannot be read, or whose
+seal is wrong, is ignored and written anew.
 """
 
 from __future__ import annotations
 
 import hashlib
+import hmac
 import json
 import os
 import platform
-import tempfile
+import secrets
+import stat
+import sys
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -26,6 +31,8 @@ import platformdirs
 import sympy as sp
 
 import theory
+from numerics.budget import OverBudgetError, share, stage
+from numerics.records.files import remove_stale_drafts, write_whole
 from theory.activations import Activation
 from theory.equations import moment_definitions
 from theory.functions import sigmoid, softplus
@@ -62,6 +69,8 @@ class DerivedMoments:
         definitions: what the moment symbols of ``theory.equations.deq`` stand for, of the centred activation.
         cached: whether they were read from disk.
         seconds: what it took to derive or to read them.
+        finished: whether closed forms were sought to the end; where the processor time was spent before (see
+            ``numerics.budget``), the rest stands as expectations, and nothing is written to disk.
     """
 
     values: Mapping[str, sp.Expr]
@@ -69,6 +78,14 @@ class DerivedMoments:
     definitions: Mapping[sp.Symbol, sp.Expr]
     cached: bool
     seconds: float
+    finished: bool = True
+
+
+#: Part of the processor time left that the search for closed forms may take.
+_SEARCH_SHARE = 0.5
+#: Bytes of an entry at most; what would be larger is derived anew.
+_LARGEST = 1 << 20
+_KEY_LENGTH = 32
 
 
 class _UnreadableError(ValueError):
@@ -79,7 +96,7 @@ _FUNCTIONS: Mapping[str, Any] = MappingProxyType(
     {
         kind.__name__: kind
         for kind in (
-            sp.exp, sp.log, sp.sin, sp.cos, sp.tan, sp.atan, sp.asin, sp.sinh, sp.cosh,
+            sp.exp, sp.log, sp.sin, sp.cos, sp.tan, sp.atan, sp.asin, sp.asinh, sp.sinh, sp.cosh,
             sp.tanh, sp.sech, sp.erf, sp.erfc, sp.erfi, sp.gamma, sp.Abs, sp.sign, sp.Heaviside, sigmoid, softplus,
             sp.StrictLessThan, sp.LessThan, sp.StrictGreaterThan, sp.GreaterThan, sp.And, sp.Or, sp.Not,
             sp.functions.elementary.piecewise.ExprCondPair,
@@ -163,18 +180,29 @@ def derive(activation: Activation, *, use_cache: bool = True) -> DerivedMoments:
         found = _read(path)
         if found is not None:
             return DerivedMoments(*found, cached=True, seconds=time.perf_counter() - start)
-    parts = _derive(activation)
-    if use_cache:
+    parts, finished = _derive(activation)
+    if use_cache and finished:
         _write(path, *parts)
-    return DerivedMoments(*parts, cached=False, seconds=time.perf_counter() - start)
+    return DerivedMoments(*parts, cached=False, seconds=time.perf_counter() - start, finished=finished)
 
 
 _Parts = tuple[dict[str, sp.Expr], dict[str, str], dict[sp.Symbol, sp.Expr]]
 
 
-def _derive(activation: Activation) -> _Parts:
+def _derive(activation: Activation) -> tuple[_Parts, bool]:
+    """The moments, and whether there was time to look for all closed forms."""
     activation.check()
     moments = GaussianMoments(activation)
+    try:
+        with share(_SEARCH_SHARE, interrupt=True), stage(f"deriving the moments of {activation.name}"):
+            return _derived(moments), True
+    except OverBudgetError:
+        # What is known by now is kept.
+        moments.searching = False
+        return _derived(moments), False
+
+
+def _derived(moments: GaussianMoments) -> _Parts:
     values: dict[str, sp.Expr] = {}
     divergent: dict[str, str] = {}
     for name in MOMENT_NAMES:
@@ -203,16 +231,49 @@ def _key(activation: Activation) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _checksum(payload: Mapping[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(payload, sort_keys=True).encode()).hexdigest()
+def _seal(key: bytes, path: Path, text: str) -> str:
+    """What proves that a text was written under this name by who knows the key."""
+    return hmac.new(key, f"{path.stem}\0{text}".encode(), hashlib.sha256).hexdigest()
+
+
+def _secret() -> bytes | None:
+    """The user's key, made where there is none yet, or None where none can be kept."""
+    owner = 0 if sys.platform == "win32" else os.getuid()
+    path = cache_folder() / f"key-{owner}"
+    for attempt in range(2):
+        with suppress(OSError):
+            found, status = _contents(path, _KEY_LENGTH)
+            # A key that others could read, or have put there, proves nothing.
+            own = sys.platform == "win32" or (status.st_uid == owner and not status.st_mode & 0o077)
+            if own and len(found) == _KEY_LENGTH:
+                return found
+        if attempt == 0:
+            with suppress(OSError):
+                path.parent.mkdir(parents=True, exist_ok=True)
+                write_whole(path, secrets.token_bytes(_KEY_LENGTH), 0o600)
+    return None
+
+
+def _contents(path: Path, most: int) -> tuple[bytes, os.stat_result]:
+    """The bytes of a regular file, and its status; OSError where it is anything else, or larger than ``most``."""
+    # Opening a pipe would wait for a writer.
+    handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOFOLLOW", 0))
+    with os.fdopen(handle, "rb") as file:
+        status = os.fstat(handle)
+        if not stat.S_ISREG(status.st_mode) or status.st_size > most:
+            raise OSError(f"{path} is not a file of this cache")
+        return file.read(most), status
 
 
 def _read(path: Path) -> _Parts | None:
+    """What an entry holds, or None where there is none that this user wrote with this code."""
     try:
-        entry = json.loads(path.read_text(encoding="utf-8"))
-        payload = entry["payload"]
-        if entry["checksum"] != _checksum(payload):
+        text, _ = _contents(path, _LARGEST)
+        entry = json.loads(text)
+        key = _secret()
+        if key is None or not hmac.compare_digest(str(entry["seal"]), _seal(key, path, entry["payload"])):
             return None
+        payload = json.loads(entry["payload"])
         values = {str(name): decode(tree) for name, tree in payload["values"].items()}
         divergent = {str(name): str(reason) for name, reason in payload["divergent"].items()}
         definitions = {decode(symbol): decode(tree) for symbol, tree in payload["definitions"]}
@@ -235,11 +296,15 @@ def _write(
             return
         if {decode(symbol): decode(tree) for symbol, tree in pairs} != definitions:
             return
-        payload = {"values": trees, "divergent": dict(divergent), "definitions": pairs}
-        text = json.dumps({"checksum": _checksum(payload), "payload": payload})
+        payload = json.dumps({"values": trees, "divergent": dict(divergent), "definitions": pairs})
+        key = _secret()
+        if key is None:
+            return
+        text = json.dumps({"seal": _seal(key, path, payload), "payload": payload})
+        if len(text) > _LARGEST:
+            return
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=path.parent, delete=False) as temporary:
-            temporary.write(text)
-        Path(temporary.name).replace(path)
+        remove_stale_drafts(path.parent)
+        write_whole(path, text.encode())
     except (OSError, ValueError, RecursionError):
         return

@@ -1,9 +1,12 @@
 """Support and density of the spectrum of the noise, W^T W, from its population: no matrix, no random number.
 
 Theory sheet, section 5.  Edges are the folds of the real solutions over the support's gaps.  With theta in
-[0, pi] over an interval, sqrt(x) = middle - half cos(theta), the density times dx/dtheta is an even analytic function
-of theta, so its cosine series converges geometrically and gives density and distribution function everywhere.  The
-mass of every interval is known beforehand, from the gaps at its sides, and checked.
+[0, pi] over an interval, sqrt(x) = middle - half cos(theta), the density times dx/dtheta is analytic in theta at both
+edges, and its Chebyshev series gives density and distribution function everywhere.  Within an interval the density may
+still have square-root edges, where classes or groups of directions that share nothing overlap, and cubic-root cusps,
+where a gap has just closed.  There one series does not converge: the interval is halved towards such points until what
+a piece may be wrong by is too small to matter.  The mass of every interval is known beforehand, from the gaps at its
+sides; the integral of the series must agree with it and is then scaled to it.
 """
 
 from __future__ import annotations
@@ -12,6 +15,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
+from numpy.polynomial.chebyshev import chebint, chebval
 from numpy.typing import ArrayLike, NDArray
 from scipy.fft import dct
 
@@ -31,14 +35,18 @@ Complex = NDArray[np.complex128]
 #: Trial points for gaps, evenly over the range of the support, and as many again evenly in the logarithm.
 _SCAN = 192
 _DENSE_SCAN = 12
-#: Nodes on an interval, doubled until the series has converged.
-_FIRST_NODES = 32
-_LAST_NODES = 4096
-#: Last coefficients of a converged series, relative to the largest; those put up with at the most nodes; and the
-#: error of an interval's mass, relative.
+#: Nodes on a piece of an interval; where neither do, it is halved.
+_NODES = (32, 64)
+#: Last coefficients of a converged series relative to the largest density; and the mass, relative to the interval's,
+#: that those of a piece may stand for where the density is not analytic.
 _SERIES = 1e-9
-_COARSE = 1e-3
-_MASS = 1e-5
+_SLIVER = 1e-12
+#: Halvings of [0, pi]: pieces of width 1e-14.
+_DEEPEST = 48
+#: Pieces of an interval: some fifty for each point where the density is not analytic.
+_MOST_PIECES = 4000
+#: Error of an interval's integral, relative to its mass.
+_MASS = 1e-8
 #: Shares of the spectrum that are the same (they are whole numbers over n).
 _SAME = 1e-9
 _RESTARTS = 60
@@ -72,32 +80,36 @@ class Interval:
         left: lower edge.
         right: upper edge.
         mass: share of the spectrum on it, exact.
-        mass_error: |integral of the density - mass|.
-        truncation: last quarter of the series relative to its largest term; above 1e-9 where 4096 terms do not do, as
-            next to a gap that is nearly open.
-        power: 2, or 1 where left = 0; x = y^power and y = middle - half cos(theta).
-        series: (N,) array a_k, density(x) dx/dtheta = sum_k a_k cos(k theta).
+        mass_error: |integral of the density, before it was scaled, - mass|, at most 1e-8 of the mass.
+        power: 2, or 1 where left = 0; x = y^power and y = left' + (right' - left') sin(theta/2)^2.
+        breaks: (P + 1,) array, ascending from 0 to pi: ends of the pieces in theta.
+        series: (N, P) array, Chebyshev coefficients of density(x) dx/dtheta on each piece.
     """
 
     left: float
     right: float
     mass: float
     mass_error: float
-    truncation: float
     power: int
+    breaks: Array
     series: Array
 
-    def _angle(self, x: Array) -> Array:
+    def _places(self, x: Array) -> tuple[Array, NDArray[np.intp], Array]:
+        """Theta of points, the number of the piece that each lies in, and its place there, from -1 to 1."""
         low, high = self.left ** (1 / self.power), self.right ** (1 / self.power)
-        y = np.maximum(x, 0.0) ** (1 / self.power)
-        return np.asarray(np.arccos(np.clip((low + high - 2 * y) / (high - low), -1, 1)))
+        y = np.clip(np.maximum(x, 0.0) ** (1 / self.power), low, high)
+        # Accurate next to both edges, as an arc cosine is not.
+        theta = 2 * np.arctan2(np.sqrt(y - low), np.sqrt(high - y))
+        piece = np.clip(np.searchsorted(self.breaks, theta, side="right") - 1, 0, self.breaks.size - 2)
+        start, stop = self.breaks[piece], self.breaks[piece + 1]
+        return theta, piece, np.clip(2 * (theta - start) / (stop - start) - 1, -1, 1)
 
     def density(self, x: Array) -> Array:
         """Density at points, an array of any shape; 0 outside the open interval."""
         points = x.reshape(-1)
         inside = (points > self.left) & (points < self.right)
-        theta = self._angle(points[inside])
-        values = np.cos(np.outer(theta, np.arange(self.series.size))) @ self.series
+        theta, piece, place = self._places(points[inside])
+        values = chebval(place, self.series[:, piece], tensor=False)
         stretch = _stretch(self.left, self.right, self.power, theta)[1]
         result = np.zeros(points.size)
         # A point within rounding of an edge has theta = 0 or pi, where dx/dtheta = 0: it is taken as the edge.
@@ -106,9 +118,13 @@ class Interval:
 
     def cumulative(self, x: Array) -> Array:
         """Mass at or below points, an array of any shape."""
-        theta = self._angle(x.reshape(-1))
-        k = np.arange(1, self.series.size)
-        values = self.series[0] * theta + np.sin(np.outer(theta, k)) @ (self.series[1:] / k)
+        _, piece, place = self._places(x.reshape(-1))
+        integrals = chebint(self.series, lbnd=-1) * np.diff(self.breaks) / 2
+        before = np.concatenate([[0.0], np.cumsum(integrals.sum(axis=0))])
+        values = before[piece] + chebval(place, integrals[:, piece], tensor=False)
+        # At the edges and beyond 0 and the mass themselves, not sums that are equal to them up to rounding.
+        values[x.reshape(-1) <= self.left] = 0.0
+        values[x.reshape(-1) >= self.right] = self.mass
         return np.asarray(np.clip(values, 0, self.mass).reshape(x.shape))
 
 
@@ -134,20 +150,20 @@ class Bulk:
         return np.asarray(sum((part.density(points) for part in self.intervals), np.zeros(points.shape)))
 
     def cumulative(self, x: ArrayLike, *, left: bool = False) -> Array:
-        """Distribution function, or its limit from the left, at points, an array of any shape."""
+        """Distribution function, or its limit from the left, at points, an array of any shape; right to 1e-8."""
         points = np.array(x, dtype=np.float64)
         atom = self.mass_at_zero * ((points > 0) if left else (points >= 0))
         return np.asarray(sum((part.cumulative(points) for part in self.intervals), atom.astype(np.float64)))
 
 
 def _stretch(left: float, right: float, power: int, theta: Array) -> tuple[Array, Array]:
-    """x and dx/dtheta of x = y^power, y = middle - half cos(theta).
+    """x and dx/dtheta of x = y^power, y = left' + (right' - left') sin(theta/2)^2.
 
     In y = sqrt(x) the pole at x = 0, that the density has behind an edge near 0, is further away.  Where the edge is
     at 0 the density behaves like x^(-1/2) and x itself is the variable in which the series converges.
     """
     low, high = left ** (1 / power), right ** (1 / power)
-    y = (low + high) / 2 - (high - low) / 2 * np.cos(theta)
+    y = low + (high - low) * np.sin(theta / 2) ** 2
     return y**power, power * y ** (power - 1) * (high - low) / 2 * np.sin(theta)
 
 
@@ -264,66 +280,111 @@ class _Support:
         return pairs[1:] if self._zero_is_isolated else pairs
 
 
-def _cosines(values: Array) -> Array:
-    """Coefficients a_k of sum_k a_k cos(k theta) through values at theta = (j + 1/2) pi / N, along the first axis."""
-    series = dct(values, type=2, axis=0) / values.shape[0]
+def _chebyshev(values: Array) -> Array:
+    """Chebyshev coefficients of what has values at the nodes of `_nodes`, along the first axis."""
+    count = values.shape[0]
+    series = dct(values, type=2, axis=0) / count
     series[0] /= 2
+    series[1::2] *= -1
     return np.asarray(series)
 
 
-def _at_nodes(series: Array, nodes: int) -> Array:
-    """Values of a cosine series at N' >= N nodes."""
-    padded = np.zeros((nodes, *series.shape[1:]))
-    padded[: series.shape[0]] = series / 2
-    padded[0] *= 2
-    return np.asarray(dct(padded, type=3, axis=0))
+def _nodes(start: float, stop: float, count: int) -> Array:
+    """Chebyshev's nodes between two numbers, ascending."""
+    return start + (stop - start) * np.sin((np.arange(count) + 0.5) * np.pi / (2 * count)) ** 2
 
 
-def _interval(population: Population, left: float, right: float, mass: float, scale: float) -> Interval | GapPoint:
-    """The density on an interval, or a point of it that turns out to lie in a gap."""
-    held, shares = population.covariances, population.proportions / population.ratio
-    nodes, power = _FIRST_NODES, 1 if left == 0 else 2
-    guesses: Complex | None = None
-    while nodes <= _LAST_NODES:
-        theta = (np.arange(nodes) + 0.5) * np.pi / nodes
-        places, stretch = _stretch(left, right, power, theta)
-        if guesses is None:
-            q, missing = np.empty((nodes, shares.size), np.complex128), np.arange(nodes)
-        else:
-            q, solved = refine_inside(held, places, guesses)
+class _Solver:
+    """The density on an interval, node by node."""
+
+    def __init__(self, population: Population, left: float, right: float, scale: float) -> None:
+        self._held, self._shares = population.covariances, population.proportions / population.ratio
+        self._left, self._right, self._scale = left, right, scale
+        self.power = 1 if left == 0 else 2
+
+    def solve(self, theta: Array, guesses: Complex | None) -> tuple[Complex, Array] | GapPoint:
+        """q and the density times dx/dtheta, both at nodes; or one of them, where it turns out to lie in a gap."""
+        places, stretch = _stretch(self._left, self._right, self.power, theta)
+        q, missing = np.empty((theta.size, self._shares.size), np.complex128), np.arange(theta.size)
+        if guesses is not None:
+            q, solved = refine_inside(self._held, places, guesses)
             missing = np.flatnonzero(~solved)
-        for node, placed in zip(missing, locate(held, places[missing], scale), strict=True):
+        for node, placed in zip(missing, locate(self._held, places[missing], self._scale), strict=True):
             if placed is None:
                 raise SpectralLawError(
-                    f"the density at {places[node]:.10g} in [{left:.10g}, {right:.10g}] is not found"
+                    f"the density at {places[node]:.10g} in [{self._left:.10g}, {self._right:.10g}] is not found"
                 )
             if placed.outside is not None:
                 return placed.outside
             q[node] = placed.q
-        series = _cosines(stretch * (q.imag @ shares)) / np.pi
-        # The last quarter, not the last term: odd and even terms may differ in size.
-        tail = float(np.abs(series[3 * nodes // 4 :]).max() / np.abs(series).max())
-        if tail <= (_SERIES if nodes < _LAST_NODES else _COARSE):
-            error = abs(np.pi * float(series[0]) - mass)
-            if error > _MASS * mass:
-                raise SpectralLawError(
-                    f"the density on [{left:.10g}, {right:.10g}] has the mass {np.pi * float(series[0]):.10g}, not "
-                    f"{mass:.10g}, as the gaps beside it say"
-                )
-            return Interval(left, right, mass, error, tail, power, series)
-        nodes *= 2
-        guesses = _at_nodes(_cosines(q.real), nodes) + 1j * _guess_imaginary(q.imag, nodes)
-    raise SpectralLawError(
-        f"the density on [{left:.10g}, {right:.10g}] is not resolved by {_LAST_NODES} nodes: the covariances have "
-        "eigenvalues that are nearly, but not quite, apart"
-    )
+        return q, stretch * (q.imag @ self._shares) / np.pi
 
 
-def _guess_imaginary(imaginary: Array, nodes: int) -> Array:
-    """Im q at more nodes: Im q sin(theta) is the even function."""
-    sine, finer = (np.sin((np.arange(count) + 0.5) * np.pi / count) for count in (imaginary.shape[0], nodes))
-    values = _at_nodes(_cosines(sine[:, None] * imaginary), nodes) / finer[:, None]
-    return np.asarray(np.maximum(values, 1e-3 * np.abs(values).max() * finer[:, None]))
+def _interval(population: Population, left: float, right: float, mass: float, scale: float) -> Interval | GapPoint:
+    """The density on an interval, or a point of it that turns out to lie in a gap."""
+    solver = _Solver(population, left, right, scale)
+    finished: list[tuple[float, Array]] = []
+    largest = 0.0
+    # Pieces still to do, the leftmost last, with the solution on the piece around each.
+    waiting: list[tuple[float, float, _Guess | None]] = [(0.0, np.pi, None)]
+    while waiting:
+        start, stop, guess = waiting.pop()
+        for count in _NODES:
+            theta = _nodes(start, stop, count)
+            found = solver.solve(theta, None if guess is None else guess.at(theta))
+            if isinstance(found, GapPoint):
+                return found
+            q, values = found
+            guess = _Guess.through(start, stop, q)
+            largest = largest or float(values.max())
+            series = _chebyshev(values)
+            # The last quarter, not the last term: odd and even terms may differ in size.
+            tail = float(np.abs(series[3 * count // 4 :]).max())
+            done = tail <= _SERIES * largest or tail * (stop - start) <= _SLIVER * mass
+            if done:
+                break
+        if done or stop - start <= np.pi / 2**_DEEPEST:
+            padded = np.zeros(_NODES[-1])
+            padded[:count] = series
+            finished.append((stop, padded))
+        else:
+            middle = (start + stop) / 2
+            waiting += [(middle, stop, guess), (start, middle, guess)]
+        if len(waiting) + len(finished) > _MOST_PIECES:
+            raise SpectralLawError(
+                f"the density on [{left:.10g}, {right:.10g}] is not resolved by {_MOST_PIECES} pieces"
+            )
+    breaks = np.array([0.0, *(stop for stop, _ in finished)])
+    coefficients = np.array([series for _, series in finished]).T
+    total = float(np.sum(chebint(coefficients, lbnd=-1).sum(axis=0) * np.diff(breaks) / 2))
+    error = abs(total - mass)
+    if error > _MASS * mass:
+        raise SpectralLawError(
+            f"the density on [{left:.10g}, {right:.10g}] has the mass {total:.10g}, not {mass:.10g}, as the gaps "
+            "beside it say"
+        )
+    return Interval(left, right, mass, error, solver.power, breaks, coefficients * (mass / total))
+
+
+@dataclass(frozen=True)
+class _Guess:
+    """Chebyshev series of Re q and Im q on a piece, to start Newton's method from at more nodes."""
+
+    start: float
+    stop: float
+    series: Array
+    smallest: Array
+
+    @classmethod
+    def through(cls, start: float, stop: float, q: Complex) -> _Guess:
+        """Through values at the nodes of a piece."""
+        return cls(start, stop, _chebyshev(np.concatenate([q.real, q.imag], axis=1)), q.imag.min(axis=0))
+
+    def at(self, theta: Array) -> Complex:
+        """Values at points of the piece; Im q kept positive, where the series of a function that is not smooth dips."""
+        place = (2 * theta - self.start - self.stop) / (self.stop - self.start)
+        real, imaginary = np.split(chebval(place, self.series).T, 2, axis=1)
+        return np.asarray(real + 1j * np.maximum(imaginary, self.smallest))
 
 
 def isolate_spikes(bulk: Bulk) -> Population:

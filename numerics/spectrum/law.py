@@ -26,7 +26,7 @@ from scipy.optimize import brentq
 
 from numerics.arrays import Array
 from numerics.data import GaussianMixture
-from numerics.equivalents import without_rounding
+from numerics.equivalents import identity_coefficient, without_rounding
 from numerics.spectrum.bulk import Bulk, isolate_spikes, solve_bulk
 from numerics.spectrum.outliers import Outlier, OutlierSystem, Side, point_outliers
 from numerics.spectrum.population import Population
@@ -87,9 +87,7 @@ class SpectralLaw:
     @property
     def shift(self) -> float:
         """Image of 0: the diagonal less tau_0^2 times the coefficient of S."""
-        if self.bulk is None:
-            return self.coefficients.diagonal
-        return self.coefficients.diagonal - self.population.tau0**2 * self.coefficients.linear
+        return identity_coefficient(self.coefficients, self.population.tau0)
 
     @property
     def edges(self) -> tuple[tuple[float, float], ...]:
@@ -128,7 +126,11 @@ class SpectralLaw:
         return self.bulk.density((points - self.shift) / slope) / slope
 
     def cumulative(self, x: ArrayLike, *, left: bool = False) -> Array:
-        """Distribution function of the bulk, or its limit from the left, at points, an array of any shape."""
+        """Distribution function of the bulk, or its limit from the left, at points, an array of any shape.
+
+        Right to 1e-8: the integral of the density over every interval agrees to that with the interval's mass, which
+        is known exactly, and is scaled to it; below the spectrum it is 0, above 1 up to rounding.
+        """
         points = np.array(x, dtype=np.float64) - self.shift
         if self.bulk is None:
             return ((points > 0) if left else (points >= 0)).astype(np.float64)

@@ -7,7 +7,6 @@ from flint import arb
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from numerics.equilibrium import EquilibriumError
 from numerics.matching import (
     DesignError,
     ExplicitLayer,
@@ -19,6 +18,7 @@ from numerics.matching import (
     match_leaky,
     ntk_is_forbidden,
 )
+from numerics.parameters import EquilibriumError
 from theory.activations import Activation
 from theory.kernels import Kernel
 from theory.matching import hermite_family, named_family

@@ -6,12 +6,19 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 Script = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+def command_module(name: str) -> ModuleType:
+    """Return the module of a command, or one that commands share."""
+    return import_module(f"deqverify.commands.{name}")
 
 
 @pytest.fixture

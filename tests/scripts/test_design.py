@@ -19,8 +19,9 @@ import pytest
 import sympy as sp
 from pylatexenc.latexwalker import LatexWalker
 
+import numerics.matching.designs
 from numerics.publish import network_code
-from tests.scripts.conftest import Script
+from tests.scripts.conftest import Script, command_module
 from tests.scripts.test_latex_networks import check_networks
 
 KEYS = {
@@ -274,6 +275,21 @@ def test_the_latex_text_is_read_back(script: Script) -> None:
     closest = script("design", "--activation", "swish", "--family", "leaky_relu", "--layers", "2", "--emit", "latex")
     assert "the closest one found" in closest.stderr
     assert "1.069770585" in closest.stdout.replace("$ & $", ".")
+
+
+def test_a_question_that_stays_undecided_is_code_3(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def undecided(*arguments: Any, **options: Any) -> None:
+        raise numerics.matching.designs.UndecidedDesignError("undecided: too near to the least variance")
+
+    script = command_module("design")
+    monkeypatch.setattr(numerics.matching, "design", undecided)
+    monkeypatch.setattr(sys, "argv", ["design.py", "--activation", "relu"])
+    with pytest.raises(SystemExit) as stopped:
+        script._cli.run(script.main)
+    assert stopped.value.code == 3
+    assert capsys.readouterr().err.endswith("design.py: undecided: too near to the least variance\n")
 
 
 @pytest.mark.parametrize(

@@ -48,7 +48,7 @@ record = verify._record(
         PlantedOutcome(theory, k % 3 > 0, "class 1 x psi", (-1) ** k * 12.34, float("inf") if k == 1 else 0.05)
         for k, theory in enumerate(theories)
     ],
-    stands=False,
+    code=1,
 )
 json.dump(record, sys.stdout)
 """

@@ -94,7 +94,7 @@ def _small_world() -> dict[str, Any]:
     covariances = [Covariance.toeplitz(p, decay=0.3), Covariance.toeplitz(p, decay=-0.2, scale=1.4)]
     mixture = GaussianMixture.build(means, covariances, sizes=[7, 9])
     sample = mixture.sample(np.random.default_rng(0))
-    phi = pointwise(registry.resolve("softplus"))
+    phi = pointwise(registry.resolve("softplus").with_parameters({}))
     solved = solve_float(phi, *weights, mixture.tau0)
     network = FiniteDEQ.draw(phi, solved["bias"], *weights, width=30, dimension=p, rng=np.random.default_rng(1))
     states = network.equilibrium(sample.data)

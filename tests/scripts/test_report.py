@@ -17,6 +17,7 @@ import pytest
 
 import numerics.publish.report
 import numerics.publish.svg
+from numerics.publish.paper.words import pieces
 from tests.scripts.conftest import Script
 from theory.claims import CLAIMS, VerdictKind
 
@@ -145,7 +146,8 @@ def test_every_part_of_the_record_is_shown(report: ModuleType) -> None:
     for section in ("equilibrium", "forms", "ck-rate", "ck", "finite-width", "variant-centred-T"):
         claim = CLAIMS[section]
         for words in (claim.identifier, claim.statement, claim.assumptions, claim.source, claim.evidence):
-            assert " ".join(words.split()) in seen
+            # Symbols are formulas, whose letters have no spaces between them.
+            assert all(" ".join(part.split()) in seen for formula, part in pieces(words) if not formula)
         assert f"evidence on {section}" in seen
     for words in ("and more of it", "refuted, as expected", "refuted, not as expected", "1 of 2 refuted"):
         assert words in seen
@@ -155,6 +157,47 @@ def test_every_part_of_the_record_is_shown(report: ModuleType) -> None:
     assert "seed7" in seen
     assert "version of scipynot installed" in seen
     assert "Not checked in this run: stability" in seen
+
+
+def test_symbols_have_one_spelling(report: ModuleType) -> None:
+    """What the console writes as sigma_a^2 is a formula on the page, in claims and in evidence, and not beside it."""
+    one = verdict("equilibrium", "relu", "certified", {})
+    one["evidence"] = "sigma_a^2 E[phi']^2 = 0.05 is below 1 at tau_*"
+    page = Page(report.html(make(verdicts=[one], planted=[])))
+    text = re.sub(r"\\[^ ]*", "", page.text)
+    for spelling in ("sigma_a^2", "tau_0", "tau_*", "phi_0", "phi'"):
+        assert spelling not in text.replace("sigma_a^2 Var", "")
+    assert "σ" in text
+    assert "0.05" in text
+
+
+def spectrum() -> dict[str, Any]:
+    """Four bins, the second twice as high as predicted."""
+    return {"p": 80, "draws": 2, "walls": [0.0, 0.5, 1.0, 1.5, 2.0], "measured": [0.5, 1.0, 0.3, 0.0]} | {
+        "predicted": [0.5, 0.5, 0.5, 0.4],
+        "isolated": [2.9, 3.1],
+        "outliers": [3.0],
+    }
+
+
+def test_a_spectrum_is_drawn_to_scale(report: ModuleType, plots: ModuleType) -> None:
+    svg = plots.spectrum_plot(plots.Spectrum.of({"spectrum": spectrum()}))
+    root = ElementTree.fromstring(svg)  # noqa: S314
+    bars = [e.attrib for e in root if e.attrib.get("class") == "bin"][1:]  # the first is the legend's
+    heights = [float(bar["height"]) for bar in bars]
+    assert heights[1] == pytest.approx(2 * heights[0], abs=0.2)
+    assert heights[3] == 0
+    line = points(svg, "step")
+    assert line[1][1] == pytest.approx(float(bars[0]["y"]), abs=0.1)
+    assert line[3][1] == pytest.approx(line[1][1], abs=0.1)
+    (legend_dot, first, second), scale = points(svg, "point"), (float(bars[1]["x"]) - float(bars[0]["x"])) / 0.5
+    assert legend_dot[1] < line[1][1]
+    assert second[0] - first[0] == pytest.approx(0.2 * scale, abs=0.3)
+    assert all(y > float(bars[0]["y"]) + heights[0] for _, y in (first, second))  # below the axis
+    page = Page(report.html(make(verdicts=[verdict("bulk", "relu", "supported", witnesses(spectrum=spectrum()))])))
+    assert len(page.all("svg")) == 2
+    with pytest.raises(ValueError, match="walls"):
+        plots.Spectrum.of({"spectrum": spectrum() | {"walls": [0.0, 1.0]}})
 
 
 def test_the_summary_counts(report: ModuleType) -> None:

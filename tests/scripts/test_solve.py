@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.scripts.conftest import Script
+from tests.scripts.conftest import Script, command_module
 
 KEYS = ["tau", "bias", "gamma2", "alpha1", "alpha2", "alpha3", "alpha4", "beta1", "beta2", "beta3", "kappa2"]
 
@@ -117,6 +118,74 @@ def test_sweep(script: Script, tmp_path: Path) -> None:
     assert len(loss["sigma_a2"]) == 22
     assert (tmp_path / "s.png").read_bytes().startswith(b"\x89PNG")
     assert "stability" in done.stdout
+
+
+def test_a_sweep_is_drawn_with_axes_and_a_symbol_for_each_coefficient(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    solve, shown = command_module("solve"), list[Any]()
+    monkeypatch.setattr(solve._sweep._figures, "write_figure", lambda _, figure: shown.append(figure))
+    line = ["--activation", "cubic", "--sweep", "sigma-a2=0:0.4:5", "--no-certify", "--plot", str(tmp_path / "a.png")]
+    assert solve.main(line) == 0
+    (figure,) = shown
+    assert [axes.get_ylabel() for axes in figure.axes] == [
+        r"$\tau_*$", r"$\alpha_{*,1}$", r"$\alpha_{*,2}$", r"$\alpha_{*,3}$", r"$\gamma_*^2$",
+        r"$\beta_{*,1}$", r"$\beta_{*,2}$", r"$\beta_{*,3}$", r"$\kappa_*^2$",
+    ]  # fmt: skip
+    assert {axes.get_xlabel() for axes in figure.axes} == {"", r"$\sigma_a^2$"}
+    for words in ("stability is lost", r"$\sigma_b^2 = 4/5$", r"$\tau_0 = 1$", "5 points", "deqverify"):
+        assert words in figure.get_supxlabel()
+
+
+def test_a_sweep_says_where_the_ntk_is_lost(script: Script) -> None:
+    """ReLU: E[phi'^2] = 1/2, so at sigma_a^2 = 2; the equilibrium goes on to 2 pi/(pi - 1)."""
+    sweep = ("--activation", "relu", "--sweep", "sigma-a2=1.5:3.5:3")
+    record = json.loads(script("solve", *sweep, "--json", "-").stdout)
+    assert record["ntk_loss"]["kind"] == "ntk"
+    assert float(record["ntk_loss"]["sigma_a2"]) == 2
+    assert record["ntk_loss"]["certified"]
+    done = script("solve", *sweep)
+    shown = " ".join(done.stdout.split())
+    assert "loss of the NTK at σa² = 2.00000000000000" in shown
+    assert "networks of finite width stop converging" in shown
+    assert "1 of 3 points without NTK (-): sigma_a^2 E[phi'^2] = 1.25 is not below 1" in shown
+
+
+def test_margins_next_to_one_are_told_from_one(script: Script) -> None:
+    exactly = script("solve", "--activation", "relu", "--sigma-a2", "2").stdout
+    below = script("solve", "--activation", "relu", "--sigma-a2", "1.9999999999").stdout
+    assert "1 - 5.0e-11" in below
+    assert "1 - 5.0e-11" not in exactly
+    assert "= 1 is not below 1" in exactly
+
+
+def test_a_sweep_shows_the_digits_that_were_asked_for(script: Script) -> None:
+    """Though the terminal is narrower than they are."""
+    sweep = ("--activation", "tanh", "--sweep", "tau0=1:2:2", "--digits", "120")
+    record = json.loads(script("solve", *sweep, "--json", "-").stdout)
+    shown = script("solve", *sweep).stdout
+    for row in record["sweep"]:
+        for key in ("tau", "alpha1", "gamma2", "beta1", "kappa2"):
+            assert len(row[key]) >= 121
+            assert row[key] in shown
+
+
+def test_a_sweep_without_proof_is_right_where_quadrature_is_not(script: Script) -> None:
+    """Of the cases file: 70-digit adaptive Gauss-Legendre."""
+    sweep = ("--activation", "sqrt((x-0.3)**2+1e-8)", "--sweep", "tau0=1:2:2", "--no-certify", "--json", "-")
+    rows = json.loads(script("solve", *sweep).stdout)["sweep"]
+    assert [float(row["alpha1"]) for row in rows] == pytest.approx([0.0515950, 0.0131850], abs=6e-8)
+
+
+def test_progress_without_a_terminal_is_a_line_now_and_then(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cli = command_module("_cli")
+    clock = iter(range(0, 1000, 4))
+    monkeypatch.setattr(cli.time, "monotonic", lambda: float(next(clock)))
+    assert list(cli.track(iter("abcdefg"), "solving", total=7)) == list("abcdefg")
+    # Four seconds a step: after ten seconds, and ten seconds later.
+    assert capsys.readouterr().err.splitlines() == ["solving: 2 of 7 done", "solving: 5 of 7 done"]
 
 
 def test_sweep_in_float64_agrees_and_says_so(script: Script) -> None:

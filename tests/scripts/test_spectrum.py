@@ -12,10 +12,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+import threadpoolctl
 
 import deqverify.commands.spectrum
 import numerics.experiments.spectral_study
+from numerics import memory
 from numerics.data import ENTRY_LAWS
+from numerics.memory import NotEnoughMemoryError
 from tests.scripts.conftest import Script
 
 KEYS = {"outliers_predicted", "outliers_measured", "edges_predicted", "ks_distance", "opnorm_error", "params"}
@@ -111,6 +114,20 @@ def test_finite_networks(script: Script, tmp_path: Path) -> None:
     assert float(error) > 3 * found["opnorm_error"]
 
 
+def test_neither_jobs_nor_the_threads_of_linear_algebra_change_a_byte(
+    script: Script, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Large enough that OpenBLAS would share its sums among threads."""
+    found = []
+    for threads, jobs in (("1", "1"), ("2", "1"), ("2", "2")):
+        for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+            monkeypatch.setenv(name, threads)
+        done = script("spectrum", "--p", "300", "--draws", "2", "--jobs", jobs, "--json", "-")
+        assert done.returncode == 0, done.stderr
+        found.append(done.stdout)
+    assert found[0] == found[1] == found[2]
+
+
 # --- in this process -----------------------------------------------------------------------------
 
 
@@ -186,7 +203,7 @@ def test_a_large_kernel_is_not_diagonalised(
     picture = Path("a.png").read_bytes()
     assert "Lanczos" not in capsys.readouterr().out
     lowered = partial(numerics.experiments.spectral_study.measure, most_diagonalised=100)
-    monkeypatch.setattr(numerics.experiments.spectral_study, "measure", lowered)
+    monkeypatch.setattr(numerics.experiments, "measure", lowered)
     record = run_to_record(spectrum, *options)
     assert (full["spectrum_by"], record["spectrum_by"]) == ("eigenvalues", "lanczos")
     assert set(record) == set(full)
@@ -236,6 +253,29 @@ def test_laws_of_entries_are_those_of_the_library(spectrum: ModuleType) -> None:
     assert spectrum._cli.LAWS == ENTRY_LAWS
 
 
+def test_the_picture_says_what_it_was_made_from(spectrum: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    shown: list[Any] = []
+    monkeypatch.setattr(spectrum._figures, "write_figure", lambda _, figure: shown.append(figure))
+    run_to_record(spectrum, "--p", "60", "--means", "5", "--draws", "2", "--seed", "3", "--png", "a.png")
+    (figure,) = shown
+    for words in ("$p = 60$", "$n = 48$", "2 draws", "standard error", "seed 3", "deqverify"):
+        assert words in figure.get_supxlabel()
+    axes, strip = figure.axes
+    assert axes.get_title() == r"relu, CK: $K = 2$, $\sigma_a^2 = 0.2$, $\sigma_b^2 = 0.8$"
+    # Error bars of the histogram, and of the mean isolated eigenvalues.
+    assert axes.collections
+    record = json.loads(Path("found.json").read_text())
+    (segments,) = [each.get_segments() for each in strip.collections]
+    half = [(segment[1][0] - segment[0][0]) / 2 for segment in segments]
+    assert half == pytest.approx(record["outliers_standard_error"])
+
+
+def test_every_library_of_linear_algebra_has_one_thread(spectrum: ModuleType) -> None:
+    with spectrum._cli.one_blas_thread():
+        counts = {each["num_threads"] for each in threadpoolctl.threadpool_info() if each["user_api"] == "blas"}
+    assert counts == {1}
+
+
 # --- bad use -------------------------------------------------------------------------------------
 
 
@@ -252,7 +292,7 @@ def test_laws_of_entries_are_those_of_the_library(spectrum: ModuleType) -> None:
         (("--kernel", "ntk"), "ntk-recurrent"),
         (("--sigma-a2", "1.5"), "give --sigma-b2"),
         (("--sigma-a2", "9", "--sigma-b2", "1"), "no stable equilibrium"),
-        (("--activation", "sign", "--kernel", "ntk-all", "--p", "40"), "no ntk-all"),
+        (("--activation", "sign", "--kernel", "ntk-all", "--p", "40"), "E[phi'^2] is infinite, since phi jumps"),
         (("--activation", "nonsense"), "nonsense"),
         (("--png", "picture.gif"), ".png"),
         (("--json", "missing/x.json"), "does not exist"),
@@ -281,7 +321,12 @@ def test_laws_of_entries_are_those_of_the_library(spectrum: ModuleType) -> None:
         (("--width", "100", "--p", "12000"), "with --width up to 8192 are accepted"),
         (("--width", "20000", "--p", "100000", "--ratio", "0.001"), "2e+09 input weights"),
         (("--width", "6", "--p", "20", "--sigma-a2", "1.99", "--sigma-b2", "1"), "no fixed point in"),
-        (("--width", "50", "--activation", "sign", "--kernel", "ntk-all"), "no ntk-all"),
+        (("--width", "50", "--activation", "sign", "--kernel", "ntk-all"), "E[phi'^2] is infinite, since phi jumps"),
+        (("--activation", "sign", "--width", "50"), "networks of finite width do not converge"),
+        (
+            ("--activation", "tanh", "--sigma-a2", "4", "--sigma-b2", "0.05", "--p", "100", "--width", "500"),
+            "at tau_* = 1.49155 sigma_a^2 E[phi'^2] = 1.33464, and it must be below 1",
+        ),
         (("--jobs", "0"), "from 1 to"),
         (("--resume", "missing/records"), "--resume missing/records"),
     ],
@@ -304,6 +349,48 @@ def test_bad_use_is_one_sentence_and_code_2(
     assert len(shown.err.strip().splitlines()) == 1
     # No file is left behind, half written or whole.
     assert list(Path().iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("raised", "shown"),
+    [
+        (MemoryError(), "out of memory (an allocation failed); smaller sizes or fewer jobs are accepted"),
+        (MemoryError("Unable to allocate 60 GiB"), "out of memory (Unable to allocate 60 GiB); smaller sizes or fewer"),
+        (
+            NotEnoughMemoryError("9 samples need 1 TiB; smaller sizes are accepted"),
+            ".py: 9 samples need 1 TiB; smaller",
+        ),
+    ],
+)
+def test_a_failed_allocation_is_a_sentence(
+    spectrum: ModuleType,
+    raised: MemoryError,
+    shown: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def main(_: object) -> int:
+        raise raised
+
+    monkeypatch.setattr(sys, "argv", ["spectrum.py"])
+    with pytest.raises(SystemExit) as stopped:
+        spectrum._cli.run(main)
+    assert stopped.value.code == 2
+    said = capsys.readouterr().err
+    assert shown in said
+    assert len(said.splitlines()) == 1
+
+
+def test_sizes_beyond_memory_are_refused_before_anything_is_drawn(
+    spectrum: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(memory, "free_bytes", lambda: 2.0**20)
+    for arguments in (("--p", "2000"), ("--p", "40", "--ratio", "1", "--width", "8000")):
+        monkeypatch.setattr(sys, "argv", ["spectrum.py", *arguments, "--jobs", "1"])
+        with pytest.raises(SystemExit) as stopped:
+            spectrum._cli.run(spectrum.main)
+        assert stopped.value.code == 2
+        assert "1 MiB are free on this machine" in capsys.readouterr().err
 
 
 def test_bad_use_as_a_user_sees_it(script: Script) -> None:

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import json
+from io import StringIO
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
-from tests.scripts.conftest import Script
+from numerics.memory import free_bytes
+from tests.scripts.conftest import Script, command_module
+from theory.claims import Verdict, VerdictKind
 
 RATES = ("--claims", "equilibrium", "forms", "ck-rate", "ck-slope", "--activation", "relu")
 
@@ -63,6 +68,45 @@ def test_a_claim_that_fails_gives_code_1(script: Script) -> None:
     assert "does not stand" in done.stdout
 
 
+@pytest.mark.parametrize("columns", [40, 80, 200])
+def test_blocks_are_as_wide_as_the_terminal(columns: int) -> None:
+    """A line for each verdict and its evidence below it, which fills the lines: no narrow column at any width."""
+    verify = command_module("verify")
+    evidence = "one witness of many has the limit +1.41e-03 +- 9.8e-04; would detect: linear 0.57 %, square 6.2 %; " * 4
+    verdicts = [
+        Verdict("ck", "Piecewise((x, x > 0), (exp(x) - 1, x <= 0))", VerdictKind.SUPPORTED, evidence),
+        Verdict("equilibrium", "relu", VerdictKind.REFUTED, "[not a style] " + evidence),
+        Verdict("ntk-rate", "", VerdictKind.UNDECIDED, evidence),
+    ]
+    file = StringIO()
+    verify._print_verdicts(Console(file=file, width=columns), verdicts, expected=True)
+    lines = file.getvalue().splitlines()
+    assert max(map(len, lines)) <= columns
+    heads = [k for k, line in enumerate(lines) if not line.startswith(" ")]
+    assert [lines[k].split()[:3] for k in heads] == [
+        ["✓", "supported", "ck"],
+        ["✗", "refuted", "equilibrium"],
+        ["?", "undecided", "ntk-rate"],
+    ]
+    below = [line for line in lines[heads[1] + 1 :] if line not in [lines[k] for k in heads]]
+    assert all(line.startswith("    ") and not line.startswith("     ") for line in below)
+    words = " ".join(" ".join(line.split()) for line in lines[heads[1] + 1 : heads[2]])
+    assert words == " ".join(("[not a style] " + evidence).split())
+    filled = [line for line, following in pairwise(below) if following in below[1:]]
+    assert sum(map(len, filled)) > 0.75 * columns * len(filled)
+    # A number and its sign stay together.
+    assert not any(line.lstrip().startswith("%") for line in lines)
+
+
+def test_undecided_gives_code_3(script: Script) -> None:
+    """Four draws of two sizes tell nothing of a rate, and nothing fails."""
+    done = script("verify", "--claims", "ck-rate", "forms", "--activation", "relu", "--quick", "--p", "64,96")
+    assert done.returncode == 3
+    assert "? undecided  ck-rate  on relu" in done.stdout
+    assert "at least three sizes" in done.stdout
+    assert "cannot tell" in done.stdout
+
+
 def test_a_released_formula_is_refuted_with_its_floor(script: Script) -> None:
     done = script("verify", "--variant", "extra-diagonal", "--quick", "--json", "-")
     assert done.returncode == 1
@@ -78,6 +122,11 @@ def test_a_released_formula_is_refuted_with_its_floor(script: Script) -> None:
         (("--p", "0"), "from 1 to"),
         (("--p", "200,x"), "from 1 to"),
         (("--p", "4"), "no data for p = 4"),
+        pytest.param(
+            ("--p", "100000", "--claims", "ck-rate", "--quick"),
+            "80000 samples of dimension 100000 need about 310 GiB",
+            marks=pytest.mark.skipif(free_bytes() > 3e11, reason="it would fit"),
+        ),
         (("--seeds", "1"), "from 2 to"),
         (("--claims", "ck", "nonsense"), "no such claim"),
         (("--quick", "--profile", "full"), "exclude"),

@@ -10,6 +10,7 @@ from typing import Any
 import sympy as sp
 
 from theory.activations.structure import (
+    derivative,
     growth_in_words,
     growth_rate,
     homogeneity_degree,
@@ -17,7 +18,7 @@ from theory.activations.structure import (
     lipschitz_constant,
     parity,
 )
-from theory.analysis import DomainError, Piece, Rate, TermSum, as_terms, split
+from theory.analysis import DomainError, Piece, Rate, TermSum, as_terms, split, stable_form
 from theory.grammar import parse_activation
 from theory.symbols import x
 
@@ -35,11 +36,13 @@ class Parameter:
         symbol: its symbol, with the assumptions under which the activation is meant.
         default: exact value used when none is given.
         meaning: one phrase for people.
+        aliases: other names, those of libraries, under which a value may be given.
     """
 
     symbol: sp.Symbol
     default: sp.Expr
     meaning: str = ""
+    aliases: tuple[str, ...] = field(default=(), compare=False)
 
 
 @dataclass(frozen=True)
@@ -89,18 +92,15 @@ class Activation:
         """Return the activation with the given parameter values.
 
         Args:
-            values: exact value by parameter name.
+            values: exact value by parameter name, or by a library's name of it.
             keep_symbolic: leave the other parameters symbolic, instead of giving them their defaults.
 
         Raises:
-            DomainError: an unknown parameter name, or a value that the parameter's assumptions exclude.
+            DomainError: an unknown parameter name, one that is given twice, or a value that the parameter's
+                assumptions exclude.
         """
-        values = dict(values or {})
         known = {parameter.symbol.name: parameter for parameter in self.parameters}
-        for name in values:
-            if name not in known:
-                accepted = ", ".join(sorted(known)) or "none"
-                raise DomainError(f"{self.name} has no parameter {name!r}; its parameters are: {accepted}")
+        values = self._by_symbol(known, values or {})
         substitution = {}
         kept = tuple(parameter for name, parameter in known.items() if keep_symbolic and name not in values)
         for name, parameter in known.items():
@@ -115,9 +115,35 @@ class Activation:
             return self
         return Activation(self.name, self.expr.subs(substitution), kept, self.description)
 
+    def _by_symbol(self, known: Mapping[str, Parameter], given: Mapping[str, sp.Expr]) -> dict[str, sp.Expr]:
+        """The values by the names of the symbols, whatever names they were given under."""
+        spellings = {alias: name for name, parameter in known.items() for alias in parameter.aliases}
+        spellings |= {name: name for name in known}
+        values = dict[str, sp.Expr]()
+        for name, value in given.items():
+            if name not in spellings:
+                shown = (" or ".join((own, *parameter.aliases)) for own, parameter in sorted(known.items()))
+                accepted = ", ".join(shown) or "none"
+                raise DomainError(f"{self.name} has no parameter {name!r}; its parameters are: {accepted}")
+            if spellings[name] in values:
+                raise DomainError(f"parameter {spellings[name]} of {self.name} is given twice, once as {name}")
+            values[spellings[name]] = value
+        return values
+
+    @cached_property
+    def stable(self) -> sp.Expr:
+        """An expression equal to ``expr`` that is evaluated without overflow (see ``theory.analysis.stable_form``)."""
+        return stable_form(self.expr)
+
     @cached_property
     def pieces(self) -> tuple[Piece, ...]:
-        """Smooth pieces covering the line, from left to right."""
+        """Smooth pieces covering the line, from left to right, in their stable forms."""
+        if self.stable != self.expr:
+            try:
+                return split(self.stable)
+            except DomainError:
+                # What is wrong is said of what was typed.
+                pass
         return split(self.expr)
 
     @property
@@ -163,7 +189,7 @@ class Activation:
     @cached_property
     def slope_pieces(self) -> tuple[Piece, ...]:
         """The almost-everywhere derivative, piece by piece."""
-        return tuple(Piece(p.lower, p.upper, sp.diff(p.expr, x)) for p in self.pieces)
+        return tuple(Piece(p.lower, p.upper, derivative(p.expr)) for p in self.pieces)
 
     @cached_property
     def terms(self) -> tuple[TermSum, ...] | None:

@@ -23,6 +23,7 @@ from theory.symbols import x
 
 __all__ = [
     "boundary_value",
+    "derivative",
     "fold_reflections",
     "growth_in_words",
     "growth_rate",
@@ -42,7 +43,7 @@ MAX_SLOPE_TERMS = 100
 #: Points at which an expression is evaluated to see that it does not vanish.
 _PROBES = (sp.Rational(3, 7), sp.Rational(17, 11), sp.Rational(31, 13))
 _PARAMETER_PROBES = (sp.Rational(5, 7), sp.Rational(7, 9), sp.Rational(11, 13), sp.Rational(13, 17))
-_EVEN_OR_ODD = (sp.tanh, sp.atan, sp.erf, sp.sinh, sp.cosh, sp.sin, sp.cos, sp.sech, sigmoid, softplus)
+_EVEN_OR_ODD = (sp.tanh, sp.atan, sp.erf, sp.asinh, sp.sinh, sp.cosh, sp.sin, sp.cos, sp.sech, sigmoid, softplus)
 
 
 def fold_reflections(expr: sp.Expr) -> sp.Expr:
@@ -66,7 +67,8 @@ def fold_reflections(expr: sp.Expr) -> sp.Expr:
 
 def reflect(expr: sp.Expr) -> sp.Expr:
     """Return f(-x), with the reflections of sigmoid and softplus folded back."""
-    return fold_reflections(expr.subs(x, -x, simultaneous=True))
+    # subs with simultaneous=True would put a complex symbol in for a while, about which SymPy ponders.
+    return fold_reflections(expr.xreplace({x: -x}))
 
 
 def vanishes(expr: sp.Expr) -> bool:
@@ -115,6 +117,30 @@ def homogeneity_degree(pieces: Pieces) -> sp.Expr | None:
             return None
         degrees.add(degree)
     return degrees.pop() if len(degrees) == 1 else None
+
+
+def derivative(expr: sp.Expr) -> sp.Expr:
+    """Return the derivative in x, with sqrt(-x) where SymPy's own has (-x)**(3/2)/x, which has no value at 0."""
+
+    def merged(product: sp.Expr) -> sp.Expr:
+        powers = {
+            f.base: f.exp for f in product.args if isinstance(f, sp.Pow) and f.base.has(x) and not f.exp.is_integer
+        }
+        factors = []
+        for factor in product.args if powers else ():
+            base, power = factor.as_base_exp()
+            if base in powers:
+                continue
+            # One that differs from a root's argument by a constant only.
+            same = next((root for root in powers if power.is_integer and not sp.cancel(base / root).has(x)), None)
+            if same is None or not base.has(x):
+                factors.append(factor)
+            else:
+                powers[same] += power
+                factors.append(sp.cancel(base / same) ** power)
+        return sp.Mul(*factors, *(root**power for root, power in powers.items())) if powers else product
+
+    return sp.diff(expr, x).replace(lambda node: isinstance(node, sp.Mul) and node.has(x), merged)
 
 
 def boundary_value(expr: sp.Expr, point: sp.Expr, side: int) -> sp.Expr:

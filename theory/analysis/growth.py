@@ -7,10 +7,11 @@ rate, products add rates, powers multiply them, so an upper and a lower rate fol
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import sympy as sp
 
-from theory.analysis.realline import UndecidedError, compare
+from theory.analysis.realline import UndecidedError, compare, enclosure
 from theory.functions import sigmoid, softplus
 from theory.symbols import x
 
@@ -83,6 +84,8 @@ class Rate:
 
 
 _CONSTANT = Rate()
+#: Bounds and limits that are remembered: they ask for one another at every level of nested functions.
+_REMEMBERED = 4096
 #: Bounds (lower or None, upper or None) of the rate of |expr|; None where nothing is known.
 _Bounds = tuple[Rate | None, Rate | None]
 
@@ -102,6 +105,7 @@ def upper_rate(expr: sp.Expr, direction: int) -> Rate:
     return upper
 
 
+@lru_cache(maxsize=_REMEMBERED)
 def _bounds(expr: sp.Expr, direction: int) -> _Bounds:
     if not expr.has(x):
         return (_CONSTANT, _CONSTANT) if expr.is_zero is False else (None, _CONSTANT)
@@ -141,7 +145,16 @@ def _sum_bounds(expr: sp.Expr, direction: int) -> _Bounds:
         for low in known[1:]:
             best = low if best is not None and low.exceeds(best) else best
         return best, upper
-    return None, upper
+    return (_CONSTANT if _stays_away_from_zero(expr, direction) else None), upper
+
+
+def _stays_away_from_zero(expr: sp.Expr, direction: int) -> bool:
+    """Whether range arithmetic proves a sum bounded away from 0 on a half line."""
+    try:
+        low, high = enclosure(expr, *((sp.S.Zero, sp.oo) if direction > 0 else (-sp.oo, sp.S.Zero)))
+        return compare(low, sp.S.Zero) > 0 or compare(high, sp.S.Zero) < 0
+    except UndecidedError:
+        return False
 
 
 def _exponential_rate(argument: sp.Expr, direction: int) -> _Bounds:
@@ -153,12 +166,48 @@ def _exponential_rate(argument: sp.Expr, direction: int) -> _Bounds:
             return (None, Rate(quadratic=-sp.oo)) if falls else (None, None)
         rate = Rate(poly.coeff_monomial(x**2), direction * poly.coeff_monomial(x))
         return rate, rate
-    size = _bounds(argument, direction)[1]
-    if size is None or size.sign() > 0:
+    polynomial, rest = _polynomial_part(argument)
+    if polynomial != 0:
+        first, second = _exponential_rate(polynomial, direction), _exponential_rate(rest, direction)
+        low, high = (None if a is None or b is None else a.times(b) for a, b in zip(first, second, strict=True))
+        if high is not None:
+            return low, high
+    low, high = _bounds(argument, direction)
+    if high is not None and high.sign() <= 0:
+        return _CONSTANT, _CONSTANT
+    if not _is_bounded_above(argument, direction):
         return None, None
-    return _CONSTANT, _CONSTANT
+    return None, _CONSTANT if low is None or _limit_sign(argument, direction) >= 0 else _decay(low)
 
 
+def _polynomial_part(argument: sp.Expr) -> tuple[sp.Expr, sp.Expr]:
+    """The terms of a sum that are powers of x up to the second, and the rest; (0, argument) where one is empty."""
+    terms = sp.Add.make_args(argument)
+    powers = [term for term in terms if term.has(x) and term.is_polynomial(x) and sp.degree(term, x) <= 2]
+    rest = sp.Add(*(term for term in terms if term not in powers))
+    return (sp.Add(*powers), rest) if powers and rest.has(x) else (sp.S.Zero, argument)
+
+
+def _is_bounded_above(expr: sp.Expr, direction: int) -> bool:
+    """Whether an expression is known to stay below a constant as x -> direction * oo."""
+    if _limit_sign(expr, direction) < 0:
+        return True
+    try:
+        start = sp.S.Zero
+        return enclosure(expr, *((start, sp.oo) if direction > 0 else (-sp.oo, start)))[1].is_finite is True
+    except UndecidedError:
+        return False
+
+
+def _decay(low: Rate) -> Rate:
+    """A rate of exp(-g) for g of at least the given rate, g -> oo."""
+    quadratic, linear, degree, _ = low.parts
+    if quadratic != 0 or linear != 0 or compare(degree, sp.Integer(2)) > 0:
+        return Rate(quadratic=-sp.oo)
+    return Rate(linear=-sp.oo) if compare(degree, sp.S.One) > 0 else _CONSTANT
+
+
+@lru_cache(maxsize=_REMEMBERED)
 def _limit_sign(argument: sp.Expr, direction: int) -> int:
     """Sign of the infinite limit of an argument, 0 when the limit is finite or unknown."""
     try:
@@ -174,9 +223,15 @@ def _function_bounds(expr: sp.Expr, direction: int) -> _Bounds:
         return _exponential_rate(argument, direction)
     if isinstance(expr, sp.sinh | sp.cosh | sp.sech):
         sign = _limit_sign(argument, direction)
+        if isinstance(expr, sp.sech):
+            low, high = (None, None) if sign == 0 else _exponential_rate(-sign * argument, direction)
+            return low, _CONSTANT if high is None else high
         if sign == 0:
-            return None, _CONSTANT if isinstance(expr, sp.sech) else _bounds(argument, direction)[1]
-        return _exponential_rate(-sign * argument if isinstance(expr, sp.sech) else sign * argument, direction)
+            size = _bounds(argument, direction)[1]
+            if size is None or size.sign() > 0:
+                return None, None
+            return None, size if isinstance(expr, sp.sinh) else _CONSTANT
+        return _exponential_rate(sign * argument, direction)
     if isinstance(expr, sp.erfc) and argument.is_polynomial(x) and _limit_sign(argument, direction) > 0:
         low, high = _exponential_rate(-sp.expand(argument**2), direction)
         decay = _bounds(argument, direction)[0]
@@ -195,6 +250,12 @@ def _function_bounds(expr: sp.Expr, direction: int) -> _Bounds:
         return (_CONSTANT if sign > 0 else None), _CONSTANT
     if isinstance(expr, sp.log):
         return _logarithm_bounds(argument, direction)
+    if isinstance(expr, sp.asinh):
+        # |asinh u| <= |u|, and asinh |u| <= log(1 + 2 |u|); it tends to infinity with |u|.
+        size = _bounds(argument, direction)[1]
+        if size is None or size.sign() <= 0:
+            return None, size
+        return (_CONSTANT if _limit_sign(argument, direction) else None), _logarithm_of(size)
     if isinstance(expr, sp.tanh | sp.erf | sp.atan):
         return (_CONSTANT if _limit_sign(argument, direction) else None), _CONSTANT
     if isinstance(expr, sp.sin | sp.cos | sp.erfc | sp.tan):
@@ -206,18 +267,17 @@ def _logarithm_bounds(argument: sp.Expr, direction: int) -> _Bounds:
     low, high = _bounds(argument, direction)
     if low is None or high is None:
         return None, None
-    upper = _CONSTANT
-    for rate in (low, high):
-        size = next((i for i, part in enumerate(rate.parts) if part != 0), None)
-        candidate = (
-            Rate(degree=sp.Integer(2)),
-            Rate(degree=sp.S.One),
-            Rate(logarithm=sp.S.One),
-            Rate(logarithm=sp.S.One),
-        )
-        if size is not None and candidate[size].over(upper).sign() > 0:
-            upper = candidate[size]
-    return None, upper
+    return None, _logarithm_of(low).joined(_logarithm_of(high))
+
+
+def _logarithm_of(rate: Rate) -> Rate:
+    """A rate that |log f| does not exceed where f has this rate."""
+    leading = next((i for i, part in enumerate(rate.parts) if part != 0), None)
+    if leading is None:
+        return _CONSTANT
+    return (Rate(degree=sp.Integer(2)), Rate(degree=sp.S.One), Rate(logarithm=sp.S.One), Rate(logarithm=sp.S.One))[
+        leading
+    ]
 
 
 def limit_at(expr: sp.Expr, direction: int) -> sp.Expr:

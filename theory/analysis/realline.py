@@ -12,6 +12,7 @@ from math import prod
 
 import sympy as sp
 
+from theory.analysis.tidying import factored
 from theory.functions import sigmoid, softplus
 from theory.symbols import x
 
@@ -29,6 +30,8 @@ class UndecidedError(ValueError):
     """An exact question that the procedures of this module cannot answer."""
 
 
+#: Degree up to which zeros of polynomials are isolated.
+_MAX_DEGREE = 64
 #: Strictly increasing functions with their inverse and open range.
 _MONOTONE: dict[type, tuple[sp.Lambda, sp.Expr, sp.Expr]] = {}
 
@@ -42,6 +45,7 @@ def _monotone_table() -> dict[type, tuple[sp.Lambda, sp.Expr, sp.Expr]]:
                 sp.exp: (sp.Lambda(y, sp.log(y)), sp.S.Zero, oo),
                 sp.log: (sp.Lambda(y, sp.exp(y)), -oo, oo),
                 sp.sinh: (sp.Lambda(y, sp.asinh(y)), -oo, oo),
+                sp.asinh: (sp.Lambda(y, sp.sinh(y)), -oo, oo),
                 sp.tanh: (sp.Lambda(y, sp.atanh(y)), -sp.S.One, sp.S.One),
                 sp.atan: (sp.Lambda(y, sp.tan(y)), -sp.pi / 2, sp.pi / 2),
                 sp.erf: (sp.Lambda(y, sp.erfinv(y)), -sp.S.One, sp.S.One),
@@ -97,9 +101,9 @@ def _sign_by_structure(expr: sp.Expr) -> int | None:
         return -1
     if expr.is_zero:
         return 0
-    factored = sp.factor_terms(expr)
-    if factored.is_Mul:
-        signs = [_sign_by_structure(factor) for factor in factored.args]
+    outside = sp.factor_terms(expr)
+    if outside.is_Mul:
+        signs = [_sign_by_structure(factor) for factor in outside.args]
         return None if any(sign is None for sign in signs) else prod(sign for sign in signs if sign is not None)
     constant, rest = expr.as_coeff_Add()
     factor, core = rest.as_coeff_Mul()
@@ -160,7 +164,7 @@ def _polynomial_roots(poly: sp.Poly) -> list[sp.Expr]:
         return [sp.cancel(-constant / slope)]
     coefficients = poly.all_coeffs()
     if all(c.is_Rational for c in coefficients):
-        return list(sp.real_roots(poly, multiple=True)) if degree <= 64 else _refuse(poly.as_expr())
+        return list(sp.real_roots(poly, multiple=True)) if degree <= _MAX_DEGREE else _refuse(poly.as_expr())
     if degree == 2:
         a, b, c = coefficients
         discriminant = sp.expand(b**2 - 4 * a * c)
@@ -225,7 +229,7 @@ def _invert_monotone(expr: sp.Expr) -> list[sp.Expr] | None:
 
 def _exponential_polynomial(expr: sp.Expr) -> list[sp.Expr] | None:
     """Zeros of a polynomial in exp(r x), or None when expr is not one."""
-    expr = sp.expand(expr.rewrite(sp.exp) if expr.has(sp.sinh, sp.cosh) else expr)
+    expr = sp.expand(expr.rewrite(sp.exp) if expr.has(sp.sinh, sp.cosh, sp.tanh, sp.sech, sigmoid) else expr)
     rates: list[sp.Expr] = []
     for node in expr.atoms(sp.exp):
         rate = node.args[0].coeff(x, 1)
@@ -235,6 +239,9 @@ def _exponential_polynomial(expr: sp.Expr) -> list[sp.Expr] | None:
     if not rates:
         return None
     unit = sp.gcd(rates) if len(rates) > 1 else abs(rates[0])
+    if unit == 0 or any(abs(rate / unit) > _MAX_DEGREE for rate in rates):
+        # Exponentials of constants alone; or a polynomial whose degree takes more memory than there is.
+        return None
     u = sp.Dummy("u", positive=True)
     replaced = expr.replace(
         lambda node: isinstance(node, sp.exp),
@@ -283,17 +290,17 @@ def _zeros_on_line(expr: sp.Expr, lower: sp.Expr, upper: sp.Expr) -> list[sp.Exp
         found = attempt(expr)
         if found is not None:
             return list(found)
-    if isinstance(expr, sp.erf | sp.tanh | sp.sinh | sp.atan):
+    if isinstance(expr, sp.erf | sp.tanh | sp.sinh | sp.asinh | sp.atan):
         return list(zeros(expr.args[0]))
-    factored = sp.factor_terms(expr)
-    if isinstance(factored, sp.Mul):
-        return _zeros_on_line(factored, lower, upper)
+    outside = sp.factor_terms(expr)
+    if isinstance(outside, sp.Mul):
+        return _zeros_on_line(outside, lower, upper)
     numerator, denominator = sp.fraction(sp.together(expr))
     if denominator.has(x):
         return _zeros_on_line(sp.expand(numerator), lower, upper)
-    factored = sp.factor(numerator) if numerator.count_ops() < 60 else numerator
-    if isinstance(factored, sp.Mul | sp.Pow):
-        return _zeros_on_line(factored, lower, upper)
+    product = factored(numerator) if numerator.count_ops() < 60 else numerator
+    if isinstance(product, sp.Mul | sp.Pow):
+        return _zeros_on_line(product, lower, upper)
     return _refuse(expr)
 
 

@@ -18,6 +18,7 @@ __all__ = [
     "expand_outside",
     "expanded_terms",
     "factor_outside",
+    "factored",
     "shortest",
     "tidy",
     "without_imaginary_unit",
@@ -27,6 +28,8 @@ __all__ = [
 MAX_TERMS = 120
 #: A coefficient with more operations than this is not factored.
 MAX_COEFFICIENT_OPERATIONS = 150
+#: Numerators and denominators of exponents beyond which a power is a symbol of its own when coefficients are factored.
+MAX_DEGREE = 64
 
 
 def tidy(expr: sp.Expr) -> sp.Expr:
@@ -142,14 +145,29 @@ def _coefficient(parts: list[sp.Expr], bases: dict[sp.Symbol, sp.Expr]) -> sp.Ex
     if len(parts) == 1 or total.count_ops() > MAX_COEFFICIENT_OPERATIONS:
         return total
     negative = {sp.expand(-base): base for base in bases.values()}
-    factored = sp.factor(total).replace(
+    product = factored(total).replace(
         lambda node: node.is_Pow and node.base in negative and node.exp.is_Integer,
         lambda node: (-1) ** node.exp * negative[node.base] ** node.exp,
     )
-    numerator, denominator = sp.fraction(factored)
-    one_fraction = shortest(factored, sp.factor_terms(sp.expand(numerator)) / denominator)
+    numerator, denominator = sp.fraction(product)
+    one_fraction = shortest(product, sp.factor_terms(sp.expand(numerator)) / denominator)
     is_plain = not any(factor.as_base_exp()[0].is_Add for factor in sp.Mul.make_args(denominator))
     return shortest(one_fraction, total) if is_plain else one_fraction
+
+
+def factored(expr: sp.Expr) -> sp.Expr:
+    """The expression factored, with powers of high degree as symbols of their own.
+
+    To SymPy exp(10**10*u) and exp(u) are a polynomial of degree 10**10 in exp(u), and it writes all coefficients down.
+    """
+    steep = {node: sp.Dummy(positive=True) for node in expr.atoms(sp.exp, sp.Pow) if _degree(node) > MAX_DEGREE}
+    return sp.factor(expr.xreplace(steep)).xreplace({symbol: node for node, symbol in steep.items()})
+
+
+def _degree(node: sp.Expr) -> int:
+    """The largest numerator or denominator of the coefficients in a power's exponent."""
+    factors = (term.as_coeff_Mul()[0] for term in sp.Add.make_args(node.as_base_exp()[1]))
+    return max(max(abs(int(factor.p)), int(factor.q)) for factor in factors if factor.is_Rational)
 
 
 def without_imaginary_unit(expr: sp.Expr) -> sp.Expr:

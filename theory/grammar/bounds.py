@@ -40,6 +40,8 @@ MAX_PARTS_TOGETHER = 1500
 #: Functions and powers around a part that SymPy does not know to be real, such as log(x), that part
 #: included: the search for an imaginary part takes several times longer with every level.
 MAX_OPEN_LEVELS = 3
+#: Parts of what a call of a named activation becomes, each part of a part counted again.
+MAX_EXPANDED = 600
 #: Decimal magnitude of a constant, and size of a constant argument of exp.
 MAX_MAGNITUDE = 300
 MAX_EXP_ARGUMENT = 690
@@ -68,6 +70,12 @@ class Bounds:
         if self._open_levels(argument) >= MAX_OPEN_LEVELS:
             what = "a part that may not be real, such as log(x), is nested too deeply"
             self._fail(where, what, f"at most {MAX_OPEN_LEVELS - 1} functions may stand around it")
+
+    def expanded(self, expression: sp.Expr, where: ast.expr) -> None:
+        """Refuse a call that has become too long: its text may hold its argument several times."""
+        if self._weigh(expression)[1] > MAX_EXPANDED:
+            what = "this call is too long when it is written out"
+            self._fail(where, what, f"at most {MAX_EXPANDED} parts are read")
 
     def value(self, constant: sp.Expr, where: ast.expr) -> sp.Expr:
         """Value of a constant: itself if rational, else 15 digits for comparisons of size only."""

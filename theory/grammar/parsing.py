@@ -10,9 +10,11 @@ Numbers are exact: a decimal literal is read from its own text, never through a 
 from __future__ import annotations
 
 import ast
+import copy
 import difflib
 import keyword
 from collections.abc import Callable, Iterable, Mapping
+from functools import cache
 from typing import Any, NoReturn
 
 import sympy as sp
@@ -20,25 +22,17 @@ import sympy as sp
 from theory.functions import sigmoid, softplus
 from theory.grammar.bounds import MAX_EXP_ARGUMENT, Bounds
 from theory.grammar.lexing import Source
+from theory.named import NAMED, NOT_READ, NamedParameter, key_of, without_module
 from theory.symbols import x as variable
 
 __all__ = [
+    "function_names",
     "parse_activation",
     "parse_number",
 ]
 
 #: Arguments of Max and Min, branches of Piecewise.
 MAX_ARGUMENTS = 16
-_NAME_HINTS = {
-    "e": "write E or exp(...)",
-    "ln": "write log",
-    "arctan": "write atan",
-    "swish": "write x*sigmoid(x)",
-    "silu": "write x*sigmoid(x)",
-    "gelu": "write x*Phi(x)",
-    "mish": "write x*tanh(softplus(x))",
-    "elu": "write Piecewise((x, x > 0), (exp(x) - 1, True))",
-}
 _CONSTANTS = {"pi": sp.pi, "E": sp.E}
 _COMPARISONS: dict[type[ast.cmpop], tuple[type[sp.Rel], type[sp.Rel]]] = {
     ast.Lt: (sp.Lt, sp.Gt),
@@ -46,13 +40,29 @@ _COMPARISONS: dict[type[ast.cmpop], tuple[type[sp.Rel], type[sp.Rel]]] = {
     ast.Gt: (sp.Gt, sp.Lt),
     ast.GtE: (sp.Ge, sp.Le),
 }
+#: Functions whose arguments are not plain values.
+_PIECEWISE, _WHERE = "Piecewise", ("where",)
+_POWERS = ("pow", "power", "float_power")
+_LIMITS = {"min": 1, "a_min": 1, "low": 1, "min_val": 1, "max": 2, "a_max": 2, "high": 2, "max_val": 2}
+#: Places of the arguments that may be given by name.
+_KEYWORDS: dict[str, dict[str, int]] = {
+    "clip": _LIMITS,
+    "clamp": _LIMITS,
+    "softplus": {"beta": 1, "b": 1},
+}
+
+
+def function_names() -> frozenset[str]:
+    """Return the functions of the grammar that take one argument."""
+    return frozenset(name for name, (least, _, _) in _FUNCTIONS.items() if least == 1 and name != _PIECEWISE)
 
 
 def parse_activation(text: str, parameters: Mapping[str, sp.Symbol] | Iterable[str] = ()) -> sp.Expr:
     """Read an activation.
 
     Args:
-        text: the expression, at most 1000 ASCII characters on one line, in the variable ``x``.
+        text: the expression, at most 1000 ASCII characters on one line, in the variable ``x``.  Named
+            activations may be called in it, and functions may be spelled as in NumPy, PyTorch and JAX.
         parameters: further names that may occur: a mapping to the symbols to use (with their
             assumptions), or plain names, which become real symbols.
 
@@ -97,9 +107,10 @@ class _Reader:
         self.fail = self.source.fail
         self.bounds = Bounds(self.source)
         self.names = names
+        self.whole: ast.expr | None = None
 
     def read(self) -> sp.Expr:
-        tree = self.source.tree()
+        self.whole = tree = self.source.tree()
         try:
             result = self.build(tree)
             self.bounds.settle(result, tree)
@@ -111,10 +122,11 @@ class _Reader:
         name = node.id
         candidates = sorted(candidates)
         short = name if len(name) <= 30 else name[:27] + "..."
-        close = difflib.get_close_matches(name, candidates, n=1)
+        spellings = {*candidates, *(NAMED if "x" in self.names else ())}
+        close = difflib.get_close_matches(name, sorted(spellings), n=1, cutoff=3 / 4)
         folded = [c for c in candidates if c.lower() == name.lower()]
-        if name in _NAME_HINTS and "x" in self.names:
-            advice = _NAME_HINTS[name]
+        if name in NOT_READ and "x" in self.names:
+            advice = NOT_READ[name]
         elif folded or close:
             advice = f"did you mean {(folded or close)[0]}?"
         else:
@@ -132,7 +144,9 @@ class _Reader:
         if isinstance(node, ast.Name):
             if node.id in self.names:
                 return self.names[node.id]
-            if node.id in _FUNCTIONS:
+            if self.module(node) and node.id in ("e", "pi"):
+                return _CONSTANTS[node.id.replace("e", "E")]
+            if node.id in _FUNCTIONS or ("x" in self.names and key_of(node.id) is not None):
                 self.fail(node, f"the function {node.id} has no argument", f"write {node.id}(...)")
             self.unknown(node, self.names)
         if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.UAdd | ast.USub):
@@ -144,13 +158,14 @@ class _Reader:
             return self.call(node)
         if isinstance(node, ast.Compare):
             what = "a comparison stands where a value is expected"
-            self.fail(node, what, "conditions belong into Piecewise((x, x > 0), (0, True))")
+            accepted = "conditions belong into Piecewise((x, x > 0), (0, True)) or a product such as x*(x > 0)"
+            self.fail(node, what, accepted)
         if isinstance(node, ast.Tuple):
             what = "a comma stands outside a function's brackets"
             self.fail(node, what, "write one expression with decimal points")
         if isinstance(node, ast.Constant):
-            what = "True stands where a value is expected"
-            self.fail(node, what, "it is a condition of Piecewise")
+            what = f"{node.value!r} stands where a value is expected"
+            self.fail(node, what, "it is a condition of Piecewise" if node.value is True else "write a number")
         self.fail(node, "this is not part of the grammar", "write an expression such as tanh(x)")
 
     def operation(self, node: ast.BinOp) -> sp.Expr:
@@ -158,40 +173,53 @@ class _Reader:
             what = "& and | combine conditions, not values"
             accepted = "bracket each comparison inside Piecewise, as in (x > 0) & (x < 1)"
             self.fail(node, what, accepted)
+        if isinstance(node.op, ast.Mult):
+            return self.factor(node.left) * self.factor(node.right)
         left, right = self.build(node.left), self.build(node.right)
         if isinstance(node.op, ast.Add):
             return left + right
         if isinstance(node.op, ast.Sub):
             return left - right
-        if isinstance(node.op, ast.Mult):
-            return left * right
         if isinstance(node.op, ast.Div):
             if not right.free_symbols and self.bounds.sign(right, node.right) == 0:
                 self.fail(node.right, "division by zero", "the denominator must not vanish")
             self.bounds.enter(right, node.right)
             return left / right
-        return self.power(left, right, node)
+        return self.power(left, right, node.left, node.right)
 
-    def power(self, base: sp.Expr, exponent: sp.Expr, node: ast.BinOp) -> sp.Expr:
+    def factor(self, node: ast.expr) -> sp.Expr:
+        """A factor; a condition counts 1 where it holds and 0 elsewhere."""
+        joint = isinstance(node, ast.BinOp) and isinstance(node.op, ast.BitAnd | ast.BitOr)
+        if not (joint or isinstance(node, ast.Compare)):
+            return self.build(node)
+        condition = self.condition(node)
+        if condition in (sp.true, sp.false):
+            return sp.S.One if condition is sp.true else sp.S.Zero
+        result = sp.Piecewise((sp.S.One, condition), (sp.S.Zero, sp.true), evaluate=False)
+        self.bounds.measure(result, node)
+        return result
+
+    def power(self, base: sp.Expr, exponent: sp.Expr, left: ast.expr, right: ast.expr) -> sp.Expr:
+        """base**exponent, the two written at ``left`` and ``right``."""
         constant = not base.free_symbols
-        sign = self.bounds.sign(base, node.left) if constant else None
+        sign = self.bounds.sign(base, left) if constant else None
         if exponent.free_symbols:
             if not (sign == 1 or (variable not in base.free_symbols and base.is_positive)):
                 what = "the exponent is not a number"
                 accepted = "x, parameters and negative numbers take a number as exponent"
-                self.fail(node.right, what, accepted)
-            self.bounds.enter(exponent, node.right)
-            return self.exponential(exponent * sp.log(base), node.right)
-        self.bounds.exponent(exponent, node.right)
-        if sign == 0 and self.bounds.sign(exponent, node.right) <= 0:
+                self.fail(right, what, accepted)
+            self.bounds.enter(exponent, right)
+            return self.exponential(exponent * sp.log(base), right)
+        self.bounds.exponent(exponent, right)
+        if sign == 0 and self.bounds.sign(exponent, right) <= 0:
             what = "zero is raised to a power that is not positive"
-            self.fail(node.right, what, "the exponent of 0 must be positive")
+            self.fail(right, what, "the exponent of 0 must be positive")
         if sign == -1 and not exponent.is_Integer:
             what = "a negative number is raised to a power that is not an integer"
-            self.fail(node.right, what, "values must be real")
+            self.fail(right, what, "values must be real")
         if not constant:
-            self.bounds.enter(base, node.left)
-            self.bounds.grow(self.bounds.measure(base, node.left), base, exponent, node.right)
+            self.bounds.enter(base, left)
+            self.bounds.grow(self.bounds.measure(base, left), base, exponent, right)
         return sp.exp(exponent) if base is sp.E else base**exponent
 
     def exponential(self, argument: sp.Expr, where: ast.expr) -> sp.Expr:
@@ -206,29 +234,143 @@ class _Reader:
                 self.fail(where, what, f"constant exponents run to {MAX_EXP_ARGUMENT} in size")
         return sp.exp(argument)
 
+    def module(self, node: ast.Name) -> str:
+        """What stood before the dot of a name, such as "np"."""
+        return self.source.modules.get(node.col_offset, "")
+
     def call(self, node: ast.Call) -> sp.Expr:
-        if not isinstance(node.func, ast.Name):
+        function, arguments, keywords = node.func, node.args, node.keywords
+        if isinstance(function, ast.Call) and isinstance(function.func, ast.Name) and key_of(function.func.id):
+            # A class of PyTorch and then its argument: nn.ELU(2)(x).
+            arguments, keywords = [*arguments, *function.args], [*keywords, *function.keywords]
+            function = function.func
+        if not isinstance(function, ast.Name):
             self.fail(node, "a product without operator", "write * for a product")
-        name = node.func.id
+        if any(isinstance(argument, ast.Starred) for argument in arguments) or any(k.arg is None for k in keywords):
+            self.fail(node, f"{function.id} takes plain arguments only", "remove *")
+        if function.id in self.names:
+            self.fail(function, f"{function.id!r} is not a function", "write * for a product")
+        said = key_of(function.id) == "gelu" and any(each.arg == "approximate" for each in keywords)
+        name, doubt = without_module(function.id, "" if said else self.module(function))
+        if doubt is not None:
+            self.fail(function, *doubt)
         if name not in _FUNCTIONS:
-            if name in self.names:
-                self.fail(node.func, f"{name!r} is not a function", "write * for a product")
-            self.unknown(node.func, _FUNCTIONS)
-        least, most, function = _FUNCTIONS[name]
-        if node.keywords or any(isinstance(argument, ast.Starred) for argument in node.args):
-            self.fail(node, f"{name} takes plain arguments only", "remove = and *")
-        if not least <= len(node.args) <= most:
+            key = key_of(name) if "x" in self.names else None
+            if key is None:
+                self.unknown(function, _FUNCTIONS)
+            return self.named(key, node, function, arguments, keywords)
+        least, most, build = _FUNCTIONS[name]
+        given = self.placed(name, function, arguments, keywords, _KEYWORDS.get(name, {}), most)
+        if keywords and name in _KEYWORDS and given and given[0] is not None:
+            least = 1
+        if not least <= len(given) <= most:
             counts = str(least) if least == most else f"{least} to {most}"
-            what = f"{name} is given {len(node.args)} argument{'s' * (len(node.args) != 1)}"
-            self.fail(node.func, what, f"it takes {counts}")
-        if name == "Piecewise":
-            return self.piecewise(node)
-        arguments = [self.build(argument) for argument in node.args]
-        for argument, where in zip(arguments, node.args, strict=True):
-            self.bounds.settle(argument, where)
-            self.bounds.enter(argument, where)
-        result: sp.Expr = function(self, arguments, node.args)
+            what = f"{name} is given {len(given)} argument{'s' * (len(given) != 1)}"
+            self.fail(function, what, f"it takes {counts}")
+        if name == _PIECEWISE:
+            return self.piecewise(arguments, node)
+        if name in _WHERE:
+            return self.where(arguments, node)
+        if name in _POWERS:
+            power = ast.BinOp(left=arguments[0], op=ast.Pow(), right=arguments[1])
+            return self.operation(ast.copy_location(power, node))
+        values = [None if argument is None else self.argument(argument) for argument in given]
+        result: sp.Expr = build(self, values, [function if argument is None else argument for argument in given])
         return result
+
+    def argument(self, node: ast.expr) -> sp.Expr:
+        value = self.build(node)
+        self.bounds.settle(value, node)
+        self.bounds.enter(value, node)
+        return value
+
+    def placed(
+        self,
+        name: str,
+        function: ast.Name,
+        arguments: list[ast.expr],
+        keywords: list[ast.keyword],
+        places: Mapping[str, int],
+        most: int,
+    ) -> list[ast.expr | None]:
+        """The arguments by their places; None for one that is left out before another."""
+        given: list[ast.expr | None] = [*arguments]
+        for keyword_argument in keywords:
+            label = str(keyword_argument.arg)
+            if label not in places:
+                accepted = f"it takes {' or '.join(places)}" if places else "it takes none by name"
+                self.fail(keyword_argument, f"{name} takes no argument {label!r}", accepted)
+            given += [None] * (places[label] + 1 - len(given))
+            if given[places[label]] is not None:
+                self.fail(keyword_argument, f"{name} is given {label!r} twice", "give it once")
+            given[places[label]] = keyword_argument.value
+        return given
+
+    # -- named activations -------------------------------------------------------------------------
+
+    def named(
+        self, key: str, node: ast.Call, function: ast.Name, arguments: list[ast.expr], keywords: list[ast.keyword]
+    ) -> sp.Expr:
+        """A call of a registered activation: its text, read with the argument in the place of x."""
+        if key == "gelu" and [k.arg for k in keywords] == ["approximate"]:
+            key, keywords = self.gelu(keywords[0]), []
+        entry = NAMED[key]
+        text, parameters = entry.call or (entry.text, entry.parameters)
+        places = {spelling: k for k, each in enumerate(parameters, 1) for spelling in (each.name, *each.aliases)}
+        built = [self.argument(argument) for argument in arguments]
+        if node is self.whole and function.id != function.id.lower() and not any(v.has(variable) for v in built):
+            # A class without its argument, as in nn.LeakyReLU(0.2), is a function of x.
+            arguments = [ast.copy_location(ast.Name("x"), function), *arguments]
+        given = self.placed(function.id, function, arguments, keywords, places, 1 + len(parameters))
+        if not given or given[0] is None or len(given) > 1 + len(parameters):
+            shown = ", ".join(("x", *(each.aliases[0] if each.aliases else each.name for each in parameters)))
+            self.fail(function, f"{function.id} has other arguments", f"write {function.id}({shown})")
+        environment: dict[str, sp.Expr] = {**_CONSTANTS, "x": self.argument(given[0])}
+        for place, each in enumerate(parameters, 1):
+            value = given[place] if place < len(given) else None
+            environment[each.name] = self.setting(function.id, each, value)
+        if not entry.call and entry.composed and not self.is_linear(environment["x"], given[0]):
+            text = entry.composed
+        tree, numbers = _template(text)
+        tree = copy.deepcopy(tree)
+        for part in ast.walk(tree):
+            if isinstance(part, ast.expr):
+                part.col_offset = function.col_offset
+        names, self.names = self.names, environment | numbers
+        result = self.build(tree)
+        self.names = names
+        self.bounds.expanded(result, function)
+        return result
+
+    def gelu(self, keyword_argument: ast.keyword) -> str:
+        """Which GELU ``approximate`` asks for, in PyTorch's words or in JAX's."""
+        value = keyword_argument.value
+        if isinstance(value, ast.Constant) and value.value in (True, False, "tanh", "none"):
+            return "gelu_tanh" if value.value in (True, "tanh") else "gelu"
+        self.fail(keyword_argument, "this approximation of gelu is not known", "write 'tanh' or 'none', True or False")
+
+    def setting(self, name: str, parameter: NamedParameter, node: ast.expr | None) -> sp.Expr:
+        """Value of a parameter of a call, which must be a number or one of the text's own parameters."""
+        if node is None:
+            return parse_number(parameter.default)
+        value = self.argument(node)
+        label = parameter.aliases[0] if parameter.aliases else parameter.name
+        if value.has(variable):
+            self.fail(node, f"{label} of {name} depends on x", "give it a number")
+        refused = {"positive": (0, -1), "nonzero": (0,)}.get(parameter.fact, ())
+        known = self.bounds.sign(value, node) if not value.free_symbols else 1
+        if known in refused or getattr(value, f"is_{parameter.fact}") is False:
+            self.fail(node, f"{label} of {name} is {value}", f"it must be {parameter.fact}")
+        return value
+
+    def is_linear(self, u: sp.Expr, where: ast.expr) -> bool:
+        """Whether a condition on u can be solved for x."""
+        parts = _affine(u)
+        if parts is None:
+            return False
+        if parts[0].free_symbols:
+            return bool(parts[0].is_positive or parts[0].is_negative)
+        return self.bounds.sign(parts[0], where) != 0
 
     # -- functions ------------------------------------------------------------------------------
 
@@ -256,6 +398,36 @@ class _Reader:
 
     def soft(self, u: sp.Expr, where: ast.expr) -> sp.Expr:
         return softplus(u) if u.free_symbols else sp.log(1 + self.exponential(u, where))
+
+    def sharp_soft(self, arguments: list[Any], where: list[ast.expr]) -> sp.Expr:
+        """softplus(x, beta) is softplus(beta x)/beta."""
+        if len(arguments) == 1:
+            return self.soft(arguments[0], where[0])
+        beta = self.setting("softplus", NAMED["softplus"].parameters[0], where[1])
+        return self.soft(beta * arguments[0], where[0]) / beta
+
+    def soft_maximum(self, arguments: list[sp.Expr], where: list[ast.expr]) -> sp.Expr:
+        """log(exp(u) + exp(v)), which is v + softplus(u - v)."""
+        u, v = arguments
+        if not u.free_symbols:
+            u, v = v, u
+        return v + self.soft(u - v, where[0])
+
+    def cube_root(self, u: sp.Expr, where: ast.expr) -> sp.Expr:
+        """The real cube root, odd."""
+        return self.signum(u, where) * self.magnitude(u, where) ** sp.Rational(1, 3)
+
+    def at_zero(self, arguments: list[sp.Expr], where: list[ast.expr]) -> sp.Expr:
+        """The step with its value at 0, 1/2 unless given."""
+        result = self.step(arguments[0], where[0])
+        if len(arguments) == 1 or arguments[1] == sp.S.Half:
+            return result
+        if arguments[1].free_symbols:
+            self.fail(where[1], "the value at 0 of heaviside is not a number", "give it a number, such as 1/2")
+        return result + (arguments[1] - sp.S.Half) * (1 - self.signum(arguments[0], where[0]) ** 2)
+
+    def squared(self, u: sp.Expr, where: ast.expr) -> sp.Expr:
+        return self.power(u, sp.Integer(2), where, where)
 
     def magnitude(self, u: sp.Expr, where: ast.expr) -> sp.Expr:
         if u.free_symbols:
@@ -286,8 +458,12 @@ class _Reader:
         parts = list(dict.fromkeys(symbolic if best is None else [*symbolic, best]))
         return parts[0] if len(parts) == 1 else kind(*parts, evaluate=False)
 
-    def clip(self, arguments: list[sp.Expr], where: list[ast.expr]) -> sp.Expr:
-        value, low, high = arguments
+    def clip(self, arguments: list[Any], where: list[ast.expr]) -> sp.Expr:
+        value, low, high = [*arguments, None, None][:3]
+        if high is None:
+            return value if low is None else self.extremum(sp.Max, [value, low], where[:2])
+        if low is None:
+            return self.extremum(sp.Min, [value, high], [where[0], where[2]])
         if not (high - low).free_symbols and self.bounds.sign(high - low, where[2]) < 0:
             what = "the upper limit of clip lies below the lower one"
             self.fail(where[2], what, "write clip(x, low, high)")
@@ -296,9 +472,16 @@ class _Reader:
 
     # -- Piecewise ------------------------------------------------------------------------------
 
-    def piecewise(self, node: ast.Call) -> sp.Expr:
+    def where(self, arguments: list[ast.expr], node: ast.expr) -> sp.Expr:
+        """A choice by one condition: Piecewise((a, condition), (b, True))."""
+        condition, value, other = arguments
+        always = ast.copy_location(ast.Constant(True), other)
+        pairs = [ast.Tuple(elts=[value, condition]), ast.Tuple(elts=[other, always])]
+        return self.piecewise([ast.copy_location(pair, value) for pair in pairs], node)
+
+    def piecewise(self, arguments: list[ast.expr], node: ast.expr) -> sp.Expr:
         branches = list[tuple[sp.Expr, sp.Basic]]()
-        for branch in node.args:
+        for branch in arguments:
             if branches and branches[-1][1] is sp.true:
                 what = "this branch comes after the condition True"
                 self.fail(branch, what, "the branch with True is the last")
@@ -369,7 +552,7 @@ class _Reader:
         self.bounds.measure(threshold, where)
         return (forward if sign > 0 else backward)(variable, threshold, evaluate=False)
 
-    def cover(self, branches: list[tuple[sp.Expr, Any]], node: ast.Call) -> None:
+    def cover(self, branches: list[tuple[sp.Expr, Any]], node: ast.expr) -> None:
         """The conditions must cover the line: every threshold, and every gap between two."""
         relations = {atom for _, condition in branches for atom in condition.atoms(sp.Rel)}
         thresholds = list[sp.Expr]()
@@ -422,7 +605,25 @@ def _holds(condition: Any, cell: int, thresholds: list[sp.Expr]) -> bool:
     return isinstance(condition, sp.Lt | sp.Le) == (cell < place)
 
 
-_Build = Callable[[_Reader, list[sp.Expr], list[ast.expr]], Any]
+@cache
+def _template(text: str) -> tuple[ast.expr, dict[str, sp.Rational]]:
+    """The tree of a registered text, with names in the place of its numbers, and the numbers by those names."""
+    source = Source(text, text, _FUNCTIONS)
+    tree = source.tree()
+    numbers = dict[str, sp.Rational]()
+
+    class Naming(ast.NodeTransformer):
+        def visit_Constant(self, node: ast.Constant) -> ast.expr:
+            if isinstance(node.value, bool):
+                return node
+            name = f"#{node.col_offset}"
+            numbers[name] = source.numbers[node.col_offset]
+            return ast.copy_location(ast.Name(name), node)
+
+    return Naming().visit(tree), numbers
+
+
+_Build = Callable[[_Reader, list[Any], list[ast.expr]], Any]
 
 
 def _plain(function: Any) -> tuple[int, int, _Build]:
@@ -441,34 +642,47 @@ def _extremum(kind: Any) -> tuple[int, int, _Build]:
     return 2, MAX_ARGUMENTS, lambda reader, u, where: reader.extremum(kind, u, where)
 
 
+def _scaled_log(base: int) -> tuple[int, int, _Build]:
+    return 1, 1, lambda reader, u, where: reader.logarithm(u[0], where[0]) / sp.log(base)
+
+
+_NO_VALUE: _Build = lambda reader, u, where: sp.nan  # noqa: E731 - read by ``call`` itself
 #: Least and largest number of arguments, and how the value is built.
 _FUNCTIONS: dict[str, tuple[int, int, _Build]] = {
     "exp": _checked(_Reader.exponential),
-    "log": _checked(_Reader.logarithm),
+    "expm1": _checked(lambda reader, u, where: reader.exponential(u, where) - 1),
+    "exp2": _checked(lambda reader, u, where: reader.exponential(u * sp.log(2), where)),
+    **dict.fromkeys(("log", "ln"), _checked(_Reader.logarithm)),
+    "log1p": _checked(lambda reader, u, where: reader.logarithm(1 + u, where)),
+    "log2": _scaled_log(2),
+    "log10": _scaled_log(10),
+    "logaddexp": (2, 2, lambda reader, u, where: reader.soft_maximum(u, where)),
     "sqrt": _checked(_Reader.root),
+    "cbrt": _checked(_Reader.cube_root),
+    "square": _checked(lambda reader, u, where: reader.squared(u, where)),
     "sin": _plain(sp.sin),
     "cos": _plain(sp.cos),
     "tan": _plain(sp.tan),
-    "atan": _plain(sp.atan),
+    **dict.fromkeys(("atan", "arctan"), _plain(sp.atan)),
+    **dict.fromkeys(("asinh", "arcsinh"), _plain(sp.asinh)),
     "sinh": _hyperbolic(sp.sinh),
     "cosh": _hyperbolic(sp.cosh),
     "tanh": _plain(sp.tanh),
     "sech": _hyperbolic(sp.sech),
     "erf": _plain(sp.erf),
     "erfc": _plain(sp.erfc),
-    "Phi": _plain(lambda u: (1 + sp.erf(u / sp.sqrt(2))) / 2),
-    "sigmoid": _checked(_Reader.logistic),
-    "logistic": _checked(_Reader.logistic),
-    "softplus": _checked(_Reader.soft),
+    **dict.fromkeys(("Phi", "ndtr"), _plain(lambda u: (1 + sp.erf(u / sp.sqrt(2))) / 2)),
+    **dict.fromkeys(("sigmoid", "logistic", "expit"), _checked(_Reader.logistic)),
+    "softplus": (1, 2, lambda reader, u, where: reader.sharp_soft(u, where)),
     "relu": (1, 1, lambda reader, u, where: reader.extremum(sp.Max, [*u, sp.S.Zero], where * 2)),
-    "Abs": _checked(_Reader.magnitude),
-    "abs": _checked(_Reader.magnitude),
-    "sign": _checked(_Reader.signum),
-    "Heaviside": _checked(_Reader.step),
-    "Max": _extremum(sp.Max),
-    "max": _extremum(sp.Max),
-    "Min": _extremum(sp.Min),
-    "min": _extremum(sp.Min),
+    **dict.fromkeys(("Abs", "abs", "absolute", "fabs"), _checked(_Reader.magnitude)),
+    **dict.fromkeys(("sign", "sgn"), _checked(_Reader.signum)),
+    **dict.fromkeys(("Heaviside", "heaviside"), (1, 2, lambda reader, u, where: reader.at_zero(u, where))),
+    **dict.fromkeys(("Max", "max", "maximum", "fmax"), _extremum(sp.Max)),
+    **dict.fromkeys(("Min", "min", "minimum", "fmin"), _extremum(sp.Min)),
     "clip": (3, 3, _Reader.clip),
-    "Piecewise": (1, MAX_ARGUMENTS, lambda reader, u, where: sp.nan),
+    "clamp": (2, 3, _Reader.clip),
+    **dict.fromkeys(_POWERS, (2, 2, _NO_VALUE)),
+    **dict.fromkeys(_WHERE, (3, 3, _NO_VALUE)),
+    _PIECEWISE: (1, MAX_ARGUMENTS, _NO_VALUE),
 }

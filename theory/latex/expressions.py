@@ -35,7 +35,7 @@ _FUNCTIONS = {
     sp.sin: r"\sin", sp.cos: r"\cos", sp.tan: r"\tan", sp.sinh: r"\sinh", sp.cosh: r"\cosh", sp.tanh: r"\tanh",
     sp.asin: r"\arcsin", sp.acos: r"\arccos", sp.atan: r"\arctan", sp.log: r"\log", sp.gamma: r"\Gamma",
     NormalCDF: r"\Phi", Uncentred: r"\phi_0", sigmoid: r"\operatorname{sigmoid}", softplus: r"\operatorname{softplus}",
-    sp.sign: r"\operatorname{sgn}",
+    sp.sign: r"\operatorname{sgn}", sp.asinh: r"\operatorname{arsinh}",
     **{kind: rf"\operatorname{{{kind.__name__}}}" for kind in (sp.erf, sp.erfc, sp.erfi)},
 }  # fmt: skip
 #: Functions whose powers stand behind their arguments.

@@ -26,6 +26,7 @@ from theory.analysis import (
     expand_outside,
     expanded_terms,
     factor_outside,
+    factored,
     shortest,
     tidy,
 )
@@ -92,11 +93,17 @@ class GaussianMoments:
     Args:
         activation: the activation f, uncentred.
         scale: standard deviation of its Gaussian argument, a positive symbol or number.
+
+    Attributes:
+        activation: the activation f.
+        scale: standard deviation of its Gaussian argument.
+        searching: whether closed forms are sought and shortened; unset, what is not known yet stays an expectation.
     """
 
     def __init__(self, activation: Activation, scale: sp.Expr = tau) -> None:
         self.activation = activation
         self.scale = scale
+        self.searching = True
         self._known: dict[tuple[int, int], sp.Expr] = {}
 
     def moment(self, power: int, order: int = 1) -> sp.Expr:
@@ -116,7 +123,8 @@ class GaussianMoments:
             parity = self.activation.parity
             sign = (-1) ** power * (parity**order if parity else 0)
             activation = self.activation
-            self._known[key] = self._expect(activation.expr, activation.pieces, activation.terms, power, order, sign)
+            terms = activation.terms if self.searching else None
+            self._known[key] = self._expect(activation.expr, activation.pieces, terms, power, order, sign)
         return self._known[key]
 
     def exists_below(self, order: int = 1) -> sp.Expr:
@@ -172,6 +180,20 @@ class GaussianMoments:
         Raises:
             DivergentMomentError: f has a jump (or a slope singularity that is not square integrable).
         """
+        self.require_slope_energy()
+        activation = self.activation
+        terms = activation.terms if self.searching else None
+        slopes = None if terms is None else tuple(part.derivative() for part in terms)
+        slope = factor_outside(activation.slope_pieces[0].expr) if len(activation.pieces) == 1 else None
+        return self._expect(slope, activation.slope_pieces, slopes, 0, 2, 1 if activation.parity else 0)
+
+    def require_slope_energy(self) -> None:
+        """Check that E[f'(tau xi)^2] is finite, without deriving it.
+
+        Raises:
+            DivergentMomentError: f has a jump (or a slope singularity that is not square integrable), or its square
+                grows too fast.
+        """
         activation = self.activation
         if activation.jumps:
             places = ", ".join(f"x = {place}" for place, _ in activation.jumps)
@@ -179,14 +201,10 @@ class GaussianMoments:
         if not activation.has_finite_slope_energy:
             raise DivergentMomentError(f"E[f'(tau xi)^2] of {activation.name} is infinite: its slope is too singular")
         self._require_existence(2)
-        terms = activation.terms
-        slopes = None if terms is None else tuple(part.derivative() for part in terms)
-        slope = factor_outside(activation.slope_pieces[0].expr) if len(activation.pieces) == 1 else None
-        return self._expect(slope, activation.slope_pieces, slopes, 0, 2, 1 if activation.parity else 0)
 
     def _tidied(self, combination: sp.Expr) -> sp.Expr:
         """The shortest of a combination of moments as it stands and its tidied form."""
-        return shortest(combination, tidy(combination))
+        return shortest(combination, tidy(combination)) if self.searching else combination
 
     @staticmethod
     def is_closed(expr: sp.Expr) -> bool:
@@ -228,13 +246,15 @@ class GaussianMoments:
                 closed = self._closed(pieces, terms, power, order, even=sign == 1)
             except WorkLimitError:
                 closed = None
-        if closed is None:
+        if closed is None and self.searching:
             closed = self._powers(pieces, power, order)
         if closed is not None:
             return tidy(closed)
-        if len(pieces) == 1:
+        if len(pieces) == 1 and self.searching:
             return self._reduced(pieces[0].expr if expr is None else expr, power, order)
-        if expr is None:
+        if expr is None and not self.searching:
+            expr = _as_written(pieces)
+        elif expr is None:
             expr = _rewritten(pieces, even_square=sign == 1)
         return _pulled_out(xi**power * expr.subs(x, self.scale * xi) ** order)
 
@@ -319,9 +339,14 @@ def _pulled_out(integrand: sp.Expr) -> sp.Expr:
     return factor * GaussianExpectation(core)
 
 
+def _as_written(pieces: tuple[Piece, ...]) -> sp.Expr:
+    """One expression for several pieces, as they are."""
+    return sp.Piecewise(*((piece.expr, x < piece.upper) for piece in pieces[:-1]), (pieces[-1].expr, True))
+
+
 def _rewritten(pieces: tuple[Piece, ...], *, even_square: bool) -> sp.Expr:
     """One expression for several pieces; |x| instead of cases where an even power of it makes that equal."""
-    last = sp.factor_terms(sp.factor(pieces[-1].expr)) if pieces[-1].expr.count_ops() < 40 else pieces[-1].expr
+    last = sp.factor_terms(factored(pieces[-1].expr)) if pieces[-1].expr.count_ops() < 40 else pieces[-1].expr
     if even_square and [piece.upper for piece in pieces] == [0, sp.oo]:
         return last.subs(x, sp.Abs(x))
     return sp.Piecewise(*((piece.expr, x < piece.upper) for piece in pieces[:-1]), (last, True))

@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from theory.latex import joined, script
 
-__all__ = ["breakable", "escaped", "sentence", "worded"]
+__all__ = ["breakable", "escaped", "pieces", "sentence", "worded"]
 
 _ESCAPES = {
     "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "_": r"\_", "^": r"\^{}", "~": r"\~{}", "&": r"\&", "%": r"\%",
@@ -131,23 +131,30 @@ _COMPILED = tuple((re.compile(pattern), writer) for pattern, writer in _FORMULAS
 _BETWEEN = re.compile(r"[ ()/=+<>]*")
 
 
-def worded(text: str) -> str:
-    """Return a sentence of the program in LaTeX, with the symbols and numbers in it as formulas."""
-    written, formula = "", ""
-    at = 0
+def pieces(text: str) -> list[tuple[str, str]]:
+    """Return a sentence in pieces: each what it is in LaTeX where it is a formula, else "", and as it was written."""
+    found: list[tuple[str, str]] = []
+    formula, begun, at = "", 0, 0
     while at < len(text):
-        found, writer = _next_formula(text, at)
-        between = text[at : found.start() if found else len(text)]
-        value = "" if found is None else writer if isinstance(writer, str) else writer(found)
+        match, writer = _next_formula(text, at)
+        start, end = match.span() if match else (len(text), len(text))
+        between = text[at:start]
+        value = "" if match is None else writer if isinstance(writer, str) else writer(match)
         # A symbol and a number behind it are neighbours by chance.
         apart = between == " " and value[:1] in "+-0123456789" and value != "-"
         if formula and value and _BETWEEN.fullmatch(between) and not apart:
             formula = joined(formula, between, value)
         else:
-            written += (f"${formula}$" if formula else "") + breakable(between)
-            formula = value
-        at = found.end() if found else len(text)
-    return written + (f"${formula}$" if formula else "")
+            found += [(formula, text[begun:at])] if formula else []
+            found += [("", between)] if between else []
+            formula, begun = value, start
+        at = end
+    return found + ([(formula, text[begun:])] if formula else [])
+
+
+def worded(text: str) -> str:
+    """Return a sentence of the program in LaTeX, with the symbols and numbers in it as formulas."""
+    return "".join(f"${formula}$" if formula else breakable(written) for formula, written in pieces(text))
 
 
 def _next_formula(text: str, at: int) -> tuple[re.Match[str] | None, str | _Writer]:

@@ -78,7 +78,9 @@ def test_unknown_constants_are_refused() -> None:
         constant_ball(sp.zeta(3))
 
 
-@pytest.mark.parametrize("function", [sp.exp, sp.tanh, sp.erf, sp.atan, sigmoid, softplus, sp.sech, sp.sin], ids=str)
+@pytest.mark.parametrize(
+    "function", [sp.exp, sp.tanh, sp.erf, sp.atan, sp.asinh, sigmoid, softplus, sp.sech, sp.sin], ids=str
+)
 @pytest.mark.parametrize("point", [R(-25), R(-3, 7), R(0), R(2), R(40)], ids=str)
 def test_programs_agree_with_mpmath_on_both_sides_of_the_axis(function: type, point: sp.Expr) -> None:
     expr = function(x) * x + 1
@@ -103,6 +105,7 @@ def test_programs_agree_with_mpmath_on_both_sides_of_the_axis(function: type, po
         (sp.log(1 + x**2), acb(arb(0, 0.1), arb(1, 0.1))),
         (sp.sqrt(1 + x**2), acb(arb(0, 0.1), arb(1.5, 0.1))),
         (sp.atan(x), acb(arb(0, 0.1), arb(1.5, 0.1))),
+        (sp.asinh(x), acb(arb(0, 0.1), arb(1.5, 0.1))),
         (sp.tanh(x), acb(arb(0, 0.1), arb(1.57, 0.1))),
         (softplus(x), acb(arb(0, 0.1), arb(3.2, 0.2))),
         (sigmoid(x), acb(arb(0, 0.1), arb(3.1, 0.2))),
@@ -199,3 +202,20 @@ def test_only_proved_digits_are_written(ball: arb, digits: int, expected: str) -
 def test_a_ball_without_a_digit_is_refused(ball: arb) -> None:
     with pytest.raises(ValueError, match="not one digit"):
         proved_decimal(ball, 5)
+
+
+def test_even_powers_of_wide_balls_stay_above_0() -> None:
+    for ball in (arb(0, 1), arb("0.15", "0.149"), arb(-2, "1.5"), arb(3, 3)):
+        for exponent in (2, 4):
+            power = BallArithmetic().power(ball, Fraction(exponent))
+            assert power.lower() > -1e-6
+            for end in (ball.lower(), ball.mid(), ball.upper()):
+                assert power.contains(end**exponent) or power.overlaps(end**exponent)
+
+
+def test_ends_of_a_ball_with_a_radius_beyond_all_fractions() -> None:
+    ball = arb((1, -1), (1, -(10**30)))
+    low, high = exact_bounds(ball)
+    assert low < Fraction(1, 2) < high
+    assert high - low < Fraction(1, 10**1000)
+    assert rounded_decimal(ball, 5) == ("0.50000", True)

@@ -20,7 +20,7 @@ EXPRESSIONS = [
     (x**2 + 2) ** sp.Rational(-5, 2) + (x**2 + 1) ** sp.Rational(1, 3),
     sp.erf(x) * sp.erfc(x) + sp.erfi(x / 2),
     sigmoid(3 * x) + softplus(-x) * sp.tanh(x),
-    sp.sech(x) + sp.sinh(x) - sp.cosh(x) + sp.atan(x) + sp.asin(x / 7) + sp.log(x**2 + 2),
+    sp.sech(x) + sp.sinh(x) - sp.cosh(x) + sp.atan(x) + sp.asinh(x) + sp.asin(x / 7) + sp.log(x**2 + 2),
     sp.CRootOf(x**5 - x - 1, 0) * x,
 ]
 

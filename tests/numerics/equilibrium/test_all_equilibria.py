@@ -13,17 +13,18 @@ from flint import arb
 
 from numerics.arithmetic import contains_decimal, pointwise
 from numerics.equilibrium import (
-    EquilibriumError,
     asymptote,
     certify,
     find_equilibria,
     is_followed,
     largest_scale,
+    locate_ntk_loss,
     locate_stability_loss,
     solve_float,
     solve_uncertified,
 )
 from numerics.moments import FloatMoments, UncertifiedError, certified_moments
+from numerics.parameters import EquilibriumError
 from theory.activations import Activation, get, names
 
 R = sp.Rational
@@ -276,6 +277,38 @@ def test_relu_escapes_to_infinity() -> None:
     assert contains_decimal(expected, str(found.decimal()))
     assert locate_stability_loss(get("relu"), None, R(1)).kind == "none"
     assert locate_stability_loss(get("tanh"), R(1, 2), R(1)).decimal() is None
+
+
+def test_relu_loses_its_ntk_at_two() -> None:
+    """E[relu'^2] = 1/2 at any scale, so that sigma_a^2 E[phi'^2] = 1 at sigma_a^2 = 2, before tau_* escapes."""
+    found = locate_ntk_loss(get("relu"), R(1, 2), R(1), 30)
+    assert (found.kind, found.certified) == ("ntk", True)
+    assert found.sigma_a2 is not None
+    assert found.sigma_a2.contains(2)
+    assert found.sigma_a2.rad() < 1e-30
+    # Tied, sigma_a^2 ends at 1.
+    assert locate_ntk_loss(get("relu"), None, R(1)).kind == "none"
+    assert locate_ntk_loss(get("sign"), R(1, 2), R(1)).explanation.startswith("E[phi'^2] is infinite")
+
+
+@pytest.mark.parametrize(("text", "source"), [("sin(x)", R(4, 5)), ("gelu", R(1, 5)), ("tanh(2*x)", None)])
+def test_the_ntk_is_lost_where_its_margin_is_one(text: str, source: sp.Rational | None) -> None:
+    """Solved on either side of the point, the margin sigma_a^2 E[phi'^2] passes 1."""
+    phi = activation(text)
+    found = locate_ntk_loss(phi, source, R(1), 15)
+    assert found.certified
+    weight = R(str(found.decimal()))
+    for factor, below in ((1 - R(1, 10**12), True), (1 + R(1, 10**12), False)):
+        a = weight * factor
+        solution = certify(phi, a, 1 - a if source is None else source, R(1), 15)
+        assert bool(solution.margins["ntk"] < 1) is below
+        assert bool(solution.ntk_missing) is not below
+
+
+def test_an_equilibrium_that_folds_first_has_its_ntk_to_the_end() -> None:
+    """phi = x + x^2/2: E[phi'^2] = 1 + v = E[(phi^2)'']/2, so that NTK and equilibrium are lost together."""
+    assert locate_stability_loss(activation("x + x**2/2"), R(4, 5), R(1)).kind == "fold"
+    assert locate_ntk_loss(activation("x + x**2/2"), R(4, 5), R(1)).kind == "none"
 
 
 def test_parameters_out_of_range_are_refused() -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import pickle
-from dataclasses import fields
+from dataclasses import fields, replace
 from fractions import Fraction
+from typing import Any
 
 import flint
 import mpmath
@@ -13,11 +14,24 @@ import sympy as sp
 from flint import arb
 
 from numerics.arithmetic import exact_bounds
-from numerics.equilibrium import CertifiedCoefficients, EquilibriumError, certify, solve, solve_naively
+from numerics.equilibrium import (
+    CertifiedCoefficients,
+    Certifier,
+    ImplicitCoefficients,
+    certify,
+    find_equilibria,
+    solve,
+    solve_at,
+    solve_naively,
+    solve_uncertified,
+)
+from numerics.equilibrium.float64 import ntk_missing
+from numerics.moments import MomentAccuracyError, UncertifiedError
+from numerics.parameters import EquilibriumError
 from theory.activations import Activation, get, names
 from theory.kernels import COEFFICIENTS, NTK_COEFFICIENTS
 from theory.latex import COEFFICIENT_SYMBOLS
-from theory.moments import GaussianMoments
+from theory.moments import DivergentMomentError, GaussianMoments
 
 R = sp.Rational
 NTK = NTK_COEFFICIENTS
@@ -83,7 +97,7 @@ def test_balls_contain_the_plain_values_at_twice_the_digits(text: str, parameter
     a, b, scale = parameters
     certified = certify(phi, a, b, scale, DIGITS)
     plain = reference(phi, parameters, float(certified["tau"]))
-    absent = {key for key in plain if key in NTK} if certified.ntk_missing else set()
+    absent = {key for key in plain if key in NTK} if ntk_missing else set()
     assert set(certified.balls) == set(plain) - absent
     assert all(certified.certified.values())
     for key, ball in certified.balls.items():
@@ -214,6 +228,63 @@ def test_what_cannot_be_certified_comes_from_the_plain_path_and_says_why(monkeyp
     assert all(again.certified.values())
     for key in COEFFICIENTS:
         assert again.contains(key, str(found.decimal(key)))
+
+
+def test_the_plain_path_solves_for_the_equilibrium_that_is_meant(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Several stable roots of a steep step: without a certificate each stays itself."""
+    phi, parameters = activation("6*Heaviside(x - 2)"), (R(1), R(2, 5), R(1))
+    roots = [float(root.tau) for root in find_equilibria(phi, *parameters).equilibria if root.stable]
+    assert len(roots) == 2
+    proved = [solve_at(phi, *parameters, 10, start) for start in roots]
+
+    def fail(*_: object) -> None:
+        raise UncertifiedError("no ball today")
+
+    monkeypatch.setattr(Certifier, "run", fail)
+    for start, right in zip(roots, proved, strict=True):
+        plain = solve_at(phi, *parameters, 10, start)
+        assert not any(plain.certified.values())
+        assert set(plain.reason.values()) == {"no ball today"}
+        for key in ("tau", "alpha1", "gamma2"):
+            assert right.contains(key, str(plain.decimal(key)))
+    with pytest.raises(EquilibriumError, match="left the equilibrium that is meant"):
+        solve(phi, *parameters, 10, start=roots[1] * 0.93)
+
+
+@pytest.mark.parametrize("key", ["tau", "alpha1", "kappa2"])
+def test_numbers_without_proof_are_checked_against_balls(monkeypatch: pytest.MonkeyPatch, key: str) -> None:
+    """The plain path is made to miss something: its ninth digit is wrong."""
+    from numerics.equilibrium import certified
+
+    right = solve_uncertified("gelu", 0.2, 0.8, 1, 12)
+    assert right.decimal(key) == certify("gelu", 0.2, 0.8, 1, 12).decimal(key)
+
+    def wrong(*arguments: Any, **named: Any) -> ImplicitCoefficients:
+        found = solve(*arguments, **named)
+        return replace(found, values=dict(found.values) | {key: found.values[key] * (1 + mpmath.mpf(10) ** -9)})
+
+    monkeypatch.setattr(certified, "solve", wrong)
+    with pytest.raises(MomentAccuracyError, match=f"without proof {key} = .* which is wrong"):
+        solve_uncertified("gelu", 0.2, 0.8, 1, 12)
+
+
+def test_what_is_proved_survives_an_error_of_the_plain_path(monkeypatch: pytest.MonkeyPatch) -> None:
+    """|x|^(7/10): E[phi'^2] has no enclosure; a plain path that fails takes nothing away from the CK's balls."""
+    from numerics.equilibrium import certified
+
+    expected = certify(activation("Abs(x)**(7/10)"), *DEFAULT, 12)
+    assert any(expected.certified.values())
+    assert expected.plain
+    for error in (EquilibriumError("no root"), MomentAccuracyError("no digits"), DivergentMomentError("no moment")):
+
+        def fail(*_: object, error: Exception = error, **__: object) -> None:
+            raise error
+
+        monkeypatch.setattr(certified, "solve", fail)
+        found = certify(activation("Abs(x)**(7/10)"), *DEFAULT, 12)
+        assert set(found.balls) == set(expected.balls)
+        assert all(found.certified.values())
+        assert str(error) in found.ntk_missing
 
 
 def test_a_slope_that_no_precision_encloses_leaves_the_rest_certified() -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from numerics.arithmetic import pointwise
 from numerics.data import CovarianceShape, EntryLaw, draw_entries
-from numerics.equilibrium import EquilibriumError
 from numerics.experiments import (
     LARGEST_DENSE,
     Experiment,
@@ -20,6 +21,7 @@ from numerics.experiments import (
     summarise_outliers,
 )
 from numerics.kernels import implicit_ck
+from numerics.parameters import EquilibriumError
 from numerics.spectrum import SpectralLaw
 from theory.activations import resolve
 from theory.kernels import Kernel
@@ -47,6 +49,18 @@ def test_a_draw_is_compared_with_the_law() -> None:
     assert np.all(np.isnan(alone.standard_error))
     with pytest.raises(ValueError, match="at least one draw"):
         summarise_outliers(law, [])
+
+
+def test_a_kernel_has_no_spectrum_below_0(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The bulk begins at gamma^2 - tau_0^2 alpha_1 >= 0, which is 0 for phi(x) = x; wrong coefficients are refused."""
+    experiment, linear = Experiment((), means=1.0), resolve("x")
+    law, solution = predict(experiment, linear, "ck", 60)
+    assert law.shift == 0
+    assert law.edges[0][0] > 0
+    wrong = dataclasses.replace(solution, values={**solution.values, "gamma2": solution["gamma2"] * (1 - 1e-9)})
+    monkeypatch.setattr(Experiment, "solve", lambda *_: wrong)
+    with pytest.raises(EquilibriumError, match=r"coefficients of x are wrong: .* below 0"):
+        predict(experiment, linear, "ck", 60)
 
 
 def test_the_same_draw_gives_the_same_numbers() -> None:

@@ -31,11 +31,13 @@ from numerics.ledger import (
     residuals,
     run_task,
     tied_layers_task,
+    with_power,
     witness_cell,
     witness_names,
 )
+from numerics.ledger.rates import _slope_decision
 from theory.activations import get
-from theory.claims import CLAIMS, PROOFS, Statistic, VerdictKind, planted_errors, true_theory, unproved
+from theory.claims import CLAIMS, PROOFS, Statistic, Verdict, VerdictKind, planted_errors, true_theory, unproved
 from theory.equations import deq
 from theory.kernels import PARTS, Kernel
 
@@ -256,6 +258,35 @@ def test_every_task_can_be_run_by_name() -> None:
     tasks = registry.tasks_for(registry.CHECKS, Plan(SMALL, seed=0))
     assert {task.function for task in tasks} == set(TASKS)
     assert len({task.name for task in tasks}) == len(tasks)
+
+
+def test_support_without_power_is_undecided() -> None:
+    """By every check: what a test without a change below 100 % supports is not supported."""
+    for power in ({}, {"linear": None}, {"linear": 1.5, "square": None}):
+        found = with_power(Verdict("ck", "relu", VerdictKind.SUPPORTED, "it fits", {"power": power}))
+        assert found.kind is VerdictKind.UNDECIDED
+        assert found.evidence.startswith("no power here")
+        assert "missing" in found.evidence
+    assert with_power(Verdict("ck", "relu", VerdictKind.SUPPORTED, "it fits")).kind is VerdictKind.UNDECIDED
+    for kind, power in ((VerdictKind.SUPPORTED, {"linear": 0.5, "square": 3.0}), (VerdictKind.REFUTED, {})):
+        verdict = Verdict("ck", "relu", kind, "it fits", {"power": power})
+        assert with_power(verdict) is verdict
+
+
+def test_a_slope_of_a_line_that_does_not_fit_decides_nothing() -> None:
+    sizes = [100, 200, 400, 800, 1600]
+    rng = np.random.default_rng(0)
+
+    def rows(law: object) -> list[list[float]]:
+        values = np.array(law)[:, None] * np.exp(0.01 * rng.standard_normal((5, 12)))
+        return [list(map(float, row)) for row in values]
+
+    u = np.array(sizes) ** -0.5
+    kinds = [
+        _slope_decision(sizes, rows(law), 0.001)[0]
+        for law in (u, u * (1 + 3 * u), u**0.2, u * (1 + 90 * np.sin(9 * u) ** 4))
+    ]
+    assert kinds == [VerdictKind.SUPPORTED, VerdictKind.SUPPORTED, VerdictKind.REFUTED, VerdictKind.UNDECIDED]
 
 
 def test_what_cannot_be_computed_is_undecided() -> None:

@@ -136,7 +136,14 @@ def test_moments_that_do_not_exist_are_refused() -> None:
 
 @pytest.mark.parametrize(
     ("text", "pole"),
-    [("tanh", np.pi / 2), ("atan", 1.0), ("sigmoid", np.pi), ("1/(1 + 10000*x**2)", 0.01), ("sqrt(1/4 + x**2)", 0.5)],
+    [
+        ("tanh", np.pi / 2),
+        ("atan", 1.0),
+        ("asinh(x)", 1.0),
+        ("sigmoid", np.pi),
+        ("1/(1 + 10000*x**2)", 0.01),
+        ("sqrt(1/4 + x**2)", 0.5),
+    ],
 )
 def test_strips_end_before_the_singularity(text: str, pole: float) -> None:
     phi = activation(text)
@@ -158,7 +165,15 @@ def bound_at(majorant: Majorant, distance: arb) -> arb:
     [
         *("tanh", "swish", "gelu", "erf", "softplus", "mish", "atan", "gelu_tanh", "sin", "exp_bump", "cubic"),
         *("log(1 + x**2)", "sqrt(1 + x**2)", "1/(1 + exp(-x))", "exp(tanh(x))", "sech(x)*x**3", "erfc(x)*exp(x)"),
-        *("x/(1 + x**2)", "sinh(x/3)", "sin(x**2)", "(1 + x**2)**(1/3)", "atan(x**2 + x)", "exp(-x**2/3 + x)"),
+        *(
+            "x/(1 + x**2)",
+            "sinh(x/3)",
+            "sin(x**2)",
+            "(1 + x**2)**(1/3)",
+            "atan(x**2 + x)",
+            "asinh(2*x - 1)",
+            "exp(-x**2/3 + x)",
+        ),
     ],
 )
 def test_majorants_hold_at_random_points(text: str) -> None:

@@ -21,8 +21,25 @@ from theory.symbols import x
 R = sp.Rational
 _LEAVES = (x, x, x, 2 * x, -x, x / 3, x**2, R(1, 2), sp.S.One, -R(7, 3), sp.pi)
 _FUNCTIONS = (
-    *(sp.exp, sp.tanh, sp.erf, sp.erfc, sp.sin, sp.cos, sp.atan, sp.sinh, sp.cosh, sp.sech, sigmoid, softplus, sp.log),
+    *(
+        sp.exp,
+        sp.tanh,
+        sp.erf,
+        sp.erfc,
+        sp.sin,
+        sp.cos,
+        sp.atan,
+        sp.asinh,
+        sp.sinh,
+        sp.cosh,
+        sp.sech,
+        sigmoid,
+        softplus,
+        sp.log,
+    ),
     *(lambda e: 1 / (1 + e**2), lambda e: sp.sqrt(1 + e**2), lambda e: (2 + e**2) ** R(1, 3), lambda e: e**3),
+    *(sp.asinh, lambda e: sp.cos(e) ** 2, lambda e: 1 / (1 + sp.sin(e) ** 2), lambda e: (1 + e**2) ** R(3, 4)),
+    *(lambda e: 1 + sp.erf(e), lambda e: sp.sqrt(sigmoid(e)), lambda e: 1 / sigmoid(e), lambda e: sp.exp(-sp.exp(e))),
     *(lambda e: sp.exp(-(e**2)), lambda e: 1 / (3 + sp.sin(e)), lambda e: (1 + e**2) ** -R(3, 2), lambda e: sp.exp(-e)),
 )
 
@@ -101,6 +118,7 @@ def test_what_stays_away_from_zero_is_not_taken_farther_away(expr: sp.Expr, side
         (sp.tanh(x - 1), 1, R(1, 100), 2),
         (sp.sqrt(x), -1, 1, 0),
         (sp.atan(x - 1), 1, R(1, 100), R(3, 2)),
+        (sp.asinh(x - 1), 1, R(1, 100), R(3, 2)),
         (softplus(x - 1), 1, R(1, 100), 4),
         (sp.tan(x), 1, 1, 0),
         (sp.exp(x**3), 1, 1, 0),  # beats every Gaussian

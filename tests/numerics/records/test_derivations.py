@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -55,9 +56,11 @@ def test_parameters_of_one_name_with_other_assumptions_are_kept_apart() -> None:
         "",
         "[]",
         "{",
-        '{"checksum": "0", "payload": {}}',
-        '{"checksum": 1, "payload": {"values": {"mean": ["Rational", "1", "1"]}, "divergent": {}}}',
+        '{"seal": "0", "payload": {}}',
+        '{"seal": "\u00e9", "payload": ""}',
+        '{"seal": 1, "payload": "{}"}',
         "[" * 20000,
+        "[" + " " * (1 << 21) + "]",
     ],
 )
 def test_damaged_entries_are_ignored_and_rewritten(damage: str, folder: Path) -> None:
@@ -76,9 +79,68 @@ def test_an_altered_value_is_noticed(folder: Path) -> None:
     expected = derive(activation).values
     (path,) = (folder / "moments").iterdir()
     entry = json.loads(path.read_text())
-    entry["payload"]["values"]["variance"] = ["Rational", "7", "1"]
+    payload = json.loads(entry["payload"])
+    payload["values"]["variance"] = ["Rational", "7", "1"]
+    entry["payload"] = json.dumps(payload)
     path.write_text(json.dumps(entry))
-    assert derive(activation).values == expected
+    again = derive(activation)
+    assert not again.cached
+    assert again.values == expected
+
+
+def test_an_entry_of_another_activation_is_not_believed(folder: Path) -> None:
+    derive(registry.get("relu"))
+    (other,) = (folder / "moments").iterdir()
+    expected = derive(registry.get("tanh")).values
+    (own,) = set((folder / "moments").iterdir()) - {other}
+    own.write_bytes(other.read_bytes())
+    again = derive(registry.get("tanh"))
+    assert not again.cached
+    assert again.values == expected
+
+
+def test_an_entry_sealed_elsewhere_is_not_believed(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another machine's folder, or another user's, has another key."""
+    derive(registry.get("relu"))
+    (path,) = (folder / "moments").iterdir()
+    monkeypatch.setenv("DEQVERIFY_CACHE", str(tmp_path / "elsewhere"))
+    derive(registry.get("tanh"))
+    (tmp_path / "elsewhere" / "moments" / path.name).write_bytes(path.read_bytes())
+    assert not derive(registry.get("relu")).cached
+    assert derive(registry.get("relu")).cached
+
+
+@pytest.mark.parametrize("fault", ["short", "open", "link", "folder"])
+def test_a_key_that_proves_nothing_is_replaced_or_not_used(folder: Path, fault: str) -> None:
+    derive(registry.get("relu"))
+    (key,) = folder.glob("key-*")
+    assert key.stat().st_mode & 0o777 == 0o600
+    if fault == "short":
+        key.write_bytes(b"")
+    elif fault == "open":
+        key.chmod(0o644)
+    else:
+        key.rename(folder / "other")
+        if fault == "link":
+            key.symlink_to("other")
+        else:
+            key.mkdir()
+    expected = derive(registry.get("relu"), use_cache=False).values
+    again = derive(registry.get("relu"))
+    assert not again.cached
+    assert again.values == expected
+    assert derive(registry.get("relu")).cached is (fault != "folder")
+
+
+def test_what_is_no_file_is_not_waited_for(folder: Path) -> None:
+    derive(registry.get("relu"))
+    (path,) = (folder / "moments").iterdir()
+    path.unlink()
+    os.mkfifo(path)
+    assert not derive(registry.get("relu")).cached
+    assert derive(registry.get("relu")).cached
 
 
 def test_other_code_finds_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

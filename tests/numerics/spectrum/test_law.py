@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import threadpoolctl
 from numpy.typing import NDArray
+from scipy.integrate import quad
 from scipy.linalg import eigvalsh
 
 from numerics.arithmetic import pointwise
@@ -100,6 +101,73 @@ def test_two_scales_few_samples_make_an_interval_a_class() -> None:
     assert len(law.edges) == 2
     assert law.masses == pytest.approx((100 / 140, 40 / 140), abs=1e-12)
     assert law.edges[0][0] < 1 - law.population.tau0**2 + 1 < law.edges[0][1]
+
+
+def blocks(p: int, sizes: list[int], *levels: tuple[float, ...]) -> GaussianMixture:
+    """Classes without means, of diagonal covariances with levels on equal blocks."""
+    diagonals = [np.repeat(np.array(each, dtype=np.float64), p // len(each)) for each in levels]
+    return GaussianMixture.build(np.zeros((len(sizes), p)), diagonals, sizes)
+
+
+def marchenko_pastur_mass(x: float, ratio: float, scale: float) -> float:
+    """Nonzero eigenvalues up to x of scale G^T G / d, G of shape (d, ratio d), over d: its density in closed form."""
+    left, right = scale * (1 - np.sqrt(ratio)) ** 2, scale * (1 + np.sqrt(ratio)) ** 2
+    middle, half = (left + right) / 2, (right - left) / 2
+
+    def integrand(angle: float) -> float:
+        return float((half * np.sin(angle)) ** 2 / (2 * np.pi * scale * (middle - half * np.cos(angle))))
+
+    end = float(np.arccos(np.clip((middle - x) / half, -1, 1)))
+    return float(quad(integrand, 0, end, epsabs=1e-13, epsrel=1e-13)[0])
+
+
+@pytest.mark.parametrize("sizes", [(33, 5), (5, 33), (20, 20), (33, 21)])
+def test_classes_that_share_nothing_overlap_with_edges_inside_the_support(sizes: tuple[int, int]) -> None:
+    """W^T W is then block diagonal: two laws of Marchenko and Pastur, one of which ends where the other goes on."""
+    bulk = solve_bulk(Population.from_mixture(blocks(60, list(sizes), (0, 0, 1), (0, 4, 0))))
+    n, d, p = sum(sizes), 20, 60
+    assert bulk.mass_at_zero == pytest.approx(1 - sum(min(size, d) for size in sizes) / n, abs=1e-15)
+    for x in (0.05, 0.2, 0.9, 1.7, 1.75, 2.5, 4.0, 8.0):
+        parts = [
+            marchenko_pastur_mass(x, size / d, level * d / p) * d / n for size, level in zip(sizes, (1, 4), strict=True)
+        ]
+        assert bulk.cumulative(x) == pytest.approx(bulk.mass_at_zero + sum(parts), abs=1e-9)
+    assert bulk.cumulative(9.0) == pytest.approx(1, abs=1e-14)
+
+
+@pytest.mark.parametrize(
+    "mixture",
+    [
+        # Gaps that have nearly closed, or just: cubic-root cusps.
+        blocks(150, [5, 5, 5], (4, 1, 1), (1, 1, 1), (1, 1, 1)),
+        blocks(150, [174, 174, 41], (0.3, 0.3, 1), (4, 0.3, 0.3), (0.3, 0.3, 1)),
+        blocks(100, [58, 156, 128], (0.3,), (4, 0), (1,)),
+        # Nearly nothing shared.
+        blocks(60, [33, 30, 9], (1, 0), (0, 1), (2, 1e-4)),
+        # Square blocks of a triangle: the density goes to infinity faster than x^(-1/2).
+        blocks(60, [30, 30], (1, 0), (1, 1)),
+        blocks(60, [20, 20, 20], (1, 0, 0), (1, 1, 0), (1, 1, 1)),
+    ],
+)
+def test_the_distribution_function_has_the_moments_that_free_probability_gives(mixture: GaussianMixture) -> None:
+    """With shares c_a = n_a/n: m_1 = sum c_a tr C_a/p, m_2 = sum c_a (tr C_a/p)^2 + n/p sum c_a c_b tr C_a C_b/p."""
+    bulk = solve_bulk(Population.from_mixture(mixture))
+    assert all(part.mass_error <= 1e-8 * part.mass for part in bulk.intervals)
+    right = bulk.intervals[-1].right
+    assert bulk.cumulative(right) == pytest.approx(1, abs=1e-14)
+    # Moments of x in [0, R] from F alone: R^k - k int x^(k-1) F, in the angle that F is smooth in at 0 and R.
+    nodes, weights = np.polynomial.legendre.leggauss(16)
+    walls = np.linspace(0, np.pi / 2, 2001)
+    angle = (walls[:-1, None] + np.diff(walls)[:, None] * (nodes + 1) / 2).ravel()
+    measure = np.tile(weights, 2000) * np.repeat(np.diff(walls), 16) / 2 * right * np.sin(2 * angle)
+    x = right * np.sin(angle) ** 2
+    level = bulk.cumulative(x)
+    moments = right - measure @ level, right**2 - 2 * (measure * x) @ level
+    shares, p = np.array(mixture.sizes) / mixture.samples, mixture.dimension
+    traces = np.array([c.diagonal.sum() for c in mixture.covariances]) / p
+    products = np.array([[a.diagonal @ b.diagonal for b in mixture.covariances] for a in mixture.covariances]) / p
+    first, second = shares @ traces, shares @ traces**2 + mixture.samples / p * shares @ products @ shares
+    assert moments == pytest.approx((first, second), rel=1e-8)
 
 
 def test_masses_of_intervals_are_numbers_of_eigenvalues() -> None:

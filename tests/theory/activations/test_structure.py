@@ -227,7 +227,9 @@ def test_interior_points_lie_inside_and_are_rational(lower: sp.Expr, upper: sp.E
     assert lower < point < upper
 
 
-@pytest.mark.parametrize("text", ["x**2 - 2", "(x - 1)*(x + 2)*exp(x)", "x**3 - x", "exp(x) - 5", "atan(x) - 1"])
+@pytest.mark.parametrize(
+    "text", ["x**2 - 2", "(x - 1)*(x + 2)*exp(x)", "x**3 - x", "exp(x) - 5", "atan(x) - 1", "asinh(x) - 1"]
+)
 def test_zeros_are_zeros(text: str) -> None:
     expr = Activation.from_text(text).expr
     found = zeros(expr)

@@ -37,7 +37,11 @@ def fuzzer() -> ModuleType:
     assert specification.loader is not None
     module = importlib.util.module_from_spec(specification)
     sys.modules["fuzz_parser"] = module  # dataclasses look their module up
-    specification.loader.exec_module(module)
+    sys.path.insert(0, str(SCRIPT.parent))  # as for a script that is run
+    try:
+        specification.loader.exec_module(module)
+    finally:
+        sys.path.remove(str(SCRIPT.parent))
     return module
 
 
@@ -56,7 +60,7 @@ def test_bounded_run_finds_nothing() -> None:
     assert accepted > 500
     assert refused > 500
     assert set(report["refused"]) == {
-        "grammar", "constant", "mutation", "tokens", "tower", "noise",
+        "grammar", "constant", "mutation", "tokens", "tower", "noise", "library",
     }  # fmt: skip
     assert 0 < report["slowest_seconds"] < report["limit_seconds"]
 
@@ -150,9 +154,11 @@ def test_any_text_is_read_or_refused(text: str) -> None:
 _DIGITS = 60
 _FUNCTIONS: dict[str, Callable[..., Any]] = {
     **{name: getattr(mpmath, name) for name in ("exp", "sin", "cos", "tan", "atan", "erf", "erfc")},
-    **{name: getattr(mpmath, name) for name in ("log", "sqrt", "sinh", "cosh", "tanh", "sech")},
+    **{name: getattr(mpmath, name) for name in ("log", "sqrt", "sinh", "cosh", "tanh", "sech", "asinh")},
+    **{name: getattr(mpmath, name) for name in ("log1p", "expm1")},
     "Phi": mpmath.ncdf,
     "sigmoid": lambda u: 1 / (1 + mpmath.exp(-u)),
+    "expit": lambda u: 1 / (1 + mpmath.exp(-u)),
     "logistic": lambda u: 1 / (1 + mpmath.exp(-u)),
     "softplus": lambda u: mpmath.log(1 + mpmath.exp(u)),
     "relu": lambda u: max(u, 0),
@@ -162,8 +168,10 @@ _FUNCTIONS: dict[str, Callable[..., Any]] = {
     "Heaviside": lambda u: (mpmath.sign(u) + 1) / 2,
     "Max": max,
     "max": max,
+    "maximum": max,
     "Min": min,
     "min": min,
+    "minimum": min,
     "clip": lambda u, low, high: min(max(u, low), high),
 }
 _ARITHMETIC: dict[type[ast.operator], Callable[..., Any]] = {

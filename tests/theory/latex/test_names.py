@@ -165,6 +165,7 @@ _SMOOTH = (
     sp.erf,
     sp.sin,
     sp.atan,
+    sp.asinh,
     sigmoid,
     softplus,
     lambda u: sp.log(1 + u**2),
