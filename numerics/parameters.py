@@ -6,33 +6,22 @@ decimal that it prints: 0.2 is 1/5.
 
 from __future__ import annotations
 
-import math
-from decimal import Decimal
-from fractions import Fraction
-from numbers import Integral
 from typing import Any
 
-import mpmath
 import numpy as np
 import sympy as sp
 from numpy.typing import NDArray
 
 from theory.activations import Activation, resolve
-from theory.grammar import ActivationSyntaxError, parse_number
+from theory.equations import EquilibriumError, exact_number
 
 __all__ = [
-    "EquilibriumError",
     "as_activation",
     "as_array",
-    "as_exact",
     "check_parameters",
     "exact_parameters",
     "margin_text",
 ]
-
-
-class EquilibriumError(ValueError):
-    """Parameters for which there is no stable equilibrium, or which are out of range."""
 
 
 def as_activation(activation: Activation | str) -> Activation:
@@ -72,54 +61,17 @@ def as_array(value: Any, name: str) -> NDArray[np.float64]:
         ) from error
 
 
-def as_exact(value: Any, name: str) -> sp.Expr:
-    """Return an exact real number.
-
-    Args:
-        value: an exact SymPy number, an int, Fraction or Decimal, a text such as "0.2", "1/5" or "sqrt(2)", or a float
-            of Python, NumPy, SymPy or mpmath, which is read as the decimal that it prints.
-        name: what it is called in an error.
-
-    Raises:
-        EquilibriumError: it is no finite real number.
-    """
-    found = _read(value)
-    if found is None or not (found.is_number and found.is_extended_real and found.is_finite):
-        raise EquilibriumError(f"{name} must be a finite number, such as 0.2, Fraction(1, 5) or '1/5', not {value!r}")
-    return found
-
-
-def _read(value: Any) -> sp.Expr | None:
-    """The exact number, or None where there is none."""
-    if isinstance(value, bool | np.bool_):
-        return None
-    if isinstance(value, sp.Expr):
-        return value.xreplace({number: sp.Rational(str(number)) for number in value.atoms(sp.Float)})
-    if isinstance(value, Integral):
-        return sp.Integer(int(value))
-    if isinstance(value, Fraction):
-        return sp.Rational(value.numerator, value.denominator)
-    if isinstance(value, str):
-        try:
-            return parse_number(value)
-        except ActivationSyntaxError:
-            return None
-    if isinstance(value, float | np.floating):
-        return sp.Rational(str(value)) if math.isfinite(value) else None
-    if isinstance(value, Decimal):
-        return sp.Rational(str(value)) if value.is_finite() else None
-    if isinstance(value, mpmath.mpf):
-        return sp.Rational(str(value)) if mpmath.isfinite(value) else None
-    return None
-
-
 def exact_parameters(sigma_a2: Any, sigma_b2: Any, tau0: Any) -> tuple[sp.Expr, sp.Expr, sp.Expr]:
-    """Return sigma_a^2, sigma_b^2 and tau_0 as exact numbers in their ranges; each is anything ``as_exact`` reads.
+    """Return sigma_a^2, sigma_b^2 and tau_0 as exact numbers in their ranges; each is anything ``exact_number`` reads.
 
     Raises:
         EquilibriumError: one is no number, or out of its range.
     """
-    exact = as_exact(sigma_a2, "sigma_a2"), as_exact(sigma_b2, "sigma_b2"), as_exact(tau0, "tau0")
+    exact = (
+        exact_number(sigma_a2, "sigma_a2"),
+        exact_number(sigma_b2, "sigma_b2"),
+        exact_number(tau0, "tau0"),
+    )
     check_parameters(*exact)
     return exact
 

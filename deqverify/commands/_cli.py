@@ -277,6 +277,8 @@ def kernel_argument(text: str) -> Kernel:
         return Kernel.read(text)
     except UnknownKernelError as error:
         raise argparse.ArgumentTypeError(str(error)) from error
+
+
 def nonnegative(option: str, value: float) -> None:
     """Raise UsageError unless the value of an option is a finite number >= 0."""
     if not (math.isfinite(value) and value >= 0):
@@ -569,7 +571,7 @@ def mendable() -> tuple[type[Exception], ...]:
     """Return the errors that are one sentence to the user and exit code 2."""
     from numerics.kernels import KernelConvergenceError
     from numerics.moments import MomentAccuracyError
-    from numerics.parameters import EquilibriumError
+    from theory.equations import EquilibriumError
 
     return (
         UsageError,

@@ -256,7 +256,8 @@ def _suffix(slug: str) -> str:
 def _solution(activation: Activation, arguments: argparse.Namespace) -> tuple[CertifiedCoefficients | None, str]:
     """The certified coefficients; an activation of the registry may have none."""
     from numerics.equilibrium import certify
-    from numerics.parameters import EquilibriumError, check_parameters
+    from numerics.parameters import check_parameters
+    from theory.equations import EquilibriumError
 
     exact = (arguments.sigma_a2, arguments.sigma_b2, arguments.tau0)
     check_parameters(*exact)

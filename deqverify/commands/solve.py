@@ -78,7 +78,7 @@ def _solve(arguments: argparse.Namespace) -> int:
         arguments.sigma_b2 = 1 - arguments.sigma_a2
     exact = (arguments.sigma_a2, arguments.sigma_b2, arguments.tau0)
 
-    from numerics.parameters import EquilibriumError
+    from theory.equations import EquilibriumError
 
     solution: CertifiedCoefficients | None = None
     status, code = "ok", 0

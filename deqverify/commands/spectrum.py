@@ -244,8 +244,8 @@ def _predict(
     arguments: argparse.Namespace, experiment: Experiment, activation: Activation
 ) -> tuple[SpectralLaw, FloatEquilibrium]:
     from numerics.experiments import check_network, predict
-    from numerics.parameters import EquilibriumError
     from numerics.spectrum import SpectralLawError
+    from theory.equations import EquilibriumError
 
     try:
         law, solution = predict(experiment, activation, arguments.kernel, arguments.p)

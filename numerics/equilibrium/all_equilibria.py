@@ -21,9 +21,10 @@ from numerics.budget import OverBudgetError, spent
 from numerics.equilibrium.asymptotics import largest_scale
 from numerics.equilibrium.interval_newton import enclose_equilibrium
 from numerics.moments import TAIL_BITS, CertifiedMoments, Key, UncertifiedError, certified_moments, coarse_variance
-from numerics.parameters import EquilibriumError, as_activation, exact_parameters
+from numerics.parameters import as_activation, exact_parameters
 from theory.activations import Activation
 from theory.analysis import GrowthError, UndecidedError, limit_at
+from theory.equations import EquilibriumError
 from theory.symbols import x
 
 __all__ = [
@@ -171,7 +172,7 @@ def find_equilibria(
     Args:
         activation: the activation, without free parameters; or a registered name or an expression in x.
         sigma_a2: variance of the recurrent weights, >= 0; like the next two an exact number, or what stands for one
-            (see ``numerics.parameters.as_exact``): a float is the decimal that it prints.
+            (see ``numerics.parameters.exact_number``): a float is the decimal that it prints.
         sigma_b2: variance of the input weights, > 0.
         tau0: input scale tau_0 > 0.
         digits: significant digits of the roots.

@@ -31,8 +31,9 @@ from numerics.equilibrium.digits import decimal_string, solve
 from numerics.equilibrium.float64 import enclose_reached, ntk_missing
 from numerics.equilibrium.interval_newton import Enclosure, enclose_coefficients
 from numerics.moments import MomentAccuracyError
-from numerics.parameters import EquilibriumError, as_activation, exact_parameters
+from numerics.parameters import as_activation, exact_parameters
 from theory.activations import Activation
+from theory.equations import EquilibriumError
 from theory.kernels import COEFFICIENTS, NTK_COEFFICIENTS
 from theory.latex import COEFFICIENT_SYMBOLS
 from theory.moments import DivergentMomentError
@@ -171,7 +172,7 @@ def certify(
     Args:
         activation: the activation, without free parameters; or a registered name or an expression in x.
         sigma_a2: variance of the recurrent weights, >= 0; like the next two an exact number, or what stands for one
-            (see ``numerics.parameters.as_exact``): a float is the decimal that it prints.
+            (see ``numerics.parameters.exact_number``): a float is the decimal that it prints.
         sigma_b2: variance of the input weights, > 0.
         tau0: input scale tau_0 > 0.
         digits: significant decimal digits, >= 1.

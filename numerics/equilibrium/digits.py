@@ -18,8 +18,9 @@ from numerics.arithmetic import MpArithmetic, moment_threshold, pointwise
 from numerics.equilibrium.float64 import _NEIGHBOURHOOD, reached_scale
 from numerics.equilibrium.formulas import CompiledFormulas, check_stability, evaluate_formulas
 from numerics.moments import HighPrecisionMoments, MomentValues
-from numerics.parameters import EquilibriumError, as_activation, exact_parameters, margin_text
+from numerics.parameters import as_activation, exact_parameters, margin_text
 from theory.activations import Activation
+from theory.equations import EquilibriumError
 
 __all__ = [
     "ImplicitCoefficients",
@@ -85,7 +86,7 @@ def solve(
     Args:
         activation: the activation, without free parameters; or a registered name or an expression in x.
         sigma_a2: variance of the recurrent weights, >= 0; like the next two an exact number, or what stands for one
-            (see ``numerics.parameters.as_exact``): a float is the decimal that it prints.
+            (see ``numerics.parameters.exact_number``): a float is the decimal that it prints.
         sigma_b2: variance of the input weights, > 0.
         tau0: input scale tau_0 > 0.
         digits: significant decimal digits, >= 1.

@@ -36,8 +36,9 @@ from numerics.moments import (
     certified_moments,
     moment_balls,
 )
-from numerics.parameters import EquilibriumError, exact_parameters, margin_text
+from numerics.parameters import exact_parameters, margin_text
 from theory.activations import Activation
+from theory.equations import EquilibriumError
 from theory.kernels import COEFFICIENTS, NTK_COEFFICIENTS, Kernel, KernelCoefficients
 
 __all__ = [

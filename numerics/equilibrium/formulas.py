@@ -15,8 +15,14 @@ import sympy as sp
 
 from numerics.arithmetic import Arithmetic, Program, compile_program
 from numerics.moments import MomentValues
-from numerics.parameters import EquilibriumError, margin_text
-from theory.equations import ck_coefficients, kernel_coefficients, preactivation_coefficients, stability_slope
+from numerics.parameters import margin_text
+from theory.equations import (
+    EquilibriumError,
+    ck_coefficients,
+    kernel_coefficients,
+    preactivation_coefficients,
+    stability_slope,
+)
 from theory.kernels import COEFFICIENTS, NTK_COEFFICIENTS, Kernel
 from theory.symbols import d1, d2, d22, dd, sigma_a2, sigma_b2, tau, variance
 

@@ -18,8 +18,9 @@ from numerics.arithmetic import BITS_PER_DIGIT, BallArithmetic, UnsupportedExpre
 from numerics.budget import OverBudgetError, share, stage
 from numerics.equilibrium.formulas import CompiledFormulas
 from numerics.moments import CertifiedMoments, Key, UnboundedError, UncertifiedError, certified_moments, stein_balls
-from numerics.parameters import EquilibriumError, margin_text
+from numerics.parameters import margin_text
 from theory.activations import Activation
+from theory.equations import EquilibriumError
 from theory.kernels import NTK_COEFFICIENTS
 from theory.moments import RAW_MOMENTS
 from theory.symbols import d1, d2, d22, mean, variance

@@ -40,8 +40,9 @@ from numerics.arithmetic import (
 from numerics.equilibrium.all_equilibria import VarianceEnclosure
 from numerics.equilibrium.asymptotics import asymptote
 from numerics.moments import FloatMoments, MomentValues, UncertifiedError
-from numerics.parameters import EquilibriumError, as_activation, exact_parameters
+from numerics.parameters import as_activation, exact_parameters
 from theory.activations import Activation
+from theory.equations import EquilibriumError
 
 __all__ = [
     "StabilityLoss",

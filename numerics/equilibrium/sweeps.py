@@ -18,8 +18,9 @@ from numerics.budget import OverBudgetError
 from numerics.equilibrium.certified import CertifiedCoefficients, certify
 from numerics.equilibrium.float64 import solve_float
 from numerics.moments import MomentAccuracyError
-from numerics.parameters import EquilibriumError, as_activation, as_exact
+from numerics.parameters import as_activation
 from theory.activations import Activation
+from theory.equations import EquilibriumError, exact_number
 from theory.kernels import COEFFICIENTS
 
 __all__ = [
@@ -90,7 +91,7 @@ def sweep(
     Args:
         activation: the activation, without free parameters; or a registered name or an expression in x.
         points: value of the swept parameter, and the parameters, at every point; exact numbers, or what stands for
-            them (see ``numerics.parameters.as_exact``).
+            them (see ``numerics.parameters.exact_number``).
         digits: significant digits of the coefficients; float64 gives at most ``FLOAT_DIGITS``.
         certified: whether the coefficients are certified by interval arithmetic, or solved in float64.
 
@@ -99,9 +100,9 @@ def sweep(
     """
     activation = as_activation(activation)
     for given, numbers in points:
-        value = as_exact(given, "a sweep's value")
+        value = exact_number(given, "a sweep's value")
         names = ("sigma_a2", "sigma_b2", "tau0")
-        weight_a, weight_b, scale = (as_exact(number, name) for number, name in zip(numbers, names, strict=True))
+        weight_a, weight_b, scale = (exact_number(number, name) for number, name in zip(numbers, names, strict=True))
         parameters = weight_a, weight_b, scale
         try:
             if certified:

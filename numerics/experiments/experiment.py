@@ -28,8 +28,9 @@ from numerics.equilibrium import FloatEquilibrium, solve_float
 from numerics.equivalents import DeterministicEquivalent
 from numerics.kernels import implicit_kernels, with_dual
 from numerics.networks import FiniteDEQ, implicit_ntks
-from numerics.parameters import EquilibriumError, check_parameters
+from numerics.parameters import check_parameters
 from theory.activations import Activation
+from theory.equations import EquilibriumError
 from theory.kernels import Kernel
 
 __all__ = [

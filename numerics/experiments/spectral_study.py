@@ -26,7 +26,6 @@ from numerics.experiments.experiment import (
     finite_kernel,
 )
 from numerics.linalg import eigenvalues, gram_matrix, operator_norm
-from numerics.parameters import EquilibriumError
 from numerics.spectrum import (
     BulkEstimate,
     DenseCovariances,
@@ -42,6 +41,7 @@ from numerics.spectrum import (
     wasserstein_distance,
 )
 from theory.activations import Activation
+from theory.equations import EquilibriumError
 from theory.kernels import Kernel
 
 __all__ = [

@@ -33,9 +33,9 @@ from numerics.ledger.twins import FEW_CHECK, few_task
 from numerics.ledger.witnesses import explicit_witness_cell, witness_cell
 from numerics.moments import MomentAccuracyError
 from numerics.networks import NonConvergenceError
-from numerics.parameters import EquilibriumError
 from numerics.spectrum import SpectralLawError
 from theory.claims import CLAIMS, Verdict, VerdictKind
+from theory.equations import EquilibriumError
 
 __all__ = [
     "CHECKS",

@@ -13,10 +13,9 @@ from numerics.equilibrium import certify, solve
 from numerics.ledger.checks import Check, Plan, Results, Task
 from numerics.ledger.limits import power_list
 from numerics.moments import HighPrecisionMoments, MomentAccuracyError
-from numerics.parameters import EquilibriumError
 from theory.activations import resolve
 from theory.claims import PROOFS, Verdict, VerdictKind, unproved
-from theory.equations import LayerCoefficients, LayerMoments, next_layer, rest
+from theory.equations import EquilibriumError, LayerCoefficients, LayerMoments, next_layer, rest
 from theory.symbols import tau_0
 
 __all__ = [

@@ -22,9 +22,9 @@ from numerics.kernels import implicit_ck
 from numerics.ledger.checks import Check, Plan, Results, Task
 from numerics.ledger.rates import CHANGES, ladder_report, shown_power
 from numerics.linalg import operator_norm, perturbed_norms
-from numerics.parameters import EquilibriumError
 from theory.activations import Activation, get
 from theory.claims import Verdict, VerdictKind
+from theory.equations import EquilibriumError
 from theory.symbols import x
 
 __all__ = [

@@ -137,7 +137,7 @@ def design(
     Args:
         activation: the DEQ's activation, without free parameters; or a registered name or an expression in x.
         sigma_a2: variance of the recurrent weights, >= 0; like the next two an exact number, or what stands for one
-            (see ``numerics.parameters.as_exact``): a float is the decimal that it prints.
+            (see ``numerics.parameters.exact_number``): a float is the decimal that it prints.
         sigma_b2: variance of the input weights, > 0.
         tau0: input scale tau_0 > 0.
         kernel: name of a ``theory.kernels.Kernel``.

@@ -22,8 +22,8 @@ from flint import arb, ctx, fmpq
 from numerics.arithmetic import BITS_PER_DIGIT, FloatArithmetic, compile_program, exact_bounds, pointwise
 from numerics.equilibrium import certify, solve_float
 from numerics.matching.targets import evaluate, target_of
-from numerics.parameters import EquilibriumError
 from theory.activations import Activation
+from theory.equations import EquilibriumError
 from theory.matching import TARGETS, leaky_reductions, odd_ratio_limit
 from theory.symbols import tau_0
 

@@ -15,9 +15,10 @@ from numerics.arithmetic import pointwise
 from numerics.equilibrium import certify, find_equilibria, locate_stability_loss, solve, solve_uncertified, sweep
 from numerics.kernels import explicit_ck, implicit_ck, implicit_kernels
 from numerics.matching import design
-from numerics.parameters import EquilibriumError, as_activation, as_array, as_exact, exact_parameters, margin_text
+from numerics.parameters import as_activation, as_array, exact_parameters, margin_text
 from theory.activations import Activation, get
 from theory.analysis import DomainError
+from theory.equations import EquilibriumError, exact_number
 from theory.grammar import ActivationSyntaxError
 
 FIFTH = sp.Rational(1, 5)
@@ -40,14 +41,14 @@ FIFTH = sp.Rational(1, 5)
     ids=lambda value: type(value).__name__,
 )
 def test_a_float_is_the_decimal_that_it_prints(value: Any) -> None:
-    assert as_exact(value, "sigma_a2") == FIFTH
+    assert exact_number(value, "sigma_a2") == FIFTH
 
 
 def test_other_exact_numbers_stay_what_they_are() -> None:
-    assert as_exact(1, "tau0") == as_exact(np.int64(1), "tau0") == 1
-    assert as_exact(sp.sqrt(2) / 3, "tau0") == sp.sqrt(2) / 3
-    assert as_exact("sqrt(2)/3", "tau0") == sp.sqrt(2) / 3
-    assert as_exact(1e-300, "tau0") == sp.Rational(1, 10**300)
+    assert exact_number(1, "tau0") == exact_number(np.int64(1), "tau0") == 1
+    assert exact_number(sp.sqrt(2) / 3, "tau0") == sp.sqrt(2) / 3
+    assert exact_number("sqrt(2)/3", "tau0") == sp.sqrt(2) / 3
+    assert exact_number(1e-300, "tau0") == sp.Rational(1, 10**300)
 
 
 @pytest.mark.parametrize(
@@ -55,7 +56,7 @@ def test_other_exact_numbers_stay_what_they_are() -> None:
 )
 def test_what_is_no_number_is_one_sentence(value: Any) -> None:
     with pytest.raises(EquilibriumError, match=r"^sigma_b2 must be a finite number, such as 0\.2"):
-        as_exact(value, "sigma_b2")
+        exact_number(value, "sigma_b2")
 
 
 def test_ranges_are_checked_with_the_kind() -> None:

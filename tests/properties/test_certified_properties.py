@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from numerics.arithmetic import constant_ball, contains_decimal, exact_bounds, rounded_decimal
 from numerics.equilibrium import certify, solve
-from numerics.parameters import EquilibriumError
 from tests.numerics.equilibrium.test_certified import off_by
 from theory.activations import Activation, get
+from theory.equations import EquilibriumError
 
 R = sp.Rational
 #: Quick on both paths.

@@ -18,8 +18,8 @@ from numerics.matching import (
     match_leaky,
     ntk_is_forbidden,
 )
-from numerics.parameters import EquilibriumError
 from theory.activations import Activation
+from theory.equations import EquilibriumError
 from theory.kernels import Kernel
 from theory.matching import hermite_family, named_family
 

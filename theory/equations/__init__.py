@@ -21,6 +21,7 @@ from theory.equations.expansion import (
     expand_preactivation,
 )
 from theory.equations.layers import LayerCoefficients, LayerMoments, input_layer, next_layer, preactivation, rest
+from theory.equations.model import DEQ, EquilibriumError, exact_number
 from theory.equations.orders import (
     EntrySeries,
     ExpansionError,
@@ -34,8 +35,10 @@ from theory.equations.orders import (
 )
 
 __all__ = [
+    "DEQ",
     "PREVIOUS_LAYER",
     "EntrySeries",
+    "EquilibriumError",
     "ExpansionError",
     "LayerCoefficients",
     "LayerMoments",
@@ -48,6 +51,7 @@ __all__ = [
     "derivative_moment",
     "dual",
     "epsilon",
+    "exact_number",
     "expand_ck",
     "expand_layer",
     "expand_ntk",

@@ -24,8 +24,8 @@ from numerics.equilibrium import (
     solve_uncertified,
 )
 from numerics.moments import FloatMoments, UncertifiedError, certified_moments
-from numerics.parameters import EquilibriumError
 from theory.activations import Activation, get, names
+from theory.equations import EquilibriumError
 
 R = sp.Rational
 DEFAULT = (R(1, 5), R(4, 5), R(1))

@@ -27,8 +27,8 @@ from numerics.equilibrium import (
 )
 from numerics.equilibrium.float64 import ntk_missing
 from numerics.moments import MomentAccuracyError, UncertifiedError
-from numerics.parameters import EquilibriumError
 from theory.activations import Activation, get, names
+from theory.equations import EquilibriumError
 from theory.kernels import COEFFICIENTS, NTK_COEFFICIENTS
 from theory.latex import COEFFICIENT_SYMBOLS
 from theory.moments import DivergentMomentError, GaussianMoments

@@ -12,8 +12,8 @@ import sympy as sp
 from numerics.arithmetic import pointwise
 from numerics.equilibrium import decimal_string, float_scale, solve, solve_float
 from numerics.moments import FloatMoments
-from numerics.parameters import EquilibriumError
 from theory.activations import Activation, registry
+from theory.equations import EquilibriumError
 from theory.kernels import COEFFICIENTS
 
 R = sp.Rational

@@ -15,8 +15,8 @@ from numerics.equilibrium import FloatEquilibrium, checked_moments, float_scale,
 from numerics.experiments import Cell, Experiment, distance_to_equivalent
 from numerics.kernels import hermite_coefficients
 from numerics.moments import FloatMoments, MomentAccuracyError, select_refinement
-from numerics.parameters import EquilibriumError
 from theory.activations import resolve
+from theory.equations import EquilibriumError
 
 R = sp.Rational
 Function = Callable[[Any], Any]

@@ -21,9 +21,9 @@ from numerics.experiments import (
     summarise_outliers,
 )
 from numerics.kernels import implicit_ck
-from numerics.parameters import EquilibriumError
 from numerics.spectrum import SpectralLaw
 from theory.activations import resolve
+from theory.equations import EquilibriumError
 from theory.kernels import Kernel
 
 Array = NDArray[np.float64]
