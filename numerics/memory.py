@@ -7,13 +7,19 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-__all__ = ["NotEnoughMemoryError", "bytes_needed", "check_memory", "free_bytes", "readable_bytes"]
+__all__ = [
+    "NotEnoughMemoryError",
+    "bytes_needed",
+    "check_memory",
+    "free_bytes",
+    "readable_bytes",
+]
 
 #: Arrays of n x n numbers that a draw has at a time: S, a kernel, the equivalent and their difference.
 _SQUARES = 4
 #: Arrays of m x n numbers: pre-activations, states, slopes and adjoint states, and products with the weights.
 _STATES = 6
-#: Numbers of the histories of Anderson's method, which works on batches of columns (`numerics.networks`).
+#: Numbers of the histories of Anderson's method, which works on batches of columns (`numerics.networks.deq`).
 _HISTORY = 14 << 22
 #: Where control groups are described, and limit and usage of version 2 and of version 1.
 _GROUPS = Path("/sys/fs/cgroup")

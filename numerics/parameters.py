@@ -17,9 +17,8 @@ import numpy as np
 import sympy as sp
 from numpy.typing import NDArray
 
-from theory.activations import Activation
-from theory.parsing import ActivationSyntaxError, parse_number
-from theory.registry import resolve
+from theory.activations import Activation, resolve
+from theory.grammar import ActivationSyntaxError, parse_number
 
 __all__ = [
     "EquilibriumError",

@@ -7,10 +7,10 @@ from functools import cache
 import mpmath
 import sympy as sp
 
-from numerics.design import Design, design
-from numerics.equilibrium import NTK_KEYS, ImplicitCoefficients, solve
-from theory.activations import Activation
-from theory.registry import resolve
+from numerics.equilibrium import ImplicitCoefficients, solve
+from numerics.matching import Design, design
+from theory.activations import Activation, resolve
+from theory.equations import NTK_KEYS
 
 __all__ = ["DEFAULT", "assert_matches", "made"]
 

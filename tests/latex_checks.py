@@ -13,10 +13,9 @@ import numpy as np
 import pytest
 import sympy as sp
 
-from numerics.equilibrium import NTK_KEYS
 from tests.latex_reader import equations, evaluate, gaussian_mean
-from theory import implicit
 from theory.activations import Activation
+from theory.equations import NTK_KEYS, deq
 from theory.latex import COEFFICIENT_SYMBOLS
 from theory.symbols import alpha, d1, d2, d22, dd, lambda_, mean, sigma_a2, sigma_b2, tau, tau_0, variance, x
 
@@ -92,7 +91,7 @@ def check_systems(solution: str, system: str, preactivation: str) -> None:
             assert evaluate(right, known) == pytest.approx(known[_plain(left)], rel=1e-14)
     values = {symbol: known[name] for name, symbol in _SYMBOLS.items() if name in known}
     values |= {sigma_a2: 0.3, sigma_b2: 0.7}
-    for key, expr in (implicit.ck_coefficients() | implicit.preactivation_coefficients()).items():
+    for key, expr in (deq.ck_coefficients() | deq.preactivation_coefficients()).items():
         assert known[_plain(COEFFICIENT_SYMBOLS[key])] == pytest.approx(float(expr.subs(values)), rel=1e-13)
     alphas = [known[rf"\alpha_*,{k}"] for k in (1, 2, 3)]
     lambdas = [known[rf"\lambda_*,{k}"] for k in (1, 2, 3)]
@@ -234,7 +233,7 @@ def check_system(text: str, activation: Activation, constants: Mapping[sp.Symbol
     known["kinks"] = [0.0, *(float(point) / TAU for point in activation.breakpoints)]
     values = {symbol: known[key] for key, symbol in _SYMBOLS.items() if key in known}
     values |= {sigma_a2: weight_a, sigma_b2: weight_b}
-    for key, expr in implicit.ck_coefficients().items():
+    for key, expr in deq.ck_coefficients().items():
         known[_plain(COEFFICIENT_SYMBOLS[key])] = float(expr.subs(values))
     found = equations(text)
     assert [left for left, _, _ in found] == [r"\tau_*^2", *(COEFFICIENT_SYMBOLS[f"alpha{k}"] for k in range(1, 5))]

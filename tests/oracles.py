@@ -19,7 +19,7 @@ import mpmath
 import sympy as sp
 from mpmath import mp
 
-from theory.expectations import GaussianExpectation
+from theory.moments import GaussianExpectation
 from theory.symbols import x, xi
 
 __all__ = ["OracleError", "Quadrature", "evaluate", "expectation", "function_of", "integrate"]

@@ -10,9 +10,7 @@ import pytest
 from tests.latex_checks import check_equilibrium, check_ntk, check_systems
 from tests.latex_reader import equations, evaluate
 from tests.scripts.test_latex_readback import check_equivalents
-from theory.latex_equations import general_sets
-from theory.latex_expressions import run
-from theory.latex_layout import flat
+from theory.latex import flat, general_sets, run
 
 PAGE = (Path(__file__).resolve().parent.parent / "docs" / "theory.md").read_text("utf-8")
 

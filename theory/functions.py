@@ -12,8 +12,10 @@ from typing import Any
 
 import sympy as sp
 
-__all__ = ["sigmoid", "softplus"]
-
+__all__ = [
+    "sigmoid",
+    "softplus",
+]
 
 #: Bits beyond the precision that is asked for, and arguments beyond which SymPy chooses them itself.
 _GUARD_BITS = 24

@@ -1,8 +1,9 @@
-"""The named activations as data: texts in the grammar of ``theory.parsing``, and the names that libraries give them.
+"""The named activations as data: texts in the grammar of ``theory.grammar.parsing``, and the names that libraries give them.
 
-Nothing here needs SymPy.  ``theory.registry`` makes activations of these texts, and ``theory.parsing`` reads a name
-that is called, such as ``leaky_relu(2*x, 0.2)``, by its text.  Parameters carry the short names that formulas use, and
-beside them those of the libraries.  Sources of names and defaults: the documentation of torch.nn and of jax.nn.
+Nothing here needs SymPy.  ``theory.activations.registry`` makes activations of these texts, and
+``theory.grammar.parsing`` reads a name that is called, such as ``leaky_relu(2*x, 0.2)``, by its text.  Parameters carry
+the short names that formulas use, and beside them those of the libraries.  Sources of names and defaults: the
+documentation of torch.nn and of jax.nn.
 """
 
 from __future__ import annotations
@@ -10,7 +11,15 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass, field
 
-__all__ = ["MODULES", "NAMED", "NOT_READ", "Named", "NamedParameter", "key_of", "without_module"]
+__all__ = [
+    "MODULES",
+    "NAMED",
+    "NOT_READ",
+    "Named",
+    "NamedParameter",
+    "key_of",
+    "without_module",
+]
 
 
 @dataclass(frozen=True)
@@ -65,7 +74,6 @@ def _threshold(*aliases: str) -> NamedParameter:
 _LEAKY, _LEAKY_COMPOSED = "Piecewise((x, x > 0), (a*x, True))", "Max(x, 0) + a*Min(x, 0)"
 _SELU_SCALE = "1.0507009873554804934193349852946"
 _SELU_ALPHA = "1.6732632423543772848170429916717"
-
 #: The registry.  A new activation is an entry here.
 NAMED: dict[str, Named] = {
     "identity": Named("x", "linear network", aliases=("linear",)),
@@ -201,7 +209,6 @@ NAMED: dict[str, Named] = {
     "atan": Named("atan(x)", "arctangent", aliases=("arctan",)),
     "tanh_shrink": Named("x - tanh(x)", "identity minus tanh"),
 }
-
 #: Spelled without underscores, as in the names of PyTorch's classes.
 _PLAIN_NAMES = {spelling.replace("_", ""): name for name, entry in NAMED.items() for spelling in (name, *entry.aliases)}
 

@@ -34,7 +34,6 @@ tau_0 = sp.Symbol("tau_0", positive=True)
 sigma_a2 = sp.Symbol("sigma_a^2", nonnegative=True)
 #: Variance of the input weights, sigma_b^2.
 sigma_b2 = sp.Symbol("sigma_b^2", nonnegative=True)
-
 #: E[phi_0(tau xi)] of the uncentred activation.
 mean = sp.Symbol("m", real=True)
 #: Var phi_0(tau xi) = E[phi(tau xi)^2] of the centred activation.
@@ -49,7 +48,6 @@ d2 = sp.Symbol("d_2", real=True)
 d22 = sp.Symbol("d_22", real=True)
 #: E[phi'(tau xi)^2].
 dd = sp.Symbol("d_d", nonnegative=True)
-
 #: Coefficients of the post-activation form (kernel G), indexed from 1: alpha[1] .. alpha[4].
 alpha = dict(zip(range(1, 5), sp.symbols("alpha_1:5", real=True), strict=True))
 #: Coefficients of the pre-activation form (kernel L), indexed from 1: lambda_[1] .. lambda_[3].

@@ -1,3 +1,65 @@
 """The evidence for the claims of ``theory.claims``, one module for each kind of evidence."""
 
-__all__: list[str] = []
+from numerics.ledger.checks import PROFILES, Plan, Task, with_power
+from numerics.ledger.coefficients import PlantedOutcome, planted_outcomes, variant_verdict
+from numerics.ledger.limits import limit_test
+from numerics.ledger.populations import MIXTURES, mixture, population
+from numerics.ledger.registry import TASKS, checks_for, failures, judge, run_task, tasks_for
+from numerics.ledger.spectra import planted_spectra
+from numerics.ledger.spectral_witnesses import (
+    Setting,
+    SpectrumRecord,
+    law_of,
+    ranks_of,
+    spectral_residuals,
+    spectrum_cell,
+    spectrum_names,
+)
+from numerics.ledger.system import equilibrium_task, proof_task, tied_layers_task
+from numerics.ledger.twins import polynomial_twin
+from numerics.ledger.witnesses import (
+    WitnessRecord,
+    equivalent_numbers,
+    explicit_numbers,
+    residuals,
+    witness_cell,
+    witness_names,
+)
+
+__all__ = [
+    "MIXTURES",
+    "PROFILES",
+    "TASKS",
+    "Plan",
+    "PlantedOutcome",
+    "Setting",
+    "SpectrumRecord",
+    "Task",
+    "WitnessRecord",
+    "checks_for",
+    "equilibrium_task",
+    "equivalent_numbers",
+    "explicit_numbers",
+    "failures",
+    "judge",
+    "law_of",
+    "limit_test",
+    "mixture",
+    "planted_outcomes",
+    "planted_spectra",
+    "polynomial_twin",
+    "population",
+    "proof_task",
+    "ranks_of",
+    "residuals",
+    "run_task",
+    "spectral_residuals",
+    "spectrum_cell",
+    "spectrum_names",
+    "tasks_for",
+    "tied_layers_task",
+    "variant_verdict",
+    "with_power",
+    "witness_cell",
+    "witness_names",
+]

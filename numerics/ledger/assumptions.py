@@ -6,17 +6,19 @@ from typing import Any
 
 import sympy as sp
 
-from numerics.equilibria import find_equilibria
+from numerics.equilibrium import find_equilibria, locate_stability_loss
 from numerics.ledger.checks import Check, Plan, Results, Task
-from numerics.ledger.equivalents import coefficient_power, deq_cells, read_records, theory_test
-from numerics.ledger.vanishing import figures, power_list
+from numerics.ledger.coefficients import coefficient_power, deq_cells, read_records, theory_test
+from numerics.ledger.limits import figures, power_list
 from numerics.ledger.witnesses import Numbers, equivalent_numbers
-from numerics.stability import locate_stability_loss
-from theory.claims import Verdict, VerdictKind
-from theory.registry import get
-from theory.theories import Theory, true_theory
+from theory.activations import get
+from theory.claims import Theory, Verdict, VerdictKind, true_theory
 
-__all__ = ["ASSUMPTION_CHECK", "UNSTABLE_CHECK", "past_the_fold_task"]
+__all__ = [
+    "ASSUMPTION_CHECK",
+    "UNSTABLE_CHECK",
+    "past_the_fold_task",
+]
 
 #: Claim, activation and data of every test of the CK's equivalent.
 _CASES = (("limit-spike", "relu", "spiked"), ("limit-jump", "sign", "released"), ("limit-traces", "relu", "far"))
@@ -49,7 +51,6 @@ ASSUMPTION_CHECK = Check(
     lambda plan: [task for _, activation, data in _CASES for task in deq_cells(plan, activation, data)],
     _judge,
 )
-
 #: Relative distance from the fold, on either side, at which all equilibria are isolated.
 _STEP = sp.Rational(1, 1000)
 

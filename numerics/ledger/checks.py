@@ -12,7 +12,15 @@ from typing import Any
 
 from theory.claims import Verdict, VerdictKind
 
-__all__ = ["PROFILES", "Check", "Plan", "Profile", "Results", "Task", "with_power"]
+__all__ = [
+    "PROFILES",
+    "Check",
+    "Plan",
+    "Profile",
+    "Results",
+    "Task",
+    "with_power",
+]
 
 #: Results of tasks, by the task's name.
 Results = Mapping[str, Mapping[str, Any]]
@@ -23,7 +31,7 @@ class Task:
     """A piece of work.
 
     Attributes:
-        function: name of a function in ``numerics.ledger.tasks.TASKS``.
+        function: name of a function in ``numerics.ledger.TASKS``.
         arguments: its arguments, plain JSON values.
         cost: rough size of the work, to start the longest first.
     """
@@ -77,7 +85,6 @@ class Profile:
 
 _NO_TIME = "no time for it"
 _NO_POWER = "no power (on its few draws a change of 100 % could go unseen)"
-
 PROFILES = {
     profile.name: profile
     for profile in (

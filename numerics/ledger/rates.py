@@ -10,14 +10,23 @@ import numpy as np
 import sympy as sp
 from scipy.stats import ttest_rel
 
-from numerics.convergence import ROUNDING, RateReport, check_rate, fit_rate, report_rate
-from numerics.experiments import Cell, Experiment, KernelName, distance_to_equivalent, distance_to_limit
+from numerics.data import EntryLaw, Tau0Reading
+from numerics.experiments import (
+    ROUNDING,
+    Cell,
+    Experiment,
+    KernelName,
+    RateReport,
+    check_rate,
+    distance_to_equivalent,
+    distance_to_limit,
+    fit_rate,
+    report_rate,
+)
 from numerics.ledger.checks import Check, Plan, Results, Task
-from numerics.ledger.vanishing import power_list
-from numerics.mixture import Tau0Reading
-from numerics.weight_laws import EntryLaw
+from numerics.ledger.limits import power_list
+from theory.activations import resolve
 from theory.claims import Verdict, VerdictKind
-from theory.registry import resolve
 
 __all__ = [
     "CHANGES",
@@ -311,7 +320,6 @@ RATE_CHECK = Check(
     lambda plan: [task for _, _, tasks in _rate_ladders(plan) for task in tasks],
     _judge_rates,
 )
-
 NTK_RATE_CHECK = Check(
     ("ntk-rate",),
     lambda plan: [task for _, tasks in _ntk_ladders(plan) for task in tasks],

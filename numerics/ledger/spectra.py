@@ -11,9 +11,10 @@ import numpy as np
 import sympy as sp
 
 from numerics.equilibrium import FloatEquilibrium
-from numerics.experiments import Experiment
+from numerics.experiments import Experiment, measure, predict
 from numerics.ledger.checks import Check, Plan, Results, Task
-from numerics.ledger.equivalents import PlantedOutcome
+from numerics.ledger.coefficients import PlantedOutcome
+from numerics.ledger.limits import LimitTest, figures, limit_test, power_list
 from numerics.ledger.spectral_witnesses import (
     Setting,
     SpectrumRecord,
@@ -23,15 +24,17 @@ from numerics.ledger.spectral_witnesses import (
     spectrum_names,
     spectrum_walls,
 )
-from numerics.ledger.vanishing import LimitTest, figures, limit_test, power_list
-from numerics.spectral_law import SpectralLaw, phase_transition
-from numerics.spectral_study import measure, predict
-from theory.activations import Activation
-from theory.claims import Verdict, VerdictKind
-from theory.registry import resolve
-from theory.theories import Theory, planted_spectral_errors, true_theory
+from numerics.spectrum import SpectralLaw, phase_transition
+from theory.activations import Activation, resolve
+from theory.claims import Theory, Verdict, VerdictKind, planted_spectral_errors, true_theory
 
-__all__ = ["SPECTRUM_CHECK", "TRANSITION_CHECK", "planted_spectra", "side_task", "transition_task"]
+__all__ = [
+    "SPECTRUM_CHECK",
+    "TRANSITION_CHECK",
+    "planted_spectra",
+    "side_task",
+    "transition_task",
+]
 
 #: The data of the isolated eigenvalues, and of the bulk: the sheet's shift of 20/sqrt(p) makes a long series in
 #: p^(-1/2), too long for the traces, which scatter so little.

@@ -17,21 +17,17 @@ from typing import Any
 
 import numpy as np
 import threadpoolctl
-from numpy.typing import NDArray
 
-from numerics.duals import with_dual
+from numerics.arrays import Array
 from numerics.equilibrium import solve_float
-from numerics.isolation import hull, isolation_margin
-from numerics.kernels import implicit_ck
-from numerics.ledger.data import mixture, population
+from numerics.equivalents import EquivalentCoefficients
+from numerics.kernels import implicit_ck, with_dual
+from numerics.ledger.populations import mixture, population
 from numerics.ledger.witnesses import equivalent_numbers
-from numerics.spectra import eigenvalues
-from numerics.spectral_bulk import Bulk, solve_bulk
-from numerics.spectral_distances import kolmogorov_distance
-from numerics.spectral_law import EquivalentCoefficients, SpectralLaw
-from numerics.spectral_population import Population
-from theory.registry import resolve
-from theory.theories import PopulationChange, Theory, true_theory
+from numerics.linalg import eigenvalues
+from numerics.spectrum import Bulk, Population, SpectralLaw, hull, isolation_margin, kolmogorov_distance, solve_bulk
+from theory.activations import resolve
+from theory.claims import PopulationChange, Theory, true_theory
 
 __all__ = [
     "Setting",
@@ -43,8 +39,6 @@ __all__ = [
     "spectrum_names",
     "spectrum_walls",
 ]
-
-Array = NDArray[np.float64]
 
 #: Eigenvalues kept at either end: more than any theory here predicts to be isolated.
 _EXTREMES = 6
@@ -59,7 +53,7 @@ class Setting:
     """What a spectrum is of.
 
     Attributes:
-        data: name of ``numerics.ledger.data.MIXTURES``.
+        data: name of ``numerics.ledger.MIXTURES``.
         activation: registered name, or an expression in x.
         sigma_a2: variance of the recurrent weights.
         sigma_b2: variance of the input weights.
@@ -103,7 +97,7 @@ def spectrum_cell(
     """Draw data, and return the witnesses of the spectrum of the DEQ's exact CK, as plain numbers.
 
     Args:
-        data: name of ``numerics.ledger.data.MIXTURES``.
+        data: name of ``numerics.ledger.MIXTURES``.
         activation: registered name, or an expression in x.
         sigma_a2: variance of the recurrent weights.
         sigma_b2: variance of the input weights.

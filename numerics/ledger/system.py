@@ -8,19 +8,25 @@ from typing import Any
 import mpmath
 import sympy as sp
 
-from numerics.balls import rounded_decimal
-from numerics.certified import certify
-from numerics.equilibrium import EquilibriumError, solve
+from numerics.arithmetic import rounded_decimal
+from numerics.equilibrium import certify, solve
 from numerics.ledger.checks import Check, Plan, Results, Task
-from numerics.ledger.vanishing import power_list
+from numerics.ledger.limits import power_list
 from numerics.moments import HighPrecisionMoments, MomentAccuracyError
-from theory.claims import Verdict, VerdictKind
-from theory.explicit import LayerCoefficients, LayerMoments, next_layer, rest
-from theory.proofs import PROOFS, unproved
-from theory.registry import resolve
+from numerics.parameters import EquilibriumError
+from theory.activations import resolve
+from theory.claims import PROOFS, Verdict, VerdictKind, unproved
+from theory.equations import LayerCoefficients, LayerMoments, next_layer, rest
 from theory.symbols import tau_0
 
-__all__ = ["EQUILIBRIUM_CHECK", "PROOF_CHECK", "TIED_CHECK", "equilibrium_task", "proof_task", "tied_layers_task"]
+__all__ = [
+    "EQUILIBRIUM_CHECK",
+    "PROOF_CHECK",
+    "TIED_CHECK",
+    "equilibrium_task",
+    "proof_task",
+    "tied_layers_task",
+]
 
 #: Claims that algebra alone decides; tied layers' algebra is weighed together with its numbers.
 _PROVED = tuple(claim for claim in PROOFS if claim != "tied-layers")

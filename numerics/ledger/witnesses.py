@@ -16,20 +16,18 @@ from typing import Any
 
 import numpy as np
 import threadpoolctl
-from numpy.typing import NDArray
 
-from numerics.equilibrium import checked_moments, solve_float
-from numerics.formulas import FORMULA_INPUTS
-from numerics.ledger.data import PopulationStatistics, mixture
-from numerics.mixture import MixtureSample
+from numerics.arithmetic import FloatArithmetic, PointwiseActivation, Program, compile_program, pointwise
+from numerics.arrays import Array
+from numerics.data import MixtureSample
+from numerics.equilibrium import FORMULA_INPUTS, checked_moments, solve_float
+from numerics.kernels import explicit_kernels, implicit_kernels
+from numerics.ledger.populations import PopulationStatistics, mixture
 from numerics.moments import MomentValues
-from numerics.ntk import explicit_kernels, implicit_kernels
-from numerics.pointwise import PointwiseActivation, pointwise
-from numerics.programs import FloatArithmetic, Program, compile_program
-from theory.explicit import LayerCoefficients, LayerMoments, input_layer, next_layer
-from theory.registry import resolve
+from theory.activations import resolve
+from theory.claims import Statistic, Theory
+from theory.equations import KERNELS, LayerCoefficients, LayerMoments, input_layer, next_layer
 from theory.symbols import mean, tau_0
-from theory.theories import KERNELS, Statistic, Theory
 
 __all__ = [
     "Numbers",
@@ -41,8 +39,6 @@ __all__ = [
     "witness_cell",
     "witness_names",
 ]
-
-Array = NDArray[np.float64]
 
 #: (linear, variance, square, identity): the four numbers of an equivalent.
 Numbers = tuple[float, float, float, float]
@@ -92,7 +88,7 @@ def witness_cell(
     The NTKs are left out where they do not exist.
 
     Args:
-        data: name of ``numerics.ledger.data.MIXTURES``.
+        data: name of ``numerics.ledger.MIXTURES``.
         activation: registered name, or an expression in x.
         sigma_a2: variance of the recurrent weights.
         sigma_b2: variance of the input weights.

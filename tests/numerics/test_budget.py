@@ -12,12 +12,13 @@ import pytest
 import sympy as sp
 from flint import arb
 
-from numerics import budget, derivation_cache
-from numerics.certified_moments import CertifiedMoments
-from numerics.equilibria import find_equilibria
-from numerics.programs import MpArithmetic, compile_program
-from theory.expectations import GaussianExpectation, GaussianMoments
-from theory.registry import resolve
+from numerics import budget
+from numerics.arithmetic import MpArithmetic, compile_program
+from numerics.equilibrium import find_equilibria
+from numerics.moments import CertifiedMoments
+from numerics.records import derivations
+from theory.activations import resolve
+from theory.moments import GaussianExpectation, GaussianMoments
 from theory.symbols import tau, xi
 
 
@@ -128,11 +129,11 @@ def test_a_closed_form_that_is_not_found_in_time_stays_an_integral(
 ) -> None:
     monkeypatch.setenv("DEQVERIFY_CACHE", str(tmp_path))
     activation = resolve("exp(-x**2/2) + x")
-    expected = derivation_cache.derive(activation, use_cache=False)
+    expected = derivations.derive(activation, use_cache=False)
     assert GaussianMoments.is_closed(expected.values["second_moment"])
     _slow(clock, monkeypatch)
     with budget.limited(10, interrupt=True):
-        derived = derivation_cache.derive(activation)
+        derived = derivations.derive(activation)
     assert not derived.finished
     assert not list(tmp_path.rglob("*.json"))
     assert set(derived.values) == set(expected.values)

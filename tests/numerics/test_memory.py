@@ -12,7 +12,7 @@ import pytest
 from numerics import memory
 from numerics.experiments import Cell, Experiment, distance_to_equivalent
 from numerics.memory import NotEnoughMemoryError, bytes_needed, check_memory, free_bytes, readable_bytes
-from theory import registry
+from theory.activations import registry
 
 
 def test_the_estimate_is_what_a_draw_takes() -> None:

@@ -11,27 +11,14 @@ import numpy as np
 import pytest
 import sympy as sp
 
-from numerics.certified import certify, solve_uncertified
-from numerics.design import design
-from numerics.equilibria import find_equilibria
-from numerics.equilibrium import solve
-from numerics.kernels import explicit_ck, implicit_ck
-from numerics.ntk import implicit_kernels
-from numerics.parameters import (
-    EquilibriumError,
-    as_activation,
-    as_array,
-    as_exact,
-    exact_parameters,
-    margin_text,
-)
-from numerics.pointwise import pointwise
-from numerics.stability import locate_stability_loss
-from numerics.sweep import sweep
-from theory.activations import Activation
-from theory.parsing import ActivationSyntaxError
-from theory.piecewise import DomainError
-from theory.registry import get
+from numerics.arithmetic import pointwise
+from numerics.equilibrium import certify, find_equilibria, locate_stability_loss, solve, solve_uncertified, sweep
+from numerics.kernels import explicit_ck, implicit_ck, implicit_kernels
+from numerics.matching import design
+from numerics.parameters import EquilibriumError, as_activation, as_array, as_exact, exact_parameters, margin_text
+from theory.activations import Activation, get
+from theory.analysis import DomainError
+from theory.grammar import ActivationSyntaxError
 
 FIFTH = sp.Rational(1, 5)
 

@@ -10,12 +10,11 @@ from flint import arb
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from numerics.balls import constant_ball, contains_decimal, exact_bounds, rounded_decimal
-from numerics.certified import certify
-from numerics.equilibrium import EquilibriumError, solve
-from tests.numerics.test_certified import off_by
-from theory.activations import Activation
-from theory.registry import get
+from numerics.arithmetic import constant_ball, contains_decimal, exact_bounds, rounded_decimal
+from numerics.equilibrium import certify, solve
+from numerics.parameters import EquilibriumError
+from tests.numerics.equilibrium.test_certified import off_by
+from theory.activations import Activation, get
 
 R = sp.Rational
 #: Quick on both paths.

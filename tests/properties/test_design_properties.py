@@ -7,15 +7,21 @@ from flint import arb
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from numerics.constructive import match_hermite
-from numerics.design import DesignError, design
-from numerics.equilibrium import EquilibriumError
-from numerics.explicit_network import ExplicitLayer, ExplicitNetwork
-from numerics.forbidden import ck_is_forbidden, ntk_is_forbidden
-from numerics.matches import Target, match_leaky
+from numerics.matching import (
+    DesignError,
+    ExplicitLayer,
+    ExplicitNetwork,
+    Target,
+    ck_is_forbidden,
+    design,
+    match_hermite,
+    match_leaky,
+    ntk_is_forbidden,
+)
+from numerics.parameters import EquilibriumError
 from theory.activations import Activation
-from theory.families import hermite_family, named_family
-from theory.theories import KERNELS
+from theory.equations import KERNELS
+from theory.matching import hermite_family, named_family
 
 #: Shapes with coefficients to be filled in: kinked, saturating, polynomial, even, odd, oscillating.
 SHAPES = (

@@ -23,10 +23,9 @@ from mpmath import mp
 from tests.oracles import OracleError, evaluate, expectation
 from tests.strategies import PARAMETERS, activation_texts, family_texts, parametric_texts
 from theory.activations import Activation
-from theory.expectations import DivergentMomentError, GaussianMoments
-from theory.growth import GrowthError
-from theory.parsing import ActivationSyntaxError, parse_activation, parse_number
-from theory.piecewise import DomainError
+from theory.analysis import DomainError, GrowthError
+from theory.grammar import ActivationSyntaxError, parse_activation, parse_number
+from theory.moments import DivergentMomentError, GaussianMoments
 from theory.symbols import tau, x
 
 #: The only ways in which a text may fail.

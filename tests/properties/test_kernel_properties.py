@@ -7,13 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from numerics.duals import with_dual
-from numerics.hermite import hermite_coefficients
-from numerics.kernels import explicit_ck, implicit_ck
-from numerics.ntk import KERNELS, implicit_kernels
-from numerics.pointwise import PointwiseActivation, pointwise
-from numerics.spectra import eigenvalues
-from theory import registry
+from numerics.arithmetic import PointwiseActivation, pointwise
+from numerics.kernels import KERNELS, explicit_ck, hermite_coefficients, implicit_ck, implicit_kernels, with_dual
+from numerics.linalg import eigenvalues
+from theory.activations import registry
 
 Array = NDArray[np.float64]
 

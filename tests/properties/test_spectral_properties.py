@@ -11,14 +11,13 @@ from hypothesis import Phase, example, given, note, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from numerics.arithmetic import pointwise
+from numerics.data import GaussianMixture
 from numerics.equilibrium import solve_float
-from numerics.isolation import isolated_eigenvalues
-from numerics.mixture import GaussianMixture
-from numerics.ntk import implicit_kernels
-from numerics.pointwise import pointwise
-from numerics.spectral_distances import kolmogorov_distance
-from numerics.spectral_law import EquivalentCoefficients, SpectralLaw
-from theory.registry import resolve
+from numerics.equivalents import EquivalentCoefficients
+from numerics.kernels import implicit_kernels
+from numerics.spectrum import SpectralLaw, isolated_eigenvalues, kolmogorov_distance
+from theory.activations import resolve
 
 Array = NDArray[np.float64]
 

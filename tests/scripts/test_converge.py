@@ -13,24 +13,24 @@ from typing import Any
 import numpy as np
 import pytest
 
-import numerics.experiments
-import numerics.pairs
-from numerics.convergence import report_rate
+import numerics.experiments.experiment
+import numerics.experiments.pairs
+from numerics.arithmetic import pointwise
+from numerics.data import EntryLaw
 from numerics.experiments import (
     Cell,
     Experiment,
     KernelDistance,
     KernelName,
+    PairDistance,
     distance_to_equivalent,
     distance_to_limit,
+    report_rate,
 )
+from numerics.kernels import implicit_kernels
 from numerics.networks import FiniteDEQ
-from numerics.ntk import implicit_kernels
-from numerics.pairs import PairDistance
-from numerics.pointwise import pointwise
-from numerics.weight_laws import EntryLaw
 from tests.scripts.conftest import ROOT, Script
-from theory.registry import get
+from theory.activations import get
 
 RELU, TANH = get("relu"), get("tanh")
 SMALL_MEANS = Experiment(activations=(RELU,), means=2.0, seed=4)
@@ -279,7 +279,7 @@ def test_a_floor_gives_code_1(converge: ModuleType, monkeypatch: pytest.MonkeyPa
         error = (0.3 + cell.p**-0.5) * (1 + 0.01 * np.sin(7.0 * cell.p + 3 * cell.index))
         return KernelDistance("relu", kernel, cell.p, cell.p, None, cell.index, error, 0.0, 0.0, None, {})
 
-    monkeypatch.setattr(numerics.experiments, "distance_to_equivalent", planted)
+    monkeypatch.setattr(numerics.experiments.experiment, "distance_to_equivalent", planted)
     sizes = "100,200,400,800,1600,3200,6400"
     assert converge.main(["--sizes", sizes, "--draws", "12", "--jobs", "1"]) == 1
     assert converge.main(["--sizes", "100,200", "--draws", "12", "--jobs", "1"]) == 3
@@ -294,7 +294,7 @@ def test_the_accepted_curve_is_in_the_record(
         error = (2 * cell.p**-0.5 + 5 / cell.p) * (1 + 0.01 * np.sin(7.0 * cell.p + 3 * cell.index))
         return KernelDistance("relu", kernel, cell.p, cell.p, None, cell.index, error, 0.0, 0.0, None, {})
 
-    monkeypatch.setattr(numerics.experiments, "distance_to_equivalent", planted)
+    monkeypatch.setattr(numerics.experiments.experiment, "distance_to_equivalent", planted)
     sizes = [100, 200, 400, 800, 1600]
     ladder = ["--sizes", ",".join(map(str, sizes)), "--draws", "6", "--jobs", "1", "--json", "law.json"]
     assert converge.main(ladder) == 0
@@ -312,7 +312,7 @@ def test_a_pair_that_comes_closer_faster_is_supported(
         error = 30 / cell.p * (1 + 0.01 * np.sin(7.0 * cell.p + 3 * cell.index))
         return PairDistance("relu", kernel, cell.p, cell.p, None, cell.index, "elu", error, 1.0, 1.0)
 
-    monkeypatch.setattr(numerics.pairs, "distance_to_explicit", pair)
+    monkeypatch.setattr(numerics.experiments.pairs, "distance_to_explicit", pair)
     ladder = ["--sizes", "100,200,400,800,1600,3200", "--draws", "12", "--jobs", "1"]
     assert converge.main([*ladder, "--explicit"]) == 0
     assert "supported (faster than claimed)" in capsys.readouterr().out

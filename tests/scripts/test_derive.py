@@ -11,9 +11,8 @@ from pylatexenc.latexwalker import LatexWalker
 
 from tests.latex_checks import check_conditions, check_constants, check_moments, check_ntk, check_system, check_systems
 from tests.scripts.conftest import Script
-from theory import registry
-from theory.latex_equations import general_sets
-from theory.latex_forms import name_long_constants
+from theory.activations import registry
+from theory.latex import general_sets, name_long_constants
 
 
 def test_defaults_are_substituted_unless_symbols_are_asked_for(script: Script) -> None:

@@ -19,7 +19,7 @@ import pytest
 import sympy as sp
 from pylatexenc.latexwalker import LatexWalker
 
-import numerics.design
+import numerics.matching.designs
 from tests.scripts.conftest import ROOT, Script, script_module
 from tests.scripts.test_latex_networks import check_networks
 
@@ -282,10 +282,10 @@ def test_a_question_that_stays_undecided_is_code_3(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def undecided(*arguments: Any, **options: Any) -> None:
-        raise numerics.design.UndecidedDesignError("undecided: too near to the least variance")
+        raise numerics.matching.designs.UndecidedDesignError("undecided: too near to the least variance")
 
     script = script_module("design")
-    monkeypatch.setattr(numerics.design, "design", undecided)
+    monkeypatch.setattr(numerics.matching.designs, "design", undecided)
     monkeypatch.setattr(sys, "argv", ["design.py", "--activation", "relu"])
     with pytest.raises(SystemExit) as stopped:
         script._cli.run(script.main)

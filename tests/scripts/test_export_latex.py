@@ -17,10 +17,10 @@ import pytest
 import sympy as sp
 from pylatexenc.latexwalker import LatexWalker, LatexWalkerParseError
 
-from numerics.certified import CertifiedCoefficients, certify
+from numerics.equilibrium import CertifiedCoefficients, certify
 from tests.latex_reader import equations, evaluate, macro_numbers, table_rows
 from tests.scripts.conftest import ROOT, Script, script_module
-from theory import registry
+from theory.activations import registry
 from theory.latex import COEFFICIENT_SYMBOLS
 
 DIGITS = 10

@@ -15,7 +15,7 @@ import pytest
 from tests.latex_reader import equations, evaluate, gaussian_mean
 from tests.scripts.conftest import Script, script_module
 from tests.scripts.test_export_latex import DIGITS, certified, registry_export
-from theory import registry
+from theory.activations import registry
 
 
 @pytest.fixture(scope="module")

@@ -16,14 +16,13 @@ import numpy as np
 import pytest
 import sympy as sp
 
-from numerics.balls import contains_decimal
-from numerics.design import Design, design
+from numerics.arithmetic import contains_decimal, pointwise
+from numerics.data import Covariance, GaussianMixture
 from numerics.equilibrium import solve_float
 from numerics.equivalents import DeterministicEquivalent
-from numerics.mixture import Covariance, GaussianMixture
+from numerics.kernels import implicit_kernels
+from numerics.matching import Design, design
 from numerics.networks import FiniteDEQ
-from numerics.ntk import implicit_kernels
-from numerics.pointwise import pointwise
 from tests.latex_checks import (
     check_conditions,
     check_constants,
@@ -36,9 +35,9 @@ from tests.latex_checks import (
 from tests.latex_reader import LatexReadError, Matrix, equations, evaluate
 from tests.scripts.test_export_latex import DIGITS, check_macros, check_tables, registry_export
 from tests.scripts.test_latex_networks import check_networks, solutions
-from theory import implicit, registry
-from theory.activations import Activation
-from theory.latex_forms import name_long_constants
+from theory.activations import Activation, registry
+from theory.equations import NTK_KINDS
+from theory.latex import name_long_constants
 
 Check = Callable[[dict[str, str]], None]
 
@@ -68,7 +67,7 @@ def check_general(files: dict[str, str]) -> None:
     check_equilibrium(files["equilibrium"])
     check_conditions(files["conditions"])
     check_systems(files["solution"], files["system"], files["preactivation"])
-    for kind in implicit.NTK_KINDS:
+    for kind in NTK_KINDS:
         check_ntk(files[f"ntk-{kind}"], kind)
 
 

@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 from pylatexenc.latexwalker import LatexWalker
 
 from tests.scripts.conftest import script_module
-from theory.claims import CLAIMS
-from theory.theories import planted_errors
+from theory.claims import CLAIMS, planted_errors
 
 words = script_module("_latex_words")
 

@@ -16,10 +16,10 @@ import numpy as np
 import pytest
 import threadpoolctl
 
-import numerics.spectral_study
+import numerics.experiments.spectral_study
 from numerics import memory
+from numerics.data import ENTRY_LAWS
 from numerics.memory import NotEnoughMemoryError
-from numerics.weight_laws import ENTRY_LAWS
 from tests.scripts.conftest import ROOT, Script
 
 KEYS = {"outliers_predicted", "outliers_measured", "edges_predicted", "ks_distance", "opnorm_error", "params"}
@@ -206,8 +206,8 @@ def test_a_large_kernel_is_not_diagonalised(
     full = run_to_record(spectrum, *options)
     picture = Path("a.png").read_bytes()
     assert "Lanczos" not in capsys.readouterr().out
-    lowered = partial(numerics.spectral_study.measure, most_diagonalised=100)
-    monkeypatch.setattr(numerics.spectral_study, "measure", lowered)
+    lowered = partial(numerics.experiments.spectral_study.measure, most_diagonalised=100)
+    monkeypatch.setattr(numerics.experiments.spectral_study, "measure", lowered)
     record = run_to_record(spectrum, *options)
     assert (full["spectrum_by"], record["spectrum_by"]) == ("eigenvalues", "lanczos")
     assert set(record) == set(full)

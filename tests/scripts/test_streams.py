@@ -12,7 +12,7 @@ from types import ModuleType
 import pytest
 
 from tests.scripts.conftest import ROOT, Script, script_module
-from theory._lexing import _LOOKALIKES
+from theory.grammar.lexing import _LOOKALIKES
 
 HANDLER = "deqverify-plain"
 

@@ -1,0 +1,277 @@
+"""The sweep of solve.py: coefficients along a line of one parameter, as a table, a picture and JSON."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from deqverify.commands import _cli, _figures, _layout
+from theory.latex import COEFFICIENT_SYMBOLS
+
+if TYPE_CHECKING:
+    import sympy as sp
+    from flint import arb
+
+    from numerics.equilibrium import Point, StabilityLoss, SweepPoint
+    from theory.activations import Activation
+
+__all__ = ["SHOWN_DIGITS", "axis", "number_or_tied", "run"]
+
+#: Digits in the table where --digits does not say more.
+SHOWN_DIGITS = 6
+
+_NAMES = ("sigma-a2", "sigma-b2", "tau0")
+_SYMBOLS = {"sigma-a2": "σa²", "sigma-b2": "σb²", "tau0": "τ₀"}
+_MATHTEXT = {"sigma-a2": r"\sigma_a^2", "sigma-b2": r"\sigma_b^2", "tau0": r"\tau_0"}
+_MOST_POINTS = 100_000
+#: Rows that are printed at most; the JSON has them all.
+_SHOWN_ROWS = 60
+#: Columns of a table that shows 1000 digits of everything.
+_WIDEST = 100_000
+
+
+def number_or_tied(text: str) -> sp.Expr | None:
+    """Read a number; ``tied`` gives None, which stands for 1 - sigma_a^2."""
+    return None if text.strip() == "tied" else _cli.number(text)
+
+
+def axis(text: str) -> tuple[str, sp.Expr, sp.Expr, int]:
+    """Read NAME=START:STOP:POINTS.
+
+    Raises:
+        argparse.ArgumentTypeError: the text is not of that form.
+    """
+    name, equals, rest = text.partition("=")
+    parts = rest.split(":")
+    name = name.strip().replace("_", "-")
+    if not equals or name not in _NAMES or len(parts) != 3:
+        raise argparse.ArgumentTypeError(
+            f"must be NAME=START:STOP:POINTS with NAME {', '.join(_NAMES[:-1])} or {_NAMES[-1]}, such as "
+            f"sigma-a2=0:1:50, not {text!r}"
+        )
+    start, stop = _cli.number(parts[0]), _cli.number(parts[1])
+    if start == stop:
+        raise argparse.ArgumentTypeError(f"must start and stop at different numbers, not both at {start}")
+    return name, start, stop, _cli.integer_between(2, _MOST_POINTS)(parts[2])
+
+
+def run(arguments: argparse.Namespace, activation: Activation) -> int:
+    """Solve along the line and print the table; write the picture and the JSON that were asked for.
+
+    Raises:
+        UsageError: a combination of options that cannot be, or a file that could not be written.
+    """
+    name, start, stop, count = arguments.sweep
+    _figures.prepare_figure("--plot", arguments.plot)
+    if name == "sigma-b2" and arguments.sigma_b2 is None:
+        raise _cli.UsageError("--sigma-b2 tied and --sweep sigma-b2 exclude each other: give --sigma-b2 a number")
+
+    from numerics.equilibrium import line
+
+    points = [(value, _point(arguments, name, value)) for value in line(start, stop, count)]
+    solved = _solved(activation, points, arguments)
+    losses = _losses(activation, arguments) if name == "sigma-a2" else ()
+    if arguments.json != "-":
+        _print(arguments, activation, solved, losses)
+    if arguments.plot:
+        _draw(arguments, activation, solved, losses)
+    if arguments.json:
+        _cli.write_json(arguments.json, _record(arguments, activation, solved, losses))
+    return 0
+
+
+def _point(arguments: argparse.Namespace, name: str, value: sp.Expr) -> Point:
+    numbers = {"sigma-a2": arguments.sigma_a2, "sigma-b2": arguments.sigma_b2, "tau0": arguments.tau0, name: value}
+    if numbers["sigma-b2"] is None:
+        numbers["sigma-b2"] = 1 - numbers["sigma-a2"]
+    return numbers["sigma-a2"], numbers["sigma-b2"], numbers["tau0"]
+
+
+def _solved(
+    activation: Activation, points: Sequence[tuple[sp.Expr, Point]], arguments: argparse.Namespace
+) -> list[SweepPoint]:
+    from numerics.equilibrium import sweep
+
+    found = sweep(activation, points, arguments.digits, certified=arguments.certify)
+    return list(_cli.track(_budgeted(found, arguments.budget), "solving", total=len(points)))
+
+
+def _budgeted(found: Iterator[SweepPoint], seconds: int) -> Iterator[SweepPoint]:
+    """Give each point its processor time."""
+    while True:
+        with _cli.budgeted(seconds):
+            point = next(found, None)
+        if point is None:
+            return
+        yield point
+
+
+def _losses(activation: Activation, arguments: argparse.Namespace) -> tuple[StabilityLoss, StabilityLoss]:
+    """Where the equilibrium is lost as sigma_a^2 grows, and where the NTK is."""
+    from numerics.budget import stage
+    from numerics.equilibrium import locate_ntk_loss, locate_stability_loss
+
+    with (
+        _cli.console(error=True).status("locating the loss of stability"),
+        _cli.budgeted(arguments.budget),
+        stage("locating the loss of stability"),
+    ):
+        numbers = arguments.sigma_b2, arguments.tau0, arguments.digits
+        return locate_stability_loss(activation, *numbers), locate_ntk_loss(activation, *numbers)
+
+
+# --------------------------------------------------------------------------------------------------------------------
+
+
+def _columns(arguments: argparse.Namespace) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """What tables and pictures show: of the CK, and of the NTK."""
+    from theory.equations import NTK_KEYS
+
+    stem = "alpha" if arguments.form == "post" else "lambda"
+    return ("tau", *(f"{stem}{k}" for k in (1, 2, 3)), "gamma2"), NTK_KEYS[arguments.ntk]
+
+
+def _record(
+    arguments: argparse.Namespace, activation: Activation, solved: Sequence[SweepPoint], losses: Sequence[StabilityLoss]
+) -> dict[str, Any]:
+    from theory.equations import COEFFICIENTS
+
+    name, start, stop, count = arguments.sweep
+    rows = []
+    for point in solved:
+        row: dict[str, Any] = {"value": str(point.value)}
+        row |= dict(zip(("sigma_a2", "sigma_b2", "tau0"), map(str, point.parameters), strict=True))
+        row |= {"stable": point.stable, "certified": point.certified, "missing": point.missing}
+        row |= {key: point.decimals.get(key) for key in COEFFICIENTS}
+        row["margins"] = dict(point.margins)
+        rows.append(row)
+    found: list[dict[str, Any] | None] = [
+        {
+            "kind": loss.kind,
+            "sigma_a2": loss.decimal(),
+            "tau": _known_digits(loss.tau),
+            "certified": loss.certified,
+            "explanation": loss.explanation,
+        }
+        for loss in losses
+    ]
+    equilibrium, tangent = found or [None, None]
+    return {
+        "status": "ok",
+        "activation": activation.name,
+        "expression": str(activation.expr),
+        "swept": {"name": name.replace("-", "_"), "start": str(start), "stop": str(stop), "points": count},
+        "digits": arguments.digits,
+        "form": arguments.form,
+        "ntk": arguments.ntk,
+        "sweep": rows,
+        "stability_loss": equilibrium,
+        "ntk_loss": tangent,
+        **_cli.provenance(),
+    }
+
+
+def _known_digits(ball: arb | None) -> str | None:
+    """The digits of a ball that its radius leaves sure."""
+    from numerics.arithmetic import rounded_decimal
+
+    return None if ball is None else rounded_decimal(ball, max(1, int(0.301 * ball.rel_accuracy_bits()) - 1))[0]
+
+
+def _print(
+    arguments: argparse.Namespace, activation: Activation, solved: Sequence[SweepPoint], losses: Sequence[StabilityLoss]
+) -> None:
+    from rich.text import Text
+
+    console = _cli.console()
+    name = arguments.sweep[0]
+    others = {
+        "sigma-a2": arguments.sigma_a2,
+        "sigma-b2": "1 − σa²" if arguments.sigma_b2 is None else arguments.sigma_b2,
+        "tau0": arguments.tau0,
+    }
+    fixed = ", ".join(f"{_SYMBOLS[other]} = {value}" for other, value in others.items() if other != name)
+    console.print(Text(f"{activation.name}: φ₀(x) = {activation.expr};  {fixed}"))
+    every = max(1, -(-len(solved) // _SHOWN_ROWS))
+    for keys in _columns(arguments):
+        rows = [
+            (
+                f"{float(point.value):.6g}",
+                *(_shown(point.decimals.get(key), arguments.shown_digits) for key in keys),
+            )
+            for point in solved[::every]
+        ]
+        _layout.show_columns(console, (_SYMBOLS[name], *keys), rows)
+    if every > 1:
+        console.print(Text(f"every {every}th of {len(solved)} points; --json has them all", "dim"))
+    unproved = sum(point.stable and not point.certified for point in solved)
+    lost = [point for point in solved if not point.stable]
+    untaught = [point for point in solved if point.stable and point.missing]
+    for found, what in ((lost, ""), (untaught, " without NTK")):
+        if found:
+            console.print(Text(f"{len(found)} of {len(solved)} points{what} (-): {found[0].missing}"))
+    for loss in losses:
+        _print_loss(console, loss)
+    if unproved:
+        console.print(Text(f"{unproved} of {len(solved)} points are computed, not certified{_float_limit(arguments)}"))
+    else:
+        console.print(Text("every digit is certified by interval arithmetic", "dim"))
+
+
+def _float_limit(arguments: argparse.Namespace) -> str:
+    from numerics.equilibrium import FLOAT_DIGITS
+
+    limited = not arguments.certify and arguments.digits > FLOAT_DIGITS and arguments.shown_digits > SHOWN_DIGITS
+    return f"; without --certify there are at most {FLOAT_DIGITS} digits" if limited else ""
+
+
+def _print_loss(console: Any, loss: StabilityLoss) -> None:
+    from rich.text import Text
+
+    if loss.sigma_a2 is None:
+        console.print(Text(loss.explanation))
+        return
+    proof = "" if loss.certified else " (not certified)"
+    what = "loss of the NTK" if loss.kind == "ntk" else "loss of stability"
+    console.print(Text(f"{what} at σa² = {loss.decimal()}{proof}: {loss.explanation}"))
+
+
+def _shown(text: str | None, digits: int) -> str:
+    """A decimal to at most the digits that are shown; more than float64 holds are those of the text."""
+    if text is None:
+        return "-"
+    return f"{float(text):.{digits}g}" if digits <= SHOWN_DIGITS else text
+
+
+def _draw(
+    arguments: argparse.Namespace, activation: Activation, solved: Sequence[SweepPoint], losses: Sequence[StabilityLoss]
+) -> None:
+    """Every coefficient in axes of its own."""
+    from numerics.publish import sweep_figure
+
+    name = arguments.sweep[0]
+    ck, ntk = _columns(arguments)
+    curves = {
+        f"${COEFFICIENT_SYMBOLS[key]}$": [float(point.decimals.get(key, "nan")) for point in solved]
+        for key in (*ck, *ntk)
+    }
+    others = {
+        "sigma-a2": f"{arguments.sigma_a2}",
+        "sigma-b2": r"1 - \sigma_a^2" if arguments.sigma_b2 is None else f"{arguments.sigma_b2}",
+        "tau0": f"{arguments.tau0}",
+    }
+    fixed = (f"${_MATHTEXT[other]} = {value}$" for other, value in others.items() if other != name)
+    figure = sweep_figure(
+        [float(point.value) for point in solved],
+        curves,
+        xlabel=f"${_MATHTEXT[name]}$",
+        ends={
+            "the NTK is lost" if loss.kind == "ntk" else "stability is lost": float(loss.sigma_a2)
+            for loss in losses
+            if loss.sigma_a2 is not None
+        },
+        title=f"{_figures.short_name(activation.name)}: CK, and NTK ({arguments.ntk})",
+        caption=_figures.made_from(*fixed, f"{len(solved)} points"),
+    )
+    _figures.write_figure(arguments.plot, figure)

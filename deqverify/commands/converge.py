@@ -1,0 +1,408 @@
+"""Watch the theory become true: errors against size, log-log, with the slopes that they support.
+
+--against p: operator-norm distance between the exact infinite-width kernel of a draw and its high-dimensional
+equivalent, over dimensions p with n = ratio p samples.  --against m: distance between the kernel of one finite
+network of m neurons and the infinite-width kernel of the same samples, at one p.  Theory: both fall like the
+size to the power -1/2.  With --explicit the DEQ's kernel is compared with those of two explicit networks instead: the
+one that scripts/design.py finds (theory: the same fall with p) and a naive one, one layer of the DEQ's own activation
+(a floor is left); with --against m these are pairs of finite networks of equal width.
+Exit code 0: the rate is supported; 1: it is refuted; 2: bad use; 3: the data cannot tell, and the verdict says what is
+missing.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from deqverify.commands import _campaign, _cli, _figures, _layout
+from theory.equations import KERNELS
+
+if TYPE_CHECKING:
+    import argparse
+
+    from rich.console import Console
+
+    from numerics.data import EntryLaw
+    from numerics.experiments import Experiment, FittedLine, KernelName, RateReport
+    from theory.activations import Activation
+
+__all__ = ["main"]
+
+_EXAMPLES = """\
+  converge.py                                        ReLU, CK, p = 200 ... 1600
+  converge.py --against m --activation tanh --p 100 --png width.png
+  converge.py --against m --weights rademacher --data student --activation relu --activation tanh
+  converge.py --sizes 400,800,1600,3200 --draws 20 --resume runs --json result.json
+  converge.py --explicit --activation elu --means 2 --png pair.png
+"""
+
+_VERDICTS = """\
+  supported   the errors fall like the size to the power -1/2, with or without a term of next order, and a test
+              that could have shown otherwise did not
+  refuted     they do not: another rate, or a floor
+  undecided   too few sizes or draws to tell; the sentence says what is missing"""
+
+_SIZES = {"p": [200, 400, 800, 1600], "m": [200, 400, 800, 1600]}
+#: A network of this many neurons holds 3.2 GB of recurrent weights.
+_LARGEST = 20_000
+
+
+def main(argv: Sequence[str] | None) -> int:
+    """Parse the arguments, run the campaign, show and write what came out."""
+    arguments = _arguments(argv)
+    for option in ("png", "pdf"):
+        _prepare_picture(option, getattr(arguments, option))
+    folder = _campaign.prepare(arguments)
+    activations = [_cli.activation_argument(name, dict(arguments.parameter)) for name in arguments.activation]
+    experiment = _experiment(arguments)
+
+    from numerics.experiments import NoMatchError
+    from numerics.networks import NonConvergenceError
+
+    try:
+        with _cli.one_blas_thread():
+            results = [row for activation in activations for row in _study(arguments, experiment, activation, folder)]
+    except (NonConvergenceError, NoMatchError) as error:
+        raise _cli.UsageError(str(error)) from error
+    console = _cli.console(error=arguments.json == "-")
+    _print(results, arguments, console)
+    for option, target in (("--png", arguments.png), ("--pdf", arguments.pdf)):
+        if target:
+            _draw(results, arguments, target, option)
+    if arguments.json:
+        _cli.write_json(arguments.json, _record(results, arguments, activations))
+    verdicts = {result.verdict for result in results}
+    if "refuted" in verdicts:
+        return _cli.CLAIM_FAILED
+    return _cli.UNDECIDED if "undecided" in verdicts else 0
+
+
+def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = _cli.Parser(__doc__ or "", _EXAMPLES, _VERDICTS)
+    parser.add_argument("--against", choices=("p", "m"), default="p", help="dimension p (default) or width m")
+    parser.add_argument(
+        "--explicit", action="store_true", help="compare with a matched and a naive explicit network instead"
+    )
+    parser.add_argument("--activation", action="append", help="name or expression in x, repeatable (default relu)")
+    parser.add_argument(
+        "--parameter", action="append", type=_cli.parameter, metavar="NAME=NUMBER", default=[], help="repeatable"
+    )
+    parser.add_argument("--sizes", type=_ladder, metavar="N,N,...", help="values of p or m (default 200,400,800,1600)")
+    parser.add_argument("--p", type=_cli.integer_between(1, _LARGEST), help="dimension for --against m (default 100)")
+    parser.add_argument("--draws", type=_cli.integer_between(1, 10_000), default=16, help="of every size (default 16)")
+    parser.add_argument("--kernel", choices=KERNELS, default="ck", help="which kernel (default ck)")
+    parser.add_argument("--sigma-a2", type=_cli.number, default=_cli.number("0.2"), help="recurrent weight variance")
+    parser.add_argument("--sigma-b2", type=_cli.number, help="input weight variance (default 1 - sigma_a2)")
+    parser.add_argument("--ratio", type=_cli.number, default=_cli.number("0.8"), help="n/p (default 0.8)")
+    parser.add_argument("--means", type=_cli.number, default=_cli.number("8"), help="norm of the class means")
+    parser.add_argument("--cov-shift", type=_cli.number, default=_cli.number("8"), help="C_a = (1 + shift a/sqrt p) I")
+    parser.add_argument("--weights", choices=_cli.LAWS, help="law of the networks' weights (default gaussian)")
+    parser.add_argument("--data", choices=_cli.LAWS, default="gaussian", help="law of the noise (default gaussian)")
+    parser.add_argument(
+        "--tau0-reading", choices=("population", "empirical"), default="population", help="tr C/p or tr S/n"
+    )
+    parser.add_argument("--seed", type=_cli.integer_between(0, 2**63), default=0, help="root seed (default 0)")
+    _campaign.add_arguments(parser)
+    parser.add_argument("--png", metavar="PATH", help="draw the errors, the law that was tested and its verdict")
+    parser.add_argument("--pdf", metavar="PATH", help="the same as PDF")
+    parser.add_argument("--json", metavar="PATH", help="write everything to a file, or to standard output for -")
+    arguments = parser.parse_args(argv)
+    if arguments.against == "p":
+        for option in ("p", "weights"):
+            if getattr(arguments, option) is not None:
+                raise _cli.UsageError(
+                    f"--{option} is of finite networks: give it with --against m, or --sizes for the dimensions"
+                )
+    if arguments.explicit and arguments.weights is not None:
+        raise _cli.UsageError("--weights is not for --explicit, whose networks have Gaussian weights: leave one out")
+    arguments.activation = arguments.activation or ["relu"]
+    arguments.sizes = arguments.sizes or _SIZES[arguments.against]
+    arguments.p = arguments.p or 100
+    arguments.weights = arguments.weights or "gaussian"
+    for name in ("sigma_a2", "ratio", "means", "cov_shift"):
+        setattr(arguments, name, float(getattr(arguments, name)))
+    _cli.nonnegative("--means", arguments.means)
+    _cli.nonnegative("--cov-shift", arguments.cov_shift)
+    if not (math.isfinite(arguments.ratio) and arguments.ratio > 0):
+        raise _cli.UsageError(f"--ratio must be a finite number > 0, not {arguments.ratio:g}")
+    if arguments.sigma_b2 is None and not arguments.sigma_a2 < 1:
+        raise _cli.UsageError("--sigma-b2 is 1 - sigma_a2 unless given, and must be positive: give --sigma-b2")
+    arguments.sigma_b2 = float(1 - arguments.sigma_a2 if arguments.sigma_b2 is None else arguments.sigma_b2)
+    return arguments
+
+
+def _ladder(text: str) -> list[int]:
+    read = _cli.integer_between(1, _LARGEST)
+    return sorted({read(part.strip()) for part in text.split(",")})
+
+
+def _prepare_picture(option: str, target: str | None) -> None:
+    if target is not None and not target.lower().endswith(f".{option}") and not _figures.is_device(target):
+        raise _cli.UsageError(f"--{option} {target}: give a file that ends in .{option}")
+    _figures.prepare_figure(f"--{option}", target)
+
+
+def _experiment(arguments: argparse.Namespace) -> Experiment:
+    from numerics.experiments import Experiment
+    from numerics.memory import check_memory
+
+    experiment = Experiment(
+        activations=(),
+        sigma_a2=arguments.sigma_a2,
+        sigma_b2=arguments.sigma_b2,
+        ratio=arguments.ratio,
+        means=arguments.means,
+        cov_shift=arguments.cov_shift,
+        reading=arguments.tau0_reading,
+        seed=arguments.seed,
+        noise=arguments.data,
+    )
+    largest = max(arguments.sizes)
+    dimension, width = (largest, 0) if arguments.against == "p" else (arguments.p, largest)
+    if arguments.ratio > 0:
+        jobs = _campaign.workers(arguments.jobs, arguments.draws)
+        check_memory(round(arguments.ratio * dimension), dimension, width, jobs=jobs)
+    for p in arguments.sizes if arguments.against == "p" else [arguments.p]:
+        try:
+            experiment.mixture(p)
+        except ValueError as error:
+            raise _cli.UsageError(f"no data for p = {p}: {error}") from error
+    return experiment
+
+
+@dataclasses.dataclass(frozen=True)
+class _Result:
+    """Errors of one activation over the ladder, (sizes, draws), and what they say.
+
+    With --explicit ``network`` is "matched" or "naive", ``floor`` what the theory predicts a naive one's errors to tend
+    to, at each size, and ``limit`` the errors of infinite width where they are a limit of the others; ``claimed`` says
+    whether the theory claims the rate.
+    """
+
+    activation: str
+    cells: list[dict[str, Any]]
+    errors: list[list[float]]
+    report: RateReport
+    network: str = ""
+    limit: list[float] = dataclasses.field(default_factory=list)
+    floor: list[list[float]] = dataclasses.field(default_factory=list)
+    claimed: bool = True
+
+    @property
+    def label(self) -> str:
+        """What the errors are of."""
+        return f"{self.activation}, {self.network}" if self.network else self.activation
+
+    @property
+    def verdict(self) -> str:
+        """Of the claim; "" where there is none.  Matched networks may come closer faster than is claimed."""
+        if not self.claimed:
+            return ""
+        return "supported (faster than claimed)" if self.network and self.report.faster else self.report.verdict
+
+
+def _measure(
+    experiment: Experiment,
+    activation: Activation,
+    kernel: KernelName,
+    weights: EntryLaw,
+    explicit: bool,
+    cell: Mapping[str, Any],
+) -> dict[str, Any]:
+    """One cell, in a worker."""
+    from numerics.experiments import Cell, distance_to_equivalent, distance_to_explicit, distance_to_limit
+
+    draw = Cell(cell["p"], cell["index"])
+    if explicit:
+        return distance_to_explicit(experiment, activation, kernel, draw, cell["width"]).record()
+    if cell["width"] is None:
+        return distance_to_equivalent(experiment, activation, kernel, draw).record()
+    return distance_to_limit(experiment, activation, kernel, draw, cell["width"], weights).record()
+
+
+def _study(arguments: argparse.Namespace, experiment: Experiment, activation: Activation, folder: Any) -> list[_Result]:
+    """Compute every cell of one activation that is not recorded yet, and fit the rate."""
+    import numpy as np
+
+    from numerics.experiments import report_rate
+
+    # The longest cells first: workers then end together.
+    ladder = [(size, index) for size in reversed(arguments.sizes) for index in range(arguments.draws)]
+    if arguments.against == "p":
+        cells = [{"p": size, "width": None, "index": index} for size, index in ladder]
+    else:
+        cells = [{"p": arguments.p, "width": size, "index": index} for size, index in ladder]
+        if arguments.explicit:
+            cells += [{"p": arguments.p, "width": None, "index": index} for index in range(arguments.draws)]
+    question = _campaign.experiment_question(
+        experiment, activation, kernel=arguments.kernel, weights=arguments.weights, explicit=arguments.explicit
+    )
+    found = _campaign.run_campaign(
+        partial(_measure, experiment, activation, arguments.kernel, arguments.weights, arguments.explicit),
+        cells,
+        question,
+        folder=folder,
+        jobs=arguments.jobs,
+        backend=arguments.backend,
+        label=f"{activation.name}, {arguments.kernel}: draws",
+    )
+    size = "p" if arguments.against == "p" else "width"
+    found.sort(key=lambda result: (result[size] or float("inf"), result["index"]))
+    results = []
+    for network in ("matched", "naive") if arguments.explicit else ("",):
+        key = network or "error"
+        errors = [[result[key] for result in found if result[size] == value] for value in arguments.sizes]
+        rng = np.random.default_rng([arguments.seed, arguments.draws])
+        report = report_rate(arguments.sizes, errors, rng, symbol=arguments.against)
+        limit = [result[key] for result in found if result[size] is None]
+        naive = network == "naive"
+        floor = [[result["floor"] for result in found if result[size] == value] for value in arguments.sizes if naive]
+        # Pairs of finite networks fall to their distance at infinite width, and naive ones to a floor.
+        claimed = not naive and not limit
+        results.append(_Result(activation.name, found, errors, report, network, limit, floor, claimed))
+    return results
+
+
+def _summary(errors: Sequence[float]) -> tuple[float, float | None]:
+    """Mean, and its standard error where there are two draws or more."""
+    import numpy as np
+
+    mean = float(np.mean(errors))
+    return mean, float(np.std(errors, ddof=1) / np.sqrt(len(errors))) if len(errors) > 1 else None
+
+
+def _distance(arguments: argparse.Namespace) -> str:
+    letter = "G" if arguments.kernel == "ck" else "K"
+    if arguments.explicit:
+        return f"‖{letter}_DEQ − {letter}_explicit‖"
+    return f"‖{letter}* − {letter}̄‖" if arguments.against == "p" else f"‖{letter}ₘ − {letter}*‖"
+
+
+def _print(results: Sequence[_Result], arguments: argparse.Namespace, console: Console) -> None:
+    at = "" if arguments.against == "p" else f" at p = {arguments.p}"
+    kernel = _figures.KERNEL_NAMES[arguments.kernel]
+    title = f"{_distance(arguments)}{at}, {kernel}, mean of {arguments.draws} draws ± standard error"
+    # Not the table's own title, which would be broken to the width of the table.
+    console.print(title, style="bold")
+    headings = ["", *(f"{arguments.against} = {size}" for size in arguments.sizes)]
+    if results[0].limit:
+        headings.append(f"{arguments.against} = ∞")
+    rows = []
+    for result in results:
+        shown = []
+        for mean, spread in map(_summary, [*result.errors, *([result.limit] if result.limit else [])]):
+            shown.append(f"{mean:.3g}" if spread is None else f"{mean:.3g} ± {spread:.1g}")
+        rows.append((result.label, *shown, *[""] * (len(headings) - 1 - len(shown))))
+        if result.floor:
+            floors = [f"{_summary(row)[0]:.3g}" for row in result.floor]
+            rows.append((f"{result.activation}, floor", *floors, *[""] * (len(headings) - 1 - len(floors))))
+    _layout.show_columns(console, headings, rows, left=(0,))
+    for result in results:
+        verdict = f"{result.verdict}. " if result.claimed else ""
+        console.print(f"{result.label}: {verdict}{result.report.sentence}.", soft_wrap=True)
+        console.print(f"  {result.report.limits}", soft_wrap=True, style="dim")
+
+
+def _draw(results: Sequence[_Result], arguments: argparse.Namespace, target: str, option: str) -> None:
+    """Errors of every draw, their means, and the law that was tested, with its verdict."""
+    from numerics.publish import convergence_figure
+
+    at = "" if arguments.against == "p" else f", $p = {arguments.p}$"
+    weights = rf"$\sigma_a^2 = {arguments.sigma_a2:g}$, $\sigma_b^2 = {arguments.sigma_b2:g}$"
+    figure = convergence_figure(
+        arguments.sizes,
+        {result.label: result.errors for result in results},
+        {result.label: result.report for result in results},
+        verdicts={result.label: result.verdict for result in results},
+        floors={r.label: [_summary(row)[0] for row in r.floor] for r in results if r.floor},
+        limits={r.label: _summary(r.limit)[0] for r in results if r.limit},
+        symbol=arguments.against,
+        ylabel=_mathtext_distance(arguments),
+        title=f"{_figures.KERNEL_NAMES[arguments.kernel]}: $n = {arguments.ratio:g}\\,p${at}, {weights}",
+        caption=_figures.made_from(
+            rf"$\|\mu\| = {arguments.means:g}$",
+            f"{arguments.draws} draws of every size" + (" (mean ± standard error)" if arguments.draws > 1 else ""),
+            f"seed {arguments.seed}",
+        ),
+    )
+    _figures.write_figure(target, figure, option)
+
+
+def _mathtext_distance(arguments: argparse.Namespace) -> str:
+    """The distance measured, as a formula."""
+    letter = "G" if arguments.kernel == "ck" else "K"
+    if arguments.explicit:
+        return rf"$\|{letter}_{{\mathrm{{DEQ}}}} - {letter}_{{\mathrm{{explicit}}}}\|$"
+    first, second = (
+        (f"{letter}^*", rf"\bar{{{letter}}}") if arguments.against == "p" else (f"{letter}_m", f"{letter}^*")
+    )
+    return rf"$\|{first} - {second}\|$"
+
+
+def _record(
+    results: Sequence[_Result], arguments: argparse.Namespace, activations: Sequence[Activation]
+) -> dict[str, Any]:
+    kept = ("against", "sizes", "draws", "kernel", "sigma_a2", "sigma_b2", "ratio", "means", "cov_shift", "data")
+    params = {name: getattr(arguments, name) for name in (*kept, "tau0_reading", "explicit")}
+    if arguments.against == "m":
+        params |= {"p": arguments.p, "weights": arguments.weights}
+    return {
+        "params": params | {"activations": {a.name: str(a.expr) for a in activations}},
+        "results": [_result_record(result) for result in results],
+        **_cli.provenance(arguments.seed),
+    }
+
+
+def _result_record(result: _Result) -> dict[str, Any]:
+    summaries = [_summary(row) for row in result.errors]
+    report = result.report
+    record: dict[str, Any] = {
+        "activation": result.activation,
+        "verdict": result.verdict,
+        "sentence": report.sentence,
+        "limits": report.limits,
+        "means": [mean for mean, _ in summaries],
+        "standard_errors": [spread for _, spread in summaries],
+        "errors": result.errors,
+        "cells": result.cells,
+    }
+    if result.network:
+        record["network"] = result.network
+    if result.floor:
+        record["predicted_floor"] = [_summary(row)[0] for row in result.floor]
+    if result.limit:
+        record["infinite_width"] = result.limit
+    if report.fit is not None:
+        record |= {"level": report.fit.level} | _line_record("", report.fit.plain)
+        record |= {} if report.fit.corrected is None else _line_record("corrected_", report.fit.corrected)
+    if report.check is not None:
+        record |= {
+            "tested_exponent": report.check.slope,
+            "lack_of_fit": report.check.lack_of_fit,
+            "amplitudes": list(report.check.amplitudes),
+            "law": [float(value) for value in report.check.law(report.fit.sizes)] if report.fit else [],
+            "missing": report.check.missing,
+            "detectable_floor": _finite(report.check.detectable),
+            "also_accepted": list(report.also_accepted),
+        }
+    return record
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
+def _line_record(prefix: str, line: FittedLine) -> dict[str, Any]:
+    return {
+        f"{prefix}slope": line.slope,
+        f"{prefix}slope_interval": list(line.interval),
+        f"{prefix}slope_bootstrap": list(line.bootstrap),
+    }
+
+
+if __name__ == "__main__":
+    _cli.run(main)

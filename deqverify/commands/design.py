@@ -1,0 +1,316 @@
+"""Design an explicit network whose kernel has the same high-dimensional equivalent as a DEQ's.
+
+The answer is proved either way: `exact` means that the parameters printed lie within a proved radius of a network that
+matches, `infeasible` that no network of the family does, with a lower bound of how far every one of them is off.
+Without --family, a family that can match is chosen.  `infeasible` is an answer: the exit code is 0.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import sys
+from collections.abc import Sequence
+from decimal import ROUND_CEILING, ROUND_FLOOR, Context, Decimal
+from typing import TYPE_CHECKING, Any
+
+from deqverify.commands import _cli, _families
+from numerics.publish import network_code
+from theory.equations import KERNELS
+
+if TYPE_CHECKING:
+    from flint import arb
+
+    from numerics.matching import Design, ExplicitNetwork, Threshold
+
+__all__ = ["main"]
+
+_EXAMPLES = """\
+  design.py --activation relu --sigma-a2 0.2 --family leaky_relu --layers 2 --kernel ck --json -
+  design.py --activation tanh --digits 50
+  design.py --activation elu --emit numpy --output network.py
+  design.py --activation swish --kernel ntk-all
+  design.py --activation tanh --family "s*x + u*erf(x)" --box s_1=0:2 --box u_1=-2:2
+"""
+#: Part of the processor time left that the threshold may take.
+_THRESHOLD_SHARE = 0.8
+_VERDICTS = """\
+  exact        proved: a network that matches lies within the radius shown of the parameters
+  infeasible   proved: no network of the family matches, and each is off by more than the bound shown"""
+_GAUGE = "multiply layer 1 by k > 0 and divide the input of layer 2 by k: no kernel changes"
+_SIGNS = "phi -> -phi in any layer, and x -> -x at the input, change no kernel either"
+#: Relative accuracy at which the DEQ's iteration is compared with the explicit network.
+_ACCURACY = 1e-6
+
+#: What --emit writes; LaTeX as in the export, fitted to lines of that many hundredths of a point.
+_LATEX, _LATEX_WIDTH = "latex", 39_000
+_FORMATS = (*network_code.FORMATS, _LATEX)
+
+
+def main(argv: Sequence[str] | None) -> int:
+    """Parse the arguments, design, print."""
+    parser = _cli.Parser(__doc__ or "", _EXAMPLES, _VERDICTS)
+    parser.add_argument("--activation", required=True, help="a registered name, or an expression in x")
+    parser.add_argument(
+        "--parameter", action="append", type=_cli.parameter, default=[], metavar="NAME=NUMBER", help="repeatable"
+    )
+    parser.add_argument(
+        "--sigma-a2", type=_cli.number, default=_cli.number("0.2"), help="recurrent weight variance (default 1/5)"
+    )
+    parser.add_argument("--sigma-b2", type=_cli.number, help="input weight variance, 1 - sigma_a2 by default")
+    parser.add_argument(
+        "--tau0", type=_cli.number, default=_cli.number("1"), help="input scale, sqrt(tr C/p) (default 1)"
+    )
+    _families.add_arguments(parser)
+    parser.add_argument("--kernel", choices=KERNELS, default="ck", help="kernel to match (default ck)")
+    parser.add_argument(
+        "--digits", type=_cli.integer_between(1, 300), default=15, help="significant digits (default 15)"
+    )
+    _cli.add_budget(parser)
+    parser.add_argument("--json", metavar="PATH", help="write JSON to a file, or to standard output for -")
+    parser.add_argument("--emit", choices=_FORMATS, help="write the network's text")
+    parser.add_argument("--output", metavar="PATH", help="where --emit writes (standard output by default)")
+    arguments = parser.parse_args(argv)
+    _check_outputs(arguments)
+    with _cli.budgeted(arguments.budget):
+        return _design(arguments)
+
+
+def _design(arguments: argparse.Namespace) -> int:
+    """Design one network, print."""
+    own = _families.own_families(arguments)
+    named = None if own is not None or not arguments.family else arguments.family[0]
+    activation = _cli.activation_argument(arguments.activation, dict(arguments.parameter))
+
+    from numerics.budget import OverBudgetError, share, stage
+    from numerics.matching import DesignError, ThresholdError, UndecidedDesignError, design, locate_threshold
+
+    tied = arguments.sigma_b2 is None
+    weights = (arguments.sigma_a2, 1 - arguments.sigma_a2 if tied else arguments.sigma_b2, arguments.tau0)
+    if tied and not weights[1] > 0:
+        raise _cli.UsageError(
+            f"--sigma-a2 {arguments.sigma_a2}: sigma_b2 = 1 - sigma_a2 would not be positive; give a sigma-a2 below 1, "
+            "or --sigma-b2 as well"
+        )
+    sys.stderr.write("designing ...\n")
+    try:
+        with _cli.one_blas_thread(), stage("looking for the network, with proof"):
+            outcome = design(
+                activation, *weights, kernel=arguments.kernel, family=named, own=own,
+                layers=None if own is not None else arguments.layers, digits=arguments.digits,
+            )  # fmt: skip
+    except UndecidedDesignError as error:
+        raise _cli.UndecidedError(str(error)) from error
+    except DesignError as error:
+        raise _cli.UsageError(str(error)) from error
+    threshold = None
+    try:
+        with (
+            _cli.one_blas_thread(),
+            share(_THRESHOLD_SHARE, interrupt=True),
+            stage("locating where the family stops matching"),
+        ):
+            threshold = locate_threshold(
+                activation, *weights, family=outcome.family, kernel=outcome.kernel, layers=len(outcome.network.layers),
+                tied=tied, digits=arguments.digits,
+            )  # fmt: skip
+    except (ThresholdError, OverBudgetError) as error:
+        sys.stderr.write(f"no threshold is shown: {error}\n")
+    record = _record(outcome, threshold)
+    if arguments.emit:
+        _write_network(arguments, outcome, record)
+    elif arguments.json != "-":
+        _print(outcome, record)
+    if arguments.json:
+        _cli.write_json(arguments.json, record)
+    return 0
+
+
+def _check_outputs(arguments: Any) -> None:
+    if arguments.output is not None and not arguments.emit:
+        raise _cli.UsageError(f"--output {arguments.output} needs --emit, one of {', '.join(_FORMATS)}")
+    if arguments.emit and arguments.output in (None, "-") and arguments.json == "-":
+        raise _cli.UsageError("--emit and --json - would both write to standard output; give --output a file for one")
+
+
+def _layers(network: ExplicitNetwork, digits: int) -> list[dict[str, Any]]:
+    """Family, parameters, bias and scale of each layer, as decimals."""
+    from flint import arb
+
+    from numerics.arithmetic import radius_text, rounded_decimal
+
+    def decimal(ball: arb) -> str:
+        return rounded_decimal(arb(0) if ball.contains(0) else ball, digits)[0]
+
+    found = []
+    for layer, report in zip(network.layers, network.ball_reports(digits + 20), strict=True):
+        found.append(
+            {
+                "family": layer.family.name,
+                "expression": str(layer.family.activation.expr),
+                "parameters": {name: decimal(ball) for name, ball in layer.parameters.items()},
+                "radius": {name: radius_text(ball) for name, ball in layer.parameters.items()},
+                "bias": decimal(arb(report.bias)),
+                "scale": decimal(arb(report.scale)),
+            }
+        )
+    return found
+
+
+def _rounded(bound: arb, direction: str) -> str:
+    """Three digits of an exact number, rounded so that it remains a bound."""
+    from numerics.arithmetic import exact_bounds
+
+    value, _ = exact_bounds(bound)
+    context = Context(prec=3, rounding=direction)
+    return str(context.divide(Decimal(value.numerator), Decimal(value.denominator)))
+
+
+def _gauge(outcome: Design) -> dict[str, Any]:
+    layers = outcome.network.layers
+    if len(layers) < 2:
+        return {"freedom": None, "signs": _SIGNS}
+    scalings = [layer.family.scaling for layer in layers]
+    exponents = []
+    for scaling, side in zip(scalings, ("output", "input"), strict=True):
+        exponents.append(None if scaling is None else dict(getattr(scaling, side)))
+    slope2 = outcome.network.ball_reports(outcome.digits)[0].coefficients["a1"]
+    fixed_by = "E[phi_1']^2 = 1" if slope2.overlaps(1) else "the parameters of layer 1 as they are shown"
+    return {"freedom": _GAUGE, "exponents_of_k": exponents, "fixed_by": fixed_by, "signs": _SIGNS}
+
+
+def _conditions(outcome: Design) -> list[str]:
+    """What any target of such networks has to satisfy, in k_1, k_2, k_3, k_0 and tau_0."""
+    from theory.matching import necessary_conditions
+
+    return [str(c) for c in necessary_conditions(outcome.kernel, len(outcome.network.layers), outcome.family)]
+
+
+def _record(outcome: Design, threshold: Threshold | None) -> dict[str, Any]:
+    from numerics.arithmetic import radius_text, rounded_decimal
+
+    deq, exact = outcome.deq, outcome.status == "exact"
+    digits = outcome.digits
+    shown = _layers(outcome.network, digits)
+    return {
+        "status": outcome.status,
+        "activation": deq.activation.name,
+        "expression": str(deq.activation.expr),
+        "sigma_a2": str(deq.sigma_a2),
+        "sigma_b2": str(deq.sigma_b2),
+        "tau0": str(deq.tau0),
+        "kernel": outcome.kernel,
+        "family": outcome.family,
+        "choice": outcome.choice or None,
+        "reason": outcome.reason,
+        "digits": digits,
+        "target": {
+            name: rounded_decimal(ball, digits)[0]
+            for name, ball in zip(("k1", "k2", "k3", "diagonal"), outcome.target.numbers, strict=True)
+        },
+        "layers": shown if exact else [],
+        "closest": None if exact else shown,
+        "gauge": _gauge(outcome),
+        "conditions": _conditions(outcome),
+        "branches": [_layers(network, digits) for network in outcome.branches],
+        "residual": _rounded(outcome.residual, ROUND_CEILING),
+        "residual_bound": _rounded(outcome.residual_bound, ROUND_FLOOR),
+        "certified": True,
+        "universal": outcome.universal,
+        "threshold": None
+        if threshold is None
+        else {
+            "sigma_a2": rounded_decimal(threshold.sigma_a2, digits)[0],
+            "radius": radius_text(threshold.sigma_a2),
+            "path": threshold.path,
+            "matches_below": threshold.works_below,
+        },
+        "cost": _cost(outcome),
+    } | _cli.provenance()
+
+
+def _cost(outcome: Design) -> dict[str, Any] | None:
+    """Products of an m x m matrix with a vector in a forward pass, at equal width m."""
+    margin = outcome.deq.margins.get("ntk")
+    if margin is None or not 0 < float(margin) < 1:
+        return None
+    rate = math.sqrt(float(margin))
+    return {
+        "deq_products": math.ceil(math.log(_ACCURACY) / math.log(rate)),
+        "explicit_products": len(outcome.network.layers) - 1,
+        "accuracy": _ACCURACY,
+        "contraction": rate,
+    }
+
+
+def _title(outcome: Design) -> str:
+    deq = outcome.deq
+    what = "Has" if outcome.status == "exact" else "Is near"
+    return (
+        f"{what} the kernel {outcome.kernel} of the DEQ with phi(x) = {deq.activation.expr}, "
+        f"sigma_a^2 = {deq.sigma_a2}, sigma_b^2 = {deq.sigma_b2}, tau_0 = {deq.tau0}."
+    )
+
+
+def _write_network(arguments: Any, outcome: Design, record: dict[str, Any]) -> None:
+    from flint import ctx
+
+    from numerics.arithmetic import constant_ball, rounded_decimal
+
+    if outcome.status != "exact":
+        sys.stderr.write("no network of this family matches: what is written is the closest one found\n")
+    with ctx.workdps(outcome.digits + 10):
+        tau0 = rounded_decimal(constant_ball(outcome.deq.tau0), outcome.digits)[0]
+    if arguments.emit == _LATEX:
+        from numerics.publish.paper.networks import network_latex
+
+        text = f"% {_title(outcome)}\n{network_latex(outcome, _LATEX_WIDTH)}\n"
+    else:
+        own = {layer.family.name: layer.family.activation.expr for layer in outcome.network.layers}
+        layers = record["layers"] or record["closest"]
+        text = network_code.emit(arguments.emit, layers, tau0, _title(outcome), kernel=outcome.kernel, own=own)
+    _cli.write_text(arguments.output or "-", text)
+
+
+def _print(outcome: Design, record: dict[str, Any]) -> None:
+    from rich.text import Text
+
+    console = _cli.console()
+    console.print(Text(_title(outcome)))
+    console.print(Text(f"{record['status']}: {outcome.reason}"))
+    if outcome.choice:
+        console.print(Text(f"family {outcome.family}: {outcome.choice}", "dim"))
+    shown = record["branches"] if outcome.status == "exact" else [record["closest"]]
+    for number, layers in enumerate(shown, 1):
+        heading = f"solution {number} of {len(shown)}" if outcome.status == "exact" else "the closest network found"
+        console.print(Text(heading))
+        for place, layer in enumerate(layers, 1):
+            values = ", ".join(f"{name} = {value}" for name, value in layer["parameters"].items())
+            bias = f"; minus {layer['bias']}" if layer["bias"].strip("-0.") else ""
+            # In one line, so that it can be copied.
+            console.print(Text(f"  layer {place}: {layer['family']}, {values}{bias}"), soft_wrap=True)
+    if outcome.status == "exact":
+        console.print(Text(f"proved; the kernel's numbers agree within {record['residual']}", "dim"))
+    else:
+        console.print(
+            Text(f"its largest difference is {record['residual']}; every network's is above {record['residual_bound']}")
+        )
+    if outcome.universal:
+        console.print(Text("no network with one or two hidden layers matches, whatever its activations"))
+    if record["threshold"]:
+        found = record["threshold"]
+        side = "below" if found["matches_below"] else "above"
+        console.print(Text(f"the family matches {side} sigma_a^2 = {found['sigma_a2']} (with {found['path']})"))
+    if record["cost"]:
+        cost = record["cost"]
+        console.print(
+            Text(
+                f"a forward pass to {cost['accuracy']:g}: {cost['deq_products']} products with an m x m matrix for the "
+                f"DEQ, {cost['explicit_products']} for the explicit network",
+                "dim",
+            )
+        )
+
+
+if __name__ == "__main__":
+    _cli.run(main)

@@ -1,0 +1,303 @@
+"""Compare the spectrum of a kernel with its limiting law: density, edges of the support, isolated eigenvalues.
+
+The data are K classes of p-dimensional samples x_i = mu_a/sqrt(p) + w_i: means of norm --means along the axes 0, 8, 16,
+..., covariances (1 + shift a/sqrt(p)) C for a = 0..K-1, n = ratio p samples in shares --proportions.  --covariance is
+the shape of C, given once for all classes or once for each; nothing is normalised, and tau_0^2 = tr C/p over all:
+isotropic; diagonal:V,V,... (variances of equal runs of coordinates); toeplitz:DECAY (DECAY^|j-k|); low-rank:R,STRENGTH
+(I, plus STRENGTH on the last R axes).
+
+The law comes from these numbers alone, no kernel in it; the histogram is that of the exact infinite-width kernel of one
+draw (or of several, --draws), or of finite networks of --width neurons, whose spectra approach the law only as the
+width grows far beyond n.  With more than 8192 samples the bulk is estimated by stochastic Lanczos quadrature.  An
+eigenvalue is counted as isolated when it lies outside the predicted support by more than four units (k n)^(-2/3) of
+the edge's own fluctuations, with a gap as wide between it and the rest (and, where the law has a point mass, further
+from that than the operator-norm error).  Exit code 0: compared; 2: bad use.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import sympy as sp
+
+from deqverify.commands import _campaign, _cli, _figures, _spectrum_output
+from theory.equations import KERNELS
+
+if TYPE_CHECKING:
+    from numerics.data import CovarianceShape
+    from numerics.equilibrium import FloatEquilibrium
+    from numerics.experiments import Experiment, KernelName, MeasuredSpectrum, Network
+    from numerics.spectrum import SpectralLaw
+    from theory.activations import Activation
+
+__all__ = ["main"]
+
+_EXAMPLES = """\
+  spectrum.py --activation relu --p 1600 --means 2 --cov-shift 20 --png spectrum.png
+  spectrum.py --activation tanh --p 800 --means 3 --draws 8 --jobs 4 --resume runs --json -
+  spectrum.py --activation gelu --kernel ntk-all --ratio 2 --pdf spectrum.pdf
+  spectrum.py --activation relu --p 400 --width 20000 --weights rademacher --png finite.png
+  spectrum.py --covariance toeplitz:0.4 --proportions 1/4,3/4 --noise student --png toeplitz.png
+  spectrum.py --covariance isotropic --covariance diagonal:0.5,1.5 --json -
+  spectrum.py --p 25000 --ratio 0.8 --png large.png            n = 20,000: ten minutes and 12 GB of memory
+"""
+
+_FEWEST_SAMPLES = 16
+#: An n x n kernel and the Gram matrix beside it: beyond this they are more than 10 GB.
+_MOST_SAMPLES = 25_000
+#: A network of this many neurons holds 3.2 GB of recurrent weights.
+_WIDEST = 20_000
+#: Samples for which a finite network is solved.
+_MOST_NETWORK_SAMPLES = 8192
+#: Numbers in the data, which are in memory twice while they are drawn, or in a network's input weights.
+_MOST_NUMBERS = 640_000_000
+#: n x n arrays of a draw: S, the kernel and what diagonalising it takes; where the spectrum is estimated the first two.
+_SQUARES, _LARGE_SQUARES = 4, 2
+#: Numbers in a draw's largest array from which on draws are made one at a time: several such arrays are needed.
+_LARGE_DRAW = 1 << 26
+
+
+def main(argv: Sequence[str] | None) -> int:
+    """Parse the arguments, predict, measure, show."""
+    arguments = _arguments(argv)
+    _figures.prepare_figure("--png", arguments.png)
+    _figures.prepare_figure("--pdf", arguments.pdf)
+    folder = _campaign.prepare(arguments)
+    activation = _cli.activation_argument(arguments.activation, dict(arguments.parameter))
+    _check_sizes(arguments)
+    with _cli.one_blas_thread():
+        found = _compared(arguments, activation, folder)
+        if arguments.json != "-":
+            found.show(_cli.console())
+        for option, target in (("--png", arguments.png), ("--pdf", arguments.pdf)):
+            if target:
+                found.draw(target, option)
+        if arguments.json:
+            _cli.write_json(arguments.json, found.record())
+    return 0
+
+
+def _compared(
+    arguments: argparse.Namespace, activation: Activation, folder: Path | None
+) -> _spectrum_output.Comparison:
+    """The law, and the spectra of all draws beside it."""
+    with _cli.console(error=True).status("the spectral law"):
+        experiment = _experiment(arguments)
+        law, solution = _predict(arguments, experiment, activation)
+    draws = _measure(arguments, experiment, activation, law, solution, folder)
+
+    from numerics.experiments import summarise_outliers
+
+    return _spectrum_output.Comparison(arguments, activation, law, draws, summarise_outliers(law, draws))
+
+
+def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = _cli.Parser(__doc__ or "", _EXAMPLES)
+    parser.add_argument("--activation", default="relu", help="name or expression in x (default relu)")
+    parser.add_argument(
+        "--parameter", action="append", type=_cli.parameter, default=[], metavar="NAME=NUMBER", help="repeatable"
+    )
+    parser.add_argument("--p", type=_cli.integer_between(1, 1_000_000), default=800, help="dimension (default 800)")
+    parser.add_argument("--ratio", type=_cli.number, default=_cli.number("0.8"), help="n/p (default 0.8)")
+    parser.add_argument("--sigma-a2", type=_cli.number, default=_cli.number("0.2"), help="recurrent weight variance")
+    parser.add_argument("--sigma-b2", type=_cli.number, help="input weight variance (default 1 - sigma_a2)")
+    parser.add_argument("--means", type=_cli.number, default=_cli.number("2"), help="norm of the class means")
+    parser.add_argument("--cov-shift", type=_cli.number, default=_cli.number("8"), help="C_a = (1 + shift a/sqrt p) C")
+    parser.add_argument(
+        "--classes", type=_cli.integer_between(1, 64), default=2, help="number of classes K (default 2)"
+    )
+    parser.add_argument(
+        "--covariance",
+        action="append",
+        type=_shape,
+        metavar="SHAPE",
+        help="C: isotropic (default), diagonal:V,V,..., toeplitz:DECAY or low-rank:R,STRENGTH; once, or for each class",
+    )
+    parser.add_argument(
+        "--proportions", type=_shares, metavar="S,S,...", help="share of each class, adding up to 1 (default equal)"
+    )
+    parser.add_argument("--noise", choices=_cli.LAWS, default="gaussian", help="law of the noise (default gaussian)")
+    parser.add_argument("--kernel", choices=KERNELS, default="ck", help="which kernel (default ck)")
+    parser.add_argument(
+        "--width",
+        type=_cli.integer_between(1, _WIDEST),
+        metavar="M",
+        help="finite networks of M neurons (default: the exact kernel)",
+    )
+    parser.add_argument("--weights", choices=_cli.LAWS, help="law of the networks' weights (default gaussian)")
+    parser.add_argument("--seed", type=_cli.integer_between(0, 2**63), default=0, help="root seed (default 0)")
+    parser.add_argument("--draws", type=_cli.integer_between(1, 1000), default=1, help="draws of the data (default 1)")
+    _campaign.add_arguments(parser)
+    parser.add_argument("--png", metavar="PATH", help="write the picture as PNG")
+    parser.add_argument("--pdf", metavar="PATH", help="write the picture as PDF")
+    parser.add_argument("--json", metavar="PATH", help="write everything to a file, or to standard output for -")
+    arguments = parser.parse_args(argv)
+    if arguments.sigma_b2 is None:
+        arguments.sigma_b2 = 1 - arguments.sigma_a2
+        if not arguments.sigma_b2 > 0:
+            raise _cli.UsageError(
+                f"--sigma-a2 {arguments.sigma_a2} leaves no 1 - sigma_a2 > 0: give --sigma-b2 as well"
+            )
+    if arguments.width is None and arguments.weights is not None:
+        raise _cli.UsageError("--weights is of finite networks: give it with --width")
+    if arguments.width is not None:
+        arguments.weights = arguments.weights or "gaussian"
+    arguments.covariance = tuple(arguments.covariance or [_shape("isotropic")])
+    for name in ("sigma_a2", "sigma_b2", "ratio", "means", "cov_shift"):
+        setattr(arguments, name, float(getattr(arguments, name)))
+    return arguments
+
+
+def _shape(text: str) -> CovarianceShape:
+    """Read the shape of a covariance, NAME or NAME:NUMBER,NUMBER,..."""
+    from numerics.data import SHAPES, CovarianceShape
+
+    name, colon, rest = text.partition(":")
+    for kind in SHAPES:
+        if name == kind:
+            return CovarianceShape(kind, tuple(float(_cli.number(part)) for part in rest.split(",") if colon))
+    raise argparse.ArgumentTypeError(
+        f"must be isotropic, diagonal:V,V,..., toeplitz:DECAY or low-rank:R,STRENGTH, not {text!r}"
+    )
+
+
+def _shares(text: str) -> tuple[float, ...]:
+    """Read positive numbers that add up to 1."""
+    exact = [_cli.number(part) for part in text.split(",")]
+    if not (all(share > 0 for share in exact) and sum(exact, sp.S.Zero) == 1):
+        raise argparse.ArgumentTypeError(f"must be positive numbers that add up to 1, such as 1/4,3/4, not {text!r}")
+    return tuple(map(float, exact))
+
+
+def _check_sizes(arguments: argparse.Namespace) -> None:
+    """Refuse, in a sentence, numbers that cannot be and sizes that do not fit into memory.
+
+    Raises:
+        UsageError: a number out of range.
+        NotEnoughMemoryError: sizes beyond this machine's memory.
+    """
+    from numerics.memory import check_memory
+
+    for option, value in (("--means", arguments.means), ("--cov-shift", arguments.cov_shift)):
+        _cli.nonnegative(option, value)
+    if not arguments.ratio > 0:
+        raise _cli.UsageError(f"--ratio must be a number > 0, not {arguments.ratio:g}")
+    p, width, samples = arguments.p, arguments.width, arguments.ratio * arguments.p
+    made = f"--p {p} --ratio {arguments.ratio:g} make {samples:.6g} samples"
+    if not _FEWEST_SAMPLES <= samples <= _MOST_SAMPLES:
+        raise _cli.UsageError(
+            f"{made}; from {_FEWEST_SAMPLES} to {_MOST_SAMPLES} are accepted, since the kernel of n samples is an "
+            "n x n matrix"
+        )
+    if p * samples > _MOST_NUMBERS:
+        raise _cli.UsageError(f"{made} of {p} numbers; up to {_MOST_NUMBERS:.3g} numbers are accepted")
+    largest = max(samples, p, width or 0) * max(samples, width or 0)
+    jobs = 1 if arguments.jobs is None and largest > _LARGE_DRAW else _campaign.workers(arguments.jobs, arguments.draws)
+    if width is None:
+        # A large kernel is not diagonalised, and its equivalent stays an operator.
+        squares = _LARGE_SQUARES if samples > _MOST_NETWORK_SAMPLES else _SQUARES
+        check_memory(round(samples), p, squares=squares, jobs=jobs)
+        return
+    if samples > _MOST_NETWORK_SAMPLES:
+        raise _cli.UsageError(f"{made}; with --width up to {_MOST_NETWORK_SAMPLES} are accepted")
+    if p * width > _MOST_NUMBERS:
+        raise _cli.UsageError(
+            f"--p {p} --width {width} make {p * width:.3g} input weights; up to {_MOST_NUMBERS:.3g} are accepted"
+        )
+    check_memory(round(samples), p, width, squares=_SQUARES, jobs=jobs)
+
+
+def _experiment(arguments: argparse.Namespace) -> Experiment:
+    from numerics.experiments import Experiment
+
+    experiment = Experiment(
+        activations=(),
+        sigma_a2=arguments.sigma_a2,
+        sigma_b2=arguments.sigma_b2,
+        ratio=arguments.ratio,
+        means=arguments.means,
+        cov_shift=arguments.cov_shift,
+        classes=arguments.classes,
+        seed=arguments.seed,
+        noise=arguments.noise,
+        covariances=arguments.covariance,
+        proportions=arguments.proportions,
+    )
+    try:
+        experiment.mixture(arguments.p)
+    except ValueError as error:
+        raise _cli.UsageError(f"no data for p = {arguments.p}: {error}") from error
+    return experiment
+
+
+def _predict(
+    arguments: argparse.Namespace, experiment: Experiment, activation: Activation
+) -> tuple[SpectralLaw, FloatEquilibrium]:
+    from numerics.experiments import check_network, predict
+    from numerics.parameters import EquilibriumError
+    from numerics.spectrum import SpectralLawError
+
+    try:
+        law, solution = predict(experiment, activation, arguments.kernel, arguments.p)
+        if arguments.width is not None:
+            check_network(solution)
+        return law, solution
+    except EquilibriumError:
+        raise
+    except (SpectralLawError, ValueError) as error:
+        raise _cli.UsageError(f"no spectral law: {error}") from error
+
+
+def _measure_cell(
+    experiment: Experiment,
+    activation: Activation,
+    kernel: KernelName,
+    law: SpectralLaw,
+    solution: FloatEquilibrium,
+    network: Network | None,
+    cell: Mapping[str, Any],
+) -> dict[str, Any]:
+    """One draw, in a worker."""
+    from numerics.experiments import measure
+
+    return measure(experiment, activation, kernel, cell["p"], cell["index"], law, solution, network=network).record()
+
+
+def _measure(
+    arguments: argparse.Namespace,
+    experiment: Experiment,
+    activation: Activation,
+    law: SpectralLaw,
+    solution: FloatEquilibrium,
+    folder: Path | None,
+) -> list[MeasuredSpectrum]:
+    """The spectra of all draws, those that are not recorded yet computed."""
+    from numerics.experiments import MeasuredSpectrum, Network
+    from numerics.linalg import SpectrumConvergenceError
+    from numerics.networks import NonConvergenceError
+
+    n, width = law.population.samples, arguments.width
+    network = None if width is None else Network(width, arguments.weights)
+    largest = max(n, arguments.p, width or 0) * max(n, width or 0)
+    what = "exact kernels" if network is None else f"networks of {width} neurons"
+    try:
+        found = _campaign.run_campaign(
+            partial(_measure_cell, experiment, activation, arguments.kernel, law, solution, network),
+            [{"p": arguments.p, "width": width, "index": index} for index in range(arguments.draws)],
+            _campaign.experiment_question(experiment, activation, kernel=arguments.kernel, weights=arguments.weights),
+            folder=folder,
+            jobs=arguments.jobs or (1 if largest > _LARGE_DRAW else None),
+            backend=arguments.backend,
+            label=f"{what}, n = {n}",
+        )
+    except (NonConvergenceError, SpectrumConvergenceError) as error:
+        raise _cli.UsageError(str(error)) from error
+    return [MeasuredSpectrum.from_record(record) for record in found]
+
+
+if __name__ == "__main__":
+    _cli.run(main)

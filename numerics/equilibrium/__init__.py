@@ -1,0 +1,52 @@
+"""A DEQ's system solved: in float64, to any number of digits, and with proof."""
+
+from numerics.equilibrium.all_equilibria import EquilibriumSet, find_equilibria, is_followed
+from numerics.equilibrium.asymptotics import asymptote, largest_scale
+from numerics.equilibrium.certified import CertifiedCoefficients, certify, solve_at, solve_uncertified
+from numerics.equilibrium.digits import ImplicitCoefficients, decimal_string, solve
+from numerics.equilibrium.float64 import (
+    FloatEquilibrium,
+    checked_moments,
+    float_scale,
+    ntk_missing,
+    reached_scale,
+    solve_float,
+)
+from numerics.equilibrium.formulas import FORMULA_INPUTS
+from numerics.equilibrium.interval_newton import Certifier
+from numerics.equilibrium.naive import naive_variance, solve_naively
+from numerics.equilibrium.stability import StabilityLoss, locate_ntk_loss, locate_stability_loss
+from numerics.equilibrium.sweeps import FLOAT_DIGITS, Point, SweepPoint, line, sweep
+
+__all__ = [
+    "FLOAT_DIGITS",
+    "FORMULA_INPUTS",
+    "CertifiedCoefficients",
+    "Certifier",
+    "EquilibriumSet",
+    "FloatEquilibrium",
+    "ImplicitCoefficients",
+    "Point",
+    "StabilityLoss",
+    "SweepPoint",
+    "asymptote",
+    "certify",
+    "checked_moments",
+    "decimal_string",
+    "find_equilibria",
+    "float_scale",
+    "is_followed",
+    "largest_scale",
+    "line",
+    "locate_ntk_loss",
+    "locate_stability_loss",
+    "naive_variance",
+    "ntk_missing",
+    "reached_scale",
+    "solve",
+    "solve_at",
+    "solve_float",
+    "solve_naively",
+    "solve_uncertified",
+    "sweep",
+]

@@ -1,0 +1,289 @@
+"""Certified solutions of a DEQ's system: every coefficient in a ball that is proved to contain it.
+
+Theory sheet, section 3.  ``numerics.equilibrium.interval_newton`` encloses tau_* and evaluates theory's formulas in
+balls.  What cannot be certified comes from the plain path (``numerics.equilibrium.solve``) and says why.  Which of
+several equilibria is meant is the plain path's choice; ``CertifiedCoefficients.followed`` proves it on demand.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cached_property
+from types import MappingProxyType
+from typing import Any
+
+import sympy as sp
+from flint import arb
+
+from numerics.arithmetic import (
+    ball_from_text,
+    ball_to_text,
+    contains_decimal,
+    proved_decimal,
+    radius_text,
+    rounded_decimal,
+)
+from numerics.budget import OverBudgetError, share, stage
+from numerics.equilibrium.all_equilibria import find_followed, is_followed
+from numerics.equilibrium.digits import decimal_string, solve
+from numerics.equilibrium.float64 import enclose_reached, ntk_missing
+from numerics.equilibrium.interval_newton import Enclosure, enclose_coefficients
+from numerics.moments import MomentAccuracyError
+from numerics.parameters import EquilibriumError, as_activation, exact_parameters
+from theory.activations import Activation
+from theory.equations import COEFFICIENTS, NTK_COEFFICIENTS
+from theory.latex import COEFFICIENT_SYMBOLS
+from theory.moments import DivergentMomentError
+
+__all__ = [
+    "CertifiedCoefficients",
+    "certify",
+    "solve_at",
+    "solve_uncertified",
+]
+
+#: Parts of the processor time left that a proof and what needs none may take.
+_PROOF_SHARE, _PLAIN_SHARE = 0.5, 0.75
+#: Digits of the plain path's numbers that are checked against balls.
+_CHECKED_DIGITS = 15
+
+
+@dataclass(frozen=True)
+class CertifiedCoefficients:
+    """The certified solution of a DEQ's system.
+
+    Attributes:
+        activation: the activation, without free parameters.
+        sigma_a2: exact variance of the recurrent weights.
+        sigma_b2: exact variance of the input weights.
+        tau0: exact input scale tau_0.
+        digits: significant digits asked for; the balls are at least a thousand times narrower than the last one.
+        balls: Arb balls by key of ``theory.equations.COEFFICIENTS``, of the certified coefficients only.
+        plain: decimals from the plain path, of the coefficients that are not certified.
+        margins: Arb balls of what must be below 1: ``tau`` (sigma_a^2 d22/2), ``ck`` (sigma_a^2 d1^2) and ``ntk``
+            (sigma_a^2 E[phi'^2], absent where that is infinite or not certified).
+        certified: by key, whether the coefficient is certified.
+        reason: by key, why a coefficient is not certified, or what its certificate means where the ball holds 0.
+        ntk_missing: why the NTKs' coefficients are absent, or an empty string.
+    """
+
+    activation: Activation
+    sigma_a2: sp.Expr
+    sigma_b2: sp.Expr
+    tau0: sp.Expr
+    digits: int
+    balls: Mapping[str, arb]
+    plain: Mapping[str, str]
+    margins: Mapping[str, arb]
+    certified: Mapping[str, bool]
+    reason: Mapping[str, str]
+    ntk_missing: str
+
+    @property
+    def radius(self) -> Mapping[str, str]:
+        """Radii of the balls, rounded up to two digits, by key."""
+        return MappingProxyType({key: radius_text(ball) for key, ball in self.balls.items()})
+
+    @cached_property
+    def followed(self) -> bool | None:
+        """Whether tau_* is the equilibrium next to tau_0 in the direction in which iteration leaves tau_0.
+
+        True is proved: there is no other equilibrium between tau_0 and tau_*.  None where no proof was found.
+        """
+        exact = (self.sigma_a2, self.sigma_b2, self.tau0)
+        if "tau" not in self.balls:
+            return None
+        try:
+            with share(_PLAIN_SHARE, interrupt=True), stage("proving which root is reached from tau_0"):
+                return is_followed(self.activation, exact, self.balls["tau"])
+        except OverBudgetError:
+            return None
+
+    def __getitem__(self, key: str) -> arb:
+        """Return the ball of a certified coefficient."""
+        return self.balls[key]
+
+    def decimal(self, key: str) -> str | None:
+        """Return ``digits`` significant digits, or None where the coefficient does not exist.
+
+        A certified coefficient's decimal is the correctly rounded one, except where the number lies within the ball's
+        radius (under a thousandth of a unit in the last digit) of a tie: there it may be the other neighbour.
+        """
+        ball = self.balls.get(key)
+        if ball is None:
+            return self.plain.get(key)
+        if ball.contains(0):
+            return rounded_decimal(arb(0), self.digits)[0]
+        return rounded_decimal(ball, self.digits)[0]
+
+    def contains(self, key: str, text: str) -> bool:
+        """Return whether a decimal text is the certified coefficient rounded to the text's digits.
+
+        A text off by one unit in its last digit is refused (see ``numerics.arithmetic.contains_decimal``).
+
+        Raises:
+            KeyError: the coefficient is not certified.
+        """
+        return contains_decimal(self.balls[key], text)
+
+    def _repr_latex_(self) -> str:
+        digits = min(self.digits, 20)
+        rows = []
+        for key in COEFFICIENTS:
+            ball = self.balls.get(key)
+            shown = self.plain.get(key) if ball is None else proved_decimal(ball, digits)
+            if shown is not None:
+                mark = "" if ball is not None else r"\quad\text{(not certified)}"
+                rows.append(rf"{COEFFICIENT_SYMBOLS[key]} &= {_latex_number(shown)}{mark}")
+        return r"$\begin{aligned}" + r"\\ ".join(rows) + r"\end{aligned}$"
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        for name in ("balls", "margins"):
+            state[name] = {key: ball_to_text(ball) for key, ball in state[name].items()}
+        return state | {name: dict(state[name]) for name in ("plain", "certified", "reason")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        for name, value in state.items():
+            if name in ("balls", "margins"):
+                value = {key: ball_from_text(text) for key, text in value.items()}
+            object.__setattr__(self, name, MappingProxyType(value) if isinstance(value, dict) else value)
+
+
+def _latex_number(text: str) -> str:
+    mantissa, _, exponent = text.partition("e")
+    return rf"{mantissa} \cdot 10^{{{int(exponent)}}}" if exponent else mantissa
+
+
+def certify(
+    activation: Activation | str,
+    sigma_a2: Any,
+    sigma_b2: Any,
+    tau0: Any,
+    digits: int = 15,
+    *,
+    prove_absence: bool = True,
+) -> CertifiedCoefficients:
+    """Solve the system with proof, to a number of significant digits.
+
+    Args:
+        activation: the activation, without free parameters; or a registered name or an expression in x.
+        sigma_a2: variance of the recurrent weights, >= 0; like the next two an exact number, or what stands for one
+            (see ``numerics.parameters.as_exact``): a float is the decimal that it prints.
+        sigma_b2: variance of the input weights, > 0.
+        tau0: input scale tau_0 > 0.
+        digits: significant decimal digits, >= 1.
+        prove_absence: where the quick way finds no equilibrium, whether to search for it with proof.
+
+    Raises:
+        EquilibriumError: parameters out of range, or no stable equilibrium reached from tau_0.
+        MomentAccuracyError: nothing could be certified, and the plain path's digits do not settle either.
+    """
+    activation, exact = as_activation(activation), exact_parameters(sigma_a2, sigma_b2, tau0)
+    _check_digits(digits)
+    try:
+        start, found = enclose_reached(activation, exact, digits)
+        return _assembled((activation, *exact, digits), found, start)
+    except EquilibriumError:
+        # Next to a fold float64 may miss two roots that nearly meet, or see one where there is none.
+        proved = None
+        if prove_absence:
+            with suppress(OverBudgetError), share(_PROOF_SHARE, interrupt=True):
+                proved = find_followed(activation, exact)
+        if proved is None:
+            raise
+    return solve_at(activation, *exact, digits, proved)
+
+
+def solve_uncertified(
+    activation: Activation | str, sigma_a2: Any, sigma_b2: Any, tau0: Any, digits: int = 15
+) -> CertifiedCoefficients:
+    """Solve the system without proof, by the plain path; arguments, result and errors are those of ``certify``.
+
+    Quadrature at two precisions agrees on a peak that both miss, so that its first digits are checked against balls
+    where there are any.
+
+    Raises:
+        EquilibriumError: parameters out of range, or no stable equilibrium reached from tau_0.
+        MomentAccuracyError: the digits do not settle, or are proved to be wrong.
+    """
+    activation, exact = as_activation(activation), exact_parameters(sigma_a2, sigma_b2, tau0)
+    _check_digits(digits)
+    found = _assembled((activation, *exact, digits), Enclosure({}, {}, {}, "no proof was asked for"), None)
+    proved = enclose_coefficients(activation, exact, min(digits, _CHECKED_DIGITS), float(found.plain["tau"])).balls
+    for key in sorted(found.plain.keys() & proved.keys()):
+        ball, value = proved[key], arb(found.plain[key])
+        # Half a unit of the last digit, twice.
+        if abs(value - ball) > abs(ball) * arb(10) ** (1 - digits) + ball.rad():
+            raise MomentAccuracyError(
+                f"without proof {key} = {found.plain[key]}, which is wrong: it is {rounded_decimal(ball, 10)[0]}; the "
+                "quadrature misses a narrow peak, and certified numbers (--certify) would be right"
+            )
+    return found
+
+
+def solve_at(
+    activation: Activation | str, sigma_a2: Any, sigma_b2: Any, tau0: Any, digits: int, start: float
+) -> CertifiedCoefficients:
+    """Do as ``certify`` for one of several equilibria; arguments, result and errors are those of ``certify``.
+
+    Args:
+        activation: the activation, without free parameters; or a name or an expression in x.
+        sigma_a2: variance of the recurrent weights, >= 0.
+        sigma_b2: variance of the input weights, > 0.
+        tau0: input scale tau_0 > 0.
+        digits: significant decimal digits, >= 1.
+        start: tau_* of the equilibrium that is meant, to a few digits.
+    """
+    activation, exact = as_activation(activation), exact_parameters(sigma_a2, sigma_b2, tau0)
+    _check_digits(digits)
+    return _assembled((activation, *exact, digits), enclose_coefficients(activation, exact, digits, start), start)
+
+
+def _check_digits(digits: int) -> None:
+    if digits < 1:
+        raise EquilibriumError(f"digits must be at least 1, not {digits}")
+
+
+def _assembled(
+    parameters: tuple[Activation, sp.Expr, sp.Expr, sp.Expr, int], found: Enclosure, start: float | None
+) -> CertifiedCoefficients:
+    """Put the certified balls together with what only the plain path gives, of the same equilibrium."""
+    activation, sigma_a2, sigma_b2, tau0, digits = parameters
+    balls, reason = found.balls, found.reason
+    plain: dict[str, str] = {}
+    missing = ntk_missing(activation, found.margins) if found.margins else ""
+    wanted = [key for key in COEFFICIENTS if not (missing and key in NTK_COEFFICIENTS)]
+    if any(key not in balls for key in wanted):
+        reason = reason or "the ball's radius does not reach the digits asked for"
+        if "tau" in balls:
+            start = float(balls["tau"])
+        try:
+            with share(_PLAIN_SHARE, interrupt=True), stage("solving without proof"):
+                solution = solve(activation, sigma_a2, sigma_b2, tau0, digits, start=start)
+        except (EquilibriumError, MomentAccuracyError, DivergentMomentError, OverBudgetError) as error:
+            # What is proved stays proved.
+            if not balls:
+                raise type(error)(f"{error}; and not certified: {reason}") from error
+            missing = missing or _left_out(balls, found.notes, f"{reason}; and not computed without proof: {error}")
+        else:
+            missing = solution.ntk_missing
+            plain = {k: decimal_string(v, digits) for k, v in solution.values.items() if k not in balls}
+    notes = found.notes | {key: found.notes.get(key, reason) for key in plain}
+    return CertifiedCoefficients(
+        *parameters,
+        balls=MappingProxyType({key: balls[key] for key in COEFFICIENTS if key in balls}),
+        plain=MappingProxyType(plain),
+        margins=MappingProxyType(found.margins),
+        certified=MappingProxyType({key: key in balls for key in COEFFICIENTS if key in balls or key in plain}),
+        reason=MappingProxyType(notes),
+        ntk_missing=missing,
+    )
+
+
+def _left_out(balls: Mapping[str, arb], notes: Mapping[str, str], reason: str) -> str:
+    """Why the NTKs' coefficients are absent where nothing gives them; empty where the balls have them."""
+    absent = [key for key in sorted(NTK_COEFFICIENTS) if key not in balls]
+    return "" if not absent else notes.get(absent[0], reason)

@@ -1,0 +1,52 @@
+"""Draws of data, and how far a kernel is from what is predicted on them."""
+
+from numerics.experiments.distances import KernelDistance, distance_to_equivalent, distance_to_limit
+from numerics.experiments.experiment import Cell, Experiment, KernelName, Network, check_network, exact_kernel
+from numerics.experiments.pairs import NoMatchError, PairDistance, distance_to_explicit
+from numerics.experiments.rates import (
+    ROUNDING,
+    FittedLine,
+    RateCheck,
+    RateReport,
+    check_rate,
+    fit_rate,
+    local_slopes,
+    report_rate,
+)
+from numerics.experiments.spectral_study import (
+    LARGEST_DENSE,
+    MeasuredSpectrum,
+    OutlierSummary,
+    measure,
+    predict,
+    summarise_outliers,
+)
+
+__all__ = [
+    "LARGEST_DENSE",
+    "ROUNDING",
+    "Cell",
+    "Experiment",
+    "FittedLine",
+    "KernelDistance",
+    "KernelName",
+    "MeasuredSpectrum",
+    "Network",
+    "NoMatchError",
+    "OutlierSummary",
+    "PairDistance",
+    "RateCheck",
+    "RateReport",
+    "check_network",
+    "check_rate",
+    "distance_to_equivalent",
+    "distance_to_explicit",
+    "distance_to_limit",
+    "exact_kernel",
+    "fit_rate",
+    "local_slopes",
+    "measure",
+    "predict",
+    "report_rate",
+    "summarise_outliers",
+]

@@ -1,0 +1,163 @@
+"""The distance between a kernel and its equivalent or its limit, in operator norm.
+
+Theory sheet, section 4.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import threadpoolctl
+
+from numerics.data import EntryLaw
+from numerics.equivalents import equivalent_parts
+from numerics.experiments.experiment import (
+    Cell,
+    Experiment,
+    KernelName,
+    Network,
+    equivalent_kernel,
+    exact_kernel,
+    finite_kernel,
+    kernel_numbers,
+)
+from numerics.linalg import operator_norm, perturbed_norms
+from theory.activations import Activation
+
+__all__ = [
+    "KernelDistance",
+    "distance_to_equivalent",
+    "distance_to_limit",
+]
+
+
+@dataclass(frozen=True)
+class KernelDistance:
+    """Distance between two kernels of one draw.
+
+    Attributes:
+        activation: name.
+        kernel: which kernel.
+        p: dimension.
+        n: number of samples.
+        width: neurons of the finite network, or None where the kernel is the exact infinite-width one.
+        index: number of the draw.
+        error: ||G* - Gbar|| or ||G_m - G*|| in operator norm.
+        norm_residual: ||M v - lambda v|| of the eigenpair that gave the norm.
+        kernel_residual: largest residual of the infinite-width kernel's entrywise fixed point.
+        network_residual: relative residual of the network's states and adjoint states, or None.
+        changed: the error with a number of the equivalent changed, or with the infinite-width kernel multiplied, by
+            what is changed (``linear``, ``variance``, ``square``, ``diagonal`` or ``kernel``), in the order of the
+            relative changes that were asked for.
+    """
+
+    activation: str
+    kernel: KernelName
+    p: int
+    n: int
+    width: int | None
+    index: int
+    error: float
+    norm_residual: float
+    kernel_residual: float
+    network_residual: float | None
+    changed: Mapping[str, list[float]]
+
+    def record(self) -> dict[str, Any]:
+        """Return the fields as plain JSON values."""
+        return asdict(self)
+
+
+def distance_to_equivalent(
+    experiment: Experiment, activation: Activation, kernel: KernelName, cell: Cell, changes: Sequence[float] = ()
+) -> KernelDistance:
+    """||G* - Gbar|| (K* - Kbar for an NTK) of one draw of the data.
+
+    Args:
+        experiment: the data model and the variances.
+        activation: without free parameters.
+        kernel: which kernel.
+        cell: which draw, and at which dimension.
+        changes: relative changes of the equivalent's numbers, with which the norm is computed too.
+
+    Raises:
+        EquilibriumError: no stable equilibrium, or an NTK that does not exist.
+        KernelConvergenceError: an entry of the kernel has no stable fixed point.
+    """
+    with threadpoolctl.threadpool_limits(limits=1):
+        rng = np.random.default_rng([experiment.seed, cell.p, cell.index])
+        sample = experiment.mixture(cell.p).sample(rng)
+        gram, statistics = sample.gram(), sample.statistics()
+        tau0 = statistics.tau0(experiment.reading)
+        solution = experiment.solve(activation, tau0)
+        equivalent = equivalent_kernel(kernel, solution, statistics, tau0, gram)
+        exact, residual = exact_kernel(kernel, experiment, activation, solution, gram)
+        error = exact - equivalent.dense()
+        norm = operator_norm(error, rng)
+        changed: dict[str, list[float]] = {}
+        if changes:
+            parts = equivalent_parts(kernel_numbers(kernel, solution), statistics, tau0, gram)
+            # A larger number makes the error smaller.
+            factors = [-change for change in changes]
+            span = statistics.low_rank
+            changed = perturbed_norms(error, parts, factors, rng, span=span, full_rank=["linear"])
+    return KernelDistance(
+        activation.name, kernel, cell.p, len(gram), None, cell.index, norm.value, norm.residual, residual, None, changed
+    )
+
+
+def distance_to_limit(
+    experiment: Experiment,
+    activation: Activation,
+    kernel: KernelName,
+    cell: Cell,
+    width: int,
+    weights: EntryLaw = "gaussian",
+    changes: Sequence[float] = (),
+) -> KernelDistance:
+    """||G_m - G*||, one finite network of m = `width` neurons against the infinite-width kernel of the same samples.
+
+    Data and weights are drawn anew for every width, so that errors at different widths are independent.
+
+    Args:
+        experiment: the data model and the variances.
+        activation: without free parameters.
+        kernel: which kernel.
+        cell: which draw, and at which dimension.
+        width: m.
+        weights: law of the network's weights.
+        changes: relative changes of the infinite-width kernel, with which the norm is computed too.
+
+    Raises:
+        EquilibriumError: no stable equilibrium, or an NTK that does not exist.
+        KernelConvergenceError: an entry of the infinite-width kernel has no stable fixed point.
+        NonConvergenceError: the network has no equilibrium that the iteration reaches.
+    """
+    with threadpoolctl.threadpool_limits(limits=1):
+        rng = np.random.default_rng([experiment.seed, cell.p, width, cell.index])
+        sample = experiment.mixture(cell.p).sample(rng)
+        gram = sample.gram()
+        solution = experiment.solve(activation, sample.statistics().tau0(experiment.reading))
+        limit, residual = exact_kernel(kernel, experiment, activation, solution, gram)
+        network = Network(width, weights)
+        finite, network_residual = finite_kernel(kernel, experiment, activation, solution, sample.data, network, rng)
+        error = finite - limit
+        norm = operator_norm(error, rng)
+        factors = [-change for change in changes]
+        changed = perturbed_norms(error, {"kernel": limit}, factors, rng, full_rank=["kernel"]) if changes else {}
+    return KernelDistance(
+        activation.name,
+        kernel,
+        cell.p,
+        gram.shape[0],
+        width,
+        cell.index,
+        norm.value,
+        norm.residual,
+        residual,
+        network_residual,
+        changed,
+    )

@@ -1,0 +1,145 @@
+"""A DEQ beside explicit networks: the one designed to have its kernel, and a naive one of the DEQ's own activation.
+
+If the theory is right the kernels of the DEQ and of the matched network have one equivalent, so that their distance in
+operator norm is of order p^(-1/2) (``numerics.matching.designs``); the naive network, one layer of the same activation,
+keeps a floor.  Cells are those of ``numerics.experiments.experiment``: their random numbers depend on the root seed, p,
+the width and the index only.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, replace
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import sympy as sp
+import threadpoolctl
+
+from numerics.arithmetic import PointwiseActivation, pointwise
+from numerics.arrays import Array
+from numerics.experiments.experiment import (
+    Cell,
+    Experiment,
+    KernelName,
+    Network,
+    equivalent_kernel,
+    exact_kernel,
+    finite_kernel,
+)
+from numerics.kernels import explicit_ck, explicit_kernels
+from numerics.linalg import operator_norm
+from numerics.matching import Design, DesignError, design
+from numerics.networks import FiniteExplicitNetwork, explicit_ntk
+from theory.activations import Activation
+
+__all__ = [
+    "NoMatchError",
+    "PairDistance",
+    "distance_to_explicit",
+]
+
+Layers = list[tuple[PointwiseActivation, float]]
+#: Digits of a design: its error must be far below that of a kernel's entries.
+_DIGITS = 18
+
+
+class NoMatchError(ValueError):
+    """A DEQ whose kernel no explicit network that could be designed has."""
+
+
+@dataclass(frozen=True)
+class PairDistance:
+    """Distances between the kernel of a DEQ and those of two explicit networks, on one draw of the data.
+
+    Attributes:
+        activation: name.
+        kernel: which kernel.
+        p: dimension.
+        n: number of samples.
+        width: neurons of each network, or None where the kernels are the exact infinite-width ones.
+        index: number of the draw.
+        family: of the matched network.
+        matched: ||G_DEQ - G_explicit|| in operator norm, of the matched network.
+        naive: the same of one layer of the DEQ's activation.
+        floor: what the theory predicts ``naive`` to tend to, the distance of the two equivalents on this draw.
+    """
+
+    activation: str
+    kernel: KernelName
+    p: int
+    n: int
+    width: int | None
+    index: int
+    family: str
+    matched: float
+    naive: float
+    floor: float
+
+    def record(self) -> dict[str, Any]:
+        """Return the fields as plain JSON values."""
+        return asdict(self)
+
+
+def distance_to_explicit(
+    experiment: Experiment, activation: Activation, kernel: KernelName, cell: Cell, width: int | None = None
+) -> PairDistance:
+    """Compare the kernels of one draw, of infinite or of finite networks of equal width.
+
+    Raises:
+        EquilibriumError: no stable equilibrium, or an NTK that does not exist.
+        NoMatchError: no explicit network matches, or none was found.
+        KernelConvergenceError: an entry of an infinite-width kernel has no stable fixed point.
+        NonConvergenceError: a finite DEQ has no equilibrium that the iteration reaches.
+    """
+    with threadpoolctl.threadpool_limits(limits=1):
+        seed = [experiment.seed, cell.p, cell.index] if width is None else [experiment.seed, cell.p, width, cell.index]
+        rng = np.random.default_rng(seed)
+        sample = experiment.mixture(cell.p).sample(rng)
+        tau0 = sample.statistics().tau0(experiment.reading)
+        solution = experiment.solve(activation, tau0)
+        found = _designed(activation, experiment.sigma_a2, experiment.sigma_b2, tau0, kernel)
+        phi, gram = pointwise(activation), sample.gram()
+        # One layer is the DEQ without recurrence, its NTK that of all parameters.
+        single = replace(experiment, sigma_a2=0.0, sigma_b2=1.0).solve(activation, tau0)
+        naive = [(phi, single["bias"])]
+        statistics = sample.statistics()
+        equivalents = [
+            equivalent_kernel(which, numbers, statistics, tau0, gram).dense()
+            for which, numbers in ((kernel, solution), ("ck" if kernel == "ck" else "ntk-all", single))
+        ]
+        if width is None:
+            own = exact_kernel(kernel, experiment, activation, solution, gram)[0]
+            others = [_exact_explicit(kernel, gram, layers) for layers in (found.network.pointwise(), naive)]
+        else:
+            own = finite_kernel(kernel, experiment, activation, solution, sample.data, Network(width), rng)[0]
+            others = [
+                _finite_explicit(kernel, layers, sample.data, width, rng)
+                for layers in (found.network.pointwise(), naive)
+            ]
+        pairs = [(own, others[0]), (own, others[1]), (equivalents[0], equivalents[1])]
+        matched, other, floor = (operator_norm(left - right, rng).value for left, right in pairs)
+    return PairDistance(
+        activation.name, kernel, cell.p, own.shape[0], width, cell.index, found.family, matched, other, floor
+    )
+
+
+@lru_cache(maxsize=64)
+def _designed(activation: Activation, sigma_a2: float, sigma_b2: float, tau0: float, kernel: str) -> Design:
+    weights = [sp.Rational(str(value)) for value in (sigma_a2, sigma_b2, tau0)]
+    try:
+        found = design(activation, weights[0], weights[1], weights[2], kernel=kernel, digits=_DIGITS)
+    except DesignError as error:
+        raise NoMatchError(f"no explicit network was designed for {activation.name}: {error}") from error
+    if found.status != "exact":
+        raise NoMatchError(f"no explicit network has the kernel {kernel} of {activation.name} here: {found.reason}")
+    return found
+
+
+def _exact_explicit(kernel: KernelName, gram: Array, layers: Layers) -> Array:
+    return explicit_ck(gram, layers).kernel if kernel == "ck" else explicit_kernels(gram, layers).ntk
+
+
+def _finite_explicit(kernel: KernelName, layers: Layers, data: Array, width: int, rng: np.random.Generator) -> Array:
+    network = FiniteExplicitNetwork.draw(layers, width=width, dimension=data.shape[0], rng=rng)
+    return network.ck(data) if kernel == "ck" else explicit_ntk(network, data, rng.standard_normal(width))

@@ -1,0 +1,57 @@
+"""The exact kernels of networks of infinite width, entry by entry."""
+
+from numerics.kernels.chebyshev import at_many_points
+from numerics.kernels.duals import (
+    ClosedDual,
+    DualActivation,
+    LongSeriesDual,
+    QuadratureDual,
+    bivariate_normal_cdf,
+    slow_dual,
+    with_dual,
+)
+from numerics.kernels.entries import KernelConvergenceError
+from numerics.kernels.hermite import (
+    _LEAST_ENERGY,
+    _MORE_LEVELS,
+    dual_by_quadrature,
+    dual_by_series,
+    hermite_coefficients,
+    resolving_edges,
+)
+from numerics.kernels.infinite_width import (
+    KERNELS,
+    ImplicitKernels,
+    explicit_ck,
+    explicit_kernels,
+    implicit_ck,
+    implicit_kernels,
+)
+from numerics.kernels.interpolated_duals import InterpolatedDual, PairDual, UnresolvedDualError
+
+__all__ = [
+    "KERNELS",
+    "_LEAST_ENERGY",
+    "_MORE_LEVELS",
+    "ClosedDual",
+    "DualActivation",
+    "ImplicitKernels",
+    "InterpolatedDual",
+    "KernelConvergenceError",
+    "LongSeriesDual",
+    "PairDual",
+    "QuadratureDual",
+    "UnresolvedDualError",
+    "at_many_points",
+    "bivariate_normal_cdf",
+    "dual_by_quadrature",
+    "dual_by_series",
+    "explicit_ck",
+    "explicit_kernels",
+    "hermite_coefficients",
+    "implicit_ck",
+    "implicit_kernels",
+    "resolving_edges",
+    "slow_dual",
+    "with_dual",
+]

@@ -1,0 +1,207 @@
+"""What an explicit network has to match, and what is decided about it.
+
+Theory sheet, section 7.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import sympy as sp
+from flint import arb, fmpq
+
+from numerics.arithmetic import BallArithmetic, compile_program, constant_ball, exact_bounds
+from numerics.equilibrium import CertifiedCoefficients
+from numerics.matching.explicit_network import ExplicitLayer
+from theory.activations import Activation
+from theory.equations import KERNELS, NTK_KEYS
+from theory.matching import TARGETS
+from theory.moments import GaussianMoments
+from theory.symbols import tau_0, x
+
+__all__ = [
+    "Decision",
+    "Layers",
+    "Target",
+    "TargetError",
+    "evaluate",
+    "infeasible",
+    "target_of",
+    "undecided",
+]
+
+#: Largest denominator of a tau_*^2 that is tried as its exact value.
+_SIMPLE = 10_000
+
+
+class TargetError(ValueError):
+    """A kernel that no network can be designed for, because it is not known or does not exist."""
+
+
+def target_of(deq: CertifiedCoefficients, kernel: str) -> Target:
+    """Return a DEQ's four numbers, with what its activation says of them exactly.
+
+    Raises:
+        TargetError: an unknown kernel, an NTK that does not exist, numbers that are not certified, or a constant DEQ.
+    """
+    if kernel not in KERNELS:
+        raise TargetError(f"unknown kernel {kernel!r}: accepted are {', '.join(KERNELS)}")
+    if kernel != "ck" and deq.ntk_missing:
+        raise TargetError(f"the kernel {kernel} cannot be matched: {deq.ntk_missing}")
+    keys = ("alpha1", "alpha2", "alpha3", "gamma2") if kernel == "ck" else NTK_KEYS[kernel.removeprefix("ntk-")]
+    for key in keys:
+        if not deq.certified.get(key, False):
+            raise TargetError(f"{key} of the DEQ is not certified: {deq.reason.get(key, 'it does not exist')}")
+    activation, shallow = deq.activation, deq.sigma_a2 == 0
+    degree = _degree(activation)
+    if degree == 0:
+        raise TargetError("the activation is constant, so the DEQ's kernel vanishes and there is nothing to match")
+    first, second, third, diagonal = (deq[key] for key in keys)
+    # L = sigma_a^2 G + sigma_b^2 S keeps its linear part, and nothing else where sigma_a^2 = 0.
+    affine = degree == 1 or (shallow and kernel == "ntk-preactivation")
+    even = kernel != "ntk-preactivation" and (activation.parity == 1 or (first.contains(0) and _vanishes(deq, 1)))
+    odd = (
+        affine or _odd_up_to_a_constant(activation) or (second.contains(0) and third.contains(0) and _vanishes(deq, 2))
+    )
+    zero = arb(0)
+    return Target(
+        kernel,
+        (zero if even else first, zero if odd else second, zero if odd else third, diagonal),
+        deq.tau0,
+        odd=odd,
+        even=even,
+        homogeneous=activation.homogeneity == 1,
+        affine=affine,
+        quadratic=affine or (shallow and degree == 2),
+        # With sigma_a^2 = 0 the DEQ is a network with one layer; its NTKs other than "all" train fewer parameters.
+        one_layer=odd or (shallow and kernel in ("ck", "ntk-all")),
+    )
+
+
+def _degree(activation: Activation) -> int | None:
+    """Degree of a polynomial of degree at most 2, or None."""
+    if len(activation.pieces) > 1 or not activation.pieces[0].expr.is_polynomial(x):
+        return None
+    degree = max(int(sp.degree(activation.pieces[0].expr, x)), 0) if activation.pieces[0].expr != 0 else 0
+    return degree if degree <= 2 else None
+
+
+def _odd_up_to_a_constant(activation: Activation) -> bool:
+    if activation.parity == -1:
+        return True
+    at_zero = activation.expr.subs(x, 0)
+    if not at_zero.is_finite or at_zero == 0:
+        return False
+    return Activation(activation.name, activation.expr - at_zero).parity == -1
+
+
+def _vanishes(deq: CertifiedCoefficients, order: int) -> bool:
+    """Whether E[phi'] or E[phi''] is proved to vanish at tau_*, which symmetry alone does not tell.
+
+    A proof is found where tau_*^2 is a simple fraction and the moments have closed forms, as for Hermite polynomials.
+    """
+    low, high = exact_bounds(deq["tau"])
+    simple = ((low + high) ** 2 / 4).limit_denominator(_SIMPLE)
+    if not (deq["tau"] ** 2 - arb(fmpq(simple.numerator, simple.denominator))).contains(0):
+        return False
+    square = sp.Rational(simple.numerator, simple.denominator)
+    moments = GaussianMoments(deq.activation, sp.sqrt(square))
+    wanted = moments.first_derivative if order == 1 else moments.second_derivative
+    gap = square - deq.sigma_a2 * moments.variance - deq.sigma_b2 * deq.tau0**2
+    return all(GaussianMoments.is_closed(form) and sp.simplify(form) == 0 for form in (wanted, gap))
+
+
+#: Boxes that a search for a set of targets may look at: there most failures are for good.
+_INFLATED_EFFORT = 400
+Layers = tuple[ExplicitLayer, ...]
+
+
+@dataclass(frozen=True)
+class Target:
+    """The four numbers that a network must have, and what is known of them exactly.
+
+    Attributes:
+        kernel: one of ``theory.equations.KERNELS``.
+        numbers: balls of k_1, k_2, k_3, k_0.
+        tau0: exact input scale.
+        odd: whether k_2 = k_3 = 0 exactly (a DEQ whose activation is odd up to a constant).
+        even: whether k_1 = 0 exactly.
+        homogeneous: whether the DEQ's activation has phi(c x) = c phi(x) for c > 0.
+        affine: whether it is affine, so that no energy of degree >= 2 exists.
+        quadratic: whether no energy of degree >= 3 exists.
+        one_layer: whether it is exactly the kernel of some network with one hidden layer.
+        effort: boxes that a search may look at.
+    """
+
+    kernel: str
+    numbers: tuple[arb, arb, arb, arb]
+    tau0: sp.Expr
+    odd: bool = False
+    even: bool = False
+    homogeneous: bool = False
+    affine: bool = False
+    quadratic: bool = False
+    one_layer: bool = False
+    effort: int = 20_000
+
+    @property
+    def scale(self) -> arb:
+        """Ball of tau_0 at the current precision."""
+        return arb(constant_ball(self.tau0))
+
+    def inflated(self, radius: arb) -> Target:
+        """Return the set of all targets that differ from this one by at most ``radius`` in each number.
+
+        The diagonal and k_1, k_2, k_3 of a kernel are not negative, so the set is cut at 0.
+        """
+        widened = [ball + arb(0, radius.upper()) for ball in self.numbers]
+        first, second, third = (ball.nonnegative_part() if ball.contains(0) else ball for ball in widened[:3])
+        return Target(self.kernel, (first, second, third, widened[3]), self.tau0, effort=_INFLATED_EFFORT)
+
+    def shifted(self, steps: Sequence[arb]) -> Target:
+        """Return the target with something added to each number (nothing is known of it exactly)."""
+        first, second, third, diagonal = (ball + step for ball, step in zip(self.numbers, steps, strict=True))
+        return Target(self.kernel, (first, second, third, diagonal), self.tau0)
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What was found for one family.
+
+    Attributes:
+        status: "exact", "infeasible" or "undecided".
+        branches: every network found, up to gauge and signs (for the polynomial family one of infinitely many).
+        reason: one sentence: how the networks were found, or why there are none.
+        universal: for "infeasible": whether no network of one or two hidden layers of any activation exists.
+        digits_help: for "undecided": whether more digits may decide it.
+    """
+
+    status: str
+    branches: tuple[Layers, ...] = ()
+    reason: str = ""
+    universal: bool = False
+    digits_help: bool = True
+
+
+def infeasible(reason: str, *, universal: bool = False) -> Decision:
+    """Return the decision that no network of the family matches."""
+    return Decision("infeasible", reason=reason, universal=universal)
+
+
+def undecided(reason: str, *, digits_help: bool = True) -> Decision:
+    """Return the decision that the balls are too wide to tell, or that neither a network nor a proof was found."""
+    return Decision("undecided", reason=reason, digits_help=digits_help)
+
+
+def evaluate(expressions: Sequence[sp.Expr], target: Target, extra: Mapping[sp.Symbol, arb] | None = None) -> list[arb]:
+    """Return expressions in the targets, tau_0 and other symbols as balls.
+
+    Args:
+        expressions: to be evaluated.
+        target: gives the targets' symbols and tau_0 their balls.
+        extra: balls of the other symbols.
+    """
+    known = dict(extra or {})
+    program = compile_program(expressions, [*TARGETS, tau_0, *known], BallArithmetic())
+    return [arb(value) for value in program(*target.numbers, target.scale, *known.values())]

@@ -1,0 +1,53 @@
+"""Gaussian moments of an activation in float64, to any number of digits, and in balls."""
+
+from numerics.moments.ball_moments import MOMENTS, BallMoments, moment_balls, reference_slope_energy
+from numerics.moments.certified import CertifiedMoments, UnboundedError, UncertifiedError, certified_moments
+from numerics.moments.coarse import TAIL_BITS, coarse_variance
+from numerics.moments.digits import HighPrecisionMoments
+from numerics.moments.float64 import FloatMoments
+from numerics.moments.majorants import Majorant, half_strip_majorant
+from numerics.moments.node_sums import Key
+from numerics.moments.quadrature import (
+    HALF_WIDTH,
+    NODES,
+    gaussian_moment,
+    gaussian_rule,
+    legendre_rule,
+    quiet,
+    select_refinement,
+    slope_energies,
+)
+from numerics.moments.stein import stein_balls
+from numerics.moments.strips import PieceBounds, gaussian_tail
+from numerics.moments.values import MomentAccuracyError, MomentValues
+
+__all__ = [
+    "HALF_WIDTH",
+    "MOMENTS",
+    "NODES",
+    "TAIL_BITS",
+    "BallMoments",
+    "CertifiedMoments",
+    "FloatMoments",
+    "HighPrecisionMoments",
+    "Key",
+    "Majorant",
+    "MomentAccuracyError",
+    "MomentValues",
+    "PieceBounds",
+    "UnboundedError",
+    "UncertifiedError",
+    "certified_moments",
+    "coarse_variance",
+    "gaussian_moment",
+    "gaussian_rule",
+    "gaussian_tail",
+    "half_strip_majorant",
+    "legendre_rule",
+    "moment_balls",
+    "quiet",
+    "reference_slope_energy",
+    "select_refinement",
+    "slope_energies",
+    "stein_balls",
+]

@@ -1,0 +1,11 @@
+"""Results as figures, reports, LaTeX and code."""
+
+from numerics.publish.figures import STYLE, convergence_figure, new_figure, spectrum_figure, sweep_figure
+
+__all__ = [
+    "STYLE",
+    "convergence_figure",
+    "new_figure",
+    "spectrum_figure",
+    "sweep_figure",
+]

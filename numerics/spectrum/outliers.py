@@ -1,0 +1,203 @@
+"""Isolated eigenvalues of the equivalents, from the population alone.
+
+Theory sheet, section 5.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from scipy.optimize import brentq
+
+from numerics.arrays import Array
+from numerics.equivalents import EquivalentCoefficients
+from numerics.spectrum.bulk import Gap
+from numerics.spectrum.fixed_point import GapPoint, SpectralLawError
+from numerics.spectrum.population import Population
+
+__all__ = [
+    "Outlier",
+    "OutlierSystem",
+    "Side",
+    "point_outliers",
+]
+
+Side = Literal["right", "left"]
+#: Isolated eigenvalues closer than this, relative to the spectrum, are one with a multiplicity.
+_SAME = 1e-9
+#: Points nearer to 0 than this, relative to the spectrum, end a gap that reaches 0.
+_NEAR_ZERO = 1e-9
+_MARCH = 200
+
+
+@dataclass(frozen=True)
+class Outlier:
+    """An isolated eigenvalue.
+
+    Attributes:
+        value: its limit.
+        multiplicity: its multiplicity.
+        alignment: (K, K) array, (j_a . P j_b) for j_a = J_a / sqrt(n_a) and P the projection on its eigenvectors; the
+            diagonal is the squared cosine to each class, the trace that to the span of all.
+    """
+
+    value: float
+    multiplicity: int
+    alignment: Array
+
+
+class OutlierSystem:
+    """Lambda and B(z): what the isolated eigenvalues solve."""
+
+    def __init__(self, population: Population, coefficients: EquivalentCoefficients) -> None:
+        self.population = population
+        self.coefficients = coefficients
+        core = core_matrix(population, coefficients)
+        self.inverse = np.linalg.inv(core)
+        self.inverse = (self.inverse + self.inverse.T) / 2
+        #: Negative eigenvalues of H at infinity.
+        self.negative = int(np.count_nonzero(np.linalg.eigvalsh(core) < 0))
+
+    def levels(self, point: GapPoint) -> Array:
+        """Eigenvalues of H, evened out, at a point of a gap, ascending."""
+        blocks, _ = self._blocks(point.q, np.zeros_like(point.q))
+        return np.asarray(np.linalg.eigvalsh(self._scaled(blocks)[0]))
+
+    def _scaled(self, blocks: Array) -> tuple[Array, Array]:
+        """E H E and the diagonal of E > 0: the same signs and zeros, without loss where B is huge, as beside a pole."""
+        scale = 1 / np.sqrt(1 + np.abs(np.diagonal(self.inverse)) + np.abs(np.diagonal(blocks)))
+        return scale[:, None] * (self.inverse + blocks) * scale, scale
+
+    def _blocks(self, q: Array, rates: Array) -> tuple[Array, Array]:
+        """B and its derivative when q moves at `rates`.
+
+        The limit of U^T Q U is block diagonal.  J^T Q J / p: (n_a/p) q_a on the diagonal.  M^T W Q W^T M: M^T (I - R) M
+        over the bulk's directions.  psi^T Q psi: (n_a/p) q_a times p E psi_i^2.  u^T W Q W^T u: the n_a samples of
+        class a have the variance lambda_a / p along u, independent of the rest of W.
+        """
+        held, shares = self.population, self.population.proportions
+        blocks, change = np.zeros_like(self.inverse), np.zeros_like(self.inverse)
+        classes, spikes = held.classes, held.spike_values.shape[0]
+        means = slice(classes, 2 * classes)
+        form, form_change = held.covariances.mean_form(q, rates)
+        for matrix, values, mean_part in ((blocks, q, form), (change, rates, form_change)):
+            weighted = shares * values
+            matrix[means, means] = mean_part
+            rest = [weighted @ held.norm_energies] if self.inverse.shape[0] == 2 * classes + spikes + 1 else []
+            diagonal = np.concatenate([weighted, np.diagonal(mean_part), held.spike_values @ weighted, rest])
+            np.fill_diagonal(matrix, diagonal)
+        return blocks, change
+
+    def outliers(self, gap: Gap, scale: float) -> list[Outlier]:
+        """Isolated eigenvalues in one gap."""
+        near_zero = _NEAR_ZERO * scale
+        ends = [self._end(gap, upwards, near_zero) for upwards in (False, True)]
+        (low, below), (high, above) = ends
+        roots = [self._root(gap, index, low, high) for index in range(above, below)]
+        groups: list[list[GapPoint]] = []
+        for root in sorted(roots, key=lambda point: point.z):
+            if groups and root.z - groups[-1][-1].z <= _SAME * scale:
+                groups[-1].append(root)
+            else:
+                groups.append([root])
+        return [self._outlier(group) for group in groups]
+
+    def _count(self, point: GapPoint) -> int:
+        return int(np.count_nonzero(self.levels(point) < 0))
+
+    def _end(self, gap: Gap, upwards: bool, near_zero: float) -> tuple[float, int]:
+        """Coordinate of an end of a gap, and the number of negative eigenvalues of H there."""
+        curve, edge = gap.curve, gap.upper if upwards else gap.lower
+        if edge is not None:
+            return curve.coordinate(edge), self._count(edge)
+        infinite = np.isinf(gap.reach[upwards])
+        sigma = curve.coordinate(curve.start)
+        for _ in range(_MARCH):
+            point = curve.at(sigma)
+            count = self._count(point)
+            if count == self.negative if infinite else abs(point.z) < near_zero:
+                return sigma, count
+            sigma += 0.7 if upwards else -0.7
+        raise SpectralLawError(
+            f"the gap from {gap.reach[0]:.6g} to {gap.reach[1]:.6g} could not be followed to its end"
+        )
+
+    def _root(self, gap: Gap, index: int, low: float, high: float) -> GapPoint:
+        """Where the eigenvalue of H with this index is zero."""
+
+        def level(sigma: float) -> float:
+            return float(self.levels(gap.curve.at(sigma))[index])
+
+        sigma = float(brentq(level, low, high, xtol=1e-15, rtol=1e-14))
+        return gap.curve.at(sigma)
+
+    def _outlier(self, group: list[GapPoint]) -> Outlier:
+        """Value and alignment: the residue of (Gbar - z)^-1 between the classes' indicator vectors.
+
+        (A - z)^-1 = Q - Q U H^-1 U^T Q has at a zero of H with null vectors N the residue
+        -Q U N (N^T B' N)^-1 N^T U^T Q, and U^T Q j_a tends to B e_a / sqrt(n_a/p).
+        """
+        point = group[len(group) // 2]
+        held = self.population
+        _, theta = held.covariances.evaluate(point.q)
+        coupling = point.q[:, None] ** 2 * theta * held.proportions
+        rates = np.asarray(np.linalg.solve(np.eye(point.q.size) - coupling, point.q**2))
+        blocks, change = self._blocks(point.q, rates)
+        matrix, scale = self._scaled(blocks)
+        levels, vectors = np.linalg.eigh(matrix)
+        kernel = scale[:, None] * vectors[:, np.argsort(np.abs(levels))[: len(group)]]
+        seen = (blocks[:, : held.classes] / np.sqrt(held.proportions)).T @ kernel
+        alignment = seen @ np.linalg.solve(kernel.T @ change @ kernel, seen.T)
+        value = self.coefficients.linear * (point.z - held.tau0**2) + self.coefficients.diagonal
+        return Outlier(value, len(group), (alignment + alignment.T) / 2)
+
+
+def core_matrix(population: Population, coefficients: EquivalentCoefficients) -> Array:
+    """Lambda, in units of the coefficient of S; the row of psi is left out where alpha_2 = 0."""
+    classes, spikes = population.classes, population.spike_values.shape[0]
+    linear = coefficients.linear
+    variance, square = coefficients.variance / linear, coefficients.square / linear
+    has_psi = variance != 0
+    size = 2 * classes + spikes + has_psi
+    core = np.zeros((size, size))
+    first, means, special = slice(0, classes), slice(classes, 2 * classes), slice(2 * classes, 2 * classes + spikes)
+    t = population.t
+    core[first, first] = population.mean_gram + variance * np.outer(t, t) + square * population.T
+    core[first, means] = core[means, first] = np.eye(classes)
+    core[special, first] = population.spike_means
+    core[first, special] = population.spike_means.T
+    core[special, special] = np.eye(spikes)
+    if has_psi:
+        core[first, -1] = core[-1, first] = variance * t
+        core[-1, -1] = variance
+    return core
+
+
+#: Below this share of the diagonal a coefficient, times its power of tau_0, is rounding: alpha_1 is 0 where the
+#: activation is even (the bulk is then a point), alpha_2 and alpha_3 where it is odd.
+_ROUNDING = 1e-12
+
+
+def point_outliers(population: Population, coefficients: EquivalentCoefficients) -> tuple[Outlier, ...]:
+    """Isolated eigenvalues where the coefficient of S is 0: those of V C V^T; V^T V tends to a diagonal matrix."""
+    held, t = population, population.t
+    core = np.empty((held.classes + 1, held.classes + 1))
+    core[:-1, :-1] = coefficients.variance * np.outer(t, t) + coefficients.square * held.T
+    core[:-1, -1] = core[-1, :-1] = coefficients.variance * t
+    core[-1, -1] = coefficients.variance
+    root = np.sqrt(np.append(held.proportions, held.proportions @ held.norm_energies))
+    values, vectors = np.linalg.eigh(root[:, None] * core * root)
+    scale = float(np.abs(values).max())
+    groups: list[list[int]] = []
+    for index in np.flatnonzero(np.abs(values) > _ROUNDING * max(scale, abs(coefficients.diagonal)))[::-1]:
+        if groups and values[groups[-1][-1]] - values[index] <= _SAME * scale:
+            groups[-1].append(int(index))
+        else:
+            groups.append([int(index)])
+    found = []
+    for group in groups:
+        seen = vectors[:-1, group]
+        found.append(Outlier(coefficients.diagonal + float(values[group].mean()), len(group), seen @ seen.T))
+    return tuple(found)

@@ -1,0 +1,368 @@
+"""The ledger: every claim of the theory that this project checks, stated once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any
+
+__all__ = [
+    "CLAIMS",
+    "Claim",
+    "Verdict",
+    "VerdictKind",
+]
+
+
+class VerdictKind(Enum):
+    """What the evidence says of a claim."""
+
+    DERIVED = "derived"
+    CERTIFIED = "certified"
+    SUPPORTED = "supported"
+    REFUTED = "refuted"
+    UNDECIDED = "undecided"
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One statement of the theory, or of a code that implements it.
+
+    Attributes:
+        identifier: short name for the command line and files.
+        statement: the statement in words.
+        latex: the statement as LaTeX.
+        assumptions: what it needs to hold.
+        source: where it comes from.
+        evidence: how it can be checked, in words.
+        expected: the verdict that a correct theory gets.
+    """
+
+    identifier: str
+    statement: str
+    latex: str
+    assumptions: str
+    source: str
+    evidence: str
+    expected: VerdictKind
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What came out for a claim and one subject, such as an activation.
+
+    Attributes:
+        claim: identifier of the claim.
+        subject: what it was checked on.
+        kind: the verdict.
+        evidence: one sentence with the figures that decide it.
+        details: figures for reports: plain JSON values by name.
+    """
+
+    claim: str
+    subject: str
+    kind: VerdictKind
+    evidence: str
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+
+_MIXTURE = "Gaussian mixture, n/p fixed, ||C_a|| and ||mu_a|| bounded, tr(C_a - C°) = O(sqrt p)"
+_STABLE = "sigma_a^2 d22/2 < 1"
+_NTK = f"{_MIXTURE}; {_STABLE}; sigma_a^2 E[phi'^2] < 1"
+_SHEET = "theory sheet, section {}"
+_PAPER_2022 = "Model-Compression/Lossless_Compression (code of the NeurIPS 2022 paper); theory sheet, section 6"
+_PAPER_2024 = "StephenLi24/INN_eqvi_ENN (code of the ICML 2024 paper); theory sheet, section 6"
+_WITNESSES = (
+    "exact kernels of random data at several p; limits of functionals that the operator norm bounds, tested against 0"
+)
+_RATE = "exact kernels of random data at several p; operator norms against p"
+_WIDTH = "finite networks of several widths m against the exact kernel of the same data; operator norms against m"
+_SYSTEM = (
+    Claim(
+        "equilibrium",
+        "tau^2 = sigma_a^2 Var phi_0(tau xi) + sigma_b^2 tau_0^2 has a root tau_* reached from tau_0, unique in a "
+        "ball, at which sigma_a^2 E[(phi^2)'']/2 and sigma_a^2 E[phi']^2 are below 1: the CK's coefficients exist",
+        r"\tau_*^2 = \sigma_a^2 \operatorname{Var}[\phi_0(\tau_*\xi)] + \sigma_b^2 \tau_0^2,\quad "
+        r"\tfrac12\sigma_a^2 \mathbb{E}[(\phi^2)''(\tau_*\xi)] < 1,\quad "
+        r"\sigma_a^2 \mathbb{E}[\phi'(\tau_*\xi)]^2 < 1",
+        "sigma_a^2 small enough for the activation",
+        _SHEET.format("3 (well-posedness)"),
+        "interval Newton test in Arb balls",
+        VerdictKind.CERTIFIED,
+    ),
+    Claim(
+        "stability",
+        "the right side of the tau equation has the derivative sigma_a^2 E[(phi^2)'']/2 with respect to tau^2: "
+        "roots at which it is below 1 attract the iteration, the others repel it",
+        r"\frac{d}{d\tau^2}\bigl(\sigma_a^2\operatorname{Var}[\phi_0(\tau\xi)]\bigr) "
+        r"= \tfrac12\sigma_a^2\mathbb{E}[(\phi^2)''(\tau\xi)]",
+        "the moments exist",
+        _SHEET.format("3 (well-posedness)"),
+        "heat equation, by SymPy on exponentials and closed forms; a bistable DEQ's roots, certified",
+        VerdictKind.DERIVED,
+    ),
+    Claim(
+        "system",
+        "expanding the kernel's fixed-point recursion order by order in p^(-1/2) gives the four equations of alpha_1 "
+        "to alpha_4 and the diagonal",
+        r"\alpha_1 = d_1^2(\sigma_a^2\alpha_1+\sigma_b^2),\ \ldots,\ "
+        r"\alpha_4 = \tfrac12\sigma_a^2 d_{22}\alpha_4 + \sigma_b^2",
+        f"{_MIXTURE}; {_STABLE}",
+        _SHEET.format("3"),
+        "order-by-order expansion by SymPy, for unspecified moments",
+        VerdictKind.DERIVED,
+    ),
+    Claim(
+        "forms",
+        "the post-activation and the pre-activation form of the system are the same: lambda_1 = sigma_a^2 alpha_1 "
+        "+ sigma_b^2, lambda_2 = sigma_a^2 alpha_2, lambda_3 = sigma_a^2 alpha_3",
+        r"\lambda_1 = \sigma_a^2\alpha_1 + \sigma_b^2,\quad (\lambda_2, \lambda_3) = \sigma_a^2 (\alpha_2, \alpha_3)",
+        "none",
+        _SHEET.format("3"),
+        "algebra by SymPy",
+        VerdictKind.DERIVED,
+    ),
+    Claim(
+        "ntk-system",
+        "expanding the entrywise formulas of the three NTKs gives their coefficients",
+        r"\beta_1 = \alpha_1/D,\ \beta_2 = \alpha_2/D,\ "
+        r"\beta_3 = \alpha_3/D + \sigma_a^2 d_2^2\alpha_1\lambda_1/D^2,\ D = 1-\sigma_a^2 d_1^2",
+        _NTK,
+        _SHEET.format("3"),
+        "order-by-order expansion by SymPy",
+        VerdictKind.DERIVED,
+    ),
+    Claim(
+        "layers",
+        "expanding the kernel of an explicit network layer by layer gives the recursion of its CK's and NTK's "
+        "coefficients",
+        r"a_{l,1} = d_1^2 a_{l-1,1},\ a_{l,2} = d_1^2 a_{l-1,2} + \tfrac14 d_2^2 a_{l-1,4}^2,\ \ldots",
+        _MIXTURE,
+        _SHEET.format("4"),
+        "order-by-order expansion by SymPy",
+        VerdictKind.DERIVED,
+    ),
+    Claim(
+        "tied-layers",
+        "the coefficients of L weight-tied layers with input injection tend to the DEQ's geometrically in L, with the "
+        "gains r = sigma_a^2 d22/2 and s = sigma_a^2 d1^2: errors are (A + B L) r^L + (C + D L) s^L to first "
+        "order",
+        r"a_{L,k} - \alpha_k = (A + B L)\, r^L + (C + D L)\, s^L,\quad r = \tfrac12\sigma_a^2 d_{22},\ "
+        r"s = \sigma_a^2 d_1^2",
+        _STABLE,
+        _SHEET.format("4"),
+        "the recursion iterated at many digits; the recurrence of its errors against the predicted gains",
+        VerdictKind.SUPPORTED,
+    ),
+)
+_KERNELS = (
+    Claim(
+        "ck-rate",
+        "the exact Implicit-CK G* of the data and its equivalent Gbar approach each other in operator norm at the "
+        "rate p^(-1/2), up to a logarithm that the largest of the fluctuations delta_i brings",
+        r"\|G_* - \bar G\| = \tilde O(p^{-1/2})",
+        f"{_MIXTURE}; {_STABLE}",
+        _SHEET.format("4"),
+        _RATE,
+        VerdictKind.SUPPORTED,
+    ),
+    Claim(
+        "ck-slope",
+        "with class means of norm 2, where the next order of the expansion is small, the slope of log error "
+        "against log p, corrected for that order, is -1/2",
+        r"\log\|G_* - \bar G\| = c - \tfrac12 \log p + O(p^{-1/2})",
+        f"{_MIXTURE}; {_STABLE}",
+        _SHEET.format("4"),
+        _RATE,
+        VerdictKind.SUPPORTED,
+    ),
+    *(
+        Claim(
+            identifier,
+            f"every coefficient of the equivalent of the {what} is right: no functional of the error that the operator "
+            "norm bounds has a limit other than 0",
+            rf"\operatorname{{tr}} M({symbol}_* - \bar {symbol}) \to 0 \text{{ for }} \|M\|_{{\mathrm{{tr}}}} \le 1",
+            assumptions,
+            _SHEET.format("4"),
+            _WITNESSES,
+            VerdictKind.SUPPORTED,
+        )
+        for identifier, what, symbol, assumptions in (
+            ("ck", "Implicit-CK", "G", f"{_MIXTURE}; {_STABLE}"),
+            ("ntk-recurrent", "NTK of readout and recurrent weights", "K", _NTK),
+            ("ntk-preactivation", "NTK of the recursion on pre-activations", "K", _NTK),
+            ("ntk-all", "NTK of readout, recurrent and input weights", "K", _NTK),
+            ("explicit-ck", "CK of an explicit network of two layers", "G", _MIXTURE),
+            ("explicit-ntk", "NTK of an explicit network of two layers", "K", _MIXTURE),
+        )
+    ),
+)
+_RATES = (
+    Claim(
+        "ntk-rate",
+        "each exact NTK K* of the data and its equivalent Kbar approach each other in operator norm at the "
+        "rate p^(-1/2)",
+        r"\|K_* - \bar K\| = O(p^{-1/2})",
+        _NTK,
+        _SHEET.format("4"),
+        _RATE,
+        VerdictKind.SUPPORTED,
+    ),
+    Claim(
+        "finite-width",
+        "the CK of a DEQ of m neurons tends to the exact infinite-width CK G* of the same data at the rate m^(-1/2)",
+        r"\|G_m - G_*\| = O(m^{-1/2})",
+        f"{_STABLE}; Gaussian weights, tied over the iteration",
+        _SHEET.format("2"),
+        _WIDTH,
+        VerdictKind.SUPPORTED,
+    ),
+    Claim(
+        "ntk-parameters",
+        "the NTK from the exact implicit Jacobian of a DEQ of m neurons tends to K_recurrent when readout and A are "
+        "trained, and to K_all when readout, A and B are",
+        r"\|K_m - K_*\| = O(m^{-1/2})",
+        f"{_STABLE}; sigma_a^2 E[phi'^2] < 1",
+        _SHEET.format("2"),
+        _WIDTH,
+        VerdictKind.SUPPORTED,
+    ),
+    Claim(
+        "universality-weights",
+        "the limit of infinite width is the same for Rademacher and Student weights of the same variance",
+        r"\|G_m - G_*\| = O(m^{-1/2})",
+        f"{_STABLE}; independent weights with finite variance",
+        _SHEET.format("1"),
+        _WIDTH,
+        VerdictKind.SUPPORTED,
+    ),
+    Claim(
+        "universality-data",
+        "the equivalent of the CK holds for Rademacher and Student noise with the same first two moments",
+        r"\|G_* - \bar G\| = O(p^{-1/2})",
+        f"{_MIXTURE.replace('Gaussian mixture', 'mixture with independent whitened entries')}; {_STABLE}",
+        _SHEET.format("4"),
+        _RATE,
+        VerdictKind.SUPPORTED,
+    ),
+)
+_VARIANTS = (
+    Claim(
+        "variant-extra-diagonal",
+        "the identity's coefficient in Gbar is gamma_*^2 - tau_0^2 alpha_1 - tau_0^4 alpha_3",
+        r"\bar G = \ldots + (\gamma_*^2 - \tau_0^2\alpha_1 - \tau_0^4\alpha_3) I",
+        _MIXTURE,
+        _PAPER_2022,
+        _WITNESSES,
+        VerdictKind.REFUTED,
+    ),
+    Claim(
+        "variant-centred-T",
+        "T is made from centred covariances, T_ab = tr(C_a° C_b°)/p",
+        r"T_{ab} = \operatorname{tr}(C_a^\circ C_b^\circ)/p",
+        _MIXTURE,
+        _PAPER_2024,
+        _WITNESSES,
+        VerdictKind.REFUTED,
+    ),
+    Claim(
+        "variant-elementwise-T",
+        "T is made from the covariances' diagonals",
+        r"T_{ab} = \tfrac1p\sum_i (C_a)_{ii} (C_b)_{ii}",
+        f"{_MIXTURE}; covariances that are not diagonal",
+        _PAPER_2024,
+        _WITNESSES,
+        VerdictKind.REFUTED,
+    ),
+    Claim(
+        "tau0-reading",
+        "tau_0^2 may be read as tr C°/p or as tr S/n: both equivalents converge, the second faster for ReLU",
+        r"\tau_0^2 = \operatorname{tr} C^\circ/p \text{ or } \operatorname{tr} S/n",
+        f"{_MIXTURE}; {_STABLE}",
+        _SHEET.format("6"),
+        _RATE,
+        VerdictKind.SUPPORTED,
+    ),
+)
+_SPECTRA = (
+    Claim(
+        "few-coefficients",
+        "the CK depends on the activation only through alpha_1, alpha_2, alpha_3 and gamma_*^2: the kernels of two "
+        "very different activations with equal coefficients approach each other at the rate p^(-1/2)",
+        r"\|G_*[\phi] - G_*[\tilde\phi]\| = \tilde O(p^{-1/2})",
+        f"{_MIXTURE}; {_STABLE}",
+        _SHEET.format("4"),
+        "exact kernels of ReLU and of a quartic polynomial made to have the same coefficients; norms against p",
+        VerdictKind.SUPPORTED,
+    ),
+    Claim(
+        "bulk",
+        "the bulk of the CK's spectrum is the image of the sample covariance's law under x -> alpha_1 x + gamma_*^2 - "
+        "tau_0^2 alpha_1",
+        r"x \mapsto \alpha_1 x + \gamma_*^2 - \tau_0^2 \alpha_1",
+        f"{_MIXTURE}; {_STABLE}",
+        _SHEET.format("5"),
+        "Kolmogorov distance of exact kernels' spectra from the law, against p",
+        VerdictKind.SUPPORTED,
+    ),
+    Claim(
+        "outliers",
+        "the CK's isolated eigenvalues are the roots of the determinant equation",
+        r"\det(I + \Lambda\, U^\top Q(z) U/\alpha_1) = 0",
+        f"{_MIXTURE}; {_STABLE}",
+        _SHEET.format("5"),
+        "isolated eigenvalues of exact kernels less their predictions at several p; the limits tested against 0",
+        VerdictKind.SUPPORTED,
+    ),
+    Claim(
+        "transition",
+        "an eigenvalue leaves the bulk when the means' norm passes the predicted critical value, and not before",
+        r"\|\mu\| > \|\mu\|_{\mathrm{crit}}",
+        f"{_MIXTURE}; {_STABLE}",
+        _SHEET.format("5"),
+        "isolated eigenvalues of exact kernels counted on either side of the critical norm",
+        VerdictKind.SUPPORTED,
+    ),
+)
+_LIMITS = (
+    Claim(
+        "limit-spike",
+        "a spike of bounded strength in a covariance leaves the CK's equivalent right",
+        r"C_2 = (1 + 8/\sqrt p) I + 9\, e_1 e_1^\top",
+        f"{_MIXTURE}; {_STABLE}",
+        _SHEET.format("1"),
+        _WITNESSES,
+        VerdictKind.SUPPORTED,
+    ),
+    Claim(
+        "limit-jump",
+        "an activation with a jump has a CK with the same equivalent; its NTKs do not exist, as E[phi'^2] is infinite",
+        r"\phi(x) = \operatorname{sgn}(x)",
+        f"{_MIXTURE}; {_STABLE}",
+        _SHEET.format("3"),
+        _WITNESSES,
+        VerdictKind.SUPPORTED,
+    ),
+    Claim(
+        "limit-traces",
+        "the CK's equivalent still holds where the classes' traces differ by order p",
+        r"\operatorname{tr}(C_a - C^\circ) = \Theta(p)",
+        "an assumption of the theory is broken on purpose",
+        _SHEET.format("1"),
+        _WITNESSES,
+        VerdictKind.REFUTED,
+    ),
+    Claim(
+        "limit-unstable",
+        "past the fold of the tau equation there is no equilibrium at all, and before it there is",
+        r"\tfrac12\sigma_a^2 d_{22} = 1",
+        "phi(x) = x + x^3/10, sigma_b^2 = 4/5, tau_0 = 1",
+        _SHEET.format("3 (well-posedness)"),
+        "the fold in a ball; every equilibrium isolated or excluded by interval arithmetic on either side of it",
+        VerdictKind.CERTIFIED,
+    ),
+)
+CLAIMS: dict[str, Claim] = {
+    claim.identifier: claim for claim in (*_SYSTEM, *_KERNELS, *_RATES, *_SPECTRA, *_VARIANTS, *_LIMITS)
+}

@@ -1,0 +1,72 @@
+"""The equations: the kernels' expansion, a DEQ's system, the recursion of explicit layers."""
+
+from theory.equations.coefficients import COEFFICIENTS, KERNELS, NTK_COEFFICIENTS, NTK_KEYS, NTK_KINDS
+from theory.equations.deq import (
+    ck_coefficients,
+    ck_equations,
+    in_moments,
+    moment_definitions,
+    ntk_coefficients,
+    preactivation_coefficients,
+    preactivation_equations,
+    stability_slope,
+    tau_equation,
+)
+from theory.equations.expansion import (
+    PREVIOUS_LAYER,
+    NormArgument,
+    expand_ck,
+    expand_layer,
+    expand_ntk,
+    expand_preactivation,
+)
+from theory.equations.layers import LayerCoefficients, LayerMoments, input_layer, next_layer, preactivation, rest
+from theory.equations.orders import (
+    EntrySeries,
+    ExpansionError,
+    S_ij,
+    delta_i,
+    delta_j,
+    derivative_moment,
+    dual,
+    epsilon,
+    square_moment,
+)
+
+__all__ = [
+    "COEFFICIENTS",
+    "KERNELS",
+    "NTK_COEFFICIENTS",
+    "NTK_KEYS",
+    "NTK_KINDS",
+    "PREVIOUS_LAYER",
+    "EntrySeries",
+    "ExpansionError",
+    "LayerCoefficients",
+    "LayerMoments",
+    "NormArgument",
+    "S_ij",
+    "ck_coefficients",
+    "ck_equations",
+    "delta_i",
+    "delta_j",
+    "derivative_moment",
+    "dual",
+    "epsilon",
+    "expand_ck",
+    "expand_layer",
+    "expand_ntk",
+    "expand_preactivation",
+    "in_moments",
+    "input_layer",
+    "moment_definitions",
+    "next_layer",
+    "ntk_coefficients",
+    "preactivation",
+    "preactivation_coefficients",
+    "preactivation_equations",
+    "rest",
+    "square_moment",
+    "stability_slope",
+    "tau_equation",
+]
