@@ -502,7 +502,10 @@ def ntk_missing(activation: Activation, margins: Mapping[str, arb]) -> str:
     margin = margins.get("ntk")
     if margin is not None and margin >= 1:
         return f"sigma_a^2 E[phi'^2] = {margin_text(margin)} is not below 1, so the NTKs do not exist"
-    return "" if activation.has_finite_slope_energy else "E[phi'^2] is infinite, so the NTKs do not exist"
+    if activation.has_finite_slope_energy:
+        return ""
+    why = "phi jumps" if activation.jumps else "the slope of phi is too singular"
+    return f"E[phi'^2] is infinite, since {why}, so the NTKs do not exist"
 
 
 def _estimated(

@@ -11,7 +11,14 @@ from numerics.kernels.duals import (
     with_dual,
 )
 from numerics.kernels.entries import KernelConvergenceError
-from numerics.kernels.hermite import dual_by_quadrature, dual_by_series, hermite_coefficients, resolving_edges
+from numerics.kernels.hermite import (
+    _LEAST_ENERGY,
+    _MORE_LEVELS,
+    dual_by_quadrature,
+    dual_by_series,
+    hermite_coefficients,
+    resolving_edges,
+)
 from numerics.kernels.infinite_width import (
     KERNELS,
     ImplicitKernels,

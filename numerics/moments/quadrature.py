@@ -35,6 +35,10 @@ _CHUNK = 128
 quiet = np.errstate(all="ignore")
 #: How far, relatively, E[phi^2] and E[phi'^2] by quadrature may be from what is proved of them.
 _ENERGY = 1e-6
+#: Levels beyond the finest usual one that are tried where the energy is not right yet.
+_MORE_LEVELS = 3
+#: Below this an energy has lost digits to underflow, and is not compared.
+_LEAST_ENERGY = float(np.finfo(np.float64).tiny) / EPS
 #: Two neighbouring numbers at which phi differs by more than this, relative to phi or 1, are the sides of a jump: a
 #: square root's singularity makes 1e-8 of it.
 _JUMP = 1e-7
@@ -194,7 +198,8 @@ def select_refinement(
         coarse = fine
     if not checked:
         return chosen, error
-    for level in range(chosen, most + 1):
+    # Roots have a slow end: a few levels more are tried before the activation is refused.
+    for level in range(chosen, most + 1 + _MORE_LEVELS):
         gap = _energy_gap(phi, probes, bias, gaussian_moment(square, probes, phi.breakpoints, refinement=level))
         if gap <= _ENERGY:
             return level, max(error, gap)
@@ -213,7 +218,9 @@ def _energy_gap(phi: Pointwise, scales: Array, bias: float, energies: Array) -> 
     source, largest = getattr(phi, "source", None), 0.0
     for scale, energy in zip(scales.tolist(), energies.tolist(), strict=True):
         right = reference_energy(source, scale, bias) if source is not None and scale > 0 else None
-        if right is not None and not abs(energy - right[0]) <= _ROUNDING * right[1]:
+        if right is None or right[1] < _LEAST_ENERGY:
+            continue
+        if not abs(energy - right[0]) <= _ROUNDING * right[1]:
             gap = abs(energy - right[0]) / right[0] if right[0] > 0 else np.inf
             largest = max(largest, gap if gap == gap else np.inf)
     return largest

@@ -82,7 +82,9 @@ def test_wrong_spectra_are_refuted_and_the_true_one_is_not() -> None:
     checks = registry.checks_for(["bulk", "outliers"])
     results = {task.name: run_task(task) for task in registry.tasks_for(checks, plan)}
     verdicts = registry.judge(checks, plan, results, ["bulk", "outliers"])
-    assert [verdict.kind for verdict in verdicts] == [VerdictKind.SUPPORTED] * 3
+    # On so few draws the outliers of one kind of data show no change below 100 %, and so support nothing.
+    assert [verdict.kind for verdict in verdicts] == [VerdictKind.SUPPORTED] * 2 + [VerdictKind.UNDECIDED]
+    assert verdicts[2].evidence.startswith("no power here")
     bulk = next(verdict for verdict in verdicts if verdict.claim == "bulk")
     assert 0 < bulk.details["power"]["linear"] < 0.2
     assert bulk.details["power"]["variance"] is None
