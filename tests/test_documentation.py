@@ -341,7 +341,7 @@ def test_every_package_has_its_place_on_the_architecture_page() -> None:
         cells = [cell.strip() for cell in line.split("|")]
         if len(cells) == 5 and (cells[1].isdigit() or not cells[1]):
             level = int(cells[1] or level)
-            shown |= {name: level for name in re.findall(r"`((?:theory|numerics)\.\w+)`", cells[2])}
+            shown |= dict.fromkeys(re.findall(r"`((?:theory|numerics)\.\w+)`", cells[2]), level)
     table = {
         f"{floor}.{name}": k for floor, held in LEVELS.items() for k, names in enumerate(held, 1) for name in names
     }

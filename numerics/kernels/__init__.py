@@ -12,8 +12,6 @@ from numerics.kernels.duals import (
 )
 from numerics.kernels.entries import KernelConvergenceError
 from numerics.kernels.hermite import (
-    _LEAST_ENERGY,
-    _MORE_LEVELS,
     dual_by_quadrature,
     dual_by_series,
     hermite_coefficients,
