@@ -81,7 +81,7 @@ def locate_threshold(
     tied: bool = True,
     digits: int = 15,
 ) -> Threshold | None:
-    """Return the threshold in (0, 1) next to a DEQ's sigma_a^2, or None where there is none or no closed form of it is known.
+    """Return the threshold in (0, 1) next to a DEQ's sigma_a^2, or None where there or in closed form none is known.
 
     For hard tanh and erf the DEQ must be odd up to a constant; whether it is, is the design's business.
 
