@@ -1,7 +1,6 @@
-"""What a library call may be given: an activation or its text, and numbers of any kind that stand for exact ones.
+"""What library calls share: arrays that are read, and margins that are shown.
 
-One place reads them, so that every public function accepts the same and complains in the same words.  A float is the
-decimal that it prints: 0.2 is 1/5.
+What describes a DEQ is read by ``theory.equations.DEQ``.
 """
 
 from __future__ import annotations
@@ -9,37 +8,12 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import sympy as sp
 from numpy.typing import NDArray
 
-from theory.activations import Activation, resolve
-from theory.equations import EquilibriumError, exact_number
-
 __all__ = [
-    "as_activation",
     "as_array",
-    "check_parameters",
-    "exact_parameters",
     "margin_text",
 ]
-
-
-def as_activation(activation: Activation | str) -> Activation:
-    """Return an activation without free parameters; a text is a registered name or an expression in x.
-
-    Raises:
-        TypeError: neither an activation nor a text.
-        ActivationSyntaxError: a text that is neither a name nor an expression in the grammar.
-        DomainError, GrowthError: an expression that is not an activation (see ``Activation.from_text``).
-    """
-    if isinstance(activation, str):
-        return resolve(activation).with_parameters({})
-    if isinstance(activation, Activation):
-        return activation.with_parameters({}) if activation.parameters else activation
-    raise TypeError(
-        f"the activation must be a registered name, an expression in x as a text, or an Activation, "
-        f"not {type(activation).__name__}: {activation!r}"
-    )
 
 
 def as_array(value: Any, name: str) -> NDArray[np.float64]:
@@ -59,40 +33,6 @@ def as_array(value: Any, name: str) -> NDArray[np.float64]:
         raise ValueError(
             f"{name} must be an array of real numbers, or lists of equal lengths, not {type(value).__name__}"
         ) from error
-
-
-def exact_parameters(sigma_a2: Any, sigma_b2: Any, tau0: Any) -> tuple[sp.Expr, sp.Expr, sp.Expr]:
-    """Return sigma_a^2, sigma_b^2 and tau_0 as exact numbers in their ranges; each is anything ``exact_number`` reads.
-
-    Raises:
-        EquilibriumError: one is no number, or out of its range.
-    """
-    exact = (
-        exact_number(sigma_a2, "sigma_a2"),
-        exact_number(sigma_b2, "sigma_b2"),
-        exact_number(tau0, "tau0"),
-    )
-    check_parameters(*exact)
-    return exact
-
-
-def check_parameters(weight_a: Any, weight_b: Any, scale: Any) -> None:
-    """Check that the parameters are in their ranges.
-
-    Args:
-        weight_a: sigma_a^2, a number or an exact expression.
-        weight_b: sigma_b^2, likewise.
-        scale: tau_0, likewise.
-
-    Raises:
-        EquilibriumError: not sigma_a^2 >= 0, sigma_b^2 > 0 and tau_0 > 0.
-    """
-    if not weight_a >= 0:
-        raise EquilibriumError(f"sigma_a2 must be a number >= 0, not {weight_a}")
-    if not weight_b > 0:
-        raise EquilibriumError(f"sigma_b2 must be a number > 0, not {weight_b}")
-    if not scale > 0:
-        raise EquilibriumError(f"tau0 must be a number > 0, not {scale}")
 
 
 def margin_text(margin: Any, digits: int = 6, resolution: float = 0.0) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, Protocol
 
 import numpy as np
@@ -12,8 +13,7 @@ import sympy as sp
 
 from numerics.arithmetic.programs import FloatArithmetic, Program, compile_program
 from numerics.arrays import Array
-from numerics.parameters import as_activation
-from theory.activations import Activation
+from theory.activations import Activation, resolve
 from theory.analysis import Piece
 from theory.symbols import x
 
@@ -56,10 +56,16 @@ def pointwise(activation: Activation | str) -> PointwiseActivation:
         UnsupportedExpressionError: a function that float64 evaluation does not have.
     """
     if not isinstance(activation, Activation):
-        activation = as_activation(activation)
+        activation = resolve(activation).with_parameters()
     if activation.parameters:
         left = ", ".join(parameter.symbol.name for parameter in activation.parameters)
         raise ValueError(f"{activation.name} has free parameters ({left}): give them values first")
+    return _compiled(activation)
+
+
+@lru_cache(maxsize=64)
+def _compiled(activation: Activation) -> PointwiseActivation:
+    """The activation's functions, which do not change."""
     breakpoints = tuple(float(point.evalf(25)) for point in activation.breakpoints)
     return PointwiseActivation(
         activation.name,

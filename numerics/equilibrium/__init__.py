@@ -7,6 +7,7 @@ from numerics.equilibrium.digits import ImplicitCoefficients, decimal_string, so
 from numerics.equilibrium.float64 import (
     FloatEquilibrium,
     checked_moments,
+    estimate_float,
     float_scale,
     ntk_missing,
     reached_scale,
@@ -15,8 +16,8 @@ from numerics.equilibrium.float64 import (
 from numerics.equilibrium.formulas import FORMULA_INPUTS
 from numerics.equilibrium.interval_newton import Certifier
 from numerics.equilibrium.naive import naive_variance, solve_naively
-from numerics.equilibrium.stability import StabilityLoss, locate_ntk_loss, locate_stability_loss
-from numerics.equilibrium.sweeps import FLOAT_DIGITS, Point, SweepPoint, line, sweep
+from numerics.equilibrium.stability import LossKind, StabilityLoss, locate_ntk_loss, locate_stability_loss
+from numerics.equilibrium.sweeps import FLOAT_DIGITS, SweepLine, SweepPoint, line, sweep
 
 __all__ = [
     "FLOAT_DIGITS",
@@ -26,13 +27,15 @@ __all__ = [
     "EquilibriumSet",
     "FloatEquilibrium",
     "ImplicitCoefficients",
-    "Point",
+    "LossKind",
     "StabilityLoss",
+    "SweepLine",
     "SweepPoint",
     "asymptote",
     "certify",
     "checked_moments",
     "decimal_string",
+    "estimate_float",
     "find_equilibria",
     "float_scale",
     "is_followed",

@@ -21,10 +21,9 @@ from numerics.budget import OverBudgetError, spent
 from numerics.equilibrium.asymptotics import largest_scale
 from numerics.equilibrium.interval_newton import enclose_equilibrium
 from numerics.moments import TAIL_BITS, CertifiedMoments, Key, UncertifiedError, certified_moments, coarse_variance
-from numerics.parameters import as_activation, exact_parameters
 from theory.activations import Activation
 from theory.analysis import GrowthError, UndecidedError, limit_at
-from theory.equations import EquilibriumError
+from theory.equations import DEQ, EquilibriumError
 from theory.symbols import x
 
 __all__ = [
@@ -81,10 +80,7 @@ class EquilibriumSet:
     """The equilibria of a DEQ.
 
     Attributes:
-        activation: the activation, without free parameters.
-        sigma_a2: exact variance of the recurrent weights.
-        sigma_b2: exact variance of the input weights.
-        tau0: exact input scale tau_0.
+        deq: the DEQ.
         equilibria: the isolated roots, ascending.
         unresolved: (low, high) intervals of tau, in floats rounded outwards, in which roots are neither isolated nor
             excluded: double roots, or moments that have no enclosure.
@@ -93,10 +89,7 @@ class EquilibriumSet:
         reason: why they are, or why not.
     """
 
-    activation: Activation
-    sigma_a2: sp.Expr
-    sigma_b2: sp.Expr
-    tau0: sp.Expr
+    deq: DEQ
     equilibria: tuple[Equilibrium, ...]
     unresolved: tuple[tuple[float, float], ...]
     searched_to: float
@@ -162,58 +155,50 @@ class VarianceEnclosure:
         return variance, half
 
 
-def find_equilibria(
-    activation: Activation | str, sigma_a2: Any, sigma_b2: Any, tau0: Any, digits: int = 15
-) -> EquilibriumSet:
+def find_equilibria(deq: DEQ, digits: int = 15) -> EquilibriumSet:
     """Isolate every equilibrium over tau > 0, and say which is reached from tau_0.
 
     Iteration from tau_0 moves to the nearest root in the direction of response(v) - v at v = tau_0^2.
 
     Args:
-        activation: the activation, without free parameters; or a registered name or an expression in x.
-        sigma_a2: variance of the recurrent weights, >= 0; like the next two an exact number, or what stands for one
-            (see ``numerics.parameters.exact_number``): a float is the decimal that it prints.
-        sigma_b2: variance of the input weights, > 0.
-        tau0: input scale tau_0 > 0.
+        deq: the DEQ.
         digits: significant digits of the roots.
 
-    Raises:
-        EquilibriumError: parameters out of range.
+    Example:
+        >>> [root.stable for root in find_equilibria(DEQ("cubic", "1/5")).equilibria]
+        [True, False]
     """
-    activation, exact = as_activation(activation), exact_parameters(sigma_a2, sigma_b2, tau0)
-    with ctx.workprec(_precision(exact)):
-        return _Search(activation, exact, digits).run()
+    with ctx.workprec(_precision(deq)):
+        return _Search(deq, digits).run()
 
 
-def is_followed(activation: Activation, exact: tuple[sp.Expr, sp.Expr, sp.Expr], root: arb) -> bool | None:
+def is_followed(deq: DEQ, root: arb) -> bool | None:
     """Return True where a stable equilibrium is proved to be the one reached from tau_0, None where it is not.
 
     That is proved by showing that no other equilibrium lies between, which is much less than finding them all.
 
     Args:
-        activation: the activation, without free parameters.
-        exact: sigma_a^2, sigma_b^2 and tau_0.
+        deq: the DEQ.
         root: ball of tau_* that holds this root and no other.
     """
-    with ctx.workprec(_precision(exact)):
-        return _Search(activation, exact, 1).nothing_before(root)
+    with ctx.workprec(_precision(deq)):
+        return _Search(deq, 1).nothing_before(root)
 
 
-def find_followed(activation: Activation, exact: tuple[sp.Expr, sp.Expr, sp.Expr]) -> float | None:
+def find_followed(deq: DEQ) -> float | None:
     """Return the equilibrium that is proved to be reached from tau_0, to float64, or None where none is proved to be.
 
     Args:
-        activation: the activation, without free parameters.
-        exact: sigma_a^2, sigma_b^2 and tau_0.
+        deq: the DEQ.
 
     Raises:
         EquilibriumError: it is proved that none is reached, or two nearly meet and it cannot be decided.
     """
-    limit = largest_scale(activation, certified_moments(activation, False), *exact)
-    if limit.bound is None and activation.threshold(2) is sp.oo:
+    limit = largest_scale(deq, certified_moments(deq.activation, False))
+    if limit.bound is None and deq.activation.threshold(2) is sp.oo:
         # The search would be long, and prove nothing.
         return None
-    found = find_equilibria(activation, *exact, _START_DIGITS)
+    found = find_equilibria(deq, _START_DIGITS)
     if found.followed is not None:
         return float(found.followed.tau)
     if found.bounded and found.unresolved:
@@ -224,7 +209,7 @@ def find_followed(activation: Activation, exact: tuple[sp.Expr, sp.Expr, sp.Expr
     if found.complete and all(root.followed is False for root in found.equilibria):
         others = f", though it has the root tau = {float(found.equilibria[0].tau):.6g}" if found.equilibria else ""
         # Where the inputs alone are beyond all moments, recurrence is not to blame.
-        beyond = float(exact[1] * exact[2] ** 2) > found.searched_to**2
+        beyond = float(deq.sigma_b2 * deq.tau0**2) > found.searched_to**2
         raise EquilibriumError(
             "no stable equilibrium: it is proved that tau^2 = sigma_a^2 Var phi(tau xi) + sigma_b^2 tau_0^2 has no "
             f"root that is reached from tau_0{others} ({found.reason}); a smaller "
@@ -233,22 +218,21 @@ def find_followed(activation: Activation, exact: tuple[sp.Expr, sp.Expr, sp.Expr
     return None
 
 
-def _precision(exact: tuple[sp.Expr, sp.Expr, sp.Expr]) -> int:
+def _precision(deq: DEQ) -> int:
     """Bits for boxes of v: the moments of small scales cancel."""
-    smallest = float(sp.sqrt(exact[1]).evalf(20)) * float(exact[2].evalf(20))
+    smallest = float(sp.sqrt(deq.sigma_b2).evalf(20)) * float(deq.tau0.evalf(20))
     return _BASE_BITS + int(6 * max(0.0, -np.log2(min(smallest, 1.0))))
 
 
 class _Search:
-    def __init__(self, activation: Activation, exact: tuple[sp.Expr, sp.Expr, sp.Expr], digits: int) -> None:
-        self._activation = activation
-        self._exact = exact
+    def __init__(self, deq: DEQ, digits: int) -> None:
+        self._deq = deq
         self._digits = digits
-        self._enclosure = VarianceEnclosure(activation)
-        self._moments = certified_moments(activation, False)
+        self._enclosure = VarianceEnclosure(deq.activation)
+        self._moments = certified_moments(deq.activation, False)
         self._unresolved: list[tuple[arb, arb]] = []
         self._found: list[Equilibrium] = []
-        self._weight, source_weight, scale0 = (constant_ball(value) for value in exact)
+        self._weight, source_weight, scale0 = (constant_ball(value) for value in (*deq.variances, deq.tau0))
         self._start = scale0 * scale0
         self._source = source_weight * self._start
 
@@ -280,8 +264,8 @@ class _Search:
 
     def run(self) -> EquilibriumSet:
         start = self._start
-        limit = largest_scale(self._activation, self._moments, *self._exact)
-        threshold = self._activation.threshold(2)
+        limit = largest_scale(self._deq, self._moments)
+        threshold = self._deq.activation.threshold(2)
         low = (self._source * arb("0.999")).lower()
         bounded = limit.bound is not None
         if limit.bound is not None:
@@ -289,7 +273,7 @@ class _Search:
         elif threshold is not sp.oo:
             end = constant_ball(threshold)
             high, reason = (end * end).upper(), f"the moments exist only for tau < {threshold}"
-            bounded = _moments_end_at_threshold(self._activation)
+            bounded = _moments_end_at_threshold(self._deq.activation)
             reason = reason if bounded else f"the moments are proved to exist only for tau < {threshold}"
         else:
             high, reason = (_REACH * start.max(self._source)).upper(), limit.reason
@@ -298,8 +282,7 @@ class _Search:
             self._isolate(low, high)
         roots = self._distinct()
         return EquilibriumSet(
-            self._activation,
-            *self._exact,
+            self._deq,
             equilibria=self._with_followed(roots, start),
             unresolved=self._intervals(),
             searched_to=float(np.nextafter(float(high.sqrt().lower()), 0.0)),
@@ -412,7 +395,7 @@ class _Search:
 
     def _refined(self, start: float) -> Equilibrium | None:
         try:
-            tau, slope = enclose_equilibrium(self._moments, self._exact, self._digits, start)
+            tau, slope = enclose_equilibrium(self._moments, self._deq, self._digits, start)
         except UncertifiedError:
             return None
         return Equilibrium(tau, slope, stable=bool(slope < 1))

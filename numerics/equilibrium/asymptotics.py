@@ -15,6 +15,7 @@ from numerics.budget import OverBudgetError, share, stage
 from numerics.moments import CertifiedMoments, PieceBounds, UncertifiedError
 from theory.activations import Activation
 from theory.analysis import GrowthError, Piece, UndecidedError, limit_at
+from theory.equations import DEQ
 from theory.functions import sigmoid, softplus
 from theory.symbols import x
 
@@ -145,9 +146,7 @@ def _decaying(expr: sp.Expr) -> sp.Expr:
     return expr.replace(lambda node: isinstance(node, sp.tanh | sp.erf | sp.erfc | sigmoid | softplus), rewrite)
 
 
-def largest_scale(
-    activation: Activation, moments: CertifiedMoments, sigma_a2: sp.Expr, sigma_b2: sp.Expr, tau0: sp.Expr
-) -> LargestScale:
+def largest_scale(deq: DEQ, moments: CertifiedMoments) -> LargestScale:
     """Return a bound of all equilibria, by the first of these that applies.
 
     * Homogeneity, phi(c x) = c^d phi(x): Var = c tau^(2 d).
@@ -157,26 +156,23 @@ def largest_scale(
     * A power of x above 1 that dominates on one side: Var outgrows tau^2.
 
     Args:
-        activation: without free parameters.
-        moments: its moments in balls.
-        sigma_a2: exact variance of the recurrent weights.
-        sigma_b2: exact variance of the input weights.
-        tau0: exact input scale tau_0.
+        deq: the DEQ.
+        moments: its activation's moments in balls.
     """
     with ctx.workprec(96):
-        weight = constant_ball(sigma_a2)
-        source = constant_ball(sigma_b2) * constant_ball(tau0) ** 2
+        weight = constant_ball(deq.sigma_a2)
+        source = constant_ball(deq.sigma_b2) * constant_ball(deq.tau0) ** 2
         if weight.is_zero():
             return LargestScale(source.sqrt().upper(), "sigma_a2 = 0")
         for rule in (_by_homogeneity, _by_lines, _by_lipschitz, _by_polynomial, _by_powers):
             try:
                 with share(_RULE_SHARE, interrupt=True), stage("looking for a bound of all equilibria"):
-                    found = rule(activation, moments, weight, source)
+                    found = rule(deq.activation, moments, weight, source)
             except OverBudgetError:
                 continue
             if found is not None and found.bound is not None and found.bound.is_finite():
                 return found
-    return LargestScale(None, f"the growth of {activation.name} gives no bound of the equilibria")
+    return LargestScale(None, f"the growth of {deq.activation.name} gives no bound of the equilibria")
 
 
 def _by_homogeneity(activation: Activation, moments: CertifiedMoments, weight: arb, source: arb) -> LargestScale | None:

@@ -14,7 +14,6 @@ from functools import cached_property
 from types import MappingProxyType
 from typing import Any
 
-import sympy as sp
 from flint import arb
 
 from numerics.arithmetic import (
@@ -29,12 +28,11 @@ from numerics.budget import OverBudgetError, share, stage
 from numerics.equilibrium.all_equilibria import find_followed, is_followed
 from numerics.equilibrium.digits import decimal_string, solve
 from numerics.equilibrium.float64 import enclose_reached, ntk_missing
+from numerics.equilibrium.formulas import kernel_of
 from numerics.equilibrium.interval_newton import Enclosure, enclose_coefficients
 from numerics.moments import MomentAccuracyError
-from numerics.parameters import as_activation, exact_parameters
-from theory.activations import Activation
-from theory.equations import EquilibriumError
-from theory.kernels import COEFFICIENTS, NTK_COEFFICIENTS
+from theory.equations import DEQ, EquilibriumError
+from theory.kernels import COEFFICIENTS, NTK_COEFFICIENTS, Kernel, KernelCoefficients
 from theory.latex import COEFFICIENT_SYMBOLS
 from theory.moments import DivergentMomentError
 
@@ -56,10 +54,7 @@ class CertifiedCoefficients:
     """The certified solution of a DEQ's system.
 
     Attributes:
-        activation: the activation, without free parameters.
-        sigma_a2: exact variance of the recurrent weights.
-        sigma_b2: exact variance of the input weights.
-        tau0: exact input scale tau_0.
+        deq: the DEQ.
         digits: significant digits asked for; the balls are at least a thousand times narrower than the last one.
         balls: Arb balls by key of ``theory.equations.COEFFICIENTS``, of the certified coefficients only.
         plain: decimals from the plain path, of the coefficients that are not certified.
@@ -70,10 +65,7 @@ class CertifiedCoefficients:
         ntk_missing: why the NTKs' coefficients are absent, or an empty string.
     """
 
-    activation: Activation
-    sigma_a2: sp.Expr
-    sigma_b2: sp.Expr
-    tau0: sp.Expr
+    deq: DEQ
     digits: int
     balls: Mapping[str, arb]
     plain: Mapping[str, str]
@@ -93,18 +85,27 @@ class CertifiedCoefficients:
 
         True is proved: there is no other equilibrium between tau_0 and tau_*.  None where no proof was found.
         """
-        exact = (self.sigma_a2, self.sigma_b2, self.tau0)
         if "tau" not in self.balls:
             return None
         try:
             with share(_PLAIN_SHARE, interrupt=True), stage("proving which root is reached from tau_0"):
-                return is_followed(self.activation, exact, self.balls["tau"])
+                return is_followed(self.deq, self.balls["tau"])
         except OverBudgetError:
             return None
 
     def __getitem__(self, key: str) -> arb:
         """Return the ball of a certified coefficient."""
         return self.balls[key]
+
+    def kernel(self, kernel: Kernel) -> KernelCoefficients[arb]:
+        """Return the balls of a kernel's coefficients.
+
+        Raises:
+            EquilibriumError: an NTK that does not exist, or coefficients that are not certified.
+        """
+        unproved = next((key for key in kernel.keys if key in self.plain), None)
+        missing = self.ntk_missing if unproved is None else f"{unproved} is not certified: {self.reason[unproved]}"
+        return kernel_of(self.balls, kernel, missing)
 
     def decimal(self, key: str) -> str | None:
         """Return ``digits`` significant digits, or None where the coefficient does not exist.
@@ -158,62 +159,50 @@ def _latex_number(text: str) -> str:
     return rf"{mantissa} \cdot 10^{{{int(exponent)}}}" if exponent else mantissa
 
 
-def certify(
-    activation: Activation | str,
-    sigma_a2: Any,
-    sigma_b2: Any,
-    tau0: Any,
-    digits: int = 15,
-    *,
-    prove_absence: bool = True,
-) -> CertifiedCoefficients:
+def certify(deq: DEQ, digits: int = 15, *, prove_absence: bool = True) -> CertifiedCoefficients:
     """Solve the system with proof, to a number of significant digits.
 
     Args:
-        activation: the activation, without free parameters; or a registered name or an expression in x.
-        sigma_a2: variance of the recurrent weights, >= 0; like the next two an exact number, or what stands for one
-            (see ``numerics.parameters.exact_number``): a float is the decimal that it prints.
-        sigma_b2: variance of the input weights, > 0.
-        tau0: input scale tau_0 > 0.
+        deq: the DEQ.
         digits: significant decimal digits, >= 1.
         prove_absence: where the quick way finds no equilibrium, whether to search for it with proof.
 
     Raises:
-        EquilibriumError: parameters out of range, or no stable equilibrium reached from tau_0.
+        EquilibriumError: digits out of range, or no stable equilibrium reached from tau_0.
         MomentAccuracyError: nothing could be certified, and the plain path's digits do not settle either.
+
+    Example:
+        >>> certify(DEQ("tanh", "1/5"), 30).decimal("alpha1")
+        '0.344987632659798712080705117170'
     """
-    activation, exact = as_activation(activation), exact_parameters(sigma_a2, sigma_b2, tau0)
     _check_digits(digits)
     try:
-        start, found = enclose_reached(activation, exact, digits)
-        return _assembled((activation, *exact, digits), found, start)
+        start, found = enclose_reached(deq, digits)
+        return _assembled(deq, digits, found, start)
     except EquilibriumError:
         # Next to a fold float64 may miss two roots that nearly meet, or see one where there is none.
         proved = None
         if prove_absence:
             with suppress(OverBudgetError), share(_PROOF_SHARE, interrupt=True):
-                proved = find_followed(activation, exact)
+                proved = find_followed(deq)
         if proved is None:
             raise
-    return solve_at(activation, *exact, digits, proved)
+    return solve_at(deq, digits, proved)
 
 
-def solve_uncertified(
-    activation: Activation | str, sigma_a2: Any, sigma_b2: Any, tau0: Any, digits: int = 15
-) -> CertifiedCoefficients:
+def solve_uncertified(deq: DEQ, digits: int = 15) -> CertifiedCoefficients:
     """Solve the system without proof, by the plain path; arguments, result and errors are those of ``certify``.
 
     Quadrature at two precisions agrees on a peak that both miss, so that its first digits are checked against balls
     where there are any.
 
     Raises:
-        EquilibriumError: parameters out of range, or no stable equilibrium reached from tau_0.
+        EquilibriumError: digits out of range, or no stable equilibrium reached from tau_0.
         MomentAccuracyError: the digits do not settle, or are proved to be wrong.
     """
-    activation, exact = as_activation(activation), exact_parameters(sigma_a2, sigma_b2, tau0)
     _check_digits(digits)
-    found = _assembled((activation, *exact, digits), Enclosure({}, {}, {}, "no proof was asked for"), None)
-    proved = enclose_coefficients(activation, exact, min(digits, _CHECKED_DIGITS), float(found.plain["tau"])).balls
+    found = _assembled(deq, digits, Enclosure({}, {}, {}, "no proof was asked for"), None)
+    proved = enclose_coefficients(deq, min(digits, _CHECKED_DIGITS), float(found.plain["tau"])).balls
     for key in sorted(found.plain.keys() & proved.keys()):
         ball, value = proved[key], arb(found.plain[key])
         # Half a unit of the last digit, twice.
@@ -225,22 +214,16 @@ def solve_uncertified(
     return found
 
 
-def solve_at(
-    activation: Activation | str, sigma_a2: Any, sigma_b2: Any, tau0: Any, digits: int, start: float
-) -> CertifiedCoefficients:
+def solve_at(deq: DEQ, digits: int, start: float) -> CertifiedCoefficients:
     """Do as ``certify`` for one of several equilibria; arguments, result and errors are those of ``certify``.
 
     Args:
-        activation: the activation, without free parameters; or a name or an expression in x.
-        sigma_a2: variance of the recurrent weights, >= 0.
-        sigma_b2: variance of the input weights, > 0.
-        tau0: input scale tau_0 > 0.
+        deq: the DEQ.
         digits: significant decimal digits, >= 1.
         start: tau_* of the equilibrium that is meant, to a few digits.
     """
-    activation, exact = as_activation(activation), exact_parameters(sigma_a2, sigma_b2, tau0)
     _check_digits(digits)
-    return _assembled((activation, *exact, digits), enclose_coefficients(activation, exact, digits, start), start)
+    return _assembled(deq, digits, enclose_coefficients(deq, digits, start), start)
 
 
 def _check_digits(digits: int) -> None:
@@ -248,14 +231,11 @@ def _check_digits(digits: int) -> None:
         raise EquilibriumError(f"digits must be at least 1, not {digits}")
 
 
-def _assembled(
-    parameters: tuple[Activation, sp.Expr, sp.Expr, sp.Expr, int], found: Enclosure, start: float | None
-) -> CertifiedCoefficients:
+def _assembled(deq: DEQ, digits: int, found: Enclosure, start: float | None) -> CertifiedCoefficients:
     """Put the certified balls together with what only the plain path gives, of the same equilibrium."""
-    activation, sigma_a2, sigma_b2, tau0, digits = parameters
     balls, reason = found.balls, found.reason
     plain: dict[str, str] = {}
-    missing = ntk_missing(activation, found.margins) if found.margins else ""
+    missing = ntk_missing(deq.activation, found.margins) if found.margins else ""
     wanted = [key for key in COEFFICIENTS if not (missing and key in NTK_COEFFICIENTS)]
     if any(key not in balls for key in wanted):
         reason = reason or "the ball's radius does not reach the digits asked for"
@@ -263,7 +243,7 @@ def _assembled(
             start = float(balls["tau"])
         try:
             with share(_PLAIN_SHARE, interrupt=True), stage("solving without proof"):
-                solution = solve(activation, sigma_a2, sigma_b2, tau0, digits, start=start)
+                solution = solve(deq, digits, start=start)
         except (EquilibriumError, MomentAccuracyError, DivergentMomentError, OverBudgetError) as error:
             # What is proved stays proved.
             if not balls:
@@ -274,7 +254,8 @@ def _assembled(
             plain = {k: decimal_string(v, digits) for k, v in solution.values.items() if k not in balls}
     notes = found.notes | {key: found.notes.get(key, reason) for key in plain}
     return CertifiedCoefficients(
-        *parameters,
+        deq,
+        digits,
         balls=MappingProxyType({key: balls[key] for key in COEFFICIENTS if key in balls}),
         plain=MappingProxyType(plain),
         margins=MappingProxyType(found.margins),

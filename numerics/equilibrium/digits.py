@@ -12,15 +12,14 @@ from types import MappingProxyType
 from typing import Any
 
 import mpmath
-import sympy as sp
 
 from numerics.arithmetic import MpArithmetic, moment_threshold, pointwise
 from numerics.equilibrium.float64 import _NEIGHBOURHOOD, reached_scale
-from numerics.equilibrium.formulas import CompiledFormulas, check_stability, evaluate_formulas
+from numerics.equilibrium.formulas import CompiledFormulas, check_stability, evaluate_formulas, kernel_of
 from numerics.moments import HighPrecisionMoments, MomentValues
-from numerics.parameters import as_activation, exact_parameters, margin_text
-from theory.activations import Activation
-from theory.equations import EquilibriumError
+from numerics.parameters import margin_text
+from theory.equations import DEQ, EquilibriumError
+from theory.kernels import Kernel, KernelCoefficients
 
 __all__ = [
     "ImplicitCoefficients",
@@ -34,10 +33,7 @@ class ImplicitCoefficients:
     """The solution of a DEQ's system to many digits.
 
     Attributes:
-        activation: the activation, without free parameters.
-        sigma_a2: exact variance of the recurrent weights.
-        sigma_b2: exact variance of the input weights.
-        tau0: exact input scale tau_0.
+        deq: the DEQ.
         digits: significant digits asked for.
         values: mpmath numbers by key of ``COEFFICIENTS``; the NTKs' are absent where an NTK does not exist.
         margins: mpmath numbers that must be below 1: ``tau`` (sigma_a^2 d22/2, stability of tau_*), ``ck``
@@ -46,15 +42,20 @@ class ImplicitCoefficients:
         ntk_missing: why the NTKs' coefficients are absent, or an empty string.
     """
 
-    activation: Activation
-    sigma_a2: sp.Expr
-    sigma_b2: sp.Expr
-    tau0: sp.Expr
+    deq: DEQ
     digits: int
     values: Mapping[str, Any]
     margins: Mapping[str, Any]
     residual: Any
     ntk_missing: str
+
+    def kernel(self, kernel: Kernel) -> KernelCoefficients[Any]:
+        """Return the coefficients of a kernel, mpmath numbers.
+
+        Raises:
+            EquilibriumError: an NTK that does not exist.
+        """
+        return kernel_of(self.values, kernel, self.ntk_missing)
 
     def decimal(self, key: str) -> str | None:
         """Return a coefficient as a decimal string of ``digits`` significant digits, or None where it is absent."""
@@ -69,48 +70,38 @@ def decimal_string(value: Any, digits: int) -> str:
     return str(context.nstr(context.mpf(value), digits, strip_zeros=False, min_fixed=-20, max_fixed=max(digits, 21)))
 
 
-def solve(
-    activation: Activation | str,
-    sigma_a2: Any,
-    sigma_b2: Any,
-    tau0: Any,
-    digits: int = 15,
-    *,
-    start: float | None = None,
-) -> ImplicitCoefficients:
+def solve(deq: DEQ, digits: int = 15, *, start: float | None = None) -> ImplicitCoefficients:
     """Solve the system to a number of significant digits.
 
     Newton's method on tau^2 - sigma_a^2 Var phi_0(tau xi) - sigma_b^2 tau_0^2 = 0, started from the float64 root, with
     the precision doubled at every step.  The residual is checked unsquared at the end.
 
     Args:
-        activation: the activation, without free parameters; or a registered name or an expression in x.
-        sigma_a2: variance of the recurrent weights, >= 0; like the next two an exact number, or what stands for one
-            (see ``numerics.parameters.exact_number``): a float is the decimal that it prints.
-        sigma_b2: variance of the input weights, > 0.
-        tau0: input scale tau_0 > 0.
+        deq: the DEQ.
         digits: significant decimal digits, >= 1.
         start: tau_* of the equilibrium that is meant, to a few digits; by default the one reached from tau_0.
 
     Raises:
-        EquilibriumError: parameters out of range, or no stable equilibrium reached from tau_0.
+        EquilibriumError: digits out of range, or no stable equilibrium reached from tau_0.
         MomentAccuracyError: a moment's digits do not settle.
+
+    Example:
+        >>> solve(DEQ("tanh", "1/5"), 20).decimal("alpha1")
+        '0.34498763265979871208'
     """
-    activation = as_activation(activation)
-    sigma_a2, sigma_b2, tau0 = exact_parameters(sigma_a2, sigma_b2, tau0)
     if digits < 1:
         raise EquilibriumError(f"digits must be at least 1, not {digits}")
     if start is None:
-        floats = float(sigma_a2), float(sigma_b2), float(tau0)
-        start = reached_scale(pointwise(activation), *floats, moment_threshold(activation))
-    moments = HighPrecisionMoments(activation)
+        floats = float(deq.sigma_a2), float(deq.sigma_b2), float(deq.tau0)
+        start = reached_scale(pointwise(deq.activation), *floats, moment_threshold(deq.activation))
+    moments = HighPrecisionMoments(deq.activation)
     context = mpmath.MPContext()
-    scale, at_root, residual, arithmetic = _newton(moments, context, (sigma_a2, sigma_b2, tau0), start, digits)
+    scale, at_root, residual, arithmetic = _newton(moments, context, deq, start, digits)
     if not abs(float(scale) - start) <= _NEIGHBOURHOOD * start:
         raise EquilibriumError(
             f"Newton's method left the equilibrium that is meant, tau_* = {start:.6g}, for tau = {float(scale):.6g}"
         )
-    weights = (arithmetic.constant(sigma_a2), arithmetic.constant(sigma_b2))
+    weights = (arithmetic.constant(deq.sigma_a2), arithmetic.constant(deq.sigma_b2))
     resolution = context.mpf(10) ** -(digits + 5)
     values, margins = evaluate_formulas(CompiledFormulas.over(arithmetic), scale, at_root, weights, resolution)
     # An error e of the equation moves tau by e/(1 - slope): where two roots meet nothing is left of the digits.
@@ -126,10 +117,7 @@ def solve(
         margin = margin_text(margins["ntk"], resolution=float(resolution))
         missing = f"sigma_a^2 E[phi'^2] = {margin} is not below 1, so the NTKs do not exist"
     return ImplicitCoefficients(
-        activation=activation,
-        sigma_a2=sigma_a2,
-        sigma_b2=sigma_b2,
-        tau0=tau0,
+        deq=deq,
         digits=digits,
         values=MappingProxyType({key: _plain(value) for key, value in values.items()}),
         margins=MappingProxyType({key: _plain(value) for key, value in margins.items()}),
@@ -144,7 +132,7 @@ def _plain(value: Any) -> Any:
 
 
 def _newton(
-    moments: HighPrecisionMoments, context: Any, exact: tuple[sp.Expr, sp.Expr, sp.Expr], start: float, digits: int
+    moments: HighPrecisionMoments, context: Any, deq: DEQ, start: float, digits: int
 ) -> tuple[Any, MomentValues, Any, MpArithmetic]:
     """tau_*, the moments there, the relative residual, and the arithmetic of the last precision."""
     correct, square = 10, None
@@ -152,7 +140,7 @@ def _newton(
         working = min(2 * correct, digits + 10)
         context.dps = working + 10
         arithmetic = MpArithmetic(context)
-        weight_a, weight_b, scale0 = (arithmetic.constant(value) for value in exact)
+        weight_a, weight_b, scale0 = (arithmetic.constant(value) for value in (*deq.variances, deq.tau0))
         square = context.mpf(start) ** 2 if square is None else context.mpf(square)
         values = moments.at(context.sqrt(square), working)
         slope = weight_a * values.d22 / 2

@@ -1,7 +1,7 @@
 """Solve a DEQ's system of nonlinear equations: tau_*, then every coefficient of its kernels' equivalents.
 
-Theory sheet, section 3.  The formulas are ``theory.equations.deq``'s; this module finds tau_* and evaluates them,
-either in float64 (``solve_float``, checked against balls, some milliseconds) or to any number of digits (``solve``).
+Theory sheet, section 3.  The formulas are ``theory.equations.deq``'s; this module finds tau_* and evaluates them in
+float64, checked against balls, in some milliseconds.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from numerics.arithmetic import (
     pointwise,
 )
 from numerics.arrays import EPS
-from numerics.equilibrium.formulas import CompiledFormulas, check_stability, evaluate_formulas
+from numerics.equilibrium.formulas import CompiledFormulas, check_stability, evaluate_formulas, kernel_of
 from numerics.equilibrium.interval_newton import Enclosure, enclose_coefficients
 from numerics.moments import (
     MOMENTS,
@@ -36,15 +36,16 @@ from numerics.moments import (
     certified_moments,
     moment_balls,
 )
-from numerics.parameters import exact_parameters, margin_text
+from numerics.parameters import margin_text
 from theory.activations import Activation
-from theory.equations import EquilibriumError
+from theory.equations import DEQ, EquilibriumError, exact_numbers
 from theory.kernels import COEFFICIENTS, NTK_COEFFICIENTS, Kernel, KernelCoefficients
 
 __all__ = [
     "FloatEquilibrium",
     "checked_moments",
     "enclose_reached",
+    "estimate_float",
     "float_scale",
     "ntk_missing",
     "reached_scale",
@@ -81,15 +82,12 @@ class FloatEquilibrium:
         Raises:
             EquilibriumError: an NTK that does not exist.
         """
-        if kernel.keys[0] not in self.values:
-            raise EquilibriumError(f"this DEQ has no {kernel}: {self.ntk_missing}")
-        return KernelCoefficients.of(self.values, kernel)
+        return kernel_of(self.values, kernel, self.ntk_missing)
 
     def checked(self, kernel: Kernel = Kernel.CK) -> FloatEquilibrium:
         """Return the solution itself where a kernel exists and its coefficients are certified.
 
         No verdict rests on others.
-
 
         Args:
             kernel: which kernel.
@@ -390,36 +388,24 @@ def _errs(plain: FloatMoments, activation: Activation, scale: float) -> bool:
     return not abs(value - right) <= _SAME * abs(right)
 
 
-def enclose_reached(
-    activation: Activation, exact: tuple[sp.Expr, sp.Expr, sp.Expr], digits: int
-) -> tuple[float, Enclosure]:
+def enclose_reached(deq: DEQ, digits: int) -> tuple[float, Enclosure]:
     """Enclose the equilibrium that is reached from tau_0: tau_* in float64, and what is proved of it.
 
     Args:
-        activation: the activation, without free parameters.
-        exact: sigma_a^2, sigma_b^2 and tau_0.
+        deq: the DEQ.
         digits: significant digits asked for.
 
     Raises:
         EquilibriumError: none is reached, or it is not stable.
     """
-    return _enclose_reached(pointwise(activation), activation, exact, digits, moment_threshold(activation))
-
-
-def _enclose_reached(
-    phi: PointwiseActivation,
-    activation: Activation,
-    exact: tuple[sp.Expr, sp.Expr, sp.Expr],
-    digits: int,
-    threshold: float,
-) -> tuple[float, Enclosure]:
-    weights = float(exact[0]), float(exact[1]), float(exact[2])
+    phi, threshold = pointwise(deq.activation), moment_threshold(deq.activation)
+    weights = float(deq.sigma_a2), float(deq.sigma_b2), float(deq.tau0)
     first: float | None = None
     refused: EquilibriumError | None = None
     try:
         first = float_scale(FloatMoments(phi), *weights, threshold)
-        enclosure = enclose_coefficients(activation, exact, digits, first)
-        if _leads_to(activation, weights, first, enclosure):
+        enclosure = enclose_coefficients(deq, digits, first)
+        if _leads_to(deq.activation, weights, first, enclosure):
             return first, enclosure
     except EquilibriumError as error:
         refused = error
@@ -429,43 +415,36 @@ def _enclose_reached(
         if refused is not None:
             raise refused
         return first, enclosure
-    return second, enclose_coefficients(activation, exact, digits, second)
+    return second, enclose_coefficients(deq, digits, second)
 
 
-def solve_float(
-    phi: PointwiseActivation, sigma_a2: float, sigma_b2: float, tau0: float, *, threshold: float = np.inf
-) -> FloatEquilibrium:
+def solve_float(deq: DEQ) -> FloatEquilibrium:
     """Solve the system in float64, for sweeps and simulations, every coefficient with a bound of its error.
 
-    Where the activation is known in symbols the coefficients are those of balls that are proved to hold them, to
-    float64's last bits.  Else they come from quadrature, with estimated errors, and are refused where those are large.
+    The coefficients are those of balls that are proved to hold them, to float64's last bits.  What has no ball comes
+    from quadrature, with estimated errors, and is refused where those are large.
 
     Args:
-        phi: the activation, or its name or text.
-        sigma_a2: variance of the recurrent weights, >= 0; floats are read as the decimals that they print.
-        sigma_b2: variance of the input weights, > 0.
-        tau0: input scale tau_0 > 0.
-        threshold: tau beyond which the second moment of the activation is infinite, where phi does not know it.
+        deq: the DEQ.
 
     Raises:
-        EquilibriumError: parameters out of range, no stable equilibrium reached from tau_0, or numbers that are
-            neither certified nor settle in float64.
+        EquilibriumError: no stable equilibrium reached from tau_0, or numbers that are neither certified nor settle in
+            float64.
+
+    Example:
+        >>> solve_float(DEQ("relu", "1/5"))["alpha1"]
+        0.21052631578947367
     """
-    exact = exact_parameters(sigma_a2, sigma_b2, tau0)
-    if not isinstance(phi, PointwiseActivation):
-        phi = pointwise(phi)
-    if phi.source is None:
-        weights = float(exact[0]), float(exact[1]), float(exact[2])
-        return _estimated(phi, exact, float_scale(FloatMoments(phi), *weights, threshold), "its formula is not known")
-    limit = min(threshold, moment_threshold(phi.source))
-    scale, found = _enclose_reached(phi, phi.source, exact, _FLOAT_DIGITS, limit)
+    phi = pointwise(deq.activation)
+    numbers = deq.sigma_a2, deq.sigma_b2, deq.tau0
+    scale, found = enclose_reached(deq, _FLOAT_DIGITS)
     if not found.balls:
-        return _estimated(phi, exact, scale, found.reason)
+        return _estimated(phi, numbers, scale, found.reason)
     undecided = next((found.notes[key] for key in sorted(NTK_COEFFICIENTS) if key in found.notes), "")
-    missing = ntk_missing(phi.source, found.margins) or ("" if "kappa2" in found.balls else undecided)
+    missing = ntk_missing(deq.activation, found.margins) or ("" if "kappa2" in found.balls else undecided)
     wanted = [key for key in COEFFICIENTS if not (missing and key in NTK_COEFFICIENTS)]
     rest = [key for key in wanted if key not in found.balls]
-    other = _estimated(phi, exact, float(found.balls["tau"]), found.reason) if rest else None
+    other = _estimated(phi, numbers, float(found.balls["tau"]), found.reason) if rest else None
     values, errors = {}, {}
     for key in wanted:
         if key in found.balls:
@@ -483,6 +462,28 @@ def solve_float(
         missing,
         "" if other is None else found.reason or "a ball's radius does not reach float64's digits",
     )
+
+
+def estimate_float(
+    phi: PointwiseActivation, sigma_a2: Any, sigma_b2: Any, tau0: Any, *, threshold: float = np.inf
+) -> FloatEquilibrium:
+    """Do as ``solve_float`` for a function whose formula is not known: quadrature alone, and nothing is certified.
+
+    Args:
+        phi: the function and its derivative.
+        sigma_a2: variance of the recurrent weights, >= 0.
+        sigma_b2: variance of the input weights, > 0.
+        tau0: input scale tau_0 > 0.
+        threshold: tau beyond which the function's second moment is infinite.
+
+    Raises:
+        EquilibriumError: parameters out of range, no stable equilibrium reached from tau_0, or numbers that do not
+            settle in float64.
+    """
+    numbers = exact_numbers(sigma_a2, sigma_b2, tau0)
+    weights = float(numbers[0]), float(numbers[1]), float(numbers[2])
+    scale = float_scale(FloatMoments(phi), *weights, threshold)
+    return _estimated(phi, numbers, scale, "its formula is not known")
 
 
 def _rounded(ball: arb) -> tuple[float, float]:
@@ -509,7 +510,7 @@ def ntk_missing(activation: Activation, margins: Mapping[str, arb]) -> str:
 
 
 def _estimated(
-    phi: PointwiseActivation, exact: tuple[sp.Expr, sp.Expr, sp.Expr], scale: float, reason: str
+    phi: PointwiseActivation, numbers: tuple[sp.Expr, sp.Expr, sp.Expr], scale: float, reason: str
 ) -> FloatEquilibrium:
     """The coefficients by quadrature, with estimated errors of the moments and of tau_* carried through the formulas.
 
@@ -520,7 +521,7 @@ def _estimated(
     values, errors = moments.estimated(scale)
     if not all(value is None or np.isfinite(value) for value in vars(values).values()):
         raise _not_finite(scale**2)
-    weight_a, weight_b, scale0 = (float(value) for value in exact)
+    weight_a, weight_b, scale0 = (float(value) for value in numbers)
     square = scale**2
     residual = abs(square - weight_a * values.variance - weight_b * scale0**2) + weight_a * errors.variance
     slope = weight_a * values.d22 / 2
@@ -532,7 +533,7 @@ def _estimated(
         for value, error in zip(vars(values).values(), vars(errors).values(), strict=True)
     ]
     with ctx.workprec(_BITS):
-        constants = tuple(constant_ball(value) for value in exact[:2])
+        constants = tuple(constant_ball(value) for value in numbers[:2])
         found, margins = evaluate_formulas(
             _ball_formulas(), arb(scale, reach), MomentValues(*balls), constants, 4 * EPS
         )
@@ -562,7 +563,3 @@ def _estimated(
 @cache
 def _ball_formulas() -> CompiledFormulas:
     return CompiledFormulas.over(BallArithmetic())
-
-
-# --------------------------------------------------------------------------------------------------------------------
-# any precision

@@ -5,7 +5,7 @@ Theory sheet, section 3.  Nothing is stated here: the expressions come from ``th
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from types import MappingProxyType
@@ -23,7 +23,7 @@ from theory.equations import (
     preactivation_coefficients,
     stability_slope,
 )
-from theory.kernels import COEFFICIENTS, NTK_COEFFICIENTS, Kernel
+from theory.kernels import COEFFICIENTS, NTK_COEFFICIENTS, Kernel, KernelCoefficients
 from theory.symbols import d1, d2, d22, dd, sigma_a2, sigma_b2, tau, variance
 
 __all__ = [
@@ -32,6 +32,7 @@ __all__ = [
     "check_stability",
     "evaluate_formulas",
     "formulas",
+    "kernel_of",
     "margin_formulas",
 ]
 
@@ -103,6 +104,9 @@ def evaluate_formulas(
     """Coefficients and margins from the moments at tau_*; an NTK's are left out where its margin is not below 1.
 
     Margins nearer to 1 than the resolution count as 1: the coefficients divide by what is left, which is rounding.
+
+    Raises:
+        EquilibriumError: the equilibrium is not stable, or the CK's coefficients do not exist.
     """
     has_energy = moments.slope_energy is not None
     energy = moments.slope_energy if has_energy else 0
@@ -118,6 +122,22 @@ def evaluate_formulas(
     found = compiled.coefficients_at(inputs, with_ntk=has_energy and bool(margins["ntk"] < 1 - resolution))
     ordered = {"tau": scale, "bias": moments.mean, **found}
     return {key: ordered[key] for key in COEFFICIENTS if key in ordered}, margins
+
+
+def kernel_of(values: Mapping[str, Any], kernel: Kernel, missing: str) -> KernelCoefficients[Any]:
+    """Return a kernel's coefficients among those of all kernels.
+
+    Args:
+        values: coefficients by key of ``COEFFICIENTS``, an NTK's absent where it does not exist.
+        kernel: which kernel.
+        missing: why it is absent.
+
+    Raises:
+        EquilibriumError: it is absent.
+    """
+    if any(key not in values for key in kernel.keys):
+        raise EquilibriumError(f"this DEQ has no {kernel}: {missing}")
+    return KernelCoefficients.of(values, kernel)
 
 
 def check_stability(slope: Any, scale: Any) -> None:

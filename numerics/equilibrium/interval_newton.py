@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
-import sympy as sp
 from flint import arb, ctx
 
 from numerics.arithmetic import BITS_PER_DIGIT, BallArithmetic, UnsupportedExpressionError, constant_ball
@@ -19,8 +18,7 @@ from numerics.budget import OverBudgetError, share, stage
 from numerics.equilibrium.formulas import CompiledFormulas
 from numerics.moments import CertifiedMoments, Key, UnboundedError, UncertifiedError, certified_moments, stein_balls
 from numerics.parameters import margin_text
-from theory.activations import Activation
-from theory.equations import EquilibriumError
+from theory.equations import DEQ, EquilibriumError
 from theory.kernels import NTK_COEFFICIENTS
 from theory.moments import RAW_MOMENTS
 from theory.symbols import d1, d2, d22, mean, variance
@@ -60,14 +58,11 @@ class Enclosure:
     reason: str
 
 
-def enclose_coefficients(
-    activation: Activation, exact: tuple[sp.Expr, sp.Expr, sp.Expr], digits: int, start: float
-) -> Enclosure:
+def enclose_coefficients(deq: DEQ, digits: int, start: float) -> Enclosure:
     """Enclose the equilibrium next to ``start`` and its coefficients, without E[phi'^2] where that has no enclosure.
 
     Args:
-        activation: the activation, without free parameters.
-        exact: sigma_a^2, sigma_b^2 and tau_0.
+        deq: the DEQ.
         digits: significant digits asked for.
         start: tau_* to a few digits.
 
@@ -79,9 +74,9 @@ def enclose_coefficients(
         try:
             with (
                 share(_PROOF_SHARE, interrupt=True),
-                stage(f"certifying the solution for {activation.name}"),
+                stage(f"certifying the solution for {deq.activation.name}"),
             ):
-                found = Certifier(certified_moments(activation, with_energy), exact, digits).run(start)
+                found = Certifier(certified_moments(deq.activation, with_energy), deq, digits).run(start)
         except (UncertifiedError, UnsupportedExpressionError, OverBudgetError) as error:
             reasons.append(str(error))
             continue
@@ -89,35 +84,33 @@ def enclose_coefficients(
     return Enclosure({}, {}, {}, reason=reasons[-1])
 
 
-def enclose_equilibrium(
-    moments: CertifiedMoments, exact: tuple[sp.Expr, sp.Expr, sp.Expr], digits: int, start: float
-) -> tuple[arb, arb]:
+def enclose_equilibrium(moments: CertifiedMoments, deq: DEQ, digits: int, start: float) -> tuple[arb, arb]:
     """Enclose the one root of the tau equation next to ``start``, stable or not, and the slope sigma_a^2 d22/2 there.
 
     Args:
-        moments: of the activation.
-        exact: sigma_a^2, sigma_b^2 and tau_0.
+        moments: of its activation.
+        deq: the DEQ.
         digits: significant digits asked of tau.
         start: tau to a few digits.
 
     Raises:
         UncertifiedError: no ball is proved to hold exactly one root.
     """
-    return Certifier(moments, exact, digits).enclose_only(start)
+    return Certifier(moments, deq, digits).enclose_only(start)
 
 
 class Certifier:
-    """One activation, one set of parameters: raises the precision until the balls are narrow enough.
+    """One DEQ: raises the precision until the balls are narrow enough.
 
     Args:
-        moments: of the activation.
-        exact: sigma_a^2, sigma_b^2 and tau_0.
+        moments: of its activation.
+        deq: the DEQ.
         digits: significant digits asked for.
     """
 
-    def __init__(self, moments: CertifiedMoments, exact: tuple[sp.Expr, sp.Expr, sp.Expr], digits: int) -> None:
+    def __init__(self, moments: CertifiedMoments, deq: DEQ, digits: int) -> None:
         self._moments = moments
-        self._exact = exact
+        self._deq = deq
         self._digits = digits
 
     def run(self, start: float) -> tuple[dict[str, arb], dict[str, arb], dict[str, str]]:
@@ -179,7 +172,7 @@ class Certifier:
         raise last
 
     def _constants(self) -> tuple[arb, arb, arb]:
-        a, b, scale = (constant_ball(value) for value in self._exact)
+        a, b, scale = (constant_ball(value) for value in (*self._deq.variances, self._deq.tau0))
         return a, b, scale
 
     def _approximate(self, centre: arb, goal: int, small: float) -> tuple[arb, int]:

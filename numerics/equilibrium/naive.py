@@ -14,8 +14,8 @@ import sympy as sp
 
 from numerics.arithmetic import MpArithmetic, compile_program
 from numerics.equilibrium.formulas import CompiledFormulas
-from theory.activations import Activation
 from theory.analysis import Piece
+from theory.equations import DEQ
 from theory.functions import sigmoid, softplus
 from theory.moments import RAW_MOMENTS, STEIN_FORMS
 from theory.symbols import d1, d2, d22, mean, tau, variance, x
@@ -28,24 +28,20 @@ __all__ = [
 _GUARD = 10
 
 
-def solve_naively(
-    activation: Activation, sigma_a2: sp.Expr, sigma_b2: sp.Expr, tau0: sp.Expr, digits: int, start: float
-) -> Mapping[str, Any]:
+def solve_naively(deq: DEQ, digits: int, start: float) -> Mapping[str, Any]:
     """Return tau_* and every coefficient as mpmath numbers, by key of ``theory.equations.COEFFICIENTS``.
 
     Args:
-        activation: the activation, without free parameters, continuous and of less than quadratic-exponential growth.
-        sigma_a2: exact variance of the recurrent weights.
-        sigma_b2: exact variance of the input weights.
-        tau0: exact input scale tau_0.
+        deq: the DEQ; its activation is continuous and of less than quadratic-exponential growth.
         digits: significant digits.
         start: tau_* to a few digits.
     """
     mp = mpmath.MPContext()
     mp.dps = digits + _GUARD
     arithmetic = MpArithmetic(mp)
+    activation = deq.activation
     value, slope = (_function(pieces, arithmetic) for pieces in (activation.pieces, activation.slope_pieces))
-    weight_a, weight_b, scale0 = (arithmetic.constant(number) for number in (sigma_a2, sigma_b2, tau0))
+    weight_a, weight_b, scale0 = (arithmetic.constant(number) for number in (*deq.variances, deq.tau0))
     kinks = [arithmetic.constant(point) for point in activation.breakpoints]
     width = mp.sqrt(2 * mp.log(10) * mp.dps) + 5
 

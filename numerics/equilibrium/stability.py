@@ -21,6 +21,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from enum import StrEnum
 from functools import lru_cache
 from typing import Any
 
@@ -40,11 +41,11 @@ from numerics.arithmetic import (
 from numerics.equilibrium.all_equilibria import VarianceEnclosure
 from numerics.equilibrium.asymptotics import asymptote
 from numerics.moments import FloatMoments, MomentValues, UncertifiedError
-from numerics.parameters import as_activation, exact_parameters
 from theory.activations import Activation
-from theory.equations import EquilibriumError
+from theory.equations import DEQ, EquilibriumError
 
 __all__ = [
+    "LossKind",
     "StabilityLoss",
     "locate_ntk_loss",
     "locate_stability_loss",
@@ -58,13 +59,25 @@ _SECANT_STEPS = 60
 _SAME = 1e-9
 
 
+class LossKind(StrEnum):
+    """What happens to a branch of equilibria as sigma_a^2 grows."""
+
+    #: The slope sigma_a^2 E[(phi^2)'']/2 reaches 1, and the equilibrium disappears.
+    FOLD = "fold"
+    #: It goes to infinity.
+    ESCAPE = "escape"
+    #: sigma_a^2 E[phi'^2] reaches 1.
+    NTK = "ntk"
+    #: Nothing, for all admitted sigma_a^2.
+    NONE = "none"
+
+
 @dataclass(frozen=True)
 class StabilityLoss:
     """Where a branch of equilibria ends.
 
     Attributes:
-        kind: ``"fold"`` (the slope reaches 1 and the equilibrium disappears), ``"escape"`` (it goes to infinity),
-            ``"ntk"`` (sigma_a^2 E[phi'^2] reaches 1) or ``"none"`` (nothing is met for all admitted sigma_a^2).
+        kind: what happens there.
         sigma_a2: ball of the sigma_a^2 at which that happens, or None.
         tau: ball of tau_* there, or None.
         certified: whether the point (or the limit of an escape) is proved to lie in the ball.  That it is the first
@@ -73,7 +86,7 @@ class StabilityLoss:
         explanation: one sentence.
     """
 
-    kind: str
+    kind: LossKind
     sigma_a2: arb | None
     tau: arb | None
     certified: bool
@@ -95,50 +108,48 @@ class StabilityLoss:
             object.__setattr__(self, name, ball_from_text(value[0]) if isinstance(value, tuple) else value)
 
 
-def locate_stability_loss(activation: Activation | str, sigma_b2: Any, tau0: Any, digits: int = 15) -> StabilityLoss:
+def locate_stability_loss(deq: DEQ, digits: int = 15, *, tied: bool = False) -> StabilityLoss:
     """Follow the equilibrium from sigma_a^2 = 0 to where it is lost.
 
     Args:
-        activation: the activation, without free parameters; or a registered name or an expression in x.
-        sigma_b2: variance of the input weights, an exact number or what stands for one, or None for
-            sigma_b^2 = 1 - sigma_a^2.
-        tau0: input scale tau_0 > 0, likewise.
+        deq: the DEQ; its sigma_a^2 plays no part, nor does its sigma_b^2 where that is tied.
         digits: significant digits of sigma_a^2.
+        tied: whether sigma_b^2 = 1 - sigma_a^2 along the branch.
 
     Raises:
-        EquilibriumError: parameters out of range.
+        EquilibriumError: the branch cannot be followed.
+
+    Example:
+        >>> loss = locate_stability_loss(DEQ("x + x**3/10", 0, "4/5"), 20)
+        >>> print(loss.kind, loss.decimal())
+        fold 0.21650645720975156638
     """
-    activation, branch = _branch(activation, sigma_b2, tau0)
+    activation, branch = deq.activation, _branch(deq.activation, None if tied else deq.sigma_b2, deq.tau0)
     bracket = branch.first_sign_change(branch.fold_function)
     if bracket is None:
         return _unfolded(activation, branch, digits)
     return _folded(activation, branch, bracket, digits)
 
 
-def locate_ntk_loss(activation: Activation | str, sigma_b2: Any, tau0: Any, digits: int = 15) -> StabilityLoss:
+def locate_ntk_loss(deq: DEQ, digits: int = 15, *, tied: bool = False) -> StabilityLoss:
     """Follow the equilibrium from sigma_a^2 = 0 to where sigma_a^2 E[phi'^2] reaches 1.
 
     Args:
-        activation: the activation, without free parameters; or a registered name or an expression in x.
-        sigma_b2: variance of the input weights, an exact number or what stands for one, or None for
-            sigma_b^2 = 1 - sigma_a^2.
-        tau0: input scale tau_0 > 0, likewise.
+        deq: the DEQ; its sigma_a^2 plays no part, nor does its sigma_b^2 where that is tied.
         digits: significant digits of sigma_a^2.
+        tied: whether sigma_b^2 = 1 - sigma_a^2 along the branch.
 
     Returns:
-        The point, of kind ``"ntk"``; of kind ``"none"`` where none is met while there is a stable equilibrium, or
+        The point, of kind ``NTK``; of kind ``NONE`` where none is met while there is a stable equilibrium, or
         where E[phi'^2] is infinite.
-
-    Raises:
-        EquilibriumError: parameters out of range.
     """
-    activation, branch = _branch(activation, sigma_b2, tau0)
+    activation, branch = deq.activation, _branch(deq.activation, None if tied else deq.sigma_b2, deq.tau0)
     if not activation.has_finite_slope_energy:
         why = "E[phi'^2] is infinite, so the NTKs do not exist"
-        return StabilityLoss("none", None, None, True, digits, why)
+        return StabilityLoss(LossKind.NONE, None, None, True, digits, why)
     bracket = branch.first_sign_change(branch.tangent_function)
     fold = branch.first_sign_change(branch.fold_function)
-    none = StabilityLoss("none", None, None, False, digits, "sigma_a^2 E[phi'^2] stays below 1 along the branch")
+    none = StabilityLoss(LossKind.NONE, None, None, False, digits, "sigma_a^2 E[phi'^2] stays below 1 along the branch")
     if bracket is None:
         return none
     square = float(scipy.optimize.brentq(branch.tangent_function, *bracket, xtol=1e-300, rtol=1e-14))
@@ -159,22 +170,15 @@ def locate_ntk_loss(activation: Activation | str, sigma_b2: Any, tau0: Any, digi
                 failure = str(error)
                 continue
             if weight.rad() < weight * arb(10) ** -(digits + 2):
-                return StabilityLoss("ntk", weight, tau, True, digits, why)
+                return StabilityLoss(LossKind.NTK, weight, tau, True, digits, why)
             failure = "the ball does not reach the digits asked for"
     value = (square - branch.start) / branch.parts(square)[0]
     seen = arb(value, abs(value) * 1e-8), arb(float(np.sqrt(square)), 1e-6)
-    return StabilityLoss("ntk", *seen, False, digits, f"{why}; seen in float64, not certified: {failure}")
-
-
-def _branch(activation: Activation | str, sigma_b2: Any, tau0: Any) -> tuple[Activation, _Branch]:
-    """The activation and its branch, of parameters that are checked."""
-    activation = as_activation(activation)
-    _, source, scale = exact_parameters(0, 1 if sigma_b2 is None else sigma_b2, tau0)
-    return activation, _remembered(activation, None if sigma_b2 is None else source, scale)
+    return StabilityLoss(LossKind.NTK, *seen, False, digits, f"{why}; seen in float64, not certified: {failure}")
 
 
 @lru_cache(maxsize=8)
-def _remembered(activation: Activation, sigma_b2: sp.Expr | None, tau0: sp.Expr) -> _Branch:
+def _branch(activation: Activation, sigma_b2: sp.Expr | None, tau0: sp.Expr) -> _Branch:
     """The branch, whose moments serve both questions."""
     return _Branch(activation, sigma_b2, tau0)
 
@@ -245,10 +249,10 @@ def _unfolded(activation: Activation, branch: _Branch, digits: int) -> Stability
         if lines is not None and lines.share > 0 and (1 / lines.share < arb(1) or np.isinf(branch.largest)):
             value = 1 / lines.share
             why = "the equilibrium goes to infinity as sigma_a2 tends to 1/Var h(xi), h the lines that phi follows"
-            return StabilityLoss("escape", value, None, True, digits, why)
+            return StabilityLoss(LossKind.ESCAPE, value, None, True, digits, why)
     limit = "1" if np.isfinite(branch.largest) else "infinity"
     why = f"tau_* keeps its stability for sigma_a2 up to {limit} (followed in float64 over tau^2 up to e^{_REACH:g})"
-    return StabilityLoss("none", None, None, False, digits, why)
+    return StabilityLoss(LossKind.NONE, None, None, False, digits, why)
 
 
 def _folded(activation: Activation, branch: _Branch, bracket: tuple[float, float], digits: int) -> StabilityLoss:
@@ -267,13 +271,15 @@ def _folded(activation: Activation, branch: _Branch, bracket: tuple[float, float
             weight, tau = found
             if weight.rad() < weight * arb(10) ** -(digits + 2):
                 why = "the slope sigma_a^2 E[(phi^2)'']/2 reaches 1: two equilibria meet and disappear"
-                return StabilityLoss("fold", weight, tau, True, digits, why)
+                return StabilityLoss(LossKind.FOLD, weight, tau, True, digits, why)
             failure = "the ball does not reach the digits asked for"
     value = (square - branch.start) / branch.parts(square)[0]
     if not value > 0:
         raise EquilibriumError(f"the branch of equilibria cannot be followed: {failure}")
     why = f"a fold seen in float64, not certified: {failure}"
-    return StabilityLoss("fold", arb(value, abs(value) * 1e-8), arb(float(np.sqrt(square)), 1e-6), False, digits, why)
+    return StabilityLoss(
+        LossKind.FOLD, arb(value, abs(value) * 1e-8), arb(float(np.sqrt(square)), 1e-6), False, digits, why
+    )
 
 
 def _certified_fold(

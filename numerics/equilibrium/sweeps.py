@@ -10,22 +10,21 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import Any
 
 import sympy as sp
 
-from numerics.arithmetic import pointwise
 from numerics.budget import OverBudgetError
 from numerics.equilibrium.certified import CertifiedCoefficients, certify
-from numerics.equilibrium.float64 import solve_float
+from numerics.equilibrium.float64 import FloatEquilibrium, solve_float
 from numerics.moments import MomentAccuracyError
-from numerics.parameters import as_activation
 from theory.activations import Activation
-from theory.equations import EquilibriumError, exact_number
+from theory.equations import DEQ, EquilibriumError, exact_number
 from theory.kernels import COEFFICIENTS
 
 __all__ = [
     "FLOAT_DIGITS",
-    "Point",
+    "SweepLine",
     "SweepPoint",
     "line",
     "sweep",
@@ -33,8 +32,56 @@ __all__ = [
 
 #: Digits that the float64 path is trusted with.
 FLOAT_DIGITS = 12
-#: The exact (sigma_a^2, sigma_b^2, tau_0) of a point.
-Point = tuple[sp.Expr, sp.Expr, sp.Expr]
+_NUMBERS = ("sigma_a2", "sigma_b2", "tau0")
+
+
+@dataclass(frozen=True)
+class SweepLine:
+    """DEQs that differ in one of their three numbers.
+
+    Attributes:
+        activation: an activation, a registered name, or an expression in x as a text.
+        swept: which number moves: ``"sigma_a2"``, ``"sigma_b2"`` or ``"tau0"``.
+        sigma_a2: variance of the recurrent weights; like the next two exact, or what stands for an exact number.
+        sigma_b2: variance of the input weights; None for 1 - sigma_a2 at every point.
+        tau0: input scale tau_0.
+
+    Raises:
+        ValueError: another name.
+    """
+
+    activation: Activation | str
+    swept: str
+    sigma_a2: Any = "1/5"
+    sigma_b2: Any = None
+    tau0: Any = 1
+
+    def __post_init__(self) -> None:
+        if self.swept not in _NUMBERS:
+            raise ValueError(f"unknown number {self.swept!r}: accepted are {', '.join(_NUMBERS)}")
+
+    def numbers(self, value: Any) -> dict[str, sp.Expr]:
+        """Return sigma_a^2, sigma_b^2 and tau_0 at a value of the one that is swept, in range or not.
+
+        Raises:
+            EquilibriumError: something that is no number.
+        """
+        given = {name: getattr(self, name) for name in _NUMBERS} | {self.swept: value}
+        if given["sigma_b2"] is None:
+            given["sigma_b2"] = 1 - exact_number(given["sigma_a2"], "sigma_a2")
+        return {name: exact_number(number, name) for name, number in given.items()}
+
+    def at(self, value: Any) -> DEQ:
+        """Return the DEQ at a value of the number that is swept.
+
+        Raises:
+            EquilibriumError: a number that is none, or out of its range.
+
+        Example:
+            >>> SweepLine("tanh", "sigma_a2").at(0.5)
+            DEQ('tanh', sigma_a2=1/2, sigma_b2=1/2, tau0=1)
+        """
+        return DEQ(self.activation, **self.numbers(value))
 
 
 @dataclass(frozen=True)
@@ -42,8 +89,7 @@ class SweepPoint:
     """One point of a sweep.
 
     Attributes:
-        value: exact value of the parameter that is swept.
-        parameters: exact sigma_a^2, sigma_b^2 and tau_0.
+        value: exact value of the number that is swept.
         decimals: coefficients as decimal strings by key of ``COEFFICIENTS``, those that exist.
         margins: floats by key: ``tau``, ``ck`` and ``ntk``, as in ``CertifiedCoefficients``.
         certified: whether every decimal is certified.
@@ -51,7 +97,6 @@ class SweepPoint:
     """
 
     value: sp.Expr
-    parameters: Point
     decimals: Mapping[str, str]
     margins: Mapping[str, float]
     certified: bool
@@ -79,46 +124,34 @@ def line(start: sp.Expr, stop: sp.Expr, count: int) -> tuple[sp.Expr, ...]:
     return tuple(start + (stop - start) * sp.Rational(k, count - 1) for k in range(count))
 
 
-def sweep(
-    activation: Activation | str,
-    points: Sequence[tuple[sp.Expr, Point]],
-    digits: int,
-    *,
-    certified: bool = True,
-) -> Iterator[SweepPoint]:
+def sweep(along: SweepLine, values: Sequence[Any], digits: int, *, certified: bool = True) -> Iterator[SweepPoint]:
     """Solve the system at every point, one at a time.
 
     Args:
-        activation: the activation, without free parameters; or a registered name or an expression in x.
-        points: value of the swept parameter, and the parameters, at every point; exact numbers, or what stands for
-            them (see ``numerics.parameters.exact_number``).
+        along: the DEQs.
+        values: of the number that is swept.
         digits: significant digits of the coefficients; float64 gives at most ``FLOAT_DIGITS``.
         certified: whether the coefficients are certified by interval arithmetic, or solved in float64.
 
     Raises:
         EquilibriumError: something that is no number.
     """
-    activation = as_activation(activation)
-    for given, numbers in points:
-        value = exact_number(given, "a sweep's value")
-        names = ("sigma_a2", "sigma_b2", "tau0")
-        weight_a, weight_b, scale = (exact_number(number, name) for number, name in zip(numbers, names, strict=True))
-        parameters = weight_a, weight_b, scale
+    for given in values:
+        value = along.numbers(given)[along.swept]
         try:
             if certified:
-                yield _from_balls(value, certify(activation, *parameters, digits, prove_absence=False))
+                yield _from_balls(value, certify(along.at(value), digits, prove_absence=False))
             else:
-                yield _from_floats(value, activation, parameters, min(digits, FLOAT_DIGITS))
+                yield _from_floats(value, solve_float(along.at(value)), min(digits, FLOAT_DIGITS))
         except (EquilibriumError, MomentAccuracyError, OverBudgetError) as error:
             empty: Mapping[str, str] = MappingProxyType({})
-            yield SweepPoint(value, parameters, empty, MappingProxyType({}), certified=False, missing=str(error))
+            yield SweepPoint(value, empty, MappingProxyType({}), certified=False, missing=str(error))
 
 
 def _from_balls(value: sp.Expr, solution: CertifiedCoefficients) -> SweepPoint:
     found = {key: solution.decimal(key) for key in COEFFICIENTS}
     return SweepPoint(
         value=value,
-        parameters=(solution.sigma_a2, solution.sigma_b2, solution.tau0),
         decimals=MappingProxyType({key: text for key, text in found.items() if text is not None}),
         margins=MappingProxyType({key: float(ball) for key, ball in solution.margins.items()}),
         certified=all(solution.certified.values()),
@@ -126,11 +159,9 @@ def _from_balls(value: sp.Expr, solution: CertifiedCoefficients) -> SweepPoint:
     )
 
 
-def _from_floats(value: sp.Expr, activation: Activation, parameters: Point, digits: int) -> SweepPoint:
-    solution = solve_float(pointwise(activation), *parameters)
+def _from_floats(value: sp.Expr, solution: FloatEquilibrium, digits: int) -> SweepPoint:
     return SweepPoint(
         value=value,
-        parameters=parameters,
         decimals=MappingProxyType(
             {key: _decimal(number, solution.errors[key], digits) for key, number in solution.values.items()}
         ),

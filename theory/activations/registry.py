@@ -61,7 +61,13 @@ def resolve(text: str) -> Activation:
     Raises:
         ActivationSyntaxError: neither a name nor an expression in the grammar.
         DomainError, GrowthError: an expression that is not an activation (see ``Activation.from_text``).
+        TypeError: no text.
     """
+    if not isinstance(text, str):
+        raise TypeError(
+            "the activation must be a registered name, an expression in x as a text, or an Activation, "
+            f"not {type(text).__name__}: {text!r}"
+        )
     written = text.strip()
     module, _, name = written.rpartition(".")
     if not (name.isascii() and name.isidentifier()) or name == "x" or (module and module not in MODULES):

@@ -21,7 +21,7 @@ from theory.equations.expansion import (
     expand_preactivation,
 )
 from theory.equations.layers import LayerCoefficients, LayerMoments, input_layer, next_layer, preactivation, rest
-from theory.equations.model import DEQ, EquilibriumError, exact_number
+from theory.equations.model import DEQ, EquilibriumError, exact_number, exact_numbers
 from theory.equations.orders import (
     EntrySeries,
     ExpansionError,
@@ -52,6 +52,7 @@ __all__ = [
     "dual",
     "epsilon",
     "exact_number",
+    "exact_numbers",
     "expand_ck",
     "expand_layer",
     "expand_ntk",

@@ -17,7 +17,7 @@ import sympy as sp
 from theory.activations import Activation, resolve
 from theory.grammar import ActivationSyntaxError, parse_number
 
-__all__ = ["DEQ", "EquilibriumError", "exact_number"]
+__all__ = ["DEQ", "EquilibriumError", "exact_number", "exact_numbers"]
 
 
 class EquilibriumError(ValueError):
@@ -64,6 +64,33 @@ def _read(value: Any) -> sp.Expr | None:
         return None
 
 
+def exact_numbers(sigma_a2: Any, sigma_b2: Any, tau0: Any) -> tuple[sp.Expr, sp.Expr, sp.Expr]:
+    """Return sigma_a^2, sigma_b^2 and tau_0 as exact numbers in their ranges.
+
+    Args:
+        sigma_a2: variance of the recurrent weights, >= 0; like the next two anything that ``exact_number`` reads.
+        sigma_b2: variance of the input weights, > 0; None for 1 - sigma_a2.
+        tau0: input scale tau_0 > 0.
+
+    Raises:
+        EquilibriumError: one is no number, or out of its range.
+
+    Example:
+        >>> exact_numbers(0.2, None, "sqrt(2)")
+        (1/5, 4/5, sqrt(2))
+    """
+    weight_a = exact_number(sigma_a2, "sigma_a2")
+    weight_b = 1 - weight_a if sigma_b2 is None else exact_number(sigma_b2, "sigma_b2")
+    scale = exact_number(tau0, "tau0")
+    if not weight_a >= 0:
+        raise EquilibriumError(f"sigma_a2 must be a number >= 0, not {weight_a}")
+    if not weight_b > 0:
+        raise EquilibriumError(f"sigma_b2 must be a number > 0, not {weight_b}")
+    if not scale > 0:
+        raise EquilibriumError(f"tau0 must be a number > 0, not {scale}")
+    return weight_a, weight_b, scale
+
+
 @dataclass(frozen=True, init=False)
 class DEQ:
     """A deep equilibrium model h = phi(sigma_a A h / sqrt(m) + sigma_b B x), A and B of independent N(0, 1) entries.
@@ -108,24 +135,11 @@ class DEQ:
         *,
         parameters: Mapping[str, Any] | None = None,
     ) -> None:
-        if not isinstance(activation, str | Activation):
-            raise TypeError(
-                "the activation must be a registered name, an expression in x as a text, or an Activation, "
-                f"not {type(activation).__name__}: {activation!r}"
-            )
-        found = resolve(activation) if isinstance(activation, str) else activation
+        found = activation if isinstance(activation, Activation) else resolve(activation)
         if found.parameters or parameters:
             values = {name: exact_number(value, name) for name, value in (parameters or {}).items()}
             found = found.with_parameters(values)
-        weight_a = exact_number(sigma_a2, "sigma_a2")
-        weight_b = 1 - weight_a if sigma_b2 is None else exact_number(sigma_b2, "sigma_b2")
-        scale = exact_number(tau0, "tau0")
-        if not weight_a >= 0:
-            raise EquilibriumError(f"sigma_a2 must be a number >= 0, not {weight_a}")
-        if not weight_b > 0:
-            raise EquilibriumError(f"sigma_b2 must be a number > 0, not {weight_b}")
-        if not scale > 0:
-            raise EquilibriumError(f"tau0 must be a number > 0, not {scale}")
+        weight_a, weight_b, scale = exact_numbers(sigma_a2, sigma_b2, tau0)
         for name, value in (("activation", found), ("sigma_a2", weight_a), ("sigma_b2", weight_b), ("tau0", scale)):
             object.__setattr__(self, name, value)
 
