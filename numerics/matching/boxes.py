@@ -89,7 +89,7 @@ def _equations(target: Target, wanted: FamilyBox) -> tuple[list[sp.Expr], list[s
         del equations[2]
     place: dict[sp.Symbol, sp.Expr] = {named[name]: value for name, value in wanted.fixed.items()}
     if _free_gauge(system, wanted):
-        if not target.numbers[0] > 0:
+        if not target.coefficients.linear > 0:
             raise FamilyBoxError("k_1 may be 0, so E[phi_1'] = 1 does not fix the gauge: fix a parameter of layer 1")
         first = wanted.families[0]
         names = {s: named[f"{s.name}_1"] for s in first.symbols if s.name != first.own_scale}
@@ -121,7 +121,7 @@ def search_networks(target: Target, wanted: FamilyBox) -> Search:
     equations, unknowns = _equations(target, wanted)
     ends = [hull(arb(constant_ball(low)), arb(constant_ball(high))) for low, high in wanted.box.values()]
     system = BallSystem(equations, unknowns, [*TARGETS, tau_0])
-    return search(system, ends, [*target.numbers, target.scale], budget=target.effort)
+    return search(system, ends, [*target.coefficients, target.scale], budget=target.effort)
 
 
 def match_own(target: Target, wanted: FamilyBox) -> Decision:
@@ -161,7 +161,7 @@ def closest_in_box(target: Target, wanted: FamilyBox) -> ExplicitNetwork:
     named = {symbol.name: symbol for symbol in system.unknowns}
     # NumPy's numbers divide by 0, which degenerate networks ask for.
     known = dict(
-        zip((*TARGETS, tau_0), np.array([float(b.mid()) for b in (*target.numbers, target.scale)]), strict=True)
+        zip((*TARGETS, tau_0), np.array([float(b.mid()) for b in (*target.coefficients, target.scale)]), strict=True)
     )
     place = {named[name]: value for name, value in wanted.fixed.items()}
     symbols = [named[name] for name in wanted.box]

@@ -261,7 +261,7 @@ def _design(
                 return Design("exact", networks[0], networks, residual, arb(0), **common)
             if decision.status == "infeasible":
                 nearest = question.nearest(target, family)
-                residual = largest_difference(nearest.kernel_balls(kernel, digits + 20), target.numbers)
+                residual = largest_difference(nearest.kernel_balls(kernel, digits + 20), target.coefficients)
                 return Design("infeasible", nearest, (), residual, question.bound(target, family, residual), **common)
         reason = decision.reason
         if decision.status == "undecided" and not decision.digits_help:
@@ -290,7 +290,7 @@ def _checked_residual(networks: Sequence[ExplicitNetwork], target: Target, digit
     residual = arb(0)
     for network in networks:
         found = network.kernel_balls(target.kernel, digits)
-        if not all(have.overlaps(want) for have, want in zip(found, target.numbers, strict=True)):
-            raise AssertionError(f"the network does not have the target's kernel: {found}, {target.numbers}")
-        residual = residual.max(largest_difference(found, target.numbers))
+        if not all(have.overlaps(want) for have, want in zip(found, target.coefficients, strict=True)):
+            raise AssertionError(f"the network does not have the target's kernel: {found}, {target.coefficients}")
+        residual = residual.max(largest_difference(found, target.coefficients))
     return residual

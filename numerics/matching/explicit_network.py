@@ -30,6 +30,7 @@ from numerics.arithmetic import (
 )
 from theory.activations import Activation
 from theory.equations import LayerCoefficients, LayerMoments, input_layer, next_layer
+from theory.kernels import KernelCoefficients
 from theory.matching import Family, kernel_part
 from theory.symbols import tau, tau_0
 
@@ -145,11 +146,10 @@ class ExplicitNetwork:
         with ctx.workprec(int(digits * BITS_PER_DIGIT) + _LOST_BITS):
             return self.reports(BallArithmetic(), lambda ball: +ball)
 
-    def kernel_balls(self, kernel: str, digits: int) -> tuple[arb, arb, arb, arb]:
-        """Return the balls of (k_1, k_2, k_3, k_0) of a kernel."""
+    def kernel_balls(self, kernel: str, digits: int) -> KernelCoefficients[arb]:
+        """Return the coefficients of a kernel of the network, in balls."""
         last = LayerCoefficients(**self.ball_reports(digits)[-1].coefficients)
-        first, second, third, diagonal = kernel_part(kernel, last)
-        return arb(first), arb(second), arb(third), arb(diagonal)
+        return kernel_part(kernel, last).map(arb)
 
     def activations(self, digits: int = 17) -> list[Activation]:
         """Return the layers' activations, uncentred, their parameters rounded to exact decimals."""

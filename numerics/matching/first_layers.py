@@ -1,7 +1,7 @@
 """First layers of two: float64 looks for the one that leaves most variance, balls solve for its last coefficient.
 
 A candidate is, in units of tau_0, sum_{k<=4} c_k he_k(x) + v x exp(g x^2): a polynomial, or one with a tail, which is
-the cheapest way to a large q = E[(phi_1^2)'']/2 (``theory.matching.equations``).  Its gauge is E[phi_1'] = 1, or c_2 =
+the cheapest way to a large q = E[(phi_1^2)'']/2 (``theory.matching.two_layers``).  Its gauge is E[phi_1'] = 1, or c_2 =
 1 where E[phi_1'] = 0 (``flat``).  What float64 finds is a starting point only: every coefficient is rounded but one,
 which is solved for in balls.
 """
@@ -196,7 +196,7 @@ def _starts(target: Target, kind: _Kind) -> list[np.ndarray]:
 def _found(target: Target, kind: _Kind, rate: float, starts: Sequence[np.ndarray]) -> list[np.ndarray]:
     """Free coefficients that leave most variance, best first, in float64."""
     both, positive = _programs(target.kernel, kind)
-    known = (rate, *(float(ball.mid()) for ball in (*target.numbers, target.scale)))
+    known = (rate, *(float(ball.mid()) for ball in (*target.coefficients, target.scale)))
     spare, count = _spare(target), len(kind.free)
     # Coefficients and forms are scaled to order 1.
     unit, size = (1.0 if kind.flat else min(1.0, 3 * spare**0.5)), known[4] * spare
@@ -251,7 +251,7 @@ def _realised(target: Target, kind: _Kind, rate: Fraction | None, points: Sequen
         if not kind.flat:
             equation = moments[0] ** 2 - reduced.response2.subs(chi2, _C2**2 if _C2 in kind.free else 0)
             system = BallSystem([equation], [kind.free[-1]], [*kind.free[:-1], *parameters, *TARGETS, tau_0])
-            data = [*values[:-1], *tail, *target.numbers, target.scale]
+            data = [*values[:-1], *tail, *target.coefficients, target.scale]
             try:
                 (values[-1],) = certify_root(system, values[-1:], data)
             except RootNotCertifiedError:

@@ -7,7 +7,6 @@ repeated on an inflated target, gives the bound.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -21,6 +20,7 @@ from numerics.matching.explicit_network import ExplicitLayer, ExplicitNetwork
 from numerics.matching.impossibility import ck_is_forbidden, ntk_is_forbidden
 from numerics.matching.odd import match_odd
 from numerics.matching.targets import Target, evaluate
+from theory.kernels import KernelCoefficients
 from theory.matching import (
     TARGETS,
     compose,
@@ -49,10 +49,10 @@ _POLYNOMIAL = ("hermite", "rational")
 _LIMITING_WIDTHS = (sp.Rational(1, 100), sp.Integer(20))
 
 
-def largest_difference(found: Sequence[arb], wanted: Sequence[arb]) -> arb:
-    """Return an exact upper bound of max_i |found_i - wanted_i|."""
+def largest_difference(reached: KernelCoefficients[arb], wanted: KernelCoefficients[arb]) -> arb:
+    """Return an exact upper bound of the largest of the four differences."""
     worst = arb(0)
-    for have, want in zip(found, wanted, strict=True):
+    for have, want in zip(reached, wanted, strict=True):
         worst = worst.max(abs(have - want).upper())
     return worst.upper()
 
@@ -80,7 +80,7 @@ def residual_bound(target: Target, family: str, layers: int, residual: arb) -> a
 
 def _odd_bound(target: Target, name: str) -> arb:
     """No odd layer has k_2 or k_3, nor k_0 above a limit times tau_0^2 k_1 (whatever its width)."""
-    k1, k2, k3, k0 = target.numbers
+    k1, k2, k3, k0 = target.coefficients
     worst = k2.max(k3).max(arb(0))
     limit = odd_ratio_limit(target.kernel, name)
     if limit.is_finite:
@@ -92,8 +92,8 @@ def _odd_bound(target: Target, name: str) -> arb:
 def _hermite_excluded(target: Target) -> bool:
     """Whether no network of one or two layers of any kind has a kernel in an inflated target."""
     if target.kernel == "ck":
-        return ck_is_forbidden(target.numbers, target.scale, _MOST_PARTS)
-    return one_layer_excluded(target) and ntk_is_forbidden(target.numbers, target.scale, _MOST_PARTS)
+        return ck_is_forbidden(target.coefficients, target.scale, _MOST_PARTS)
+    return one_layer_excluded(target) and ntk_is_forbidden(target.coefficients, target.scale, _MOST_PARTS)
 
 
 def closest_network(target: Target, family: str, layers: int) -> ExplicitNetwork:
@@ -134,7 +134,7 @@ class _LastLeakyLayer:
         self._float = compile_program(columns, [path, tau_0], FloatArithmetic())
         slopes = [sp.diff(column, path) for column in columns]
         self._ball = compile_program([*columns, *slopes], [path, tau_0], BallArithmetic())
-        self._wanted = np.array([float(ball.mid()) for ball in target.numbers])
+        self._wanted = np.array([float(ball.mid()) for ball in target.coefficients])
         self._solved: dict[float, tuple[float, np.ndarray, np.ndarray]] = {}
 
     def solve(self, position: float) -> tuple[float, np.ndarray, np.ndarray]:
@@ -159,7 +159,7 @@ class _LastLeakyLayer:
 
     def bound(self, positions: arb, multipliers: np.ndarray, residual: arb) -> arb:
         """Lower bound of the residual over a ball of first layers, for networks with at most the given residual."""
-        scale, numbers = self.target.scale, self.target.numbers
+        scale, wanted = self.target.scale, self.target.coefficients
         centre = positions.mid()
         wide, thin = self._ball(positions, scale), self._ball(centre, scale)
         exact = [arb(float(y)) for y in multipliers]
@@ -170,8 +170,8 @@ class _LastLeakyLayer:
             price = sum((y * thin[column + i] for i, y in enumerate(exact)), arb(0))
             price += sum((y * wide[8 + column + i] for i, y in enumerate(exact)), arb(0)) * (positions - centre)
             worst = worst.max((price / wide[column + 3]).upper())
-        gain = sum((y * number for y, number in zip(exact, numbers, strict=True)), arb(0))
-        return ((gain - worst * (numbers[3] + residual)) / size).lower()
+        gain = sum((y * number for y, number in zip(exact, wanted, strict=True)), arb(0))
+        return ((gain - worst * (wanted.diagonal + residual)) / size).lower()
 
 
 def _closest_leaky(target: Target, layers: int) -> ExplicitNetwork:
@@ -228,16 +228,15 @@ def _leaky_bound(target: Target, layers: int, residual: arb) -> arb:
 
 def _closest_odd(target: Target, name: str) -> ExplicitNetwork:
     """k_2 and k_3 cannot be helped; k_1 and k_0 are matched, or shared out evenly near the limit of their ratio."""
-    k1, _, _, k0 = target.numbers
+    k1, _, _, k0 = target.coefficients
     zero = arb(0)
     if k1 > 0:
-        decision = match_odd(replace(target, numbers=(k1, zero, zero, k0), odd=True), name)
+        decision = match_odd(replace(target, coefficients=KernelCoefficients(k1, zero, zero, k0), odd=True), name)
         if decision.status == "exact":
             return ExplicitNetwork(decision.branches[0], target.tau0)
     family = named_family(name)
     amplitude, shape = family.symbols
-    fields = {f: getattr(family.moments, f).subs(tau, tau_0) for f in family.moments.__dataclass_fields__}
-    state = kernel_part(target.kernel, compose([replace(family.moments, **fields)]))
+    state = kernel_part(target.kernel, compose([family.moments.subs({tau: tau_0})]))
     program = compile_program([state.linear, state.diagonal], [amplitude, shape, tau_0], BallArithmetic())
     candidates: list[tuple[float, ExplicitLayer]] = []
     for limiting in _LIMITING_WIDTHS:
@@ -256,7 +255,7 @@ def _closest_hermite(target: Target, layers: int) -> ExplicitNetwork:
     family = named_family("hermite")
     system = matching_system(target.kernel, [family] * layers)
     symbols = system.unknowns if layers == 1 else system.unknowns[1:]
-    known = dict(zip((*TARGETS, tau_0), [float(b.mid()) for b in (*target.numbers, target.scale)], strict=True))
+    known = dict(zip((*TARGETS, tau_0), [float(b.mid()) for b in (*target.coefficients, target.scale)], strict=True))
     # The gauge: slope 1 in the first of two layers.
     fixed = known if layers == 1 else known | {system.unknowns[0]: known[tau_0]}
     size = known[TARGETS[3]]

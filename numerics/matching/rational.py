@@ -2,7 +2,7 @@
 
 At a given width w a layer's E[phi'] is linear in a and c, its E[phi''] in b, and q and the energies are quadratic: two
 linear equations and a quadratic one give the layer.  As w grows the layers tend to cubic polynomials, so that a width
-is found wherever cubics match with something left over (``theory.matching.equations``); the smallest that does is
+is found wherever cubics match with something left over (``theory.matching.two_layers``); the smallest that does is
 taken, because narrow layers are small where finite networks see little of them.
 """
 
@@ -91,7 +91,7 @@ def match_rational(target: Target, layers: int = 2) -> Decision:
         target: what to match.
         layers: most hidden layers.
     """
-    k1, k2, k3, _ = target.numbers
+    k1, k2, k3, _ = target.coefficients
     if target.affine:
         return undecided("the DEQ is affine, which rational layers are not", digits_help=False)
     if not target.one_layer and layers == 1:
@@ -113,7 +113,7 @@ def _single(target: Target) -> Iterator[Layers]:
     slope = zero if target.even else linear.nonnegative_part().sqrt() / scale
     curvature = zero if target.odd else (2 * quadratic).nonnegative_part().sqrt() / scale**2
     for width in _WIDTHS:
-        layer = _layer(scale, width, slope, curvature, {"variance": arb(1), "dd": weight}, target.numbers[3])
+        layer = _layer(scale, width, slope, curvature, {"variance": arb(1), "dd": weight}, target.coefficients.diagonal)
         if layer is not None:
             yield (layer,)
 
@@ -152,7 +152,9 @@ def _last(target: Target, first: ExplicitLayer, share: arb, width: arb) -> Expli
     if not (curvature2 > 0 and slope2 >= 0):
         return None
     scale = target.scale * energy.sqrt()
-    return _layer(scale, width, slope2.sqrt(), curvature2.sqrt(), {"variance": arb(1), "dd": weight}, target.numbers[3])
+    return _layer(
+        scale, width, slope2.sqrt(), curvature2.sqrt(), {"variance": arb(1), "dd": weight}, target.coefficients.diagonal
+    )
 
 
 def energies(target: Target, first: ExplicitLayer) -> tuple[arb, arb]:
@@ -167,7 +169,7 @@ def energies(target: Target, first: ExplicitLayer) -> tuple[arb, arb]:
 def best_first_layer(target: Target, response: arb) -> ExplicitLayer | None:
     """Return the layer proportional to x/(1 + x^2/w^2) with E[phi'] = 1 and a given q < 1, or None out of reach.
 
-    No first layer with that q has less energy (inequality (2) of ``theory.matching.equations``).
+    No first layer with that q has less energy (inequality (2) of ``theory.matching.two_layers``).
     """
     try:
         start = width_of_rational(float(response.mid()))

@@ -70,9 +70,9 @@ def forms() -> Differences:
 def ntk_system() -> Differences:
     """The expansion of the three NTKs' recursions against the coefficients of their entrywise formulas."""
     return {
-        f"{kind} {part}": getattr(expand_ntk(kind), part) - getattr(ntk_coefficients(kind), part)
+        f"{kind} {part}": expanded - stated
         for kind in NTK_KINDS
-        for part in PARTS
+        for part, expanded, stated in zip(PARTS, expand_ntk(kind).coefficients, ntk_coefficients(kind), strict=True)
     }
 
 

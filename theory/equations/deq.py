@@ -12,7 +12,7 @@ from types import MappingProxyType
 
 import sympy as sp
 
-from theory.kernels import NTK_KINDS, Kernel, KernelCoefficients, UnknownKernelError
+from theory.kernels import Kernel, KernelCoefficients
 from theory.moments import GaussianMoments
 from theory.symbols import alpha, d1, d2, d22, dd, gamma2, lambda_, mean, sigma_a2, sigma_b2, tau, tau_0, variance
 
@@ -117,19 +117,18 @@ def ntk_coefficients(kind: str) -> KernelCoefficients[sp.Expr]:
     Raises:
         UnknownKernelError: another kind.
     """
+    which = Kernel.ntk(kind)
     s, q = sp.symbols("S q")  # entry of S, and delta_i delta_j: orders 1 and 2 in p^{-1/2}
     g = alpha[1] * s + alpha[2] * q + alpha[3] * s**2
     preactivation = lambda_[1] * s + lambda_[2] * q + lambda_[3] * s**2
     slopes = d1**2 + d2**2 * lambda_[1] * s
 
     def kernel(ck: sp.Expr, gram: sp.Expr, gdot: sp.Expr) -> sp.Expr:
-        if kind == "recurrent":
+        if which is Kernel.NTK_RECURRENT:
             return ck / (1 - sigma_a2 * gdot)
-        if kind == "preactivation":
+        if which is Kernel.NTK_PREACTIVATION:
             return gram / (1 - sigma_a2 * gdot)
-        if kind == "all":
-            return ck + gram * gdot / (1 - sigma_a2 * gdot)
-        raise UnknownKernelError(f"unknown NTK {kind!r}: accepted are {', '.join(NTK_KINDS)}")
+        return ck + gram * gdot / (1 - sigma_a2 * gdot)
 
     entry = kernel(g, preactivation, slopes)
     at_zero = {s: 0, q: 0}

@@ -278,7 +278,7 @@ _TEXTS: dict[str, tuple[str, dict[str, tuple[str, str]], bool]] = {
     ),
     "erf": ("a*erf(w*x)", {"a": ("real", "limit"), "w": ("positive", "frequency")}, True),
     "sin": ("a*sin(w*x)", {"a": ("real", "amplitude"), "w": ("positive", "frequency")}, True),
-    # Almost all of the tail's energy lies far out as 4 g tau^2 -> 1: see ``theory.matching.equations``.
+    # Almost all of the tail's energy lies far out as 4 g tau^2 -> 1: see ``theory.matching.two_layers``.
     "tail": (
         "a*x + b*x**2 + c*x**3 + d*x**4 + v*x*exp(g*x**2)",
         {name: ("real", f"coefficient of x^{k}") for k, name in enumerate("abcd", 1)}
