@@ -67,9 +67,9 @@ def run(arguments: argparse.Namespace, activation: Activation) -> int:
     if name == "sigma-b2" and arguments.sigma_b2 is None:
         raise _cli.UsageError("--sigma-b2 tied and --sweep sigma-b2 exclude each other: give --sigma-b2 a number")
 
-    from numerics.equilibrium import line
+    from numerics.equilibrium import equidistant
 
-    points = [(value, _point(arguments, name, value)) for value in line(start, stop, count)]
+    points = [(value, _point(arguments, name, value)) for value in equidistant(start, stop, count)]
     solved = _solved(activation, points, arguments)
     losses = _losses(activation, arguments) if name == "sigma-a2" else ()
     if arguments.json != "-":

@@ -16,7 +16,7 @@ from numerics.equilibrium.formulas import FORMULA_INPUTS
 from numerics.equilibrium.interval_newton import Certifier
 from numerics.equilibrium.naive import naive_variance, solve_naively
 from numerics.equilibrium.stability import StabilityLoss, locate_ntk_loss, locate_stability_loss
-from numerics.equilibrium.sweeps import FLOAT_DIGITS, Point, SweepPoint, line, sweep
+from numerics.equilibrium.sweeps import FLOAT_DIGITS, Point, SweepPoint, equidistant, sweep
 
 __all__ = [
     "FLOAT_DIGITS",
@@ -33,11 +33,11 @@ __all__ = [
     "certify",
     "checked_moments",
     "decimal_string",
+    "equidistant",
     "find_equilibria",
     "float_scale",
     "is_followed",
     "largest_scale",
-    "line",
     "locate_ntk_loss",
     "locate_stability_loss",
     "naive_variance",

@@ -15,7 +15,7 @@ from numerics.ledger.limits import power_list
 from numerics.moments import HighPrecisionMoments, MomentAccuracyError
 from theory.activations import resolve
 from theory.claims import PROOFS, Verdict, VerdictKind, unproved
-from theory.equations import EquilibriumError, LayerCoefficients, LayerMoments, next_layer, rest
+from theory.equations import EquilibriumError, LayerCoefficients, LayerMoments, next_layer, zero_state
 from theory.symbols import tau_0
 
 __all__ = [
@@ -144,7 +144,7 @@ def tied_layers_task(activation: str, sigma_a2: str, sigma_b2: str, tau0: str) -
     limit |= {f"a{k}": values[f"alpha{k}"] for k in (1, 2, 3)}
     r, s = (context.mpf(deq.margins[key]) for key in ("tau", "ck"))
     moments = HighPrecisionMoments(chosen)
-    state = LayerCoefficients(**{name: context.mpf(0) for name in vars(rest())})
+    state = LayerCoefficients(**{name: context.mpf(0) for name in vars(zero_state())})
     errors: list[list[Any]] = []
     for _ in range(_DEEPEST):
         scale = context.sqrt(weight_a * state.tau2 + weight_b * scale0**2)

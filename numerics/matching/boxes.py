@@ -135,17 +135,17 @@ def match_own(target: Target, wanted: FamilyBox) -> Decision:
     if len(wanted.families) == 1 and one_layer_excluded(target):
         ratio = one_layer(target.kernel).ratio
         return infeasible(f"every network with one hidden layer has k_3 = {ratio} k_2, and the DEQ has not")
-    found = search_networks(replace(target, effort=_EFFORT), wanted)
-    if not found.complete:
+    outcome = search_networks(replace(target, effort=_EFFORT), wanted)
+    if not outcome.complete:
         return undecided(
-            f"{len(found.undecided)} of the {found.examined} boxes looked at may hold a solution ({where}): a smaller "
-            "box, or more fixed parameters, may decide it",
-            digits_help=found.examined <= _EFFORT,
+            f"{len(outcome.undecided)} of the {outcome.examined} boxes looked at may hold a solution ({where}): "
+            "a smaller box, or more fixed parameters, may decide it",
+            digits_help=outcome.examined <= _EFFORT,
         )
-    if not found.roots:
+    if not outcome.roots:
         return infeasible(f"no network with {where} matches: the search is complete")
     branches = tuple(
-        wanted.network(dict(zip(wanted.box, root, strict=True)), target.tau0).layers for root in found.roots
+        wanted.network(dict(zip(wanted.box, root, strict=True)), target.tau0).layers for root in outcome.roots
     )
     count = "one solution" if len(branches) == 1 else f"all {len(branches)} solutions"
     return Decision("exact", branches, f"{count} with {where}, by a complete search")
@@ -176,7 +176,7 @@ def closest_in_box(target: Target, wanted: FamilyBox) -> ExplicitNetwork:
     best: tuple[float, np.ndarray] | None = None
     for start in _spread(len(symbols)):
         with np.errstate(all="ignore"):  # points outside the moments' domain are rejected below
-            found = minimize(
+            optimum = minimize(
                 lambda point: point[-1],
                 np.append(lows + start * (highs - lows), 1.0),
                 method="SLSQP",
@@ -184,7 +184,7 @@ def closest_in_box(target: Target, wanted: FamilyBox) -> ExplicitNetwork:
                 constraints=[{"type": "ineq", "fun": lambda p: np.concatenate([p[-1] - gaps(p), p[-1] + gaps(p)])}],
                 options={"maxiter": 300, "ftol": 1e-14},
             )
-            point = np.clip(found.x[:-1], lows, highs)
+            point = np.clip(optimum.x[:-1], lows, highs)
             reached = float(np.max(np.abs(gaps(np.append(point, 0.0)))))
         if np.isfinite(reached) and (best is None or reached < best[0]):
             best = reached, point
@@ -214,10 +214,10 @@ def own_residual_bound(target: Target, wanted: FamilyBox, residual: arb) -> arb:
         inflated = replace(target.inflated(radius), effort=_BOUND_EFFORT)
         if not (len(wanted.families) == 1 and one_layer_excluded(inflated)):
             try:
-                found = search_networks(inflated, wanted)
+                outcome = search_networks(inflated, wanted)
             except FamilyBoxError:
                 break
-            if found.roots or not found.complete:
+            if outcome.roots or not outcome.complete:
                 break
         proved = radius
     return proved

@@ -111,7 +111,7 @@ class ExplicitNetwork:
         start = input_layer()
         first = compile_program([getattr(start, name) for name in _COEFFICIENTS], [tau_0], arithmetic)
         values = list(first(scale0))
-        found = []
+        reports = []
         for layer in self.layers:
             scale = arithmetic.power(values[_COEFFICIENTS.index("tau2")], _HALF)
             names = [symbol for symbol in layer.family.symbols if symbol.name != layer.family.own_scale]
@@ -119,8 +119,8 @@ class ExplicitNetwork:
             forms = [*(getattr(layer.family.moments, name) for name in _MOMENTS), layer.family.bias]
             *moments, bias = compile_program(forms, [tau, *names], arithmetic)(scale, *numbers)
             values = list(_step(arithmetic)(scale0, *values, *moments))
-            found.append(LayerReport(scale, bias, dict(zip(_COEFFICIENTS, values, strict=True))))
-        return found
+            reports.append(LayerReport(scale, bias, dict(zip(_COEFFICIENTS, values, strict=True))))
+        return reports
 
     def float_reports(self) -> list[LayerReport]:
         """Return scale, bias and coefficients after each layer in float64 (parameters by their midpoints).
@@ -153,13 +153,13 @@ class ExplicitNetwork:
 
     def activations(self, digits: int = 17) -> list[Activation]:
         """Return the layers' activations, uncentred, their parameters rounded to exact decimals."""
-        found = []
+        activations = []
         for layer, report in zip(self.layers, self.ball_reports(digits + 10), strict=True):
             family = layer.family
             balls = dict(layer.parameters) | ({family.own_scale: report.scale} if family.own_scale else {})
             values = {name: sp.Rational(rounded_decimal(ball, digits)[0]) for name, ball in balls.items()}
-            found.append(family.activation.with_parameters(values))
-        return found
+            activations.append(family.activation.with_parameters(values))
+        return activations
 
     def pointwise(self) -> list[tuple[PointwiseActivation, float]]:
         """Return (activation, bias) of each layer in float64, as ``numerics.kernels.explicit_ck`` takes them."""

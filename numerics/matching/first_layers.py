@@ -149,7 +149,7 @@ def first_layers(target: Target, *, tailed: bool) -> Iterator[FirstLayer]:
         kinds.append(_Kind((_C4, _TAIL) if tailed else (_C4,), flat=True))
     if not tailed:
         for kind in kinds:
-            yield from _realised(target, kind, None, _found(target, kind, 0.0, _starts(target, kind)))
+            yield from _realised(target, kind, None, _best_coefficients(target, kind, 0.0, _starts(target, kind)))
         return
     last: dict[_Kind, list[np.ndarray]] = {}
     for level in _TAILS:
@@ -158,7 +158,7 @@ def first_layers(target: Target, *, tailed: bool) -> Iterator[FirstLayer]:
         shrink = 1.0 if level == _TAILS[0] else 2.0**-1.25
         for kind in kinds:
             starts = [np.append(point[:-1], point[-1] * shrink) for point in last.get(kind, _starts(target, kind)[::2])]
-            points = _found(target, kind, float(rate), starts)
+            points = _best_coefficients(target, kind, float(rate), starts)
             last[kind] = points or starts
             yield from _realised(target, kind, rate, points)
 
@@ -193,7 +193,7 @@ def _starts(target: Target, kind: _Kind) -> list[np.ndarray]:
     return [size * np.array([second, third, *([0.05] * (len(kind.free) - 2))]) for second, third in _STARTS]
 
 
-def _found(target: Target, kind: _Kind, rate: float, starts: Sequence[np.ndarray]) -> list[np.ndarray]:
+def _best_coefficients(target: Target, kind: _Kind, rate: float, starts: Sequence[np.ndarray]) -> list[np.ndarray]:
     """Free coefficients that leave most variance, best first, in float64."""
     both, positive = _programs(target.kernel, kind)
     known = (rate, *(float(ball.mid()) for ball in (*target.coefficients, target.scale)))
@@ -207,11 +207,11 @@ def _found(target: Target, kind: _Kind, rate: float, starts: Sequence[np.ndarray
         """The forms at a point, which the optimiser asks for four times each."""
         key = point.tobytes()
         if key not in seen:
-            found = np.array([float(part) for part in both(*map(float, unit * point), *known)]) / size
-            found[1 : count + 1] *= unit
-            found[count + 2 :] *= unit
+            forms = np.array([float(part) for part in both(*map(float, unit * point), *known)]) / size
+            forms[1 : count + 1] *= unit
+            forms[count + 2 :] *= unit
             seen.clear()
-            seen[key] = found
+            seen[key] = forms
         return seen[key]
 
     constraints = (
@@ -223,13 +223,13 @@ def _found(target: Target, kind: _Kind, rate: float, starts: Sequence[np.ndarray
     candidates: list[tuple[float, np.ndarray]] = []
     for start in starts:
         with np.errstate(all="ignore"):  # steps that overflow are rejected below
-            found = minimize(
+            optimum = minimize(
                 lambda c: -values(c)[0], start / unit, jac=lambda c: -values(c)[1 : count + 1], method="SLSQP",
                 constraints=constraints, options={"maxiter": 100, "ftol": 1e-12},
             )  # fmt: skip
-            reached = values(found.x)
-        if np.all(np.isfinite(found.x)) and np.all(np.isfinite(reached)) and abs(reached[count + 1]) < _NEAR:
-            candidates.append((float(found.fun), unit * found.x))
+            reached = values(optimum.x)
+        if np.all(np.isfinite(optimum.x)) and np.all(np.isfinite(reached)) and abs(reached[count + 1]) < _NEAR:
+            candidates.append((float(optimum.fun), unit * optimum.x))
     candidates.sort(key=lambda pair: pair[0])
     return [point for _, point in candidates[:2]]
 

@@ -143,11 +143,11 @@ _X = sp.Symbol("X", nonnegative=True)
 @cache
 def _ntk_forms() -> tuple[sp.Expr, sp.Expr, sp.Expr]:
     """L, F and F q^2 of inequality (3) in X."""
-    found = two_layers("ntk-all")
-    at = {chi2: _X * tau_0**2 / found.slope2}
-    curvature2 = found.curvature2.subs(at)
-    product = sp.cancel(curvature2 * found.response2.subs(at))
-    return tau_0**2 * found.slope2, sp.cancel(tau_0**4 * curvature2), sp.cancel(tau_0**4 * product)
+    forms = two_layers("ntk-all")
+    at = {chi2: _X * tau_0**2 / forms.slope2}
+    curvature2 = forms.curvature2.subs(at)
+    product = sp.cancel(curvature2 * forms.response2.subs(at))
+    return tau_0**2 * forms.slope2, sp.cancel(tau_0**4 * curvature2), sp.cancel(tau_0**4 * product)
 
 
 def ntk_is_forbidden(target: KernelCoefficients[arb], tau0: arb, parts: int = MOST_PARTS) -> bool:
@@ -196,9 +196,9 @@ def _flat_fails(target: KernelCoefficients[arb], tau0: arb, far: arb | None, par
     There tau_0^4 k_3 = 4 L + 5/2 F (c_1/c_2)^4, and 5/2 F <= k_0, which leaves L little less than for c_1 = 0.
     """
     _, k2, _, k0 = target
-    found = two_layers("ntk-all", flat=True)
+    forms = two_layers("ntk-all", flat=True)
     program = compile_program(
-        [tau_0**2 * found.slope2, tau_0**4 * found.curvature2], [*TARGETS, tau_0, found.Q2], BallArithmetic()
+        [tau_0**2 * forms.slope2, tau_0**4 * forms.curvature2], [*TARGETS, tau_0, forms.Q2], BallArithmetic()
     )
     linear = arb(program(*target, tau0, arb(1))[0])
     if far is not None:
@@ -228,9 +228,9 @@ def _fails(problem: Callable[[arb], _Problem], free: arb, limit: arb, parts: int
 
     def holds(box: Sequence[arb]) -> bool:
         *side, energy = box
-        found = problem(side[0] if side else free)
+        case = problem(side[0] if side else free)
         low = energy.lower().max(arb(1))
-        return all(_exceeds(replace(found, sign=sign), low, energy.upper(), limit) for sign in (1, -1))
+        return all(_exceeds(replace(case, sign=sign), low, energy.upper(), limit) for sign in (1, -1))
 
     energies = hull(arb(1), top)
     return _covered([energies] if free.upper().is_zero() else [free, energies], holds, parts)
@@ -282,8 +282,8 @@ def _exceeds(problem: _Problem, low: arb, high: arb, limit: arb) -> bool:
     def negative(point: Sequence[float]) -> tuple[float, list[float]]:
         m, mu = (base * float(part) for part in point)
         response, energy = float(problem.nearest(m)), end if mu >= 0 else begin
-        own, _, found, total = _minimiser(spread + mu, base, share, problem.start, m)
-        return -(total + m * response - mu * energy - const) / base, [found - response, energy - own]
+        own, _, attained, total = _minimiser(spread + mu, base, share, problem.start, m)
+        return -(total + m * response - mu * energy - const) / base, [attained - response, energy - own]
 
     # Without an upper end the bound must not fall with |q|.
     least = 0.0 if problem.high is None and problem.sign > 0 else -3.99

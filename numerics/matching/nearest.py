@@ -146,16 +146,16 @@ class _LastLeakyLayer:
     def _programme(self, position: float) -> tuple[float, np.ndarray, np.ndarray]:
         columns = np.array(self._float(position, float(self.target.scale)), dtype=float).reshape(2, 4).T
         ones = np.ones((4, 1))
-        found = linprog(
+        optimum = linprog(
             [0, 0, 1],
             A_ub=np.block([[columns, -ones], [-columns, -ones]]),
             b_ub=np.concatenate([self._wanted, -self._wanted]),
             bounds=[(0, None)] * 3,
         )
-        if found.status != 0:
-            raise ArithmeticError(f"the linear programme for the last layer failed: {found.message}")
-        duals = found.ineqlin.marginals
-        return float(found.fun), found.x[:2], np.asarray(duals[:4] - duals[4:])
+        if optimum.status != 0:
+            raise ArithmeticError(f"the linear programme for the last layer failed: {optimum.message}")
+        duals = optimum.ineqlin.marginals
+        return float(optimum.fun), optimum.x[:2], np.asarray(duals[:4] - duals[4:])
 
     def bound(self, positions: arb, multipliers: np.ndarray, residual: arb) -> arb:
         """Lower bound of the residual over a ball of first layers, for networks with at most the given residual."""
@@ -276,7 +276,7 @@ def _closest_hermite(target: Target, layers: int) -> ExplicitNetwork:
     for second, third in ((0.01, -0.1), (0.2, 0.05), (0.05, 0.3)):
         first = [] if layers == 1 else [second * known[tau_0], third * known[tau_0]]
         with np.errstate(all="ignore"):  # steps that overflow are rejected below
-            found = minimize(
+            optimum = minimize(
                 lambda point: point[-1],
                 np.array([*first, *last, 1.0]),
                 jac=lambda point: np.eye(len(point))[-1],
@@ -284,9 +284,9 @@ def _closest_hermite(target: Target, layers: int) -> ExplicitNetwork:
                 constraints=[{"type": "ineq", "fun": margins, "jac": margin_slopes}],
                 options={"maxiter": 500, "ftol": 1e-14},
             )
-            reached = float(np.max(np.abs(np.array(values(*found.x[:-1]), dtype=float))))
+            reached = float(np.max(np.abs(np.array(values(*optimum.x[:-1]), dtype=float))))
         if np.isfinite(reached) and (best is None or reached < best[0]):
-            best = reached, found.x[:-1]
+            best = reached, optimum.x[:-1]
     if best is None:
         raise ArithmeticError("no polynomial network near the target was found")
     numbers = [arb(float(value)) for value in best[1]]

@@ -40,11 +40,11 @@ def _coefficients() -> dict[str, tuple[sp.Expr, ...]]:
     family = named_family("rational")
     a, b, c, _ = family.symbols
     monomials = {"d1": (a, c), "d2": (b,)} | dict.fromkeys(("d22", "dd", "variance"), (a**2, a * c, c**2, b**2))
-    found = {}
+    coefficients = {}
     for name, wanted in monomials.items():
         form = sp.Poly(getattr(family.moments, name), a, b, c)
-        found[name] = tuple(form.coeff_monomial(monomial) for monomial in wanted)
-    return found
+        coefficients[name] = tuple(form.coeff_monomial(monomial) for monomial in wanted)
+    return coefficients
 
 
 def _layer(
@@ -107,8 +107,8 @@ def match_rational(target: Target, layers: int = 2) -> Decision:
 
 def _single(target: Target) -> Iterator[Layers]:
     """Networks with one layer, narrow ones first."""
-    found = one_layer(target.kernel)
-    linear, quadratic, weight = evaluate([found.linear, found.quadratic, found.slope_weight], target)
+    conditions = one_layer(target.kernel)
+    linear, quadratic, weight = evaluate([conditions.linear, conditions.quadratic, conditions.slope_weight], target)
     scale, zero = target.scale, arb(0)
     slope = zero if target.even else linear.nonnegative_part().sqrt() / scale
     curvature = zero if target.odd else (2 * quadratic).nonnegative_part().sqrt() / scale**2

@@ -30,6 +30,10 @@ def get(name: str) -> Activation:
 
     Raises:
         DomainError: no such name.
+
+    Example:
+        >>> get("elu").growth_class
+        'grows at most linearly'
     """
     key = key_of(name)
     if key is None:
@@ -57,6 +61,10 @@ def resolve(text: str) -> Activation:
     """Return the registered activation of that name, else the activation that the text is an expression of.
 
     A function of the grammar without its argument, such as ``arcsinh`` or ``np.tanh``, is taken at x.
+
+    Example:
+        >>> resolve("np.tanh").expr
+        tanh(x)
 
     Raises:
         ActivationSyntaxError: neither a name nor an expression in the grammar.

@@ -3,7 +3,6 @@
 from theory.equations.deq import (
     ck_coefficients,
     ck_equations,
-    in_moments,
     kernel_coefficients,
     moment_definitions,
     ntk_coefficients,
@@ -14,49 +13,48 @@ from theory.equations.deq import (
 )
 from theory.equations.expansion import (
     PREVIOUS_LAYER,
+    DroppedTerm,
+    Expansion,
+    LayerExpansion,
     NormArgument,
     expand_ck,
     expand_layer,
     expand_ntk,
     expand_preactivation,
 )
-from theory.equations.layers import LayerCoefficients, LayerMoments, input_layer, next_layer, preactivation, rest
+from theory.equations.layers import (
+    LayerCoefficients,
+    LayerMoments,
+    Preactivation,
+    input_layer,
+    next_layer,
+    preactivation,
+    zero_state,
+)
 from theory.equations.model import DEQ, EquilibriumError, exact_number
 from theory.equations.orders import (
-    EntrySeries,
     ExpansionError,
-    S_ij,
-    delta_i,
-    delta_j,
-    derivative_moment,
-    dual,
-    epsilon,
-    square_moment,
 )
 
 __all__ = [
     "DEQ",
     "PREVIOUS_LAYER",
-    "EntrySeries",
+    "DroppedTerm",
     "EquilibriumError",
+    "Expansion",
     "ExpansionError",
     "LayerCoefficients",
+    "LayerExpansion",
     "LayerMoments",
     "NormArgument",
-    "S_ij",
+    "Preactivation",
     "ck_coefficients",
     "ck_equations",
-    "delta_i",
-    "delta_j",
-    "derivative_moment",
-    "dual",
-    "epsilon",
     "exact_number",
     "expand_ck",
     "expand_layer",
     "expand_ntk",
     "expand_preactivation",
-    "in_moments",
     "input_layer",
     "kernel_coefficients",
     "moment_definitions",
@@ -65,8 +63,7 @@ __all__ = [
     "preactivation",
     "preactivation_coefficients",
     "preactivation_equations",
-    "rest",
-    "square_moment",
     "stability_slope",
     "tau_equation",
+    "zero_state",
 ]

@@ -134,8 +134,8 @@ class Expansion:
     @property
     def coefficients(self) -> KernelCoefficients[sp.Expr]:
         """The coefficients of the kernel's equivalent; ``diagonal`` is the diagonal entries' limit."""
-        off_diagonal = (coefficient(self.kernel.off_diagonal, term) for term in (_LINEAR, _VARIANCE, _SQUARE))
-        return KernelCoefficients(*off_diagonal, coefficient(self.kernel.diagonal, sp.S.One))
+        linear, norms, square = (coefficient(self.kernel.off_diagonal, term) for term in (_LINEAR, _VARIANCE, _SQUARE))
+        return KernelCoefficients(linear, norms, square, coefficient(self.kernel.diagonal, sp.S.One))
 
     @property
     def cross(self) -> sp.Expr:
@@ -250,6 +250,10 @@ def expand_ck() -> Expansion:
     """Expand the fixed point G = E[phi(u_i) phi(u_j)], u ~ N(0, sigma_a^2 G + sigma_b^2 S): the equations of alpha.
 
     The equations are named tau, gamma2, alpha1 .. alpha5 and alpha_cross; alpha5 and alpha_cross are of dropped terms.
+
+    Example:
+        >>> [str(term) for term in expand_ck().vanishing]
+        ['delta_i + delta_j', 'delta_i**2 + delta_j**2']
     """
     preactivation = EntrySeries(sigma_a2 * _ansatz(_ALPHA) + sigma_b2 * S_ij, _on_diagonal(_SCALES))
     image = dual(preactivation)
@@ -324,7 +328,7 @@ def expand_ntk(kind: str) -> Expansion:
 
     Example:
         >>> expand_ntk("recurrent").coefficients.linear
-        alpha_1/(1 - d_1**2*sigma_a2)
+        -alpha_1/(d_1**2*sigma_a^2 - 1)
     """
     which = Kernel.ntk(kind)
     ck, gram = expand_ck().kernel, expand_preactivation().kernel
@@ -390,6 +394,10 @@ def expand_layer(
         weight_a: variance of the weights between the layers, w_a.
         weight_b: variance of the weights from the input, w_b.
         input_weights_trained: whether these count in the NTK; without them, w_b S is absent from K_l.
+
+    Example:
+        >>> expand_layer().ck.coefficients.square
+        a_{l-1,1}**2*d_2**2/2 + a_{l-1,3}*d_1**2
     """
     previous_ck = _layer_series(PREVIOUS_LAYER, "a", "tau2")
     previous_ntk = _layer_series(PREVIOUS_LAYER, "b", "kappa2")

@@ -31,7 +31,7 @@ __all__ = [
     "input_layer",
     "next_layer",
     "preactivation",
-    "rest",
+    "zero_state",
 ]
 
 
@@ -125,7 +125,7 @@ def input_layer() -> LayerCoefficients:
     return LayerCoefficients(one, zero, zero, one, tau_0**2, one, zero, zero, tau_0**2)
 
 
-def rest() -> LayerCoefficients:
+def zero_state() -> LayerCoefficients:
     """Return the state h = 0 that a weight-tied network starts from: all its kernels vanish."""
     return LayerCoefficients(*[sp.S.Zero] * 9)
 
@@ -167,6 +167,10 @@ def next_layer(
             default the symbols of ``theory.symbols``.
         input_weights_trained: whether the weights on the input count in the NTK: the weight-tied recursion tends to
             the NTK of "all" parameters with them and to the "recurrent" one without.
+
+    Example:
+        >>> next_layer(input_layer()).a3
+        d_2**2/2
     """
     at = LayerMoments() if moments is None else moments
     seen = preactivation(previous, weight_a, weight_b)

@@ -39,10 +39,10 @@ def exact_number(value: Any, name: str) -> sp.Expr:
         >>> exact_number(0.2, "sigma_a2")
         1/5
     """
-    found = _read(value)
-    if found is None or not (found.is_number and found.is_extended_real and found.is_finite):
+    number = _read(value)
+    if number is None or not (number.is_number and number.is_extended_real and number.is_finite):
         raise EquilibriumError(f"{name} must be a finite number, such as 0.2, Fraction(1, 5) or '1/5', not {value!r}")
-    return found
+    return number
 
 
 def _read(value: Any) -> sp.Expr | None:
@@ -113,10 +113,10 @@ class DEQ:
                 "the activation must be a registered name, an expression in x as a text, or an Activation, "
                 f"not {type(activation).__name__}: {activation!r}"
             )
-        found = resolve(activation) if isinstance(activation, str) else activation
-        if found.parameters or parameters:
+        resolved = resolve(activation) if isinstance(activation, str) else activation
+        if resolved.parameters or parameters:
             values = {name: exact_number(value, name) for name, value in (parameters or {}).items()}
-            found = found.with_parameters(values)
+            resolved = resolved.with_parameters(values)
         weight_a = exact_number(sigma_a2, "sigma_a2")
         weight_b = 1 - weight_a if sigma_b2 is None else exact_number(sigma_b2, "sigma_b2")
         scale = exact_number(tau0, "tau0")
@@ -126,7 +126,7 @@ class DEQ:
             raise EquilibriumError(f"sigma_b2 must be a number > 0, not {weight_b}")
         if not scale > 0:
             raise EquilibriumError(f"tau0 must be a number > 0, not {scale}")
-        for name, value in (("activation", found), ("sigma_a2", weight_a), ("sigma_b2", weight_b), ("tau0", scale)):
+        for name, value in (("activation", resolved), ("sigma_a2", weight_a), ("sigma_b2", weight_b), ("tau0", scale)):
             object.__setattr__(self, name, value)
 
     @property

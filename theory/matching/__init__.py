@@ -1,21 +1,20 @@
 """What an explicit network must satisfy to have a DEQ's kernel."""
 
 from theory.matching.conditions import necessary_conditions
-from theory.matching.equations import TARGETS, MatchingSystem, compose, kernel_part, linear_relations, matching_system
+from theory.matching.equations import TARGETS, MatchingSystem, compose, kernel_part, matching_system
 from theory.matching.families import (
     FAMILY_NAMES,
     Family,
     FamilyError,
+    Scaling,
     family_of,
     hermite_family,
     hermite_function,
-    inverse_square_moment,
     named_family,
-    scaling_exponents,
 )
 from theory.matching.leaky import LeakyReduction, leaky_kernel, leaky_reductions, leaky_relations
-from theory.matching.one_layer import odd_ratio_limit, one_layer
-from theory.matching.two_layers import chi2, rational_layer, rational_width, two_layers, weighted_bound
+from theory.matching.one_layer import OneLayer, odd_ratio_limit, one_layer
+from theory.matching.two_layers import TwoLayers, chi2, rational_layer, rational_width, two_layers, weighted_bound
 
 __all__ = [
     "FAMILY_NAMES",
@@ -24,17 +23,18 @@ __all__ = [
     "FamilyError",
     "LeakyReduction",
     "MatchingSystem",
+    "OneLayer",
+    "Scaling",
+    "TwoLayers",
     "chi2",
     "compose",
     "family_of",
     "hermite_family",
     "hermite_function",
-    "inverse_square_moment",
     "kernel_part",
     "leaky_kernel",
     "leaky_reductions",
     "leaky_relations",
-    "linear_relations",
     "matching_system",
     "named_family",
     "necessary_conditions",
@@ -42,7 +42,6 @@ __all__ = [
     "one_layer",
     "rational_layer",
     "rational_width",
-    "scaling_exponents",
     "two_layers",
     "weighted_bound",
 ]

@@ -90,6 +90,11 @@ def matching_system(kernel: str, families: Sequence[Family]) -> MatchingSystem:
 
     Raises:
         ValueError: an unknown kernel, or no families.
+
+    Example:
+        >>> from theory.matching.families import named_family
+        >>> matching_system("ck", [named_family("erf")]).unknowns
+        (a_1, w_1)
     """
     if not families:
         raise ValueError("an explicit network needs at least one layer")
@@ -122,6 +127,11 @@ def linear_relations(expressions: Sequence[sp.Expr], unknowns: Sequence[sp.Symbo
     """Return a basis of the constants x_i with sum_i x_i expressions_i = 0 for all values of the unknowns.
 
     Only rational functions of the unknowns are looked at (else the basis is empty); the constants may contain tau_0.
+
+    Example:
+        >>> a, b = sp.symbols("a b")
+        >>> linear_relations([a, b, a - 2 * b], [a, b])
+        ((-1, 2, 1),)
     """
     if not all(expr.is_rational_function(*unknowns) for expr in expressions):
         return ()

@@ -108,6 +108,11 @@ def leaky_kernel(kernel: str, layers: int) -> tuple[tuple[sp.Symbol, ...], Kerne
 
 @cache
 def leaky_relations(kernel: str, layers: int = 2) -> tuple[tuple[sp.Expr, ...], ...]:
-    """Return the linear relations between k_1, k_2, k_3, k_0 of leaky-ReLU networks (none for the NTKs of two)."""
+    """Return the linear relations between k_1, k_2, k_3, k_0 of leaky-ReLU networks (none for the NTKs of two).
+
+    Example:
+        >>> leaky_relations("ck")
+        ((-tau_0**2, -2*tau_0**4*(-2 + pi), 0, 1),)
+    """
     squares, parts = leaky_kernel(kernel, layers)
     return linear_relations(tuple(parts), squares)

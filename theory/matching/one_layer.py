@@ -60,7 +60,12 @@ class OneLayer:
 
 @cache
 def one_layer(kernel: str) -> OneLayer:
-    """Derive the necessary and sufficient conditions for one hidden layer (the module's text derives them)."""
+    """Derive the necessary and sufficient conditions for one hidden layer (the module's text derives them).
+
+    Example:
+        >>> one_layer("ck").ratio, one_layer("ntk-all").ratio
+        (2, 6)
+    """
     c1, c2, c3 = sp.symbols("c_1:4", real=True)
     moments = hermite_moments({1: c1, 2: c2, 3: c3}).subs({tau: tau_0})
     a1, a2, a3, diagonal = kernel_part(kernel, compose([moments]))
@@ -84,5 +89,10 @@ def slope_weight(kernel: str, before: Sequence[LayerMoments]) -> sp.Expr:
 
 
 def odd_ratio_limit(kernel: str, family: str) -> sp.Expr:
-    """Return what k_0/(tau_0^2 k_1) of one layer of hard_tanh, erf or sin stays below (the module's text says why)."""
+    """Return what k_0/(tau_0^2 k_1) of one layer of hard_tanh, erf or sin stays below (the module's text says why).
+
+    Example:
+        >>> odd_ratio_limit("ck", "erf")
+        pi/2
+    """
     return sp.pi / 2 if kernel == "ck" and family in ("hard_tanh", "erf") else sp.oo

@@ -113,6 +113,10 @@ def two_layers(kernel: str, *, flat: bool = False) -> TwoLayers:
     Args:
         kernel: name of a ``Kernel``.
         flat: whether E[phi_1'] = 0 (then k_1 = 0), with the gauge c_2 = tau_0 of the first layer instead.
+
+    Example:
+        >>> two_layers("ck").slope2
+        k_1
     """
     c3 = sp.Symbol("c_3", real=True)
     scale2 = tau_0**2 * _V

@@ -9,7 +9,8 @@ import pytest
 import sympy as sp
 
 from theory.activations import Activation, registry
-from theory.analysis import DomainError, GrowthError, UndecidedError, compare, interior_point, split, zeros
+from theory.analysis import DomainError, GrowthError, UndecidedError, compare, split, zeros
+from theory.analysis.realline import interior_point
 from theory.symbols import x
 
 E_HALF = sp.exp(-sp.S.Half)

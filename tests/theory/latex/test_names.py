@@ -13,23 +13,10 @@ from theory.activations import registry
 from theory.equations import deq
 from theory.functions import sigmoid, softplus
 from theory.kernels import NTK_KINDS
-from theory.latex import (
-    LatexError,
-    NormalCDF,
-    RealPart,
-    by_coefficient,
-    constant,
-    flat,
-    gathered,
-    in_activation,
-    latex,
-    lines,
-    name_long_constants,
-    real_parts,
-    run,
-    width,
-    with_normal_cdf,
-)
+from theory.latex import LatexError, NormalCDF, RealPart, latex, name_long_constants, run, width
+from theory.latex.constants import constant
+from theory.latex.forms import by_coefficient, gathered, in_activation, real_parts, with_normal_cdf
+from theory.latex.layout import flat, lines
 from theory.moments import GaussianExpectation
 from theory.symbols import (
     alpha,

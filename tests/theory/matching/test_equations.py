@@ -21,11 +21,9 @@ from theory.matching import (
     compose,
     family_of,
     hermite_family,
-    inverse_square_moment,
     kernel_part,
     leaky_reductions,
     leaky_relations,
-    linear_relations,
     matching_system,
     named_family,
     necessary_conditions,
@@ -33,11 +31,11 @@ from theory.matching import (
     one_layer,
     rational_layer,
     rational_width,
-    scaling_exponents,
     two_layers,
     weighted_bound,
 )
-from theory.matching.families import hermite_moments
+from theory.matching.equations import linear_relations
+from theory.matching.families import hermite_moments, inverse_square_moment, scaling_exponents
 from theory.moments import GaussianMoments
 from theory.symbols import alpha, d1, d2, d22, sigma_a2, sigma_b2, tau, tau_0, variance, x
 
