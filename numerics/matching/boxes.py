@@ -1,4 +1,4 @@
-"""Networks with layers of one's own families: all that match a DEQ in a stated box of parameters, or the proof of none.
+"""Match by layers of one's own families: all networks in a stated box of parameters, or the proof of none.
 
 The matching equations of ``theory.matching.equations`` are solved as they stand, by branch and prune.  The gauge of two
 layers is fixed by E[phi_1']^2 = 1 (k_1 > 0 forbids E[phi_1'] = 0), unless a fixed parameter does.  Equations that

@@ -1,4 +1,4 @@
-"""The constructive family: polynomial layers that match a DEQ whenever any one or two layers do.
+"""Match by one or two polynomial layers, which do whenever any one or two layers of any kind do.
 
 ``theory.matching.one_layer`` and ``theory.matching.two_layers`` derive when this works: one layer where k_3 = 2 k_2
 (CK) or 6 k_2 (NTK); else a first layer with the right response q = E[(phi_1^2)'']/2, and a second one with the slope,

@@ -1,8 +1,8 @@
-"""For one family of layers: every network that matches a target, or the proof that there is none.
+"""Match by one or two leaky-ReLU layers: every network that does, or the proof that there is none.
 
-The target's four numbers are balls, so that what is found or excluded here holds for every value in them.  Each
-function returns a ``Decision``; "undecided" means that the balls are too wide or a gap in the proofs, never
-that something is nearly zero.
+Theory sheet, section 7, as reduced by ``theory.matching.leaky``.  The target's four numbers are balls, so that what is
+found or excluded here holds for every value in them; "undecided" means that the balls are too wide or a gap in the
+proofs, never that something is nearly zero.
 """
 
 from __future__ import annotations

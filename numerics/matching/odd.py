@@ -1,4 +1,4 @@
-"""Match an odd activation's DEQ by one bounded odd layer.
+"""Match the DEQ of an odd activation by one bounded odd layer, or prove that none does.
 
 Theory sheet, section 7.
 """

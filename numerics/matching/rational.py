@@ -1,4 +1,4 @@
-"""Matching networks of bounded layers (a x + b x^2 + c x^3)/(1 + x^2/w^2)^2, with explicit formulas.
+"""Match by one or two bounded layers (a x + b x^2 + c x^3)/(1 + x^2/w^2)^2, with explicit formulas.
 
 At a given width w a layer's E[phi'] is linear in a and c, its E[phi''] in b, and q and the energies are quadratic: two
 linear equations and a quadratic one give the layer.  As w grows the layers tend to cubic polynomials, so that a width

@@ -1,4 +1,4 @@
-"""What an explicit network has to match, and what is decided about it.
+"""The target that a network has to match, as certified balls and exact facts, and the decision about it.
 
 Theory sheet, section 7.
 """
