@@ -10,7 +10,8 @@ import pytest
 from tests.latex_checks import check_equilibrium, check_ntk, check_systems
 from tests.latex_reader import equations, evaluate
 from tests.scripts.test_latex_readback import check_equivalents
-from theory.latex import flat, general_sets, run
+from theory.latex import general_sets, run
+from theory.latex.layout import flat
 
 PAGE = (Path(__file__).resolve().parent.parent / "docs" / "theory.md").read_text("utf-8")
 

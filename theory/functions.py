@@ -39,7 +39,22 @@ def _evaluated(form: Callable[[sp.Expr], sp.Expr], argument: sp.Expr, prec: int)
     return form(argument)._eval_evalf(prec)
 
 
-class sigmoid(sp.Function):  # noqa: N801 - SymPy's convention: function classes are lower case
+class _Positive(sp.Function):
+    """A function that is real and positive on the real line, written by its name."""
+
+    def _eval_is_extended_real(self) -> bool | None:
+        real: bool | None = self.args[0].is_extended_real
+        return real
+
+    def _eval_is_positive(self) -> bool | None:
+        return True if self.args[0].is_real else None
+
+    def _latex(self, printer: Any, exp: str | None = None) -> str:
+        body = rf"\operatorname{{{type(self).__name__}}}\left({printer._print(self.args[0])}\right)"
+        return body if exp is None else rf"{body}^{{{exp}}}"
+
+
+class sigmoid(_Positive):  # noqa: N801 - SymPy's convention: function classes are lower case
     """Logistic function 1/(1 + exp(-x))."""
 
     nargs = 1
@@ -67,19 +82,8 @@ class sigmoid(sp.Function):  # noqa: N801 - SymPy's convention: function classes
             return (1 + sp.tanh(args[0] / 2)) / 2
         return None
 
-    def _eval_is_extended_real(self) -> bool | None:
-        real: bool | None = self.args[0].is_extended_real
-        return real
 
-    def _eval_is_positive(self) -> bool | None:
-        return True if self.args[0].is_real else None
-
-    def _latex(self, printer: Any, exp: str | None = None) -> str:
-        body = rf"\operatorname{{sigmoid}}\left({printer._print(self.args[0])}\right)"
-        return body if exp is None else rf"{body}^{{{exp}}}"
-
-
-class softplus(sp.Function):  # noqa: N801 - SymPy's convention: function classes are lower case
+class softplus(_Positive):  # noqa: N801 - SymPy's convention: function classes are lower case
     """Softplus log(1 + exp(x)), the integral of the logistic function."""
 
     nargs = 1
@@ -104,14 +108,3 @@ class softplus(sp.Function):  # noqa: N801 - SymPy's convention: function classe
         if rule in (sp.exp, sp.log):
             return sp.log(1 + sp.exp(args[0]))
         return None
-
-    def _eval_is_extended_real(self) -> bool | None:
-        real: bool | None = self.args[0].is_extended_real
-        return real
-
-    def _eval_is_positive(self) -> bool | None:
-        return True if self.args[0].is_real else None
-
-    def _latex(self, printer: Any, exp: str | None = None) -> str:
-        body = rf"\operatorname{{softplus}}\left({printer._print(self.args[0])}\right)"
-        return body if exp is None else rf"{body}^{{{exp}}}"

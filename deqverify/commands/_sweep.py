@@ -67,7 +67,7 @@ def run(arguments: argparse.Namespace, activation: Activation) -> int:
     if name == "sigma-b2" and arguments.sigma_b2 is None:
         raise _cli.UsageError("--sigma-b2 tied and --sweep sigma-b2 exclude each other: give --sigma-b2 a number")
 
-    from numerics.equilibrium import line
+    from numerics.equilibrium import equidistant
 
     solved = _solved(_deqs(arguments, activation), line(start, stop, count), arguments)
     losses = _losses(activation, arguments) if name == "sigma-a2" else ()

@@ -212,7 +212,7 @@ def _record(outcome: Design, threshold: Threshold | None) -> dict[str, Any]:
         "digits": digits,
         "target": {
             name: rounded_decimal(ball, digits)[0]
-            for name, ball in zip(("k1", "k2", "k3", "diagonal"), outcome.target.numbers, strict=True)
+            for name, ball in zip(("k1", "k2", "k3", "diagonal"), outcome.target.coefficients, strict=True)
         },
         "layers": shown if exact else [],
         "closest": None if exact else shown,

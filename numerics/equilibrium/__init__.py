@@ -40,7 +40,6 @@ __all__ = [
     "float_scale",
     "is_followed",
     "largest_scale",
-    "line",
     "locate_ntk_loss",
     "locate_stability_loss",
     "naive_variance",

@@ -26,7 +26,7 @@ __all__ = [
     "FLOAT_DIGITS",
     "SweepLine",
     "SweepPoint",
-    "line",
+    "equidistant",
     "sweep",
 ]
 
@@ -108,7 +108,7 @@ class SweepPoint:
         return bool(self.decimals)
 
 
-def line(start: sp.Expr, stop: sp.Expr, count: int) -> tuple[sp.Expr, ...]:
+def equidistant(start: sp.Expr, stop: sp.Expr, count: int) -> tuple[sp.Expr, ...]:
     """Return ``count`` equidistant exact numbers from start to stop, both included.
 
     Args:

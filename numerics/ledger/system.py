@@ -143,7 +143,7 @@ def tied_layers_task(activation: str, sigma_a2: str, sigma_b2: str, tau0: str) -
     limit |= {f"a{k}": values[f"alpha{k}"] for k in (1, 2, 3)}
     r, s = (context.mpf(deq.margins[key]) for key in ("tau", "ck"))
     moments = HighPrecisionMoments(chosen)
-    state = LayerCoefficients(**{name: context.mpf(0) for name in vars(rest())})
+    state = LayerCoefficients(**{name: context.mpf(0) for name in vars(zero_state())})
     errors: list[list[Any]] = []
     for _ in range(_DEEPEST):
         scale = context.sqrt(weight_a * state.tau2 + weight_b * scale0**2)

@@ -1,4 +1,4 @@
-"""Networks with layers of one's own families: all that match a DEQ in a stated box of parameters, or the proof of none.
+"""Match by layers of one's own families: all networks in a stated box of parameters, or the proof of none.
 
 The matching equations of ``theory.matching.equations`` are solved as they stand, by branch and prune.  The gauge of two
 layers is fixed by E[phi_1']^2 = 1 (k_1 > 0 forbids E[phi_1'] = 0), unless a fixed parameter does.  Equations that
@@ -89,7 +89,7 @@ def _equations(target: Target, wanted: FamilyBox) -> tuple[list[sp.Expr], list[s
         del equations[2]
     place: dict[sp.Symbol, sp.Expr] = {named[name]: value for name, value in wanted.fixed.items()}
     if _free_gauge(system, wanted):
-        if not target.numbers[0] > 0:
+        if not target.coefficients.linear > 0:
             raise FamilyBoxError("k_1 may be 0, so E[phi_1'] = 1 does not fix the gauge: fix a parameter of layer 1")
         first = wanted.families[0]
         names = {s: named[f"{s.name}_1"] for s in first.symbols if s.name != first.own_scale}
@@ -121,7 +121,7 @@ def search_networks(target: Target, wanted: FamilyBox) -> Search:
     equations, unknowns = _equations(target, wanted)
     ends = [hull(arb(constant_ball(low)), arb(constant_ball(high))) for low, high in wanted.box.values()]
     system = BallSystem(equations, unknowns, [*TARGETS, tau_0])
-    return search(system, ends, [*target.numbers, target.scale], budget=target.effort)
+    return search(system, ends, [*target.coefficients, target.scale], budget=target.effort)
 
 
 def match_own(target: Target, wanted: FamilyBox) -> Decision:
@@ -135,17 +135,17 @@ def match_own(target: Target, wanted: FamilyBox) -> Decision:
     if len(wanted.families) == 1 and one_layer_excluded(target):
         ratio = one_layer(target.kernel).ratio
         return infeasible(f"every network with one hidden layer has k_3 = {ratio} k_2, and the DEQ has not")
-    found = search_networks(replace(target, effort=_EFFORT), wanted)
-    if not found.complete:
+    outcome = search_networks(replace(target, effort=_EFFORT), wanted)
+    if not outcome.complete:
         return undecided(
-            f"{len(found.undecided)} of the {found.examined} boxes looked at may hold a solution ({where}): a smaller "
-            "box, or more fixed parameters, may decide it",
-            digits_help=found.examined <= _EFFORT,
+            f"{len(outcome.undecided)} of the {outcome.examined} boxes looked at may hold a solution ({where}): "
+            "a smaller box, or more fixed parameters, may decide it",
+            digits_help=outcome.examined <= _EFFORT,
         )
-    if not found.roots:
+    if not outcome.roots:
         return infeasible(f"no network with {where} matches: the search is complete")
     branches = tuple(
-        wanted.network(dict(zip(wanted.box, root, strict=True)), target.tau0).layers for root in found.roots
+        wanted.network(dict(zip(wanted.box, root, strict=True)), target.tau0).layers for root in outcome.roots
     )
     count = "one solution" if len(branches) == 1 else f"all {len(branches)} solutions"
     return Decision(MatchStatus.EXACT, branches, f"{count} with {where}, by a complete search")
@@ -161,7 +161,7 @@ def closest_in_box(target: Target, wanted: FamilyBox) -> ExplicitNetwork:
     named = {symbol.name: symbol for symbol in system.unknowns}
     # NumPy's numbers divide by 0, which degenerate networks ask for.
     known = dict(
-        zip((*TARGETS, tau_0), np.array([float(b.mid()) for b in (*target.numbers, target.scale)]), strict=True)
+        zip((*TARGETS, tau_0), np.array([float(b.mid()) for b in (*target.coefficients, target.scale)]), strict=True)
     )
     place = {named[name]: value for name, value in wanted.fixed.items()}
     symbols = [named[name] for name in wanted.box]
@@ -176,7 +176,7 @@ def closest_in_box(target: Target, wanted: FamilyBox) -> ExplicitNetwork:
     best: tuple[float, np.ndarray] | None = None
     for start in _spread(len(symbols)):
         with np.errstate(all="ignore"):  # points outside the moments' domain are rejected below
-            found = minimize(
+            optimum = minimize(
                 lambda point: point[-1],
                 np.append(lows + start * (highs - lows), 1.0),
                 method="SLSQP",
@@ -184,7 +184,7 @@ def closest_in_box(target: Target, wanted: FamilyBox) -> ExplicitNetwork:
                 constraints=[{"type": "ineq", "fun": lambda p: np.concatenate([p[-1] - gaps(p), p[-1] + gaps(p)])}],
                 options={"maxiter": 300, "ftol": 1e-14},
             )
-            point = np.clip(found.x[:-1], lows, highs)
+            point = np.clip(optimum.x[:-1], lows, highs)
             reached = float(np.max(np.abs(gaps(np.append(point, 0.0)))))
         if np.isfinite(reached) and (best is None or reached < best[0]):
             best = reached, point
@@ -214,10 +214,10 @@ def own_residual_bound(target: Target, wanted: FamilyBox, residual: arb) -> arb:
         inflated = replace(target.inflated(radius), effort=_BOUND_EFFORT)
         if not (len(wanted.families) == 1 and one_layer_excluded(inflated)):
             try:
-                found = search_networks(inflated, wanted)
+                outcome = search_networks(inflated, wanted)
             except FamilyBoxError:
                 break
-            if found.roots or not found.complete:
+            if outcome.roots or not outcome.complete:
                 break
         proved = radius
     return proved

@@ -1,8 +1,9 @@
-"""The constructive family: polynomial layers that match a DEQ whenever any one or two layers do.
+"""Match by one or two polynomial layers, which do whenever any one or two layers of any kind do.
 
-``theory.matching.equations`` derives when this works: one layer where k_3 = 2 k_2 (CK) or 6 k_2 (NTK); else a first
-layer with the right response q = E[(phi_1^2)'']/2, and a second one with the slope, curvature and variance that are
-left.  First layers are cubic where that suffices, else the rational one of least energy, else polynomials with a tail.
+``theory.matching.one_layer`` and ``theory.matching.two_layers`` derive when this works: one layer where k_3 = 2 k_2
+(CK) or 6 k_2 (NTK); else a first layer with the right response q = E[(phi_1^2)'']/2, and a second one with the slope,
+curvature and variance that are left.  First layers are cubic where that suffices, else the rational one of least
+energy, else polynomials with a tail.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ def match_hermite(target: Target, layers: int = 2) -> Decision:
         target: what to match.
         layers: most hidden layers.
     """
-    k1, k2, k3, _ = target.numbers
+    k1, k2, k3, _ = target.coefficients
     if target.one_layer:
         return _one_hermite(target)
     if layers == 1:
@@ -51,7 +52,7 @@ def match_hermite(target: Target, layers: int = 2) -> Decision:
 def one_layer_excluded(target: Target) -> bool:
     """Return whether k_3/k_2 is proved not to be that of every network with one hidden layer."""
     ratio = arb(constant_ball(one_layer(target.kernel).ratio))
-    return not (target.numbers[2] - ratio * target.numbers[1]).contains(0)
+    return not (target.coefficients.square - ratio * target.coefficients.variance).contains(0)
 
 
 def _one_hermite(target: Target) -> Decision:
@@ -135,8 +136,8 @@ def _second_layer(target: Target, first: FirstLayer) -> ExplicitLayer | None:
 def _forbidden(target: Target) -> bool:
     """Whether no network of one or two hidden layers has the target's kernel."""
     if target.kernel == "ck":
-        return ck_is_forbidden(target.numbers, target.scale)
-    return one_layer_excluded(target) and ntk_is_forbidden(target.numbers, target.scale)
+        return ck_is_forbidden(target.coefficients, target.scale)
+    return one_layer_excluded(target) and ntk_is_forbidden(target.coefficients, target.scale)
 
 
 def _inequality(target: Target) -> str:
@@ -144,9 +145,9 @@ def _inequality(target: Target) -> str:
         response = evaluate([two_layers("ck").response2], target, {chi2: arb(0)})[0].sqrt()
         return (
             f"alpha_4/lambda_1 = {response.str(6, radius=False)} < 1 asks for a first layer whose least energy leaves "
-            "a negative variance: inequality (1) of theory.matching.equations fails for every first layer"
+            "a negative variance: inequality (1) of theory.matching.two_layers fails for every first layer"
         )
     return (
-        "inequality (3) of theory.matching fails for every first layer: its response and slope energy leave a negative "
-        "variance"
+        "inequality (3) of theory.matching.two_layers fails for every first layer: its response and slope energy leave "
+        "a negative variance"
     )

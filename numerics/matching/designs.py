@@ -1,9 +1,9 @@
 """Design an explicit network with the kernel of a given DEQ, or prove that a family of layers has none.
 
-The DEQ's numbers are certified balls (``numerics.equilibrium.certified``); ``numerics.matching.leaky`` and
-``numerics.matching.constructive`` find or exclude the networks of one family.  An ``exact`` design holds the balls of
-parameters that are proved to match; an ``infeasible`` one the closest network and a lower bound of every network's
-residual, the largest of the four differences between what a network has and what the DEQ has.
+The DEQ's numbers are certified balls (``numerics.equilibrium``).  The modules ``leaky``, ``odd``, ``rational``,
+``constructive`` and ``boxes`` of this package each find or exclude the networks of one family.  An ``exact`` design
+holds the balls of parameters that are proved to match; an ``infeasible`` one the closest network and a lower bound of
+every network's residual, the largest of the four differences between what a network has and what the DEQ has.
 """
 
 from __future__ import annotations
@@ -284,7 +284,7 @@ def _checked_residual(networks: Sequence[ExplicitNetwork], target: Target, digit
     residual = arb(0)
     for network in networks:
         found = network.kernel_balls(target.kernel, digits)
-        if not all(have.overlaps(want) for have, want in zip(found, target.numbers, strict=True)):
-            raise AssertionError(f"the network does not have the target's kernel: {found}, {target.numbers}")
-        residual = residual.max(largest_difference(found, target.numbers))
+        if not all(have.overlaps(want) for have, want in zip(found, target.coefficients, strict=True)):
+            raise AssertionError(f"the network does not have the target's kernel: {found}, {target.coefficients}")
+        residual = residual.max(largest_difference(found, target.coefficients))
     return residual

@@ -30,6 +30,7 @@ from numerics.arithmetic import (
 )
 from theory.activations import Activation
 from theory.equations import LayerCoefficients, LayerMoments, input_layer, next_layer
+from theory.kernels import KernelCoefficients
 from theory.matching import Family, kernel_part
 from theory.symbols import tau, tau_0
 
@@ -110,7 +111,7 @@ class ExplicitNetwork:
         start = input_layer()
         first = compile_program([getattr(start, name) for name in _COEFFICIENTS], [tau_0], arithmetic)
         values = list(first(scale0))
-        found = []
+        reports = []
         for layer in self.layers:
             scale = arithmetic.power(values[_COEFFICIENTS.index("tau2")], _HALF)
             names = [symbol for symbol in layer.family.symbols if symbol.name != layer.family.own_scale]
@@ -118,8 +119,8 @@ class ExplicitNetwork:
             forms = [*(getattr(layer.family.moments, name) for name in _MOMENTS), layer.family.bias]
             *moments, bias = compile_program(forms, [tau, *names], arithmetic)(scale, *numbers)
             values = list(_step(arithmetic)(scale0, *values, *moments))
-            found.append(LayerReport(scale, bias, dict(zip(_COEFFICIENTS, values, strict=True))))
-        return found
+            reports.append(LayerReport(scale, bias, dict(zip(_COEFFICIENTS, values, strict=True))))
+        return reports
 
     def float_reports(self) -> list[LayerReport]:
         """Return scale, bias and coefficients after each layer in float64 (parameters by their midpoints).
@@ -145,21 +146,20 @@ class ExplicitNetwork:
         with ctx.workprec(int(digits * BITS_PER_DIGIT) + _LOST_BITS):
             return self.reports(BallArithmetic(), lambda ball: +ball)
 
-    def kernel_balls(self, kernel: str, digits: int) -> tuple[arb, arb, arb, arb]:
-        """Return the balls of (k_1, k_2, k_3, k_0) of a kernel."""
+    def kernel_balls(self, kernel: str, digits: int) -> KernelCoefficients[arb]:
+        """Return the coefficients of a kernel of the network, in balls."""
         last = LayerCoefficients(**self.ball_reports(digits)[-1].coefficients)
-        first, second, third, diagonal = kernel_part(kernel, last)
-        return arb(first), arb(second), arb(third), arb(diagonal)
+        return kernel_part(kernel, last).map(arb)
 
     def activations(self, digits: int = 17) -> list[Activation]:
         """Return the layers' activations, uncentred, their parameters rounded to exact decimals."""
-        found = []
+        activations = []
         for layer, report in zip(self.layers, self.ball_reports(digits + 10), strict=True):
             family = layer.family
             balls = dict(layer.parameters) | ({family.own_scale: report.scale} if family.own_scale else {})
             values = {name: sp.Rational(rounded_decimal(ball, digits)[0]) for name, ball in balls.items()}
-            found.append(family.activation.with_parameters(values))
-        return found
+            activations.append(family.activation.with_parameters(values))
+        return activations
 
     def pointwise(self) -> list[tuple[PointwiseActivation, float]]:
         """Return (activation, bias) of each layer in float64, as ``numerics.kernels.explicit_ck`` takes them."""

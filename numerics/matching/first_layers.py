@@ -1,7 +1,7 @@
 """First layers of two: float64 looks for the one that leaves most variance, balls solve for its last coefficient.
 
 A candidate is, in units of tau_0, sum_{k<=4} c_k he_k(x) + v x exp(g x^2): a polynomial, or one with a tail, which is
-the cheapest way to a large q = E[(phi_1^2)'']/2 (``theory.matching.equations``).  Its gauge is E[phi_1'] = 1, or c_2 =
+the cheapest way to a large q = E[(phi_1^2)'']/2 (``theory.matching.two_layers``).  Its gauge is E[phi_1'] = 1, or c_2 =
 1 where E[phi_1'] = 0 (``flat``).  What float64 finds is a starting point only: every coefficient is rounded but one,
 which is solved for in balls.
 """
@@ -149,7 +149,7 @@ def first_layers(target: Target, *, tailed: bool) -> Iterator[FirstLayer]:
         kinds.append(_Kind((_C4, _TAIL) if tailed else (_C4,), flat=True))
     if not tailed:
         for kind in kinds:
-            yield from _realised(target, kind, None, _found(target, kind, 0.0, _starts(target, kind)))
+            yield from _realised(target, kind, None, _best_coefficients(target, kind, 0.0, _starts(target, kind)))
         return
     last: dict[_Kind, list[np.ndarray]] = {}
     for level in _TAILS:
@@ -158,7 +158,7 @@ def first_layers(target: Target, *, tailed: bool) -> Iterator[FirstLayer]:
         shrink = 1.0 if level == _TAILS[0] else 2.0**-1.25
         for kind in kinds:
             starts = [np.append(point[:-1], point[-1] * shrink) for point in last.get(kind, _starts(target, kind)[::2])]
-            points = _found(target, kind, float(rate), starts)
+            points = _best_coefficients(target, kind, float(rate), starts)
             last[kind] = points or starts
             yield from _realised(target, kind, rate, points)
 
@@ -193,10 +193,10 @@ def _starts(target: Target, kind: _Kind) -> list[np.ndarray]:
     return [size * np.array([second, third, *([0.05] * (len(kind.free) - 2))]) for second, third in _STARTS]
 
 
-def _found(target: Target, kind: _Kind, rate: float, starts: Sequence[np.ndarray]) -> list[np.ndarray]:
+def _best_coefficients(target: Target, kind: _Kind, rate: float, starts: Sequence[np.ndarray]) -> list[np.ndarray]:
     """Free coefficients that leave most variance, best first, in float64."""
     both, positive = _programs(target.kernel, kind)
-    known = (rate, *(float(ball.mid()) for ball in (*target.numbers, target.scale)))
+    known = (rate, *(float(ball.mid()) for ball in (*target.coefficients, target.scale)))
     spare, count = _spare(target), len(kind.free)
     # Coefficients and forms are scaled to order 1.
     unit, size = (1.0 if kind.flat else min(1.0, 3 * spare**0.5)), known[4] * spare
@@ -207,11 +207,11 @@ def _found(target: Target, kind: _Kind, rate: float, starts: Sequence[np.ndarray
         """The forms at a point, which the optimiser asks for four times each."""
         key = point.tobytes()
         if key not in seen:
-            found = np.array([float(part) for part in both(*map(float, unit * point), *known)]) / size
-            found[1 : count + 1] *= unit
-            found[count + 2 :] *= unit
+            forms = np.array([float(part) for part in both(*map(float, unit * point), *known)]) / size
+            forms[1 : count + 1] *= unit
+            forms[count + 2 :] *= unit
             seen.clear()
-            seen[key] = found
+            seen[key] = forms
         return seen[key]
 
     constraints = (
@@ -223,13 +223,13 @@ def _found(target: Target, kind: _Kind, rate: float, starts: Sequence[np.ndarray
     candidates: list[tuple[float, np.ndarray]] = []
     for start in starts:
         with np.errstate(all="ignore"):  # steps that overflow are rejected below
-            found = minimize(
+            optimum = minimize(
                 lambda c: -values(c)[0], start / unit, jac=lambda c: -values(c)[1 : count + 1], method="SLSQP",
                 constraints=constraints, options={"maxiter": 100, "ftol": 1e-12},
             )  # fmt: skip
-            reached = values(found.x)
-        if np.all(np.isfinite(found.x)) and np.all(np.isfinite(reached)) and abs(reached[count + 1]) < _NEAR:
-            candidates.append((float(found.fun), unit * found.x))
+            reached = values(optimum.x)
+        if np.all(np.isfinite(optimum.x)) and np.all(np.isfinite(reached)) and abs(reached[count + 1]) < _NEAR:
+            candidates.append((float(optimum.fun), unit * optimum.x))
     candidates.sort(key=lambda pair: pair[0])
     return [point for _, point in candidates[:2]]
 
@@ -251,7 +251,7 @@ def _realised(target: Target, kind: _Kind, rate: Fraction | None, points: Sequen
         if not kind.flat:
             equation = moments[0] ** 2 - reduced.response2.subs(chi2, _C2**2 if _C2 in kind.free else 0)
             system = BallSystem([equation], [kind.free[-1]], [*kind.free[:-1], *parameters, *TARGETS, tau_0])
-            data = [*values[:-1], *tail, *target.numbers, target.scale]
+            data = [*values[:-1], *tail, *target.coefficients, target.scale]
             try:
                 (values[-1],) = certify_root(system, values[-1:], data)
             except RootNotCertifiedError:

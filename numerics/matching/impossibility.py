@@ -1,11 +1,11 @@
 """Proofs that no network of two hidden layers has a given kernel, whatever its activations.
 
-The layer recursion leaves two inequalities, (1) and (3) of ``theory.matching.equations``, between the target and what
+The layer recursion leaves two inequalities, (1) and (3) of ``theory.matching.two_layers``, between the target and what
 the first layer can be: its V = E[phi_1^2]/tau_0^2 and D = E[phi_1'^2] at given q = E[(phi_1^2)'']/2 and chi^2 =
 (c_2/c_1)^2.  Every multiplier gives a lower bound of k_0, which is evaluated in balls on a covering of all that is left
 free.
 
-CK.  Inequality (2) of ``theory.matching.equations`` with the multiplier theta of the best layer; free is s.
+CK.  Inequality (2) of ``theory.matching.two_layers`` with the multiplier theta of the best layer; free is s.
 
 NTK.  With L = tau_0^2 e^2 and F = tau_0^4 f^2, inequality (3) is k_0 >= L (2V + D) + F (3 V^2/2 + V D).  For V in an
 interval [V_1, V_2], with D >= 2V - 1, V D >= V_1 D + (2 V_1 - 1)(V - V_1) and V^2 >= 2 V_1 V - V_1^2; a multiplier
@@ -29,6 +29,7 @@ from flint import arb, ctx
 from scipy.optimize import brentq, minimize
 
 from numerics.arithmetic import BallArithmetic, Program, compile_program, hull
+from theory.kernels import KernelCoefficients
 from theory.matching import TARGETS, chi2, rational_layer, rational_width, two_layers, weighted_bound
 from theory.symbols import tau_0
 
@@ -49,7 +50,6 @@ MOST_PARTS = 3000
 _ROWS = 40
 #: The multiplier m stays this far from B/2, where the forms cease to be positive.
 _INSIDE = 0.49999
-Balls = Sequence[arb]
 
 
 @cache
@@ -100,7 +100,7 @@ def _covered(box: Sequence[arb], holds: Callable[[Sequence[arb]], bool], parts: 
     return not pending
 
 
-def ck_is_forbidden(target: Balls, tau0: arb, parts: int = MOST_PARTS) -> bool:
+def ck_is_forbidden(target: KernelCoefficients[arb], tau0: arb, parts: int = MOST_PARTS) -> bool:
     """Return whether inequality (1) is proved to fail for every first layer (False also where no proof is found).
 
     Args:
@@ -143,14 +143,14 @@ _X = sp.Symbol("X", nonnegative=True)
 @cache
 def _ntk_forms() -> tuple[sp.Expr, sp.Expr, sp.Expr]:
     """L, F and F q^2 of inequality (3) in X."""
-    found = two_layers("ntk-all")
-    at = {chi2: _X * tau_0**2 / found.slope2}
-    curvature2 = found.curvature2.subs(at)
-    product = sp.cancel(curvature2 * found.response2.subs(at))
-    return tau_0**2 * found.slope2, sp.cancel(tau_0**4 * curvature2), sp.cancel(tau_0**4 * product)
+    forms = two_layers("ntk-all")
+    at = {chi2: _X * tau_0**2 / forms.slope2}
+    curvature2 = forms.curvature2.subs(at)
+    product = sp.cancel(curvature2 * forms.response2.subs(at))
+    return tau_0**2 * forms.slope2, sp.cancel(tau_0**4 * curvature2), sp.cancel(tau_0**4 * product)
 
 
-def ntk_is_forbidden(target: Balls, tau0: arb, parts: int = MOST_PARTS) -> bool:
+def ntk_is_forbidden(target: KernelCoefficients[arb], tau0: arb, parts: int = MOST_PARTS) -> bool:
     """Return whether inequality (3) is proved to fail for every first layer (False also where no proof is found).
 
     Args:
@@ -168,7 +168,7 @@ def ntk_is_forbidden(target: Balls, tau0: arb, parts: int = MOST_PARTS) -> bool:
     return _sloped_fails(target, tau0, far, parts) and _flat_fails(target, tau0, far, parts)
 
 
-def _sloped_fails(target: Balls, tau0: arb, far: arb | None, parts: int = MOST_PARTS) -> bool:
+def _sloped_fails(target: KernelCoefficients[arb], tau0: arb, far: arb | None, parts: int = MOST_PARTS) -> bool:
     """First layers with E[phi_1'] = 1, and chi^2 <= far where that is given."""
     k1, k2, k3, k0 = target
     program = compile_program(_ntk_forms(), [*TARGETS, tau_0, _X], BallArithmetic())
@@ -190,15 +190,15 @@ def _sloped_fails(target: Balls, tau0: arb, far: arb | None, parts: int = MOST_P
     return _fails(problem, hull(arb(0), reach), k0, parts)
 
 
-def _flat_fails(target: Balls, tau0: arb, far: arb | None, parts: int) -> bool:
+def _flat_fails(target: KernelCoefficients[arb], tau0: arb, far: arb | None, parts: int) -> bool:
     """First layers with E[phi_1'] = 0, or chi^2 >= far, in the gauge c_2 = tau_0: then c_1^2 <= tau_0^2/far.
 
     There tau_0^4 k_3 = 4 L + 5/2 F (c_1/c_2)^4, and 5/2 F <= k_0, which leaves L little less than for c_1 = 0.
     """
     _, k2, _, k0 = target
-    found = two_layers("ntk-all", flat=True)
+    forms = two_layers("ntk-all", flat=True)
     program = compile_program(
-        [tau_0**2 * found.slope2, tau_0**4 * found.curvature2], [*TARGETS, tau_0, found.Q2], BallArithmetic()
+        [tau_0**2 * forms.slope2, tau_0**4 * forms.curvature2], [*TARGETS, tau_0, forms.Q2], BallArithmetic()
     )
     linear = arb(program(*target, tau0, arb(1))[0])
     if far is not None:
@@ -228,9 +228,9 @@ def _fails(problem: Callable[[arb], _Problem], free: arb, limit: arb, parts: int
 
     def holds(box: Sequence[arb]) -> bool:
         *side, energy = box
-        found = problem(side[0] if side else free)
+        case = problem(side[0] if side else free)
         low = energy.lower().max(arb(1))
-        return all(_exceeds(replace(found, sign=sign), low, energy.upper(), limit) for sign in (1, -1))
+        return all(_exceeds(replace(case, sign=sign), low, energy.upper(), limit) for sign in (1, -1))
 
     energies = hull(arb(1), top)
     return _covered([energies] if free.upper().is_zero() else [free, energies], holds, parts)
@@ -282,8 +282,8 @@ def _exceeds(problem: _Problem, low: arb, high: arb, limit: arb) -> bool:
     def negative(point: Sequence[float]) -> tuple[float, list[float]]:
         m, mu = (base * float(part) for part in point)
         response, energy = float(problem.nearest(m)), end if mu >= 0 else begin
-        own, _, found, total = _minimiser(spread + mu, base, share, problem.start, m)
-        return -(total + m * response - mu * energy - const) / base, [found - response, energy - own]
+        own, _, attained, total = _minimiser(spread + mu, base, share, problem.start, m)
+        return -(total + m * response - mu * energy - const) / base, [attained - response, energy - own]
 
     # Without an upper end the bound must not fall with |q|.
     least = 0.0 if problem.high is None and problem.sign > 0 else -3.99

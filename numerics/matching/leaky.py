@@ -1,14 +1,13 @@
-"""For one family of layers: every network that matches a target, or the proof that there is none.
+"""Match by one or two leaky-ReLU layers: every network that does, or the proof that there is none.
 
-The target's four numbers are balls, so that what is found or excluded here holds for every value in them.  Each
-function returns a ``Decision``; "undecided" means that the balls are too wide or a gap in the proofs, never
-that something is nearly zero.
+Theory sheet, section 7, as reduced by ``theory.matching.leaky``.  The target's four numbers are balls, so that what is
+found or excluded here holds for every value in them; "undecided" means that the balls are too wide or a gap in the
+proofs, never that something is nearly zero.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import sympy as sp
 from flint import arb
@@ -33,10 +32,6 @@ from theory.symbols import tau, tau_0
 __all__ = ["match_leaky"]
 
 
-# --------------------------------------------------------------------------------------------------------------------
-# Leaky-ReLU pairs
-
-
 def match_leaky(target: Target, layers: int = 2) -> Decision:
     """Find all networks of one or two layers max(a x, b x), up to gauge and signs, or exclude them.
 
@@ -57,7 +52,7 @@ def match_leaky(target: Target, layers: int = 2) -> Decision:
         if not (target.homogeneous and target.one_layer):
             return undecided("whether the relations of one leaky-ReLU layer hold is not decided")
         return _one_leaky(target)
-    k1, _, k3, _ = target.numbers
+    k1, _, k3, _ = target.coefficients
     if target.odd:
         return infeasible("k_2 and k_3 vanish, which leaves only linear layers, and the DEQ has energy of degree >= 3")
     if not k3 > 0:
@@ -106,7 +101,7 @@ def _linear(target: Target, layers: int) -> Decision:
 
 def _leaky_roots(reduction: LeakyReduction, equations: tuple[sp.Expr, ...], target: Target) -> list[arb] | None:
     """The roots of a reduction, or None where they are not decided."""
-    data = [*target.numbers, target.scale]
+    data = [*target.coefficients, target.scale]
     if reduction.unknown is None:
         values = evaluate(equations, target) if equations else []
         if any(not value.contains(0) for value in values):
@@ -141,10 +136,7 @@ def _one_leaky(target: Target) -> Decision:
     u, w = sp.symbols("u w", nonnegative=True)
     family = named_family("leaky_relu")
     place = dict(zip(family.symbols, (u + w, u - w), strict=True)) | {tau: tau_0}
-    moments = replace(
-        family.moments,
-        **{name: sp.expand(getattr(family.moments, name).subs(place)) for name in family.moments.__dataclass_fields__},
-    )
+    moments = family.moments.subs(place).map(sp.expand)
     k1, _, k3, _ = kernel_part(target.kernel, compose([moments]))
     forms = [TARGETS[0] / sp.cancel(sp.expand(k1) / u**2), TARGETS[2] / sp.cancel(sp.expand(k3) / w**2)]
     roots = [value.nonnegative_part().sqrt() for value in evaluate(forms, target)]

@@ -7,7 +7,6 @@ repeated on an inflated target, gives the bound.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -21,6 +20,7 @@ from numerics.matching.explicit_network import ExplicitLayer, ExplicitNetwork
 from numerics.matching.impossibility import ck_is_forbidden, ntk_is_forbidden
 from numerics.matching.odd import match_odd
 from numerics.matching.targets import Target, evaluate
+from theory.kernels import KernelCoefficients
 from theory.matching import (
     TARGETS,
     MatchStatus,
@@ -50,10 +50,10 @@ _POLYNOMIAL = ("hermite", "rational")
 _LIMITING_WIDTHS = (sp.Rational(1, 100), sp.Integer(20))
 
 
-def largest_difference(found: Sequence[arb], wanted: Sequence[arb]) -> arb:
-    """Return an exact upper bound of max_i |found_i - wanted_i|."""
+def largest_difference(reached: KernelCoefficients[arb], wanted: KernelCoefficients[arb]) -> arb:
+    """Return an exact upper bound of the largest of the four differences."""
     worst = arb(0)
-    for have, want in zip(found, wanted, strict=True):
+    for have, want in zip(reached, wanted, strict=True):
         worst = worst.max(abs(have - want).upper())
     return worst.upper()
 
@@ -81,7 +81,7 @@ def residual_bound(target: Target, family: str, layers: int, residual: arb) -> a
 
 def _odd_bound(target: Target, name: str) -> arb:
     """No odd layer has k_2 or k_3, nor k_0 above a limit times tau_0^2 k_1 (whatever its width)."""
-    k1, k2, k3, k0 = target.numbers
+    k1, k2, k3, k0 = target.coefficients
     worst = k2.max(k3).max(arb(0))
     limit = odd_ratio_limit(target.kernel, name)
     if limit.is_finite:
@@ -93,8 +93,8 @@ def _odd_bound(target: Target, name: str) -> arb:
 def _hermite_excluded(target: Target) -> bool:
     """Whether no network of one or two layers of any kind has a kernel in an inflated target."""
     if target.kernel == "ck":
-        return ck_is_forbidden(target.numbers, target.scale, _MOST_PARTS)
-    return one_layer_excluded(target) and ntk_is_forbidden(target.numbers, target.scale, _MOST_PARTS)
+        return ck_is_forbidden(target.coefficients, target.scale, _MOST_PARTS)
+    return one_layer_excluded(target) and ntk_is_forbidden(target.coefficients, target.scale, _MOST_PARTS)
 
 
 def closest_network(target: Target, family: str, layers: int) -> ExplicitNetwork:
@@ -135,7 +135,7 @@ class _LastLeakyLayer:
         self._float = compile_program(columns, [path, tau_0], FloatArithmetic())
         slopes = [sp.diff(column, path) for column in columns]
         self._ball = compile_program([*columns, *slopes], [path, tau_0], BallArithmetic())
-        self._wanted = np.array([float(ball.mid()) for ball in target.numbers])
+        self._wanted = np.array([float(ball.mid()) for ball in target.coefficients])
         self._solved: dict[float, tuple[float, np.ndarray, np.ndarray]] = {}
 
     def solve(self, position: float) -> tuple[float, np.ndarray, np.ndarray]:
@@ -147,20 +147,20 @@ class _LastLeakyLayer:
     def _programme(self, position: float) -> tuple[float, np.ndarray, np.ndarray]:
         columns = np.array(self._float(position, float(self.target.scale)), dtype=float).reshape(2, 4).T
         ones = np.ones((4, 1))
-        found = linprog(
+        optimum = linprog(
             [0, 0, 1],
             A_ub=np.block([[columns, -ones], [-columns, -ones]]),
             b_ub=np.concatenate([self._wanted, -self._wanted]),
             bounds=[(0, None)] * 3,
         )
-        if found.status != 0:
-            raise ArithmeticError(f"the linear programme for the last layer failed: {found.message}")
-        duals = found.ineqlin.marginals
-        return float(found.fun), found.x[:2], np.asarray(duals[:4] - duals[4:])
+        if optimum.status != 0:
+            raise ArithmeticError(f"the linear programme for the last layer failed: {optimum.message}")
+        duals = optimum.ineqlin.marginals
+        return float(optimum.fun), optimum.x[:2], np.asarray(duals[:4] - duals[4:])
 
     def bound(self, positions: arb, multipliers: np.ndarray, residual: arb) -> arb:
         """Lower bound of the residual over a ball of first layers, for networks with at most the given residual."""
-        scale, numbers = self.target.scale, self.target.numbers
+        scale, wanted = self.target.scale, self.target.coefficients
         centre = positions.mid()
         wide, thin = self._ball(positions, scale), self._ball(centre, scale)
         exact = [arb(float(y)) for y in multipliers]
@@ -171,8 +171,8 @@ class _LastLeakyLayer:
             price = sum((y * thin[column + i] for i, y in enumerate(exact)), arb(0))
             price += sum((y * wide[8 + column + i] for i, y in enumerate(exact)), arb(0)) * (positions - centre)
             worst = worst.max((price / wide[column + 3]).upper())
-        gain = sum((y * number for y, number in zip(exact, numbers, strict=True)), arb(0))
-        return ((gain - worst * (numbers[3] + residual)) / size).lower()
+        gain = sum((y * number for y, number in zip(exact, wanted, strict=True)), arb(0))
+        return ((gain - worst * (wanted.diagonal + residual)) / size).lower()
 
 
 def _closest_leaky(target: Target, layers: int) -> ExplicitNetwork:
@@ -229,7 +229,7 @@ def _leaky_bound(target: Target, layers: int, residual: arb) -> arb:
 
 def _closest_odd(target: Target, name: str) -> ExplicitNetwork:
     """k_2 and k_3 cannot be helped; k_1 and k_0 are matched, or shared out evenly near the limit of their ratio."""
-    k1, _, _, k0 = target.numbers
+    k1, _, _, k0 = target.coefficients
     zero = arb(0)
     if k1 > 0:
         decision = match_odd(replace(target, numbers=(k1, zero, zero, k0), odd=True), name)
@@ -237,8 +237,7 @@ def _closest_odd(target: Target, name: str) -> ExplicitNetwork:
             return ExplicitNetwork(decision.branches[0], target.tau0)
     family = named_family(name)
     amplitude, shape = family.symbols
-    fields = {f: getattr(family.moments, f).subs(tau, tau_0) for f in family.moments.__dataclass_fields__}
-    state = kernel_part(target.kernel, compose([replace(family.moments, **fields)]))
+    state = kernel_part(target.kernel, compose([family.moments.subs({tau: tau_0})]))
     program = compile_program([state.linear, state.diagonal], [amplitude, shape, tau_0], BallArithmetic())
     candidates: list[tuple[float, ExplicitLayer]] = []
     for limiting in _LIMITING_WIDTHS:
@@ -257,7 +256,7 @@ def _closest_hermite(target: Target, layers: int) -> ExplicitNetwork:
     family = named_family("hermite")
     system = matching_system(target.kernel, [family] * layers)
     symbols = system.unknowns if layers == 1 else system.unknowns[1:]
-    known = dict(zip((*TARGETS, tau_0), [float(b.mid()) for b in (*target.numbers, target.scale)], strict=True))
+    known = dict(zip((*TARGETS, tau_0), [float(b.mid()) for b in (*target.coefficients, target.scale)], strict=True))
     # The gauge: slope 1 in the first of two layers.
     fixed = known if layers == 1 else known | {system.unknowns[0]: known[tau_0]}
     size = known[TARGETS[3]]
@@ -278,7 +277,7 @@ def _closest_hermite(target: Target, layers: int) -> ExplicitNetwork:
     for second, third in ((0.01, -0.1), (0.2, 0.05), (0.05, 0.3)):
         first = [] if layers == 1 else [second * known[tau_0], third * known[tau_0]]
         with np.errstate(all="ignore"):  # steps that overflow are rejected below
-            found = minimize(
+            optimum = minimize(
                 lambda point: point[-1],
                 np.array([*first, *last, 1.0]),
                 jac=lambda point: np.eye(len(point))[-1],
@@ -286,9 +285,9 @@ def _closest_hermite(target: Target, layers: int) -> ExplicitNetwork:
                 constraints=[{"type": "ineq", "fun": margins, "jac": margin_slopes}],
                 options={"maxiter": 500, "ftol": 1e-14},
             )
-            reached = float(np.max(np.abs(np.array(values(*found.x[:-1]), dtype=float))))
+            reached = float(np.max(np.abs(np.array(values(*optimum.x[:-1]), dtype=float))))
         if np.isfinite(reached) and (best is None or reached < best[0]):
-            best = reached, found.x[:-1]
+            best = reached, optimum.x[:-1]
     if best is None:
         raise ArithmeticError("no polynomial network near the target was found")
     numbers = [arb(float(value)) for value in best[1]]

@@ -1,11 +1,9 @@
-"""Match an odd activation's DEQ by one bounded odd layer.
+"""Match the DEQ of an odd activation by one bounded odd layer, or prove that none does.
 
 Theory sheet, section 7.
 """
 
 from __future__ import annotations
-
-from dataclasses import replace
 
 import sympy as sp
 from flint import arb
@@ -34,9 +32,9 @@ _BISECTIONS = 60
 def match_odd(target: Target, name: str) -> Decision:
     """Find the layer of an odd family (hard_tanh, erf, sin) that matches, or prove that no width and amplitude does.
 
-    The amplitude drops out of k_0/(tau_0^2 k_1), which falls strictly with the width (``theory.matching.equations``).
+    The amplitude drops out of k_0/(tau_0^2 k_1), which falls strictly with the width (``theory.matching.one_layer``).
     """
-    k1, k2, k3, k0 = target.numbers
+    k1, k2, k3, k0 = target.coefficients
     if k2 > 0 or k3 > 0:
         return infeasible(f"{name} is odd, so k_2 = k_3 = 0, and the DEQ's are not")
     if target.affine:
@@ -57,8 +55,7 @@ def match_odd(target: Target, name: str) -> Decision:
     amplitude, shape = family.symbols
     width = sp.Symbol("y", positive=True)
     place = {amplitude: 1, tau: 1, shape: width if name == "hard_tanh" else 1 / width}
-    fields = {field: getattr(family.moments, field).subs(place) for field in family.moments.__dataclass_fields__}
-    state = kernel_part(target.kernel, compose([replace(family.moments, **fields)]))
+    state = kernel_part(target.kernel, compose([family.moments.subs(place)]))
     first, diagonal = (part.subs(tau_0, 1) for part in (state.linear, state.diagonal))
     reached = compile_program([diagonal / first], [width], BallArithmetic())
     low = high = arb(1)
@@ -78,7 +75,7 @@ def match_odd(target: Target, name: str) -> Decision:
     equation = TARGETS[3] - tau_0**2 * TARGETS[0] * diagonal / first
     system = BallSystem([equation], [width], [*TARGETS, tau_0])
     try:
-        (root,) = certify_root(system, [hull(low, high)], [*target.numbers, target.scale])
+        (root,) = certify_root(system, [hull(low, high)], [*target.coefficients, target.scale])
     except RootNotCertifiedError:
         return undecided(f"the equation for the width of {name} is not decided")
     size = (k1 / compile_program([first], [width], BallArithmetic())(root)[0]).sqrt()

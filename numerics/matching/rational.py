@@ -1,8 +1,8 @@
-"""Matching networks of bounded layers (a x + b x^2 + c x^3)/(1 + x^2/w^2)^2, with explicit formulas.
+"""Match by one or two bounded layers (a x + b x^2 + c x^3)/(1 + x^2/w^2)^2, with explicit formulas.
 
 At a given width w a layer's E[phi'] is linear in a and c, its E[phi''] in b, and q and the energies are quadratic: two
 linear equations and a quadratic one give the layer.  As w grows the layers tend to cubic polynomials, so that a width
-is found wherever cubics match with something left over (``theory.matching.equations``); the smallest that does is
+is found wherever cubics match with something left over (``theory.matching.two_layers``); the smallest that does is
 taken, because narrow layers are small where finite networks see little of them.
 """
 
@@ -40,11 +40,11 @@ def _coefficients() -> dict[str, tuple[sp.Expr, ...]]:
     family = named_family("rational")
     a, b, c, _ = family.symbols
     monomials = {"d1": (a, c), "d2": (b,)} | dict.fromkeys(("d22", "dd", "variance"), (a**2, a * c, c**2, b**2))
-    found = {}
+    coefficients = {}
     for name, wanted in monomials.items():
         form = sp.Poly(getattr(family.moments, name), a, b, c)
-        found[name] = tuple(form.coeff_monomial(monomial) for monomial in wanted)
-    return found
+        coefficients[name] = tuple(form.coeff_monomial(monomial) for monomial in wanted)
+    return coefficients
 
 
 def _layer(
@@ -91,7 +91,7 @@ def match_rational(target: Target, layers: int = 2) -> Decision:
         target: what to match.
         layers: most hidden layers.
     """
-    k1, k2, k3, _ = target.numbers
+    k1, k2, k3, _ = target.coefficients
     if target.affine:
         return undecided("the DEQ is affine, which rational layers are not", digits_help=False)
     if not target.one_layer and layers == 1:
@@ -109,13 +109,13 @@ def match_rational(target: Target, layers: int = 2) -> Decision:
 
 def _single(target: Target) -> Iterator[Layers]:
     """Networks with one layer, narrow ones first."""
-    found = one_layer(target.kernel)
-    linear, quadratic, weight = evaluate([found.linear, found.quadratic, found.slope_weight], target)
+    conditions = one_layer(target.kernel)
+    linear, quadratic, weight = evaluate([conditions.linear, conditions.quadratic, conditions.slope_weight], target)
     scale, zero = target.scale, arb(0)
     slope = zero if target.even else linear.nonnegative_part().sqrt() / scale
     curvature = zero if target.odd else (2 * quadratic).nonnegative_part().sqrt() / scale**2
     for width in _WIDTHS:
-        layer = _layer(scale, width, slope, curvature, {"variance": arb(1), "dd": weight}, target.numbers[3])
+        layer = _layer(scale, width, slope, curvature, {"variance": arb(1), "dd": weight}, target.coefficients.diagonal)
         if layer is not None:
             yield (layer,)
 
@@ -154,7 +154,9 @@ def _last(target: Target, first: ExplicitLayer, share: arb, width: arb) -> Expli
     if not (curvature2 > 0 and slope2 >= 0):
         return None
     scale = target.scale * energy.sqrt()
-    return _layer(scale, width, slope2.sqrt(), curvature2.sqrt(), {"variance": arb(1), "dd": weight}, target.numbers[3])
+    return _layer(
+        scale, width, slope2.sqrt(), curvature2.sqrt(), {"variance": arb(1), "dd": weight}, target.coefficients.diagonal
+    )
 
 
 def energies(target: Target, first: ExplicitLayer) -> tuple[arb, arb]:
@@ -169,7 +171,7 @@ def energies(target: Target, first: ExplicitLayer) -> tuple[arb, arb]:
 def best_first_layer(target: Target, response: arb) -> ExplicitLayer | None:
     """Return the layer proportional to x/(1 + x^2/w^2) with E[phi'] = 1 and a given q < 1, or None out of reach.
 
-    No first layer with that q has less energy (inequality (2) of ``theory.matching.equations``).
+    No first layer with that q has less energy (inequality (2) of ``theory.matching.two_layers``).
     """
     try:
         start = width_of_rational(float(response.mid()))

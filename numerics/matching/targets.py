@@ -1,4 +1,4 @@
-"""What an explicit network has to match, and what is decided about it.
+"""The target that a network has to match, as certified balls and exact facts, and the decision about it.
 
 Theory sheet, section 7.
 """
@@ -6,7 +6,7 @@ Theory sheet, section 7.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import sympy as sp
 from flint import arb, fmpq
@@ -71,7 +71,7 @@ def target_of(solution: CertifiedCoefficients, kernel: str) -> Target:
     zero = arb(0)
     return Target(
         kernel,
-        (zero if even else first, zero if odd else second, zero if odd else third, diagonal),
+        KernelCoefficients(zero if even else first, zero if odd else second, zero if odd else third, diagonal),
         deq.tau0,
         odd=odd,
         even=even,
@@ -127,7 +127,7 @@ class Target:
 
     Attributes:
         kernel: name of a ``theory.kernels.Kernel``.
-        numbers: balls of k_1, k_2, k_3, k_0.
+        coefficients: balls of k_1, k_2, k_3, k_0.
         tau0: exact input scale.
         odd: whether k_2 = k_3 = 0 exactly (a DEQ whose activation is odd up to a constant).
         even: whether k_1 = 0 exactly.
@@ -139,7 +139,7 @@ class Target:
     """
 
     kernel: str
-    numbers: tuple[arb, arb, arb, arb]
+    coefficients: KernelCoefficients[arb]
     tau0: sp.Expr
     odd: bool = False
     even: bool = False
@@ -159,14 +159,9 @@ class Target:
 
         The diagonal and k_1, k_2, k_3 of a kernel are not negative, so the set is cut at 0.
         """
-        widened = [ball + arb(0, radius.upper()) for ball in self.numbers]
-        first, second, third = (ball.nonnegative_part() if ball.contains(0) else ball for ball in widened[:3])
-        return Target(self.kernel, (first, second, third, widened[3]), self.tau0, effort=_INFLATED_EFFORT)
-
-    def shifted(self, steps: Sequence[arb]) -> Target:
-        """Return the target with something added to each number (nothing is known of it exactly)."""
-        first, second, third, diagonal = (ball + step for ball, step in zip(self.numbers, steps, strict=True))
-        return Target(self.kernel, (first, second, third, diagonal), self.tau0)
+        widened = self.coefficients.map(lambda ball: ball + arb(0, radius.upper()))
+        cut = widened.map(lambda ball: ball.nonnegative_part() if ball.contains(0) else ball)
+        return Target(self.kernel, replace(cut, diagonal=widened.diagonal), self.tau0, effort=_INFLATED_EFFORT)
 
 
 @dataclass(frozen=True)
@@ -208,4 +203,4 @@ def evaluate(expressions: Sequence[sp.Expr], target: Target, extra: Mapping[sp.S
     """
     known = dict(extra or {})
     program = compile_program(expressions, [*TARGETS, tau_0, *known], BallArithmetic())
-    return [arb(value) for value in program(*target.numbers, target.scale, *known.values())]
+    return [arb(value) for value in program(*target.coefficients, target.scale, *known.values())]

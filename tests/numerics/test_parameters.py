@@ -147,7 +147,7 @@ def test_kernels_take_lists_and_names() -> None:
     gram = [[1, 0.5], [0.5, 1]]
     right = implicit_ck(np.array(gram), pointwise("relu"), 0.2, 0.8, 0.3)
     assert np.array_equal(implicit_ck(gram, "relu", 0.2, 0.8, 0.3).kernel, right.kernel)  # type: ignore[arg-type]
-    found = implicit_kernels(gram, get("relu"), 0.2, 0.8, 0.3, kernels=("ck",))  # type: ignore[arg-type]
+    found = implicit_kernels(gram, registered("relu"), 0.2, 0.8, 0.3, kernels=("ck",))  # type: ignore[arg-type]
     assert np.array_equal(found.ck, right.kernel)  # type: ignore[arg-type]
     single = explicit_ck(gram, [("relu", 0.3)])  # type: ignore[arg-type, list-item]
     # E[relu(u) relu(v)] at rho = 1/2 is (sqrt(1 - rho^2) + rho (pi - arccos rho))/(2 pi); the means are 1/sqrt(2 pi).

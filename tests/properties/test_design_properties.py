@@ -65,7 +65,7 @@ def test_every_kernel_is_matched_or_forbidden(
         assert outcome.universal
         assert outcome.residual > outcome.residual_bound >= 0
         return
-    wanted = outcome.target.numbers
+    wanted = outcome.target.coefficients
     for network in outcome.branches:
         assert family != "rational" or all(layer.family.bounded for layer in network.layers)
         for have, want in zip(network.kernel_balls(kernel, 40), wanted, strict=True):
@@ -128,9 +128,9 @@ def test_ntks_of_two_layers_are_never_forbidden(c2: arb, c3: arb, slopes: str, s
     network = drawn_pair(first, arb(0) if slopes == "no slope behind" else slope, bend)
     numbers = network.kernel_balls("ntk-all", 25)
     assert not ntk_is_forbidden(numbers, arb(1))
-    off = tuple(number + arb(1) / 512 for number in numbers)
-    inflated = Target("ntk-all", (off[0], off[1], off[2], off[3]), sp.S.One).inflated(arb(1) / 500)
-    assert not ntk_is_forbidden(inflated.numbers, arb(1))
+    off = numbers.map(lambda number: number + arb(1) / 512)
+    inflated = Target("ntk-all", off, sp.S.One).inflated(arb(1) / 500)
+    assert not ntk_is_forbidden(inflated.coefficients, arb(1))
 
 
 @settings(max_examples=15, deadline=None)

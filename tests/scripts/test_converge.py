@@ -32,7 +32,7 @@ from theory.activations import get
 from theory.equations import DEQ
 from theory.kernels import Kernel
 
-RELU, TANH = get("relu"), get("tanh")
+RELU, TANH = registered("relu"), registered("tanh")
 SMALL_MEANS = Experiment(activations=(RELU,), means=2.0, seed=4)
 
 

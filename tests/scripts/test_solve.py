@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -33,12 +34,25 @@ def test_json_on_standard_output(script: Script) -> None:
     assert record["versions"]["sympy"]
 
 
+_CK_ROWS = ["τ*", "E[φ₀(τ*ξ)]", "γ*²", "α₁", "α₂", "α₃", "α₄"]
+_MARGIN_ROWS = ["σa² E[(φ²)″]/2", "σa² E[φ′]²", "σa² E[φ′²]"]
+
+
+def _rows(shown: str) -> dict[str, list[str]]:
+    """The table's rows by their first column, without the lines above and below it and those that go on."""
+    cells = (re.split(r"\s{2,}", line) for line in shown.splitlines()[1:])
+    return {first: rest for first, *rest in cells if first and len(rest) == 2}
+
+
 def test_table(script: Script) -> None:
     done = script("solve", "--activation", "leaky_relu", "--parameter", "a=1/10")
     assert done.returncode == 0, done.stderr
-    assert "conjugate" not in done.stderr
-    assert "α₁" in done.stdout
-    assert "must be below 1" in done.stdout
+    assert done.stderr == ""
+    rows = _rows(done.stdout)
+    assert list(rows) == [*_CK_ROWS, "β₁", "β₂", "β₃", "κ*²", *_MARGIN_ROWS]
+    # E[phi'] = (1 + 1/10)/2.
+    assert float(rows["α₁"][0]) == pytest.approx(0.55**2 * 0.8 / (1 - 0.2 * 0.55**2), rel=1e-14)
+    assert [rows[name][1] for name in _MARGIN_ROWS] == ["must be below 1"] * 3
 
 
 def test_a_name_and_its_expression_give_the_same_numbers(script: Script) -> None:
@@ -85,12 +99,18 @@ def test_all_equilibria_answers_where_none_is_reached(script: Script) -> None:
     assert script("solve", "--activation", "cubic", "--sigma-a2", "0.3").returncode == 2
 
 
-@pytest.mark.parametrize(("kind", "symbol"), [("recurrent", "β₂"), ("preactivation", "η₂"), ("all", "θ₂")])
-def test_the_ntk_and_the_form_are_chosen(script: Script, kind: str, symbol: str) -> None:
-    shown = script("solve", "--activation", "relu", "--ntk", kind, "--form", "pre").stdout
-    assert symbol in shown
-    assert "λ₁" in shown
-    assert "α₁" not in shown
+@pytest.mark.parametrize(
+    ("kind", "ntk"),
+    [
+        ("recurrent", ["β₁", "β₂", "β₃", "κ*²"]),
+        ("preactivation", ["η₁", "η₂", "η₃", "η diagonal"]),
+        ("all", ["θ₁", "θ₂", "θ₃", "θ diagonal"]),
+    ],
+)
+def test_the_ntk_and_the_form_are_chosen(script: Script, kind: str, ntk: list[str]) -> None:
+    rows = _rows(script("solve", "--activation", "relu", "--ntk", kind, "--form", "pre").stdout)
+    assert list(rows) == [*_CK_ROWS[:3], "λ₁", "λ₂", "λ₃", "α₄", *ntk, *_MARGIN_ROWS]
+    assert float(rows["λ₁"][0]) == pytest.approx(0.8 / (1 - 0.2 / 4), rel=1e-14)
 
 
 def test_without_proof_the_digits_are_the_same_and_marked(script: Script) -> None:
@@ -154,8 +174,8 @@ def test_a_sweep_says_where_the_ntk_is_lost(script: Script) -> None:
 def test_margins_next_to_one_are_told_from_one(script: Script) -> None:
     exactly = script("solve", "--activation", "relu", "--sigma-a2", "2").stdout
     below = script("solve", "--activation", "relu", "--sigma-a2", "1.9999999999").stdout
-    assert "1 - 5.0e-11" in below
-    assert "1 - 5.0e-11" not in exactly
+    assert _rows(below)["σa² E[φ′²]"][0] == "1 - 5.0e-11"
+    assert _rows(exactly)["σa² E[φ′²]"][0] == "1"
     assert "= 1 is not below 1" in exactly
 
 

@@ -77,6 +77,10 @@ class Activation:
             ActivationSyntaxError: the text is not in the grammar of ``theory.grammar.parsing``.
             DomainError: the expression is not a finite real number for every real x.
             GrowthError: it grows faster than every exp(c x^2), so that it has no Gaussian moments.
+
+        Example:
+            >>> Activation.from_text("max(x, 0) + tanh(x)/2").kinks
+            ((0, 1),)
         """
         activation = Activation(name or text.strip(), parse_activation(text))
         activation.check()
@@ -194,8 +198,8 @@ class Activation:
     @cached_property
     def terms(self) -> tuple[TermSum, ...] | None:
         """The pieces in the family with closed-form moments, or None when one of them is not in it."""
-        found = tuple(as_terms(piece.expr) for piece in self.pieces)
-        return None if any(part is None for part in found) else tuple(part for part in found if part is not None)
+        sums = tuple(as_terms(piece.expr) for piece in self.pieces)
+        return None if any(part is None for part in sums) else tuple(part for part in sums if part is not None)
 
     @property
     def has_finite_slope_energy(self) -> bool:

@@ -159,18 +159,18 @@ def boundary_value(expr: sp.Expr, point: sp.Expr, side: int) -> sp.Expr:
 
 def jumps(pieces: Pieces, order: int = 0) -> tuple[tuple[sp.Expr, sp.Expr], ...]:
     """Return (position, height) of every jump of the order-th derivative at a breakpoint."""
-    found = []
+    positions = []
     for left, right in pairwise(pieces):
         below = boundary_value(sp.diff(left.expr, x, order), left.upper, -1)
         above = boundary_value(sp.diff(right.expr, x, order), left.upper, 1)
         if above.has(sp.oo, -sp.oo) or below.has(sp.oo, -sp.oo):
-            found.append((left.upper, sp.oo))
+            positions.append((left.upper, sp.oo))
             continue
         height = sp.expand(above - below)
         continuous = vanishes(height) if height.free_symbols else compare(height, sp.S.Zero) == 0
         if not continuous:
-            found.append((left.upper, height))
-    return tuple(found)
+            positions.append((left.upper, height))
+    return tuple(positions)
 
 
 def growth_rate(pieces: Pieces) -> Rate:
@@ -212,11 +212,11 @@ def lipschitz_constant(pieces: Pieces) -> sp.Expr | None:
         return sp.oo
     for attempt in (_slope_bound, _slope_supremum):
         try:
-            found = attempt(pieces)
+            constant = attempt(pieces)
         except (GrowthError, UndecidedError):
             continue
-        if found is not None:
-            return found
+        if constant is not None:
+            return constant
     return None
 
 

@@ -2,7 +2,7 @@
 
 from theory.analysis.growth import GrowthError, Rate, limit_at, upper_rate
 from theory.analysis.piecewise import DomainError, Piece, split
-from theory.analysis.realline import UndecidedError, compare, enclosure, interior_point, zeros
+from theory.analysis.realline import UndecidedError, compare, enclosure, zeros
 from theory.analysis.stable import stable_form
 from theory.analysis.terms import MAX_TERMS, Shape, TermSum, WorkLimitError, as_terms, without_erf
 from theory.analysis.tidying import expand_outside, expanded_terms, factor_outside, factored, shortest, tidy
@@ -24,7 +24,6 @@ __all__ = [
     "expanded_terms",
     "factor_outside",
     "factored",
-    "interior_point",
     "limit_at",
     "shortest",
     "split",

@@ -95,6 +95,10 @@ def upper_rate(expr: sp.Expr, direction: int) -> Rate:
 
     Raises:
         GrowthError: no such rate is found.
+
+    Example:
+        >>> upper_rate(x**2 * sp.exp(x), 1)
+        Rate(quadratic=0, linear=1, degree=2, logarithm=0)
     """
     try:
         upper = _bounds(expr, direction)[1]
@@ -285,6 +289,10 @@ def limit_at(expr: sp.Expr, direction: int) -> sp.Expr:
 
     Raises:
         GrowthError: the limit does not exist or is not found by comparing rates.
+
+    Example:
+        >>> limit_at(x * sp.exp(-x), 1)
+        0
     """
     if not expr.has(x):
         return expr

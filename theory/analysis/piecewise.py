@@ -52,6 +52,10 @@ def split(expr: sp.Expr) -> tuple[Piece, ...]:
     Raises:
         DomainError: the expression has a pole, leaves the real numbers, has infinitely many kinks, or its kinks
             cannot be located exactly.
+
+    Example:
+        >>> split(sp.Max(x, 0))[1]
+        Piece(lower=0, upper=oo, expr=x)
     """
     try:
         merged = tuple(_split_on(expr, -sp.oo, sp.oo))
@@ -66,20 +70,20 @@ def _split_on(expr: sp.Expr, lower: sp.Expr, upper: sp.Expr) -> list[Piece]:
     """Pieces from the inside out: a node is rebuilt only from arguments that are smooth already."""
     if not _is_nonsmooth(expr):
         return [Piece(lower, upper, expr)]
-    found: list[Piece] = []
+    pieces: list[Piece] = []
     if isinstance(expr, sp.Piecewise):
         for left, right in _cells(_condition_zeros(expr, lower, upper), lower, upper):
-            found += _split_on(_chosen(expr, left, right), left, right)
+            pieces += _split_on(_chosen(expr, left, right), left, right)
     else:
         for left, right, arguments in _refined(expr.args, lower, upper):
             if isinstance(expr, _NONSMOOTH):
                 for start, end in _cells(_switch_zeros(expr, arguments, left, right), left, right):
-                    found.append(Piece(start, end, _branch(expr, arguments, start, end)))
+                    pieces.append(Piece(start, end, _branch(expr, arguments, start, end)))
             else:
-                found.append(Piece(left, right, expr.func(*arguments)))
-    if len(found) > MAX_PIECES:
+                pieces.append(Piece(left, right, expr.func(*arguments)))
+    if len(pieces) > MAX_PIECES:
         raise UndecidedError(f"more than {MAX_PIECES} pieces")
-    return list(_merge(found))
+    return list(_merge(pieces))
 
 
 def _is_nonsmooth(expr: sp.Basic) -> bool:
@@ -222,9 +226,9 @@ def _check_domain(expr: sp.Expr, lower: sp.Expr, upper: sp.Expr) -> None:
 
 
 def _require_no_zero(expr: sp.Expr, lower: sp.Expr, upper: sp.Expr, complaint: str) -> None:
-    found = zeros(expr, lower, upper)
-    if found:
-        raise DomainError(f"{complaint} at x = {found[0]}")
+    roots = zeros(expr, lower, upper)
+    if roots:
+        raise DomainError(f"{complaint} at x = {roots[0]}")
     for end in (lower, upper):
         if end not in (sp.oo, -sp.oo) and compare(expr.subs(x, end), sp.S.Zero) == 0:
             raise DomainError(f"{complaint} at x = {end}")

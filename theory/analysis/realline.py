@@ -61,6 +61,10 @@ def compare(left: sp.Expr, right: sp.Expr) -> int:
 
     Raises:
         UndecidedError: the assumptions on the parameters do not determine it.
+
+    Example:
+        >>> compare(sp.sqrt(2), sp.Rational(3, 2))
+        -1
     """
     if left == right:
         return 0
@@ -207,8 +211,8 @@ def _invert_monotone(expr: sp.Expr) -> list[sp.Expr] | None:
         if sign < 0:
             return []
         magnitude = target ** sp.Rational(denominator, numerator)
-        found = list(zeros(core.base - magnitude))
-        return found + (list(zeros(core.base + magnitude)) if denominator == 1 else [])
+        solutions = list(zeros(core.base - magnitude))
+        return solutions + (list(zeros(core.base + magnitude)) if denominator == 1 else [])
     if isinstance(core, sp.cosh | sp.sech):
         cosine = -constant / factor if isinstance(core, sp.cosh) else -factor / constant
         if compare(cosine, sp.S.One) < 0:
@@ -266,6 +270,10 @@ def zeros(expr: sp.Expr, lower: sp.Expr = -sp.oo, upper: sp.Expr = sp.oo) -> tup
 
     Raises:
         UndecidedError: the zeros cannot be found exactly, or there are infinitely many.
+
+    Example:
+        >>> zeros(x**2 - 2)
+        (-sqrt(2), sqrt(2))
     """
     return _sorted_within(_zeros_on_line(expr, lower, upper), lower, upper)
 
@@ -287,9 +295,9 @@ def _zeros_on_line(expr: sp.Expr, lower: sp.Expr, upper: sp.Expr) -> list[sp.Exp
     if _sign_from_bounds(expr, lower, upper) not in (None, 0):
         return []
     for attempt in (_invert_monotone, _exponential_polynomial):
-        found = attempt(expr)
-        if found is not None:
-            return list(found)
+        roots = attempt(expr)
+        if roots is not None:
+            return list(roots)
     if isinstance(expr, sp.erf | sp.tanh | sp.sinh | sp.asinh | sp.atan):
         return list(zeros(expr.args[0]))
     outside = sp.factor_terms(expr)

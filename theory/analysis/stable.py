@@ -40,6 +40,10 @@ def stable_form(expr: sp.Expr) -> sp.Expr:
 
     Args:
         expr: in ``theory.symbols.x`` and parameters, non-smooth functions included.
+
+    Example:
+        >>> stable_form(sp.log(1 + sp.exp(x)))
+        softplus(x)
     """
     if expr.count_ops() > MAX_OPERATIONS or not (expr.has(*_EXPONENTIAL, sp.log)):
         return expr
@@ -49,9 +53,9 @@ def stable_form(expr: sp.Expr) -> sp.Expr:
 def _stable(expr: sp.Expr) -> sp.Expr:
     if not expr.args or not expr.has(x):
         return expr
-    found = _quotient(expr)
-    if found is not None:
-        return found
+    form = _quotient(expr)
+    if form is not None:
+        return form
     if isinstance(expr, sp.Piecewise):
         return sp.Piecewise(*((_stable(branch), condition) for branch, condition in expr.args), evaluate=False)
     arguments = [_stable(argument) for argument in expr.args]
@@ -62,8 +66,8 @@ def _stable(expr: sp.Expr) -> sp.Expr:
         return _logarithm(expr)
     if isinstance(expr, sp.exp):
         return _exponential(expr)
-    found = _quotient(expr) if changed else None
-    return expr if found is None else found
+    form = _quotient(expr) if changed else None
+    return expr if form is None else form
 
 
 # --------------------------------------------------------------------------------------------------------------------
@@ -232,10 +236,10 @@ def _quotient(expr: sp.Expr) -> sp.Expr | None:
     try:
         field = _Field(core, _EXPONENTIAL, opaque=True)
         fraction = field.fraction(core)
-        found = field.restored(_written(fraction, field))
+        quotient = field.restored(_written(fraction, field))
     except (_NotRationalError, sp.PolynomialError):
         return None
-    return expr.func(found, *(_stable(part) for part in outside)) if outside else found
+    return expr.func(quotient, *(_stable(part) for part in outside)) if outside else quotient
 
 
 def _lowest(poly: sp.Poly) -> tuple[int, sp.Poly]:
@@ -386,15 +390,15 @@ def _blend(left: sp.Expr, right: sp.Expr, w: sp.Expr) -> sp.Expr:
 def _logarithm(expr: sp.Expr) -> sp.Expr:
     """The stable form of a logarithm."""
     argument = expr.args[0]
-    found = _area_sine(argument)
-    if found is not None:
-        return found
+    form = _area_sine(argument)
+    if form is not None:
+        return form
     try:
         field = _Field(argument, (*_EXPONENTIAL, *_BOUNDED), opaque=False)
-        found = _log_of_fraction(field.fraction(argument), field)
+        form = _log_of_fraction(field.fraction(argument), field)
     except (_NotRationalError, sp.PolynomialError):
-        found = _log_of_two(argument)
-    return expr if found is None else found
+        form = _log_of_two(argument)
+    return expr if form is None else form
 
 
 def _area_sine(argument: sp.Expr) -> sp.Expr | None:

@@ -42,14 +42,14 @@ def tidy(expr: sp.Expr) -> sp.Expr:
         shorter = tidy(expr.xreplace(expectations))
         return shorter.xreplace({symbol: node for node, symbol in expectations.items()})
     hidden, bases = _hide_roots(expr)
-    found = _regroup(hidden, bases)
+    regrouped = _regroup(hidden, bases)
     errors = {node.args[0] for node in hidden.atoms(sp.erf)} & {node.args[0] for node in hidden.atoms(sp.erfc)}
     if errors:
         # erf + erfc = 1 is used only where they vanish: erf alone would cancel where erfc is small.
         merged = _regroup(hidden.xreplace({sp.erfc(argument): 1 - sp.erf(argument) for argument in errors}), bases)
         if not errors & {node.args[0] for node in merged.atoms(sp.erf)}:
             return merged
-    return found
+    return regrouped
 
 
 def expanded_terms(expr: sp.Expr) -> int:
@@ -114,13 +114,13 @@ def expand_outside(expr: sp.Expr) -> sp.Expr:
 
 
 def _outermost_functions(expr: sp.Expr) -> list[sp.Expr]:
-    found = []
+    functions = []
     walk = sp.preorder_traversal(expr)
     for node in walk:
         if isinstance(node, sp.Expr) and not (node.is_Add or node.is_Mul or node.is_Pow or node.is_Atom):
-            found.append(node)
+            functions.append(node)
             walk.skip()
-    return found
+    return functions
 
 
 def _rational_part(term: sp.Expr, bases: dict[sp.Symbol, sp.Expr]) -> tuple[sp.Expr, sp.Expr]:

@@ -25,9 +25,9 @@ from theory.equations import (
     preactivation,
     preactivation_coefficients,
     preactivation_equations,
-    rest,
     stability_slope,
     tau_equation,
+    zero_state,
 )
 from theory.kernels import NTK_KINDS, PARTS
 from theory.symbols import sigma_a2, sigma_b2, variance
@@ -46,22 +46,22 @@ def _sides(equation: sp.Eq) -> sp.Expr:
 
 def system() -> Differences:
     """The expansion of the CK's recursion against the stated equations of tau_* and alpha_1 .. alpha_4."""
-    found = expand_ck().equations
+    derived = expand_ck().equations
     stated = {"tau": tau_equation(), **ck_equations()}
-    return {name: _sides(found[name]) - _sides(equation) for name, equation in stated.items()}
+    return {name: _sides(derived[name]) - _sides(equation) for name, equation in stated.items()}
 
 
 def forms() -> Differences:
     """The solved post-activation system against the solved pre-activation one, and its own expansion."""
     alphas, lambdas = ck_coefficients(), preactivation_coefficients()
-    found = expand_preactivation().equations
+    derived = expand_preactivation().equations
     differences = {
         "lambda1": lambdas["lambda1"] - (sigma_a2 * alphas["alpha1"] + sigma_b2),
         "lambda2": lambdas["lambda2"] - sigma_a2 * alphas["alpha2"],
         "lambda3": lambdas["lambda3"] - sigma_a2 * alphas["alpha3"],
     }
     expanded = {
-        f"{name}, expanded": _sides(found[name]) - _sides(equation)
+        f"{name}, expanded": _sides(derived[name]) - _sides(equation)
         for name, equation in preactivation_equations().items()
     }
     return differences | expanded
@@ -70,9 +70,9 @@ def forms() -> Differences:
 def ntk_system() -> Differences:
     """The expansion of the three NTKs' recursions against the coefficients of their entrywise formulas."""
     return {
-        f"{kind} {part}": getattr(expand_ntk(kind), part) - getattr(ntk_coefficients(kind), part)
+        f"{kind} {part}": expanded - stated
         for kind in NTK_KINDS
-        for part in PARTS
+        for part, expanded, stated in zip(PARTS, expand_ntk(kind).coefficients, ntk_coefficients(kind), strict=True)
     }
 
 
@@ -83,8 +83,8 @@ def layers() -> Differences:
     differences: dict[str, sp.Expr] = {}
     for title, weights in (("plain", (sp.S.One, sp.S.Zero)), ("tied", (sigma_a2, sigma_b2))):
         stated = next_layer(previous, *weights)
-        found = expand_layer(*weights)
-        derived = {**found.ck.equations, **found.ntk.equations}
+        expansion = expand_layer(*weights)
+        derived = {**expansion.ck.equations, **expansion.ntk.equations}
         differences |= {f"{title} {name}": derived[name].rhs - getattr(stated, name) for name in names}
     return differences
 
@@ -113,18 +113,18 @@ def tied_layers() -> Differences:
     ck, gains = ck_coefficients(), {}
     symbols = sp.symbols("a_1:5", real=True)
     named = dict(zip(("a1", "a2", "a3", "a4"), symbols, strict=True))
-    previous = replace(rest(), **named, tau2=variance)
+    previous = replace(zero_state(), **named, tau2=variance)
     layer = next_layer(previous, sigma_a2, sigma_b2)
     response = (ck["alpha4"] - sigma_b2) / sigma_a2
     fixed = dict(zip(symbols, (ck["alpha1"], ck["alpha2"], ck["alpha3"], response), strict=True))
-    found = dict(zip(symbols, (layer.a1, layer.a2, layer.a3, layer.a4), strict=True))
-    differences = {f"fixed point {symbol}": (found[symbol] - symbol).subs(fixed) for symbol in symbols}
+    after = dict(zip(symbols, (layer.a1, layer.a2, layer.a3, layer.a4), strict=True))
+    differences = {f"fixed point {symbol}": (after[symbol] - symbol).subs(fixed) for symbol in symbols}
     rates = stability_slope(), sigma_a2 * _linear_gain()
     for position, symbol in enumerate(symbols):
-        gains[f"gain {symbol}"] = sp.diff(found[symbol], symbol) - (rates[0] if position == 3 else rates[1])
+        gains[f"gain {symbol}"] = sp.diff(after[symbol], symbol) - (rates[0] if position == 3 else rates[1])
         # a_1 and a_4 first, then a_2 (of a_4) and a_3 (of a_1): nothing feeds back.
         for other in {0: (1, 2, 3), 3: (0, 1, 2), 1: (0, 2), 2: (1, 3)}[position]:
-            gains[f"{symbol} of {symbols[other]}"] = sp.diff(found[symbol], symbols[other])
+            gains[f"{symbol} of {symbols[other]}"] = sp.diff(after[symbol], symbols[other])
     scale = preactivation(previous, sigma_a2, sigma_b2).tau2 - tau_equation().rhs
     return differences | gains | {"scale": scale}
 
@@ -153,6 +153,10 @@ def unproved(claim: str) -> tuple[int, tuple[str, ...]]:
 
     Raises:
         KeyError: the claim has no symbolic proof.
+
+    Example:
+        >>> unproved("system")
+        (5, ())
     """
     differences = PROOFS[claim]()
     failed = [name for name, difference in differences.items() if not _vanishes(difference)]

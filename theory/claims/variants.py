@@ -86,6 +86,10 @@ def true_theory(kernel: str) -> Theory:
 
     Raises:
         UnknownKernelError: not the name of a kernel.
+
+    Example:
+        >>> true_theory("ck").coefficients.linear
+        d_1**2*sigma_b^2/(-d_1**2*sigma_a^2 + 1)
     """
     which = Kernel.read(kernel)
     return Theory("true", which, "the theory", "theory sheet, section 4", kernel_coefficients(which))
@@ -127,10 +131,15 @@ def released_variants() -> Mapping[str, Theory]:
 
 @cache
 def planted_errors() -> Mapping[str, Theory]:
-    """Wrong theories that every check of the equivalents must refute, the released variants among them."""
-    found = [*released_variants().values(), *_scaled("ck"), *_scaled("ntk-recurrent")]
-    found += _wrong_formulas() + _wrong_statistics() + _wrong_ntk()
-    return MappingProxyType({theory.identifier: theory for theory in found})
+    """Wrong theories that every check of the equivalents must refute, the released variants among them.
+
+    Example:
+        >>> planted_errors()["lambda_1 for alpha_1"].description
+        'the pre-activation coefficient of S'
+    """
+    variants = [*released_variants().values(), *_scaled("ck"), *_scaled("ntk-recurrent")]
+    variants += _wrong_formulas() + _wrong_statistics() + _wrong_ntk()
+    return MappingProxyType({theory.identifier: theory for theory in variants})
 
 
 #: Errors of the CK's coefficients that its spectrum shows: 10 % of alpha_2 or alpha_3 are less than isolated
@@ -147,9 +156,9 @@ _SPECTRAL = (
 def planted_spectral_errors() -> Mapping[str, Theory]:
     """Wrong theories of the CK's spectrum, which the checks of bulk and isolated eigenvalues must refute."""
     true = true_theory("ck")
-    found = [planted_errors()[name] for name in _SPECTRAL]
-    found += [_planted(true, kind.value, kind.value, population=frozenset({kind})) for kind in PopulationChange]
-    named = {f"spectrum: {theory.identifier}": theory for theory in found}
+    variants = [planted_errors()[name] for name in _SPECTRAL]
+    variants += [_planted(true, kind.value, kind.value, population=frozenset({kind})) for kind in PopulationChange]
+    named = {f"spectrum: {theory.identifier}": theory for theory in variants}
     return MappingProxyType({name: replace(theory, identifier=name) for name, theory in named.items()})
 
 

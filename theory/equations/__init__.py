@@ -3,7 +3,6 @@
 from theory.equations.deq import (
     ck_coefficients,
     ck_equations,
-    in_moments,
     kernel_coefficients,
     moment_definitions,
     ntk_coefficients,
@@ -14,6 +13,9 @@ from theory.equations.deq import (
 )
 from theory.equations.expansion import (
     PREVIOUS_LAYER,
+    DroppedTerm,
+    Expansion,
+    LayerExpansion,
     NormArgument,
     expand_ck,
     expand_layer,
@@ -23,41 +25,29 @@ from theory.equations.expansion import (
 from theory.equations.layers import LayerCoefficients, LayerMoments, input_layer, next_layer, preactivation, rest
 from theory.equations.model import DEQ, EquilibriumError, exact_number, exact_numbers
 from theory.equations.orders import (
-    EntrySeries,
     ExpansionError,
-    S_ij,
-    delta_i,
-    delta_j,
-    derivative_moment,
-    dual,
-    epsilon,
-    square_moment,
 )
 
 __all__ = [
     "DEQ",
     "PREVIOUS_LAYER",
-    "EntrySeries",
+    "DroppedTerm",
     "EquilibriumError",
+    "Expansion",
     "ExpansionError",
     "LayerCoefficients",
+    "LayerExpansion",
     "LayerMoments",
     "NormArgument",
-    "S_ij",
+    "Preactivation",
     "ck_coefficients",
     "ck_equations",
-    "delta_i",
-    "delta_j",
-    "derivative_moment",
-    "dual",
-    "epsilon",
     "exact_number",
     "exact_numbers",
     "expand_ck",
     "expand_layer",
     "expand_ntk",
     "expand_preactivation",
-    "in_moments",
     "input_layer",
     "kernel_coefficients",
     "moment_definitions",
@@ -66,8 +56,7 @@ __all__ = [
     "preactivation",
     "preactivation_coefficients",
     "preactivation_equations",
-    "rest",
-    "square_moment",
     "stability_slope",
     "tau_equation",
+    "zero_state",
 ]

@@ -12,14 +12,13 @@ from types import MappingProxyType
 
 import sympy as sp
 
-from theory.kernels import NTK_KINDS, Kernel, KernelCoefficients, UnknownKernelError
+from theory.kernels import Kernel, KernelCoefficients
 from theory.moments import GaussianMoments
 from theory.symbols import alpha, d1, d2, d22, dd, gamma2, lambda_, mean, sigma_a2, sigma_b2, tau, tau_0, variance
 
 __all__ = [
     "ck_coefficients",
     "ck_equations",
-    "in_moments",
     "kernel_coefficients",
     "moment_definitions",
     "ntk_coefficients",
@@ -31,7 +30,12 @@ __all__ = [
 
 
 def tau_equation() -> sp.Eq:
-    """The equation of tau_*, tau^2 = sigma_a^2 Var phi_0(tau xi) + sigma_b^2 tau_0^2 (theory sheet, section 3)."""
+    """The equation of tau_*, tau^2 = sigma_a^2 Var phi_0(tau xi) + sigma_b^2 tau_0^2 (theory sheet, section 3).
+
+    Example:
+        >>> tau_equation()
+        Eq(tau**2, sigma_a^2*v + sigma_b^2*tau_0**2)
+    """
     return sp.Eq(tau**2, sigma_a2 * variance + sigma_b2 * tau_0**2)
 
 
@@ -40,13 +44,22 @@ def stability_slope() -> sp.Expr:
 
     d/dtau^2 E[g(tau xi)] = E[g''(tau xi)]/2 (heat equation), and the centring's own motion drops out because
     d Var = d E[phi_0^2] - 2 E[phi_0] d E[phi_0].
+
+    Example:
+        >>> stability_slope()
+        d_22*sigma_a^2/2
     """
     return sigma_a2 * d22 / 2
 
 
 @cache
 def ck_equations() -> MappingProxyType[str, sp.Eq]:
-    """The equations of alpha_1 .. alpha_4 in post-activation form (theory sheet, section 3)."""
+    """The equations of alpha_1 .. alpha_4 in post-activation form (theory sheet, section 3).
+
+    Example:
+        >>> ck_equations()["alpha1"]
+        Eq(alpha_1, d_1**2*(alpha_1*sigma_a^2 + sigma_b^2))
+    """
     preactivation_slope = sigma_a2 * alpha[1] + sigma_b2
     return MappingProxyType(
         {
@@ -81,7 +94,12 @@ def _solve_in_turn(equations: list[tuple[sp.Eq, sp.Symbol]]) -> dict[sp.Symbol, 
 
 @cache
 def ck_coefficients() -> MappingProxyType[str, sp.Expr]:
-    """alpha_1 .. alpha_4 as functions of the moments and the weight variances."""
+    """alpha_1 .. alpha_4 as functions of the moments and the weight variances.
+
+    Example:
+        >>> ck_coefficients()["alpha4"]
+        -2*sigma_b^2/(d_22*sigma_a^2 - 2)
+    """
     equations = ck_equations()
     solved = _solve_in_turn([(equations[f"alpha{k}"], alpha[k]) for k in (1, 4, 2, 3)])
     return MappingProxyType({f"alpha{k}": solved[alpha[k]] for k in (1, 2, 3, 4)})
@@ -89,14 +107,19 @@ def ck_coefficients() -> MappingProxyType[str, sp.Expr]:
 
 @cache
 def preactivation_coefficients() -> MappingProxyType[str, sp.Expr]:
-    """lambda_1 .. lambda_3 as functions of the moments and the weight variances."""
+    """lambda_1 .. lambda_3 as functions of the moments and the weight variances.
+
+    Example:
+        >>> preactivation_coefficients()["lambda1"]
+        sigma_b^2/(-d_1**2*sigma_a^2 + 1)
+    """
     equations = preactivation_equations()
     known = [(ck_equations()["alpha4"], alpha[4])]
     solved = _solve_in_turn(known + [(equations[f"lambda{k}"], lambda_[k]) for k in (1, 2, 3)])
     return MappingProxyType({f"lambda{k}": solved[lambda_[k]] for k in (1, 2, 3)})
 
 
-def in_moments(expression: sp.Expr) -> sp.Expr:
+def _in_moments(expression: sp.Expr) -> sp.Expr:
     """Write an expression in alpha_k, lambda_k and gamma_*^2 as one in the moments and the weight variances."""
     ck, pre = ck_coefficients(), preactivation_coefficients()
     known = {alpha[k]: ck[f"alpha{k}"] for k in alpha} | {lambda_[k]: pre[f"lambda{k}"] for k in lambda_}
@@ -116,20 +139,23 @@ def ntk_coefficients(kind: str) -> KernelCoefficients[sp.Expr]:
 
     Raises:
         UnknownKernelError: another kind.
+
+    Example:
+        >>> ntk_coefficients("recurrent").diagonal
+        gamma_*^2/(-d_d*sigma_a^2 + 1)
     """
+    which = Kernel.ntk(kind)
     s, q = sp.symbols("S q")  # entry of S, and delta_i delta_j: orders 1 and 2 in p^{-1/2}
     g = alpha[1] * s + alpha[2] * q + alpha[3] * s**2
     preactivation = lambda_[1] * s + lambda_[2] * q + lambda_[3] * s**2
     slopes = d1**2 + d2**2 * lambda_[1] * s
 
     def kernel(ck: sp.Expr, gram: sp.Expr, gdot: sp.Expr) -> sp.Expr:
-        if kind == "recurrent":
+        if which is Kernel.NTK_RECURRENT:
             return ck / (1 - sigma_a2 * gdot)
-        if kind == "preactivation":
+        if which is Kernel.NTK_PREACTIVATION:
             return gram / (1 - sigma_a2 * gdot)
-        if kind == "all":
-            return ck + gram * gdot / (1 - sigma_a2 * gdot)
-        raise UnknownKernelError(f"unknown NTK {kind!r}: accepted are {', '.join(NTK_KINDS)}")
+        return ck + gram * gdot / (1 - sigma_a2 * gdot)
 
     entry = kernel(g, preactivation, slopes)
     at_zero = {s: 0, q: 0}
@@ -146,14 +172,24 @@ def kernel_coefficients(kernel: Kernel) -> KernelCoefficients[sp.Expr]:
     """The coefficients of a kernel's equivalent as functions of the moments and the weight variances.
 
     Theory sheet, sections 3 and 4.
+
+    Example:
+        >>> kernel_coefficients(Kernel.CK).linear
+        d_1**2*sigma_b^2/(-d_1**2*sigma_a^2 + 1)
     """
     if kernel.is_tangent:
-        return ntk_coefficients(kernel.kind).map(in_moments)
+        return ntk_coefficients(kernel.kind).map(_in_moments)
     return KernelCoefficients.of({"gamma2": variance, **ck_coefficients()}, kernel)
 
 
 def moment_definitions(moments: GaussianMoments) -> MappingProxyType[sp.Symbol, sp.Expr]:
-    """What the moment symbols of this module stand for, of one activation (dd is left out: it may be infinite)."""
+    """What the moment symbols of this module stand for, of one activation (dd is left out: it may be infinite).
+
+    Example:
+        >>> from theory.activations import resolve
+        >>> moment_definitions(GaussianMoments(resolve("relu")))[d1]
+        1/2
+    """
     return MappingProxyType(
         {
             mean: moments.mean,

@@ -38,11 +38,10 @@ from theory.equations.orders import (
     dual,
     epsilon,
 )
-from theory.moments import GaussianMoments
-from theory.symbols import alpha, gamma2, lambda_, sigma_a2, sigma_b2, tau, tau_0, variance
+from theory.kernels import PARTS, Kernel, KernelCoefficients
+from theory.symbols import alpha, gamma2, lambda_, sigma_a2, sigma_b2, tau, variance
 
 __all__ = [
-    "INPUT_LAYER",
     "PREVIOUS_LAYER",
     "DroppedTerm",
     "Expansion",
@@ -54,7 +53,6 @@ __all__ = [
     "expand_layer",
     "expand_ntk",
     "expand_preactivation",
-    "moment_value",
     "norm_i",
     "norm_j",
 ]
@@ -134,34 +132,15 @@ class Expansion:
     dropped: tuple[DroppedTerm, ...]
 
     @property
-    def linear(self) -> sp.Expr:
-        """Coefficient of S."""
-        return coefficient(self.kernel.off_diagonal, _LINEAR)
-
-    @property
-    def variance(self) -> sp.Expr:
-        """Coefficient of delta_i delta_j."""
-        return coefficient(self.kernel.off_diagonal, _VARIANCE)
-
-    @property
-    def square(self) -> sp.Expr:
-        """Coefficient of S_ij^2."""
-        return coefficient(self.kernel.off_diagonal, _SQUARE)
+    def coefficients(self) -> KernelCoefficients[sp.Expr]:
+        """The coefficients of the kernel's equivalent; ``diagonal`` is the diagonal entries' limit."""
+        linear, norms, square = (coefficient(self.kernel.off_diagonal, term) for term in (_LINEAR, _VARIANCE, _SQUARE))
+        return KernelCoefficients(linear, norms, square, coefficient(self.kernel.diagonal, sp.S.One))
 
     @property
     def cross(self) -> sp.Expr:
         """Coefficient of S_ij (delta_i + delta_j), which is dropped."""
         return coefficient(self.kernel.off_diagonal, _CROSS)
-
-    @property
-    def diagonal(self) -> sp.Expr:
-        """The diagonal entries' limit."""
-        return coefficient(self.kernel.diagonal, sp.S.One)
-
-    @property
-    def identity(self) -> sp.Expr:
-        """Coefficient of I_n in the equivalent: the diagonal less what the multiple of S has there."""
-        return self.diagonal - tau_0**2 * self.linear
 
 
 @dataclass(frozen=True)
@@ -271,6 +250,10 @@ def expand_ck() -> Expansion:
     """Expand the fixed point G = E[phi(u_i) phi(u_j)], u ~ N(0, sigma_a^2 G + sigma_b^2 S): the equations of alpha.
 
     The equations are named tau, gamma2, alpha1 .. alpha5 and alpha_cross; alpha5 and alpha_cross are of dropped terms.
+
+    Example:
+        >>> [str(term) for term in expand_ck().vanishing]
+        ['delta_i + delta_j', 'delta_i**2 + delta_j**2']
     """
     preactivation = EntrySeries(sigma_a2 * _ansatz(_ALPHA) + sigma_b2 * S_ij, _on_diagonal(_SCALES))
     image = dual(preactivation)
@@ -303,7 +286,7 @@ _BETA = _with_unknowns(
 )
 #: The NTK's diagonal, K_ii = kappa^2 + beta_4 delta_i + beta_5 delta_i^2.
 _BETA_DIAGONAL = (sp.Symbol("kappa^2", real=True), *sp.symbols("beta_4:6", real=True))
-_NTK_NAMES = {_LINEAR: "linear", _VARIANCE: "variance", _SQUARE: "square", _CROSS: "cross"}
+_NTK_NAMES = dict(zip((_LINEAR, _VARIANCE, _SQUARE), PARTS, strict=False)) | {_CROSS: "cross"}
 _NTK_DIAGONAL_NAMES = ("diagonal", "diagonal_slope", "diagonal_curvature")
 
 
@@ -341,16 +324,19 @@ def expand_ntk(kind: str) -> Expansion:
             (P = L + sigma_a^2 Gdot P) or ``"all"`` (G + Gdot P, readout, A and B trained).
 
     Raises:
-        ValueError: another kind.
+        UnknownKernelError: another kind.
+
+    Example:
+        >>> expand_ntk("recurrent").coefficients.linear
+        -alpha_1/(d_1**2*sigma_a^2 - 1)
     """
+    which = Kernel.ntk(kind)
     ck, gram = expand_ck().kernel, expand_preactivation().kernel
     slopes = dual(gram, derivative=1)
-    if kind == "recurrent":
+    if which is Kernel.NTK_RECURRENT:
         return _tangent_fixed_point(ck, slopes)
-    if kind == "preactivation":
+    if which is Kernel.NTK_PREACTIVATION:
         return _tangent_fixed_point(gram, slopes)
-    if kind != "all":
-        raise ValueError(f"unknown NTK {kind!r}: accepted are recurrent, preactivation, all")
     kernel = ck + slopes.hadamard(_tangent_fixed_point(gram, slopes).kernel)
     matched, vanishing = _matched(_BETA, kernel.off_diagonal)
     equations = {_NTK_NAMES[term]: equation for term, equation in matched.items()}
@@ -375,15 +361,6 @@ def _layer_symbols(layer: str) -> dict[str, sp.Symbol]:
 #: The coefficients of the layer before, by name: CK tau2, a1 .. a5, a_cross; NTK kappa2, b1 .. b5, b_cross.
 PREVIOUS_LAYER: Mapping[str, sp.Symbol] = MappingProxyType(_layer_symbols("l-1"))
 _LAYER = _layer_symbols("l")
-#: Layer 0, the data: G_0 = K_0 = S.
-INPUT_LAYER: Mapping[str, sp.Expr] = MappingProxyType(
-    {letter + name: coefficient(GRAM.off_diagonal, term) for letter in "ab" for term, name in _NAMES.items()}
-    | {
-        name: coefficient(GRAM.diagonal, delta_i**k)
-        for names in (("tau2", "a4", "a5"), ("kappa2", "b4", "b5"))
-        for k, name in enumerate(names)
-    }
-)
 
 
 def _layer_series(symbols: Mapping[str, sp.Symbol], letter: str, diagonal: str) -> EntrySeries:
@@ -417,6 +394,10 @@ def expand_layer(
         weight_a: variance of the weights between the layers, w_a.
         weight_b: variance of the weights from the input, w_b.
         input_weights_trained: whether these count in the NTK; without them, w_b S is absent from K_l.
+
+    Example:
+        >>> expand_layer().ck.coefficients.square
+        a_{l-1,1}**2*d_2**2/2 + a_{l-1,3}*d_1**2
     """
     previous_ck = _layer_series(PREVIOUS_LAYER, "a", "tau2")
     previous_ntk = _layer_series(PREVIOUS_LAYER, "b", "kappa2")
@@ -429,26 +410,3 @@ def expand_layer(
         ntk=_layer_expansion(ck + slopes.hadamard(tangent), "b", "kappa2"),
         scale2=coefficient(preactivation.diagonal, sp.S.One),
     )
-
-
-# --- concrete activations ------------------------------------------------------------------------
-
-
-def moment_value(moments: GaussianMoments, order: int) -> sp.Expr:
-    """E[f^{(order)}(tau xi)] of a concrete activation, by Stein: E[He_order(xi) f(tau xi)]/tau^order.
-
-    He_k are the probabilists' Hermite polynomials; for order >= 1 this is ``derivative_moment(order)`` of the centred
-    activation too.
-
-    Raises:
-        ValueError: a negative order.
-        DivergentMomentError: the moment is infinite.
-    """
-    if order < 0:
-        raise ValueError(f"the order of a derivative is at least 0, not {order}")
-    variable = sp.Dummy("y")
-    before, hermite = sp.S.Zero, sp.S.One
-    for k in range(order):
-        before, hermite = hermite, sp.expand(variable * hermite - k * before)
-    terms = sp.Poly(hermite, variable).terms()
-    return sp.Add(*(factor * moments.moment(power) for (power,), factor in terms)) / moments.scale**order

@@ -16,7 +16,9 @@ with it; a term delta_i + delta_j by itself would not vanish, and is absent beca
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+from typing import Any
 
 import sympy as sp
 
@@ -29,7 +31,7 @@ __all__ = [
     "input_layer",
     "next_layer",
     "preactivation",
-    "rest",
+    "zero_state",
 ]
 
 
@@ -56,6 +58,19 @@ class LayerMoments:
         """Return the moment symbols of layer ``index``: ``d_1_2`` is d1 of layer 2."""
         named = (sp.Symbol(f"{symbol.name}_{index}", **symbol.assumptions0) for symbol in (d1, d2, d22, dd, variance))
         return LayerMoments(*named)
+
+    def map(self, function: Callable[[sp.Expr], sp.Expr]) -> LayerMoments:
+        """Return the moments with a function applied to each."""
+        return LayerMoments(*(function(getattr(self, field.name)) for field in fields(self)))
+
+    def subs(self, values: Mapping[sp.Symbol, Any]) -> LayerMoments:
+        """Return the moments with values for symbols, all put in at once.
+
+        Example:
+            >>> LayerMoments().subs({d1: 1}).d1
+            1
+        """
+        return self.map(lambda moment: moment.subs(values, simultaneous=True))
 
 
 @dataclass(frozen=True)
@@ -110,7 +125,7 @@ def input_layer() -> LayerCoefficients:
     return LayerCoefficients(one, zero, zero, one, tau_0**2, one, zero, zero, tau_0**2)
 
 
-def rest() -> LayerCoefficients:
+def zero_state() -> LayerCoefficients:
     """Return the state h = 0 that a weight-tied network starts from: all its kernels vanish."""
     return LayerCoefficients(*[sp.S.Zero] * 9)
 
@@ -152,6 +167,10 @@ def next_layer(
             default the symbols of ``theory.symbols``.
         input_weights_trained: whether the weights on the input count in the NTK: the weight-tied recursion tends to
             the NTK of "all" parameters with them and to the "recurrent" one without.
+
+    Example:
+        >>> next_layer(input_layer()).a3
+        d_2**2/2
     """
     at = LayerMoments() if moments is None else moments
     seen = preactivation(previous, weight_a, weight_b)

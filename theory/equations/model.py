@@ -39,10 +39,10 @@ def exact_number(value: Any, name: str) -> sp.Expr:
         >>> exact_number(0.2, "sigma_a2")
         1/5
     """
-    found = _read(value)
-    if found is None or not (found.is_number and found.is_extended_real and found.is_finite):
+    number = _read(value)
+    if number is None or not (number.is_number and number.is_extended_real and number.is_finite):
         raise EquilibriumError(f"{name} must be a finite number, such as 0.2, Fraction(1, 5) or '1/5', not {value!r}")
-    return found
+    return number
 
 
 def _read(value: Any) -> sp.Expr | None:

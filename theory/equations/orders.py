@@ -91,10 +91,10 @@ def coefficient(expr: sp.Expr, term: sp.Expr) -> sp.Expr:
         ExpansionError: the two monomials have different coefficients: the kernel is not symmetric.
     """
     polynomial = sp.Poly(expr, *_VARIABLES)
-    found = {polynomial.coeff_monomial(monomial) for monomial in sp.Add.make_args(sp.expand(term))}
-    if len(found) > 1:
-        raise ExpansionError(f"not symmetric in i and j: the parts of {term} have the coefficients {found}")
-    return found.pop()
+    factors = {polynomial.coeff_monomial(monomial) for monomial in sp.Add.make_args(sp.expand(term))}
+    if len(factors) > 1:
+        raise ExpansionError(f"not symmetric in i and j: the parts of {term} have the coefficients {factors}")
+    return factors.pop()
 
 
 @dataclass(frozen=True)

@@ -82,7 +82,12 @@ _LOOKALIKES = {
 
 
 def foreign_character(text: str) -> str | None:
-    """Name the first character of a text that is not ASCII, and the one that it resembles; None where all are."""
+    """Name the first character of a text that is not ASCII, and the one that it resembles; None where all are.
+
+    Example:
+        >>> foreign_character("x²")
+        "'²' is SUPERSCRIPT TWO; did you mean **2?"
+    """
     for character in text:
         if not character.isascii():
             return "; ".join(filter(None, _named(character)))

@@ -74,6 +74,10 @@ def parse_activation(text: str, parameters: Mapping[str, sp.Symbol] | Iterable[s
     Raises:
         ActivationSyntaxError: the text is outside the grammar or its limits.
         ValueError: a parameter's name is not a plain name or is taken by the grammar.
+
+    Example:
+        >>> parse_activation("max(x, 0)/2 + 0.1*tanh(x)")
+        tanh(x)/10 + Max(0, x)/2
     """
     names: dict[str, sp.Expr] = {"x": variable, **_CONSTANTS}
     symbols = (
@@ -94,6 +98,10 @@ def parse_number(text: str) -> sp.Expr:
 
     Raises:
         ActivationSyntaxError: the text is not a number, or not a real and finite one.
+
+    Example:
+        >>> parse_number("0.2")
+        1/5
     """
     return _Reader(text, dict(_CONSTANTS)).read()
 

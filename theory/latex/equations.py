@@ -20,7 +20,7 @@ from theory.equations import (
     stability_slope,
     tau_equation,
 )
-from theory.kernels import NTK_KINDS
+from theory.kernels import Kernel
 from theory.latex.constants import exact
 from theory.latex.expressions import latex, run
 from theory.latex.forms import by_coefficient, in_activation, readable, with_normal_cdf
@@ -39,11 +39,6 @@ __all__ = [
 
 #: A moment that is wider than this (hundredths of a point) is not written into the system of its activation.
 MAX_INSERTED = 5_500
-_NTK_SYMBOLS = {
-    "recurrent": ("beta1", "beta2", "beta3", "kappa2"),
-    "preactivation": ("eta1", "eta2", "eta3", "eta_diag"),
-    "all": ("theta1", "theta2", "theta3", "theta_diag"),
-}
 
 
 @dataclass(frozen=True)
@@ -115,11 +110,10 @@ def general_sets() -> dict[str, EquationSet]:
             numbered=True,
         ),
     ]
-    for kind in NTK_KINDS:
-        ntk = ntk_coefficients(kind)
-        named = zip(_NTK_SYMBOLS[kind], ntk, strict=True)
+    for kernel in (kernel for kernel in Kernel if kernel.is_tangent):
+        named = zip(kernel.keys, ntk_coefficients(kernel.kind), strict=True)
         equations = tuple(Equation(COEFFICIENT_SYMBOLS[key], by_coefficient(part)) for key, part in named)
-        sets.append(EquationSet(f"ntk-{kind}", equations))
+        sets.append(EquationSet(kernel.value, equations))
     return {each.name: each for each in sets}
 
 

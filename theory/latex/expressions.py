@@ -62,7 +62,12 @@ class LatexError(ValueError):
 
 
 def latex(expr: sp.Basic) -> str:
-    """Return an expression in LaTeX on one line (see the module's docstring for how it is written)."""
+    r"""Return an expression in LaTeX on one line (see the module's docstring for how it is written).
+
+    Example:
+        >>> latex(sp.sqrt(2 / sp.pi) * sp.Symbol("a", real=True))
+        '\\sqrt{2/\\pi}\\,a'
+    """
     return flat(run(expr))
 
 
@@ -279,9 +284,9 @@ def _distributed(term: sp.Expr) -> sp.Expr:
 def _bare(parts: list[str]) -> list[str]:
     """A denominator that is one sum needs no parentheses."""
     if len(parts) == 1:
-        found = re.fullmatch(r"(?:\\[bB]igg?l)?\((.*?)(?:\\[bB]igg?r)?\)", parts[0])
-        if found and _balanced(found[1]):
-            return [found[1]]
+        match = re.fullmatch(r"(?:\\[bB]igg?l)?\((.*?)(?:\\[bB]igg?r)?\)", parts[0])
+        if match and _balanced(match[1]):
+            return [match[1]]
     return parts
 
 
@@ -401,8 +406,8 @@ def _plain_name(symbol: sp.Symbol) -> str:
     if symbol.name.startswith("\\"):
         return str(symbol.name)
     stem, _, index = symbol.name.partition("_")
-    if not index and (found := re.fullmatch(r"([A-Za-z]+)([0-9]+)", stem)):
-        stem, index = found[1], found[2]
+    if not index and (match := re.fullmatch(r"([A-Za-z]+)([0-9]+)", stem)):
+        stem, index = match[1], match[2]
     if stem in GREEK:
         stem = rf"\{stem}"
     elif len(stem) > 1:

@@ -84,21 +84,21 @@ class _Reader:
 
     def tallest(self) -> int:
         """Height of the tallest part of what is left."""
-        found = 10
+        units = 10
         while self._at < len(self._tokens):
             token = self._tokens[self._at]
             if token == "{":
-                found = max(found, height(self._argument()))
+                units = max(units, height(self._argument()))
                 continue
             self._at += 1
             if token in (r"\frac", r"\dfrac"):
-                found = max(found, height(self._argument()) + height(self._argument()) + 4)
+                units = max(units, height(self._argument()) + height(self._argument()) + 4)
             elif token == r"\begin":
-                found = max(found, 30)
+                units = max(units, 30)
             elif token in ("^", r"\sqrt"):
                 self._argument()
-                found = max(found, 12)
-        return found
+                units = max(units, 12)
+        return units
 
     def _argument(self) -> str:
         """The next group without its braces, or the next token."""
@@ -219,9 +219,9 @@ def _delimiters(text: str) -> tuple[str, str]:
 def _nesting(text: str, size: str) -> int:
     """How many pairs of parentheses of one size stand inside one another."""
     depth = deepest = 0
-    for found in _BRACKET.finditer(text):
-        if found["size"][:-1] == size[:-1]:
-            depth += 1 if found["open"] else -1
+    for match in _BRACKET.finditer(text):
+        if match["size"][:-1] == size[:-1]:
+            depth += 1 if match["open"] else -1
             deepest = max(deepest, depth)
     return deepest
 
@@ -296,11 +296,11 @@ def lines(run: Run, available: int) -> list[str]:
     while cuts[-1]:
         cuts.append(best[cuts[-1]][1])
     cuts.reverse()
-    found = []
+    rows = []
     for start, end in pairwise(cuts):
         text = flat(run[start:end])
-        found.append(joined(_INDENT, " ", run[start].lead, text) if start else text)
-    return found
+        rows.append(joined(_INDENT, " ", run[start].lead, text) if start else text)
+    return rows
 
 
 def aligned(equations: Iterable[tuple[str, str, Run]], available: int, labels: Sequence[str] | None = None) -> str:
@@ -320,10 +320,10 @@ def aligned(equations: Iterable[tuple[str, str, Run]], available: int, labels: S
     blocks: list[list[str]] = []
     together = False
     for position, (side, sign, run) in enumerate(rows):
-        found = lines(run, room)
-        fits = max(map(width, found)) <= room
+        broken = lines(run, room)
+        fits = max(map(width, broken)) <= room
         if fits:
-            first, *rest = found
+            first, *rest = broken
             written = [f"{side} &{sign} {first}", *(f"&{line}" for line in rest)]
         else:
             first, *rest = lines(run, total - _RELATION - width(_INDENT))

@@ -1,17 +1,16 @@
 """What an explicit network must satisfy to have a DEQ's kernel."""
 
 from theory.matching.conditions import necessary_conditions
-from theory.matching.equations import TARGETS, MatchingSystem, compose, kernel_part, linear_relations, matching_system
+from theory.matching.equations import TARGETS, MatchingSystem, compose, kernel_part, matching_system
 from theory.matching.families import (
     FAMILY_NAMES,
     Family,
     FamilyError,
+    Scaling,
     family_of,
     hermite_family,
     hermite_function,
-    inverse_square_moment,
     named_family,
-    scaling_exponents,
 )
 from theory.matching.leaky import LeakyReduction, leaky_kernel, leaky_reductions, leaky_relations
 from theory.matching.one_layer import odd_ratio_limit, one_layer
@@ -26,17 +25,18 @@ __all__ = [
     "LeakyReduction",
     "MatchStatus",
     "MatchingSystem",
+    "OneLayer",
+    "Scaling",
+    "TwoLayers",
     "chi2",
     "compose",
     "family_of",
     "hermite_family",
     "hermite_function",
-    "inverse_square_moment",
     "kernel_part",
     "leaky_kernel",
     "leaky_reductions",
     "leaky_relations",
-    "linear_relations",
     "matching_system",
     "named_family",
     "necessary_conditions",
@@ -44,7 +44,6 @@ __all__ = [
     "one_layer",
     "rational_layer",
     "rational_width",
-    "scaling_exponents",
     "two_layers",
     "weighted_bound",
 ]

@@ -20,18 +20,22 @@ def necessary_conditions(kernel: str, layers: int, family: str) -> tuple[sp.Rel,
 
     The energy of degree >= 3 is never negative; one layer fixes k_3/k_2; odd families have neither; and leaky-ReLU
     networks satisfy linear relations, each of which makes an equation redundant for the DEQs that satisfy it too.
+
+    Example:
+        >>> necessary_conditions("ck", 1, "hermite")
+        (k_0 - k_1*tau_0**2 - k_3*tau_0**4 >= 0, Eq(k_3, 2*k_2))
     """
     one = one_layer(kernel)
-    found: list[sp.Rel] = [sp.Ge(one.leftover, 0, evaluate=False)]
+    conditions: list[sp.Rel] = [sp.Ge(one.leftover, 0, evaluate=False)]
     if family in ("hard_tanh", "erf", "sin"):
-        found += [sp.Eq(K2, 0, evaluate=False), sp.Eq(K3, 0, evaluate=False)]
+        conditions += [sp.Eq(K2, 0, evaluate=False), sp.Eq(K3, 0, evaluate=False)]
         if odd_ratio_limit(kernel, family).is_finite:
-            found.append(sp.Lt(K0, odd_ratio_limit(kernel, family) * tau_0**2 * K1, evaluate=False))
+            conditions.append(sp.Lt(K0, odd_ratio_limit(kernel, family) * tau_0**2 * K1, evaluate=False))
     elif layers == 1:
-        found.append(sp.Eq(K3, one.ratio * K2, evaluate=False))
+        conditions.append(sp.Eq(K3, one.ratio * K2, evaluate=False))
     if family == "leaky_relu":
         for relation in leaky_relations(kernel, layers):
             unit = next(c for c in reversed(relation) if c != 0)
             total = sum((sp.cancel(c / unit) * k for c, k in zip(relation, TARGETS, strict=True)), sp.S.Zero)
-            found.append(sp.Eq(sp.expand(total), 0, evaluate=False))
-    return tuple(found)
+            conditions.append(sp.Eq(sp.expand(total), 0, evaluate=False))
+    return tuple(conditions)

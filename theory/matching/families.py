@@ -123,12 +123,12 @@ def family_of(activation: Activation, name: str | None = None, *, bounded: bool 
         raise FamilyError(f"{activation.name} has no symbolic parameter, so there is nothing to choose")
     if activation.jumps:
         raise FamilyError(f"{activation.name} jumps, so it has no NTK; a family must be continuous")
-    found = GaussianMoments(activation)
-    square = found.square_second_derivative - 2 * found.mean * found.second_derivative
-    values = (found.first_derivative, found.second_derivative, square, found.slope_energy, found.variance)
+    moments = GaussianMoments(activation)
+    square = moments.square_second_derivative - 2 * moments.mean * moments.second_derivative
+    values = (moments.first_derivative, moments.second_derivative, square, moments.slope_energy, moments.variance)
     if not all(GaussianMoments.is_closed(value) for value in values):
         raise FamilyError(f"the moments of {activation.name} have no closed form in its parameters")
-    return Family(name or activation.name, activation, LayerMoments(*values), found.mean, bounded=bounded)
+    return Family(name or activation.name, activation, LayerMoments(*values), moments.mean, bounded=bounded)
 
 
 def scaling_exponents(activation: Activation) -> Scaling | None:
@@ -145,7 +145,7 @@ def scaling_exponents(activation: Activation) -> Scaling | None:
     def moved(expr: sp.Expr) -> sp.Expr:
         return sum((n * s * sp.diff(expr, s) for n, s in zip(unknowns, symbols, strict=True)), sp.S.Zero)
 
-    found = []
+    exponents_by_side = []
     for output in (True, False):
         conditions = [moved(point) - (0 if output else point) for point in activation.breakpoints]
         for piece in activation.pieces:
@@ -154,8 +154,8 @@ def scaling_exponents(activation: Activation) -> Scaling | None:
         exponents = [value.subs(dict.fromkeys(unknowns, 0)) for values in solution for value in values]
         if not exponents or not all(value.is_Integer for value in exponents):
             return None
-        found.append(MappingProxyType(dict(zip(names, map(int, exponents), strict=True))))
-    return Scaling(*found)
+        exponents_by_side.append(MappingProxyType(dict(zip(names, map(int, exponents), strict=True))))
+    return Scaling(*exponents_by_side)
 
 
 def _coefficients(total: sp.Expr, unknowns: Sequence[sp.Symbol]) -> list[sp.Expr]:
@@ -168,7 +168,12 @@ def _coefficients(total: sp.Expr, unknowns: Sequence[sp.Symbol]) -> list[sp.Expr
 
 
 def hermite_function(degree: int, argument: sp.Expr) -> sp.Expr:
-    """Return the orthonormal Hermite polynomial he_k = He_k/sqrt(k!) of an argument."""
+    """Return the orthonormal Hermite polynomial he_k = He_k/sqrt(k!) of an argument.
+
+    Example:
+        >>> hermite_function(3, x)
+        sqrt(6)*(x**3 - 3*x)/6
+    """
     variable = sp.Dummy("y")
     probabilists = sp.expand(2 ** sp.Rational(-degree, 2) * sp.hermite(degree, variable / sp.sqrt(2)))
     return (probabilists / sp.sqrt(sp.factorial(degree))).subs(variable, argument)
@@ -278,7 +283,7 @@ _TEXTS: dict[str, tuple[str, dict[str, tuple[str, str]], bool]] = {
     ),
     "erf": ("a*erf(w*x)", {"a": ("real", "limit"), "w": ("positive", "frequency")}, True),
     "sin": ("a*sin(w*x)", {"a": ("real", "amplitude"), "w": ("positive", "frequency")}, True),
-    # Almost all of the tail's energy lies far out as 4 g tau^2 -> 1: see ``theory.matching.equations``.
+    # Almost all of the tail's energy lies far out as 4 g tau^2 -> 1: see ``theory.matching.two_layers``.
     "tail": (
         "a*x + b*x**2 + c*x**3 + d*x**4 + v*x*exp(g*x**2)",
         {name: ("real", f"coefficient of x^{k}") for k, name in enumerate("abcd", 1)}
@@ -294,6 +299,10 @@ def named_family(name: str) -> Family:
 
     Raises:
         FamilyError: another name.
+
+    Example:
+        >>> named_family("leaky_relu").moments.d1
+        (a + b)/2
     """
     if name == "hermite":
         return hermite_family((1, 2, 3))

@@ -1,19 +1,27 @@
-"""Two leaky-ReLU layers: the matching equations reduced to one unknown.
+"""What leaky-ReLU layers can match: one or two of them, solved but for one unknown, and their linear relations.
 
-Theory sheet, section 7.
+Theory sheet, section 7; targets, kernels and gauge as in ``theory.matching.equations``.
+
+A layer max(a x, b x) is u x + w |x| with a = u + w and b = u - w, and the kernels contain u and w through their squares
+only, so that all signs are free.  For two layers k_1, k_2, k_3 are linear in the squares of the second one and give
+them, in the gauge u_1 = 1 (k_1 > 0), as rational functions of t = (w_1/u_1)^2; the diagonal's equation, and whichever
+is left, are polynomials in t.  w_2^2 >= 0 bounds t, so that the search for their roots is complete.  Where k_1 = 0
+either u_2 = 0 or u_1 = 0.  Linear relations that every such network satisfies exclude a target that does not.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import cache
 
 import sympy as sp
 
 from theory.equations import LayerMoments, input_layer, next_layer
+from theory.kernels import KernelCoefficients
 from theory.matching.equations import K0, K1, K2, K3, kernel_part, linear_relations
 from theory.matching.families import named_family
-from theory.symbols import tau, tau_0
+from theory.symbols import tau
 
 __all__ = [
     "LeakyReduction",
@@ -27,7 +35,7 @@ __all__ = [
 class LeakyReduction:
     """Two layers max(a x, b x) with everything but one unknown eliminated.
 
-    Layer l is u_l x + w_l |x|, a = u + w, b = u - w; only squares of u_l and w_l enter, so the four signs are free.
+    Layer l is u_l x + w_l |x|.
 
     Attributes:
         unknown: t = (w_1/u_1)^2, or None where nothing is left to solve.
@@ -50,9 +58,18 @@ def _leaky_moments(u2: sp.Expr, w2: sp.Expr, scale2: sp.Expr) -> LayerMoments:
     u, w = sp.symbols("u w", nonnegative=True)
     family = named_family("leaky_relu")
     place = dict(zip(family.symbols, (u + w, u - w), strict=True)) | {tau: sp.sqrt(scale2)}
-    fields = {name: getattr(family.moments, name).subs(place) for name in LayerMoments.__dataclass_fields__}
-    fields = {name: sp.simplify(value) if name in ("d1", "d2") else sp.expand(value) for name, value in fields.items()}
-    return LayerMoments(**{name: value.subs({u: sp.sqrt(u2), w: sp.sqrt(w2)}) for name, value in fields.items()})
+    placed = family.moments.subs(place)
+    # The other moments are even in u and w as soon as they are expanded.
+    even = replace(placed.map(sp.expand), d1=sp.simplify(placed.d1), d2=sp.simplify(placed.d2))
+    return even.subs({u: sp.sqrt(u2), w: sp.sqrt(w2)})
+
+
+def _kernel_of(kernel: str, squares: Sequence[sp.Expr]) -> KernelCoefficients[sp.Expr]:
+    """A kernel of the layers with the given u_1^2, w_1^2, u_2^2, ..., expanded."""
+    state = input_layer()
+    for u2, w2 in zip(squares[::2], squares[1::2], strict=True):
+        state = next_layer(state, moments=_leaky_moments(u2, w2, state.tau2))
+    return kernel_part(kernel, state).map(sp.expand)
 
 
 @cache
@@ -61,15 +78,9 @@ def leaky_reductions(kernel: str, *, even: bool = False) -> tuple[LeakyReduction
     u2, w2 = sp.symbols("u_2^2 w_2^2", nonnegative=True)
     one, zero = sp.S.One, sp.S.Zero
     cases = [(one, _T, zero, w2), (zero, one, u2, w2)] if even else [(one, _T, u2, w2)]
-    found = []
+    reductions = []
     for squares in cases:
-        scale2 = tau_0**2
-        state = input_layer()
-        for u, w in (squares[:2], squares[2:]):
-            moments = _leaky_moments(u, w, scale2)
-            state = next_layer(state, moments=moments)
-            scale2 = moments.variance
-        k1, k2, k3, k0 = (sp.expand(part) for part in kernel_part(kernel, state))
+        k1, k2, k3, k0 = _kernel_of(kernel, squares)
         solution: dict[sp.Symbol, sp.Expr] = {}
         # Linear in the squares, one after the other.
         order = [(k1, K1, u2)] if not even else []
@@ -84,27 +95,24 @@ def leaky_reductions(kernel: str, *, even: bool = False) -> tuple[LeakyReduction
         upper = None
         if has_unknown and not even:
             upper = sp.factor(sp.solve(sp.numer(sp.together(solution[w2])), _T)[0])
-        found.append(LeakyReduction(_T if has_unknown else None, solved, tuple(map(sp.expand, left)), upper))
-    return tuple(found)
+        reductions.append(LeakyReduction(_T if has_unknown else None, solved, tuple(map(sp.expand, left)), upper))
+    return tuple(reductions)
 
 
 @cache
-def leaky_kernel(kernel: str, layers: int) -> tuple[tuple[sp.Symbol, ...], tuple[sp.Expr, ...]]:
-    """Return the symbols u_1^2, w_1^2, ... of one or two leaky-ReLU layers, and (k_1, k_2, k_3, k_0) in them."""
-    scale2 = tau_0**2
-    state = input_layer()
-    squares: list[sp.Symbol] = []
-    for number in range(1, layers + 1):
-        u, w = sp.symbols(f"u_{number}^2 w_{number}^2", positive=True)
-        moments = _leaky_moments(u, w, scale2)
-        state = next_layer(state, moments=moments)
-        scale2 = moments.variance
-        squares += [u, w]
-    return tuple(squares), tuple(sp.expand(part) for part in kernel_part(kernel, state))
+def leaky_kernel(kernel: str, layers: int) -> tuple[tuple[sp.Symbol, ...], KernelCoefficients[sp.Expr]]:
+    """Return the symbols u_1^2, w_1^2, ... of one or two leaky-ReLU layers, and their kernel's coefficients in them."""
+    squares = sp.symbols(" ".join(f"u_{n}^2 w_{n}^2" for n in range(1, layers + 1)), positive=True)
+    return squares, _kernel_of(kernel, squares)
 
 
 @cache
 def leaky_relations(kernel: str, layers: int = 2) -> tuple[tuple[sp.Expr, ...], ...]:
-    """Return the linear relations between k_1, k_2, k_3, k_0 of leaky-ReLU networks (none for the NTKs of two)."""
+    """Return the linear relations between k_1, k_2, k_3, k_0 of leaky-ReLU networks (none for the NTKs of two).
+
+    Example:
+        >>> leaky_relations("ck")
+        ((-tau_0**2, -2*tau_0**4*(-2 + pi), 0, 1),)
+    """
     squares, parts = leaky_kernel(kernel, layers)
-    return linear_relations(parts, squares)
+    return linear_relations(tuple(parts), squares)

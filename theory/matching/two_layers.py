@@ -1,6 +1,50 @@
-"""What two hidden layers can match, bounded ones among them.
+"""What two hidden layers can match, whatever their activations, and what bounded ones can.
 
-Theory sheet, section 7.
+Theory sheet, section 7; targets, kernels and gauge as in ``theory.matching.equations``.
+
+Two hidden layers (CK).  Let E[phi_1'] = 1 (gauge), V = E[phi_1^2]/tau_0^2, q = E[(phi_1^2)'']/2 and
+chi = c_2/tau_0 for the first layer.  Layer 2 needs e^2 = E[phi_2']^2 and f^2 = E[phi_2'']^2 with
+
+  e^2 = k_1,   f^2 = 2 (k_3 - k_1 chi^2/tau_0^2),   q^2 = r_s := (r - s)/(1 - s),
+  k_0 >= tau_0^2 k_1 V + tau_0^4 k_3 (1 - s) V^2,                                                           (1)
+
+where r = 2 k_2/k_3 = (alpha_4/lambda_1)^2 and s = k_1 chi^2/(tau_0^2 k_3) lies in [0, 1].  So everything depends on how
+small V can be for given q and chi:
+
+* q >= 1: V comes as near to 1 as one likes, by a tail (below).  With chi = 0 inequality (1) is strict as soon as
+  k_0 > tau_0^2 k_1 + tau_0^4 k_3.  Hence every DEQ with alpha_4 >= lambda_1 is matched by two hidden layers.  The cubic
+  x + g He_3 has q = 1 + sqrt(6) z + 3 z^2 and V = 1 + z^2 (z = c_3/c_1).
+* q < 1: for 0 <= theta <= 1 and W = 1 - theta + theta xi^2 >= 0 one has, in units of tau_0,
+  E[phi^2] = E[phi^2 W] - 2 theta q, and by the Cauchy-Schwarz inequality, for the odd and the even part of phi_1 apart,
+
+    V >= 1/E[xi^2/W] - 2 theta q + h chi^2,  1/h = E[he_2^2/W] - E[he_2/W]^2/E[1/W],                        (2)
+
+  with equality at chi = 0 for phi_1 proportional to xi/W: x/(1 + x^2/w^2), which is bounded, is the best there is.  q
+  runs through (-oo, 1) as w does through (0, oo).  A first layer with q = -sqrt(r_s) is bounded by (2) a fortiori.  So
+  for alpha_4 < lambda_1 a DEQ can be matched with chi = 0 iff (1) holds for that layer, and if (1) fails in (2) for all
+  s in [0, r], no network of one or two hidden layers matches it, whatever its activations.  (For k_1 = 0 there is no s,
+  because e = 0; and E[phi_1'] = 0 would need r >= 1.)
+
+Two hidden layers (NTK).  The same elimination gives e^2 = k_1/3, and with X = k_1 chi^2/(3 tau_0^2)
+
+  f^2 = 2 (k_3 - 4 X)/5,   q^2 = 10 (k_2 - X)/(k_3 - 4 X),
+  k_0 >= tau_0^2 e^2 (2V + D) + tau_0^4 f^2 (V^2/2 + (V + D) V),   D = E[phi_1'^2],                         (3)
+
+where now the slope energy D counts, so that q > 1 is not free.  For k_1 = 0 there is a second way, E[phi_1'] = 0: with
+c_2 = tau_0 as the gauge, (3) holds with e^2 = tau_0^2 k_3/4 and f^2 = (4 k_2 - k_3)/q^2, q free.  How small the right
+side of (3) can be, in units of tau_0 and in the squares p_k = c_k^2: V = sum p_k and D = sum k p_k are linear, and so
+is q = sum k p_k + sum sqrt((k+1)(k+2)) c_k c_{k+2} but for the products, whose signs are free.  So for q > 1 the
+constraint is D + sum sqrt((k+1)(k+2) p_k p_{k+2}) >= q, a convex one (for q < 1 likewise, with the sum subtracted), and
+for V between two neighbouring values multipliers find the least D without a gap: ``numerics.matching.impossibility``.
+
+Tails.  Let phi = v x exp(g x^2), E[(xi^2 - 1) phi^2]/2 = t fixed and 4 g tau_0^2 -> 1.  Then E[phi^2] -> 0,
+E[phi'^2] -> t/2, and every Hermite coefficient vanishes: a tail adds t to q, t/2 to D and nothing to V.  No function
+of small energy adds less to D, because 2 sqrt((k+1)(k+2)) < 2k + 3 gives 2D - q >= -V/2.
+
+All inequalities concern layer 1 only: given e, f and a k_0 that satisfies them, layer 2 is the centred quadratic with
+that slope and curvature, and the rest of k_0 in degree 3.  Where the cubic layers match with something left over, the
+rational layers (a x + b x^2 + c x^3)/(1 + x^2/w^2)^2 do for all large w, since they and their moments tend to the
+cubics': so bounded layers do as well.
 """
 
 from __future__ import annotations
@@ -64,11 +108,15 @@ class TwoLayers:
 
 @cache
 def two_layers(kernel: str, *, flat: bool = False) -> TwoLayers:
-    """Eliminate the second layer, from the layer recursion (see the module's text).
+    """Eliminate the second layer, from the layer recursion: (1) and (3) of the module's text.
 
     Args:
         kernel: name of a ``Kernel``.
         flat: whether E[phi_1'] = 0 (then k_1 = 0), with the gauge c_2 = tau_0 of the first layer instead.
+
+    Example:
+        >>> two_layers("ck").slope2
+        k_1
     """
     c3 = sp.Symbol("c_3", real=True)
     scale2 = tau_0**2 * _V

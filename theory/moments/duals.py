@@ -143,6 +143,11 @@ def dual_form(activation: Activation) -> DualForm | None:
     It covers sums of polynomials, exponentials of polynomials of degree two, sines and cosines, piecewise between
     any breakpoints, and error functions (one in a term) on the whole line.  For exp(q x^2) with q > 0 the form holds
     where the expectation is finite.
+
+    Example:
+        >>> from theory.activations import resolve
+        >>> dual_form(resolve("erf")).value
+        2*asin(rho*tau_i*tau_j/(sqrt(tau_i**2 + 1/2)*sqrt(tau_j**2 + 1/2)))/pi
     """
     if activation.terms is None:
         return None
@@ -179,7 +184,7 @@ def _stepped(pieces: Iterable[TermSum], breakpoints: tuple[sp.Expr, ...]) -> lis
     Returns:
         The terms, or None when one of them has two steps.
     """
-    found: list[_Term] = []
+    terms: list[_Term] = []
     before = TermSum.constant(sp.S.Zero)
     for position, piece in enumerate(pieces):
         change = piece + TermSum.constant(-sp.S.One) * before
@@ -188,14 +193,14 @@ def _stepped(pieces: Iterable[TermSum], breakpoints: tuple[sp.Expr, ...]) -> lis
         for shape, coefficient in change.terms.items():
             plain = shape.power, shape.quadratic, shape.linear
             if not shape.erfs:
-                found.append(_Term(coefficient, *plain, step))
+                terms.append(_Term(coefficient, *plain, step))
             elif len(shape.erfs) == 1 and step is None:
                 ((slope, offset),) = shape.erfs
-                found.append(_Term(-coefficient, *plain, None))
-                found.append(_Term(2 * coefficient, *plain, _Step(slope, offset, sp.S.Half)))
+                terms.append(_Term(-coefficient, *plain, None))
+                terms.append(_Term(2 * coefficient, *plain, _Step(slope, offset, sp.S.Half)))
             else:
                 return None
-    return found
+    return terms
 
 
 def _dual(terms: list[_Term]) -> sp.Expr:

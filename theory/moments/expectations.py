@@ -48,6 +48,10 @@ class GaussianExpectation(sp.Expr):  # type: ignore[misc]  # SymPy's classes are
     """E[g(xi)] for xi ~ N(0, 1), left unevaluated.
 
     The only argument is g as an expression in ``theory.symbols.xi``, which is bound: it is not a free symbol.
+
+    Example:
+        >>> GaussianExpectation(sp.tanh(xi))
+        E[tanh(xi)]
     """
 
     is_commutative = True
@@ -98,6 +102,11 @@ class GaussianMoments:
         activation: the activation f.
         scale: standard deviation of its Gaussian argument.
         searching: whether closed forms are sought and shortened; unset, what is not known yet stays an expectation.
+
+    Example:
+        >>> from theory.activations import resolve
+        >>> GaussianMoments(resolve("relu")).variance
+        tau**2*(1 - 1/pi)/2
     """
 
     def __init__(self, activation: Activation, scale: sp.Expr = tau) -> None:

@@ -153,15 +153,15 @@ def _flat(power: int, linear: sp.Expr, erfs: _Erfs, lower: sp.Expr, upper: sp.Ex
 def _boundary(
     power: int, curvature: sp.Expr, linear: sp.Expr, erfs: _Erfs, lower: sp.Expr, upper: sp.Expr
 ) -> _Combination:
-    found: defaultdict[sp.Expr, sp.Expr] = defaultdict(lambda: sp.S.Zero)
+    values: defaultdict[sp.Expr, sp.Expr] = defaultdict(lambda: sp.S.Zero)
     for end, sign in ((upper, 1), (lower, -1)):
         if end in (sp.oo, -sp.oo):
             continue
         special = sp.exp(sp.expand(-curvature * end**2 + linear * end))
         for a, b in erfs:
             special *= sp.erf(sp.expand(a * end + b))
-        found[special] += sign * end**power
-    return found
+        values[special] += sign * end**power
+    return values
 
 
 def _base(curvature: sp.Expr, linear: sp.Expr, erfs: _Erfs, lower: sp.Expr, upper: sp.Expr) -> _Combination | None:

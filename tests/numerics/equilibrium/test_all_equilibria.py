@@ -34,7 +34,7 @@ BISTABLE = "5*sigmoid(8*x - 16)"
 
 
 def activation(text: str) -> Activation:
-    return (get(text) if text in names() else Activation.from_text(text)).with_parameters()
+    return (registered(text) if text in registered_names() else Activation.from_text(text)).with_parameters()
 
 
 def cubic_polynomial(a: sp.Expr, weight: sp.Expr, source: sp.Expr, v: sp.Expr) -> sp.Expr:

@@ -38,7 +38,7 @@ DEFAULT = (R(1, 5), R(4, 5), R(1))
 
 
 def activation(text: str) -> Activation:
-    return (get(text) if text in names() else Activation.from_text(text)).with_parameters()
+    return (registered(text) if text in registered_names() else Activation.from_text(text)).with_parameters()
 
 
 PAIRS = [

@@ -26,7 +26,7 @@ def test_a_matched_pair_of_finite_networks_has_one_kernel(name: str) -> None:
     rng = np.random.default_rng(2)
     mixture = GaussianMixture.released_experiment(p, means=2.0)
     data = mixture.sample(rng).data
-    activation = get(name)
+    activation = registered(name)
     tau0 = sp.Rational(str(round(mixture.tau0, 12)))
     matched = design(DEQ(activation, sp.Rational(1, 5), sp.Rational(4, 5), tau0)).network.pointwise()
     phi, implicit = pointwise(activation), DEQ(activation, 0.2, 0.8, mixture.tau0)

@@ -36,7 +36,7 @@ from numerics.ledger import (
     witness_names,
 )
 from numerics.ledger.rates import _slope_decision
-from theory.activations import get
+from theory.activations import registered
 from theory.claims import CLAIMS, PROOFS, Statistic, Verdict, VerdictKind, planted_errors, true_theory, unproved
 from theory.equations import DEQ, deq
 from theory.kernels import PARTS, Kernel

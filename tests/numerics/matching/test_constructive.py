@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -48,7 +49,7 @@ def test_first_layers_by_response() -> None:
         assert [layer.family.name for layer in steep.network.layers] == ["hermite", "hermite"]
         assert_matches(steep, 18)
     deep = made("sin(2*x) + x**2/20 + x/2", R(19, 20), family="hermite")
-    k = [float(ball) for ball in deep.target.numbers]
+    k = [float(ball) for ball in deep.target.coefficients]
     assert 2 * k[1] / k[2] < 1 / 4
     assert deep.network.layers[0].family.name == "rational"
     assert_matches(deep, 18)
@@ -96,8 +97,8 @@ def test_the_other_way_to_an_even_ntk() -> None:
     numbers = ExplicitNetwork((one, two), sp.S.One).kernel_balls("ntk-all", 40)
     with ctx.workdps(40):
         target = Target("ntk-all", numbers, sp.S.One, even=True)
-        assert _sloped_fails(target.numbers, arb(1), None)
-        assert not ntk_is_forbidden(target.numbers, arb(1))
+        assert _sloped_fails(target.coefficients, arb(1), None)
+        assert not ntk_is_forbidden(target.coefficients, arb(1))
         found = match_hermite(target)
         assert found.status is MatchStatus.EXACT
         assert list(found.branches[0][0].parameters) == ["c2", "c4"]
@@ -200,12 +201,12 @@ def test_a_deq_that_no_two_layers_match() -> None:
     assert outcome.status is MatchStatus.INFEASIBLE
     assert outcome.universal
     assert 0 < float(outcome.residual_bound) <= float(outcome.residual)
-    assert best_leftover([float(ball) for ball in outcome.target.numbers], 9, ntk=False) < 0
+    assert best_leftover([float(ball) for ball in outcome.target.coefficients], 9, ntk=False) < 0
     # Nearly linear DEQs have the same edge, at whatever scale.
     assert made("x + x**2/10**8 - x**3/10**6", R(9, 10), digits=5).universal
     # With variance to spare the same slope, curvature and response can be had.
-    k1, k2, k3, k0 = outcome.target.numbers
-    assert not ck_is_forbidden((k1, k2, k3, k0 * arb("1.2")), arb(1))
+    k1, k2, k3, k0 = outcome.target.coefficients
+    assert not ck_is_forbidden(KernelCoefficients(k1, k2, k3, k0 * arb("1.2")), arb(1))
 
 
 def test_the_recurrent_ntk_of_relu_is_out_of_reach() -> None:
@@ -213,15 +214,14 @@ def test_the_recurrent_ntk_of_relu_is_out_of_reach() -> None:
     assert outcome.status is MatchStatus.INFEASIBLE
     assert outcome.universal
     assert 0 < float(outcome.residual_bound) <= float(outcome.residual)
-    numbers = [float(ball) for ball in outcome.target.numbers]
+    numbers = [float(ball) for ball in outcome.target.coefficients]
     leftover = best_leftover(numbers, 7, ntk=True)
     assert leftover < 0
     # First layers of high degree do a little better than those of degree 7; the proof follows them closely.
-    more = [arb(number) for number in numbers]
-    more[3] += arb(-leftover) * arb("0.75")
-    assert ntk_is_forbidden(more, arb(1))
-    more[3] += arb(-leftover) * arb("0.26")
-    assert not ntk_is_forbidden(more, arb(1))
+    k1, k2, k3, k0 = map(arb, numbers)
+    missing = arb(-leftover)
+    assert ntk_is_forbidden(KernelCoefficients(k1, k2, k3, k0 + missing * arb("0.75")), arb(1))
+    assert not ntk_is_forbidden(KernelCoefficients(k1, k2, k3, k0 + missing * arb("1.01")), arb(1))
 
 
 def with_a_tail(response: float) -> float:
@@ -242,11 +242,11 @@ def test_the_ntk_proof_reaches_what_tails_reach(response: float) -> None:
         # There E[phi_1'] = 0 must be dearer for the test to be one of the other way.
         least = min(least, 10.0)
     for share, expected in (("0.995", True), ("1.0001", False)):
-        numbers = [arb(0), arb(k2), arb(k3), arb(least) * arb(share)]
+        target = KernelCoefficients(arb(0), arb(k2), arb(k3), arb(least) * arb(share))
         if expected:
-            assert _sloped_fails(numbers, arb(1), None)
+            assert _sloped_fails(target, arb(1), None)
         else:
-            assert not ntk_is_forbidden(numbers, arb(1))
+            assert not ntk_is_forbidden(target, arb(1))
 
 
 @pytest.mark.parametrize("start", [1, 2])
@@ -310,8 +310,9 @@ def test_a_nearly_flat_network_is_not_forbidden() -> None:
     one = ExplicitLayer(hermite_family((1, 2)), {"c1": arb("0.3"), "c2": arb(1)})
     two = ExplicitLayer(hermite_family((1, 2, 3)), {"c1": arb(1), "c2": arb(1) / 16, "c3": arb(1) / 64})
     with ctx.workdps(30):
-        k1, *others = ExplicitNetwork((one, two), sp.S.One).kernel_balls("ntk-all", 30)
-        assert not ntk_is_forbidden([(k1 / 2 + arb(0, 1) * k1 / 2).nonnegative_part(), *others], arb(1))
+        kernel = ExplicitNetwork((one, two), sp.S.One).kernel_balls("ntk-all", 30)
+        upto = (kernel.linear / 2 + arb(0, 1) * kernel.linear / 2).nonnegative_part()
+        assert not ntk_is_forbidden(replace(kernel, linear=upto), arb(1))
 
 
 def test_bounds_hold_where_nothing_of_degree_one_is_wanted() -> None:

@@ -101,7 +101,7 @@ def squares(slopes: Sequence[float]) -> tuple[float, ...]:
 
 def test_least_squares_from_many_starts_finds_the_same_two() -> None:
     outcome = made("relu")
-    wanted = [float(ball) for ball in outcome.target.numbers]
+    wanted = [float(ball) for ball in outcome.target.coefficients]
     known = [squares([float(b) for layer in n.layers for b in layer.parameters.values()]) for n in outcome.branches]
     rng = np.random.default_rng(3)
     seen = set()
@@ -126,7 +126,7 @@ def test_infeasible_pairs_of_leaky_layers(name: str, sigma_a2: sp.Expr) -> None:
     bound, residual = float(outcome.residual_bound), float(outcome.residual)
     # The bound is below the closest network's residual, and not idle; no other network is below it.
     assert 0.5 * residual < bound <= residual
-    wanted = np.array([float(ball) for ball in outcome.target.numbers])
+    wanted = np.array([float(ball) for ball in outcome.target.coefficients])
     rng = np.random.default_rng(0)
     for _ in range(4):
         found = minimize(
@@ -202,7 +202,7 @@ def test_a_negative_square_is_no_network() -> None:
     """An even target with k_3 > 2 k_2 satisfies the leaky networks' relation: only w_2^2 < 0 speaks against it."""
     with ctx.workdps(30):
         k2 = arb(1)
-        numbers = (arb(0), k2, 3 * k2, 2 * (arb.pi() - 2) * k2)
+        numbers = KernelCoefficients(arb(0), k2, 3 * k2, 2 * (arb.pi() - 2) * k2)
         target = Target("ck", numbers, sp.S.One, even=True, homogeneous=True)
         assert match_leaky(target).status is MatchStatus.INFEASIBLE
         enough = replace(target, numbers=(arb(0), k2, 3 * k2 / 2, numbers[3]))
@@ -251,7 +251,7 @@ def test_a_variance_that_no_hard_tanh_reaches() -> None:
     outcome = made("sign", R(3, 5), digits=10, family="hard_tanh")
     assert outcome.status is MatchStatus.INFEASIBLE
     assert 0 < float(outcome.residual_bound) <= float(outcome.residual)
-    k1, k0 = (float(outcome.target.numbers[i]) for i in (0, 3))
+    k1, _, _, k0 = map(float, outcome.target.coefficients)
     # The least over all widths and amplitudes: both differences shared out on the line k_0 = pi/2 k_1.
     assert float(outcome.residual_bound) == pytest.approx((k0 - np.pi / 2 * k1) / (1 + np.pi / 2))
     for width in (1e-3, 0.1, 1.0, 5.0):

@@ -77,7 +77,7 @@ def test_a_ball_of_parameters_gives_a_ball_of_kernels() -> None:
     for slope in ("0.991", "1.009"):
         for inside, outside in zip(network(arb(slope)).kernel_balls("ntk-all", 20), wide, strict=True):
             assert outside.contains(inside)
-    assert not wide[0].contains(network(arb("1.02")).kernel_balls("ntk-all", 20)[0])
+    assert not wide.linear.contains(network(arb("1.02")).kernel_balls("ntk-all", 20).linear)
 
 
 def test_bad_networks() -> None:

@@ -25,7 +25,7 @@ from numerics.networks import (
 from theory.activations import get
 from theory.equations import DEQ
 
-RELU, TANH = pointwise(get("relu")), pointwise(get("tanh"))
+RELU, TANH = pointwise(registered("relu")), pointwise(registered("tanh"))
 #: Smooth, neither odd nor homogeneous.
 SMOOTH_TEXT = "tanh(x) + x*sigmoid(x)/2"
 SMOOTH = pointwise(SMOOTH_TEXT)

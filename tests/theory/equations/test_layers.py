@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sympy as sp
 
-from theory.equations import LayerCoefficients, LayerMoments, deq, input_layer, next_layer, preactivation, rest
+from theory.equations import LayerCoefficients, LayerMoments, deq, input_layer, next_layer, preactivation, zero_state
 from theory.symbols import alpha, d1, d2, d22, dd, gamma2, lambda_, sigma_a2, sigma_b2, tau_0, variance
 
 FIELDS = tuple(LayerCoefficients.__dataclass_fields__)
@@ -75,7 +75,7 @@ def test_the_pre_activations_of_the_weight_tied_layer_are_the_deqs() -> None:
 
 
 def test_the_first_weight_tied_layer_is_a_plain_layer_on_scaled_data() -> None:
-    tied = next_layer(rest(), sigma_a2, sigma_b2)
+    tied = next_layer(zero_state(), sigma_a2, sigma_b2)
     plain = next_layer(input_layer(), sigma_b2)
     for name in ("a1", "a2", "a3", "a4", "tau2"):
         assert sp.expand(getattr(tied, name) - getattr(plain, name)) == 0, name

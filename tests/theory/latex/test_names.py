@@ -13,23 +13,10 @@ from theory.activations import registry
 from theory.equations import deq
 from theory.functions import sigmoid, softplus
 from theory.kernels import NTK_KINDS
-from theory.latex import (
-    LatexError,
-    NormalCDF,
-    RealPart,
-    by_coefficient,
-    constant,
-    flat,
-    gathered,
-    in_activation,
-    latex,
-    lines,
-    name_long_constants,
-    real_parts,
-    run,
-    width,
-    with_normal_cdf,
-)
+from theory.latex import LatexError, NormalCDF, RealPart, latex, name_long_constants, run, width
+from theory.latex.constants import constant
+from theory.latex.forms import by_coefficient, gathered, in_activation, real_parts, with_normal_cdf
+from theory.latex.layout import flat, lines
 from theory.moments import GaussianExpectation
 from theory.symbols import (
     alpha,
@@ -278,12 +265,12 @@ def test_moments_through_the_activation_are_steins_identities(scale: float) -> N
 
 
 def test_long_constants_get_names() -> None:
-    selu = registry.get("selu")
+    selu = registry.registered("selu")
     named, constants = name_long_constants(selu)
     assert sorted(symbol.name for symbol in constants) == ["c_1", "c_2"]
     assert named.expr.subs(constants) == selu.expr
     assert all(len(str(number)) < 12 for number in named.expr.atoms(sp.Rational))
-    assert name_long_constants(registry.get("gelu_tanh")) == (registry.get("gelu_tanh"), {})
+    assert name_long_constants(registry.registered("gelu_tanh")) == (registry.registered("gelu_tanh"), {})
 
 
 @pytest.mark.parametrize("kind", NTK_KINDS)

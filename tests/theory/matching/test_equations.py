@@ -9,8 +9,8 @@ import pytest
 import sympy as sp
 
 from tests.oracles import evaluate, expectation
-from theory.activations import Activation, Parameter, get
-from theory.equations import LayerMoments
+from theory.activations import Activation, Parameter, registered
+from theory.equations import LayerMoments, ck_coefficients, moment_definitions
 from theory.grammar import parse_activation
 from theory.matching import (
     FAMILY_NAMES,
@@ -21,11 +21,9 @@ from theory.matching import (
     compose,
     family_of,
     hermite_family,
-    inverse_square_moment,
     kernel_part,
     leaky_reductions,
     leaky_relations,
-    linear_relations,
     matching_system,
     named_family,
     necessary_conditions,
@@ -33,11 +31,11 @@ from theory.matching import (
     one_layer,
     rational_layer,
     rational_width,
-    scaling_exponents,
     two_layers,
     weighted_bound,
 )
-from theory.matching.families import hermite_moments
+from theory.matching.equations import linear_relations
+from theory.matching.families import hermite_moments, inverse_square_moment, scaling_exponents
 from theory.moments import GaussianMoments
 from theory.symbols import alpha, d1, d2, d22, sigma_a2, sigma_b2, tau, tau_0, variance, x
 
@@ -51,7 +49,7 @@ def made(text: str, **symbols: sp.Symbol) -> Activation:
 def layer(coefficients: dict[int, sp.Expr], scale: sp.Expr) -> LayerMoments:
     """A Hermite layer at a given scale."""
     found = hermite_moments(coefficients)
-    return LayerMoments(**{name: getattr(found, name).subs(tau, scale) for name in LayerMoments.__dataclass_fields__})
+    return found.subs({tau: scale})
 
 
 # --------------------------------------------------------------------------------------------------------------------
@@ -144,7 +142,7 @@ def test_sums_make_families() -> None:
 def test_what_is_not_a_family() -> None:
     a = sp.Symbol("a", real=True)
     with pytest.raises(FamilyError, match="no symbolic parameter"):
-        family_of(get("relu"))
+        family_of(registered("relu"))
     with pytest.raises(FamilyError, match="jumps"):
         family_of(made("a*sign(x)", a=a))
     with pytest.raises(FamilyError, match="closed form"):
@@ -183,9 +181,8 @@ def test_one_leaky_relation_makes_the_fourth_equation_redundant() -> None:
     (relation,) = leaky_relations("ck", 2)
     assert sp.simplify(relation[2]) == 0
     u, w = sp.symbols("u w", positive=True)
-    deq = made("u*x + w*Abs(x)", u=u, w=w)
-    moments = deq.moment_definitions(GaussianMoments(deq))
-    ck = deq.ck_coefficients()
+    moments = moment_definitions(GaussianMoments(made("u*x + w*Abs(x)", u=u, w=w)))
+    ck = ck_coefficients()
     share = sp.simplify(moments[variance] / tau**2)
     scale2 = sigma_b2 * tau_0**2 / (1 - sigma_a2 * share)
     place = {d1: moments[d1], d2: moments[d2], d22: moments[d22], alpha[4]: ck["alpha4"]}
@@ -211,11 +208,11 @@ def test_linear_relations_are_found_where_planted() -> None:
 @pytest.mark.parametrize(("kernel", "ratio"), [("ck", 2), ("ntk-recurrent", 6), ("ntk-all", 6)])
 def test_one_layer_of_any_degree(kernel: str, ratio: int) -> None:
     c = {k: R(2 * k + 1, k + 2) * (-1) ** k for k in range(1, 6)}
-    numbers = kernel_part(kernel, compose([layer({k: v * tau_0 for k, v in c.items()}, tau_0)]))
+    part = kernel_part(kernel, compose([layer({k: v * tau_0 for k, v in c.items()}, tau_0)]))
     conditions = one_layer(kernel)
     assert conditions.ratio == ratio
-    assert sp.expand(numbers[2] - ratio * numbers[1]) == 0
-    place = dict(zip(TARGETS, numbers, strict=True))
+    assert sp.expand(part.square - ratio * part.variance) == 0
+    place = dict(zip(TARGETS, part, strict=True))
     assert sp.expand(conditions.linear.subs(place) - c[1] ** 2 * tau_0**2) == 0
     assert sp.expand(conditions.quadratic.subs(place) - c[2] ** 2 * tau_0**2) == 0
     weight = {k: 1 if kernel == "ck" else 1 + k for k in c}
@@ -235,8 +232,7 @@ def test_every_network_satisfies_the_conditions(kernel: str, name: str) -> None:
         scale2, layers = tau_0**2, []
         for _ in range(count):
             place = values | {tau: sp.sqrt(scale2)}
-            fields = LayerMoments.__dataclass_fields__
-            layers.append(LayerMoments(**{n: getattr(family.moments, n).subs(place) for n in fields}))
+            layers.append(family.moments.subs(place))
             scale2 = layers[-1].variance
         parts = kernel_part(kernel, compose(layers))
         place = dict(zip(TARGETS, [evaluate(part, {tau_0: R(6, 5)}, digits=25).real for part in parts], strict=True))
@@ -286,16 +282,16 @@ def test_two_layers_without_a_slope_in_front(kernel: str) -> None:
     second = {1: R(3, 4) * tau_0, 2: R(1, 6) * tau_0, 3: R(2, 9) * tau_0}
     one = layer({k: v * tau_0 for k, v in first.items()}, tau_0)
     two = layer(second, sp.sqrt(energy) * tau_0)
-    numbers = [sp.expand(n) for n in kernel_part(kernel, compose([one, two]))]
-    assert numbers[0] == 0
+    part = kernel_part(kernel, compose([one, two])).map(sp.expand)
+    assert part.linear == 0
     forms = two_layers(kernel, flat=True)
-    place = dict(zip(TARGETS, numbers, strict=True)) | {forms.Q2: (one.d22 / 2) ** 2, forms.V: energy, forms.D: slopes}
+    place = dict(zip(TARGETS, part, strict=True)) | {forms.Q2: (one.d22 / 2) ** 2, forms.V: energy, forms.D: slopes}
     assert sp.simplify(forms.slope2.subs(place) - two.d1**2) == 0
     assert sp.simplify(forms.curvature2.subs(place) - two.d2**2) == 0
     assert sp.simplify(forms.leftover.subs(place) - forms.cubic_weight.subs(place) * second[3] ** 2) == 0
     # What E[phi_2'^2] counts: the whole diagonal but E[phi_2^2].
-    rest = numbers[3] - two.variance
-    assert sp.simplify(forms.slope_weight.subs(place) * two.dd - rest) == 0
+    others = part.diagonal - two.variance
+    assert sp.simplify(forms.slope_weight.subs(place) * two.dd - others) == 0
 
 
 @pytest.mark.parametrize("kernel", ["ck", "ntk-all"])
@@ -304,9 +300,8 @@ def test_the_ratio_of_one_odd_layer_falls_to_one_from_its_limit(kernel: str, nam
     """k_0/(tau_0^2 k_1) against the width, at 60 digits, and in the variables of the proof."""
     family = named_family(name)
     amplitude, shape = family.symbols
-    fields = {n: getattr(family.moments, n).subs({amplitude: 1, tau: 1}) for n in LayerMoments.__dataclass_fields__}
-    numbers = kernel_part(kernel, compose([LayerMoments(**fields)]))
-    ratio = (numbers[3] / numbers[0]).subs(tau_0, 1)
+    part = kernel_part(kernel, compose([family.moments.subs({amplitude: 1, tau: 1})]))
+    ratio = (part.diagonal / part.linear).subs(tau_0, 1)
     widths = [R(1, 50), R(1, 5), R(2, 3), R(1), R(2), R(5), R(12)]
     values = [evaluate(ratio, {shape: w if name == "hard_tanh" else 1 / w}, digits=60).real for w in widths]
     assert all(left > right > 1 for left, right in itertools.pairwise(values))
@@ -316,8 +311,8 @@ def test_the_ratio_of_one_odd_layer_falls_to_one_from_its_limit(kernel: str, nam
             assert values[0] > 10
         else:
             assert 0 < mpmath.pi / 2 - values[0] < 0.02
-    ck = kernel_part("ck", compose([LayerMoments(**fields)]))
-    plain = (ck[3] / ck[0]).subs(tau_0, 1)
+    ck = kernel_part("ck", compose([family.moments.subs({amplitude: 1, tau: 1})]))
+    plain = (ck.diagonal / ck.linear).subs(tau_0, 1)
     for w, value in zip(widths, values, strict=True):
         wanted = evaluate(plain, {shape: w if name == "hard_tanh" else 1 / w}, digits=60).real
         with mpmath.mp.workdps(50):
@@ -334,7 +329,7 @@ def test_the_ratio_of_one_odd_layer_falls_to_one_from_its_limit(kernel: str, nam
 
 
 def test_the_hard_tanh_ratio_falls_by_mills_inequality() -> None:
-    """Its derivative is -2 (g - yQ)(P - yg)/P^3, as the text of theory.matching.equations has it."""
+    """Its derivative is -2 (g - yQ)(P - yg)/P^3, as the text of theory.matching.one_layer has it."""
     y = sp.Symbol("y", positive=True)
     inside = sp.erf(y / sp.sqrt(2))
     density = sp.diff(inside, y)
@@ -367,8 +362,7 @@ def test_leaky_reductions_hold_for_every_network(kernel: str) -> None:
     layers = []
     for u, w in ((u1, w1), (u2, w2)):
         place = dict(zip(family.symbols, (u + w, u - w), strict=True)) | {tau: sp.sqrt(scale2)}
-        fields = LayerMoments.__dataclass_fields__
-        layers.append(LayerMoments(**{n: sp.expand(getattr(family.moments, n).subs(place)) for n in fields}))
+        layers.append(family.moments.subs(place).map(sp.expand))
         scale2 = layers[-1].variance
     numbers = [n.subs(tau_0, R(6, 5)) for n in kernel_part(kernel, compose(layers))]
     place = dict(zip(TARGETS, numbers, strict=True)) | {tau_0: R(6, 5)}
