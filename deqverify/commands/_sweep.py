@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from deqverify.commands import _cli, _figures, _layout
+from numerics.equilibrium import equidistant
 from theory.latex import COEFFICIENT_SYMBOLS
 
 if TYPE_CHECKING:
@@ -67,9 +68,7 @@ def run(arguments: argparse.Namespace, activation: Activation) -> int:
     if name == "sigma-b2" and arguments.sigma_b2 is None:
         raise _cli.UsageError("--sigma-b2 tied and --sweep sigma-b2 exclude each other: give --sigma-b2 a number")
 
-    from numerics.equilibrium import equidistant
-
-    solved = _solved(_deqs(arguments, activation), line(start, stop, count), arguments)
+    solved = _solved(_deqs(arguments, activation), equidistant(start, stop, count), arguments)
     losses = _losses(activation, arguments) if name == "sigma-a2" else ()
     if arguments.json != "-":
         _print(arguments, activation, solved, losses)

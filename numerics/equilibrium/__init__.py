@@ -17,7 +17,7 @@ from numerics.equilibrium.formulas import FORMULA_INPUTS
 from numerics.equilibrium.interval_newton import Certifier
 from numerics.equilibrium.naive import naive_variance, solve_naively
 from numerics.equilibrium.stability import LossKind, StabilityLoss, locate_ntk_loss, locate_stability_loss
-from numerics.equilibrium.sweeps import FLOAT_DIGITS, SweepLine, SweepPoint, line, sweep
+from numerics.equilibrium.sweeps import FLOAT_DIGITS, SweepLine, SweepPoint, equidistant, sweep
 
 __all__ = [
     "FLOAT_DIGITS",
@@ -35,6 +35,7 @@ __all__ = [
     "certify",
     "checked_moments",
     "decimal_string",
+    "equidistant",
     "estimate_float",
     "find_equilibria",
     "float_scale",

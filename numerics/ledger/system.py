@@ -15,7 +15,7 @@ from numerics.ledger.limits import power_list
 from numerics.moments import HighPrecisionMoments, MomentAccuracyError
 from theory.activations import resolve
 from theory.claims import PROOFS, Verdict, VerdictKind, unproved
-from theory.equations import DEQ, EquilibriumError, LayerCoefficients, LayerMoments, next_layer, rest
+from theory.equations import DEQ, EquilibriumError, LayerCoefficients, LayerMoments, next_layer, zero_state
 from theory.symbols import tau_0
 
 __all__ = [

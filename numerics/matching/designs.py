@@ -253,7 +253,7 @@ def _design(deq: DEQ, kernel: str, question: _Question, digits: int) -> Design:
                 return Design(MatchStatus.EXACT, networks[0], networks, residual, arb(0), **common)
             if decision.status is MatchStatus.INFEASIBLE:
                 nearest = question.nearest(target, family)
-                residual = largest_difference(nearest.kernel_balls(kernel, digits + 20), target.numbers)
+                residual = largest_difference(nearest.kernel_balls(kernel, digits + 20), target.coefficients)
                 return Design(
                     MatchStatus.INFEASIBLE, nearest, (), residual, question.bound(target, family, residual), **common
                 )

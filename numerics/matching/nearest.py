@@ -232,7 +232,7 @@ def _closest_odd(target: Target, name: str) -> ExplicitNetwork:
     k1, _, _, k0 = target.coefficients
     zero = arb(0)
     if k1 > 0:
-        decision = match_odd(replace(target, numbers=(k1, zero, zero, k0), odd=True), name)
+        decision = match_odd(replace(target, coefficients=KernelCoefficients(k1, zero, zero, k0), odd=True), name)
         if decision.status is MatchStatus.EXACT:
             return ExplicitNetwork(decision.branches[0], target.tau0)
     family = named_family(name)

@@ -15,7 +15,7 @@ from numerics.arithmetic import BallArithmetic, compile_program, constant_ball, 
 from numerics.equilibrium import CertifiedCoefficients
 from numerics.matching.explicit_network import ExplicitLayer
 from theory.activations import Activation
-from theory.kernels import Kernel, UnknownKernelError
+from theory.kernels import Kernel, KernelCoefficients, UnknownKernelError
 from theory.matching import TARGETS, MatchStatus
 from theory.moments import GaussianMoments
 from theory.symbols import tau_0, x

@@ -25,7 +25,7 @@ from numerics.equilibrium import (
 from numerics.kernels import explicit_ck, implicit_ck, implicit_kernels
 from numerics.matching import design
 from numerics.parameters import as_array, margin_text
-from theory.activations import Activation, get
+from theory.activations import Activation, registered
 from theory.analysis import DomainError
 from theory.equations import DEQ, EquilibriumError, exact_number, exact_numbers
 from theory.grammar import ActivationSyntaxError
@@ -83,10 +83,14 @@ def test_ranges_are_checked_with_the_kind() -> None:
 
 
 def test_activations_are_names_texts_or_activations() -> None:
-    assert DEQ("ReLU").activation == get("relu")
-    assert DEQ("leaky_relu").activation == DEQ(get("leaky_relu")).activation == get("leaky_relu").with_parameters({})
+    assert DEQ("ReLU").activation == registered("relu")
+    assert (
+        DEQ("leaky_relu").activation
+        == DEQ(registered("leaky_relu")).activation
+        == registered("leaky_relu").with_parameters({})
+    )
     assert DEQ("x + x**2").activation.expr == Activation.from_text("x + x**2").expr
-    assert DEQ(get("tanh")).activation is get("tanh")
+    assert DEQ(registered("tanh")).activation is registered("tanh")
     for read in (DEQ, pointwise):
         with pytest.raises(TypeError, match=r"^the activation must be a registered name, an expression in x"):
             read(np.tanh)  # type: ignore[arg-type]
@@ -97,7 +101,7 @@ def test_activations_are_names_texts_or_activations() -> None:
 
 
 def test_the_solvers_take_what_a_person_types() -> None:
-    exact = certify(DEQ(get("tanh"), FIFTH, sp.Rational(4, 5), sp.Integer(1)))
+    exact = certify(DEQ(registered("tanh"), FIFTH, sp.Rational(4, 5), sp.Integer(1)))
     for found in (certify(DEQ("tanh", 0.2, 0.8, 1)), certify(DEQ("tanh(x)", "1/5", Decimal("0.8"), np.float64(1.0)))):
         assert [found.decimal(key) for key in exact.balls] == [exact.decimal(key) for key in exact.balls]
         assert (found.deq.sigma_a2, found.deq.tau0) == (FIFTH, 1)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from numerics.arithmetic import constant_ball, contains_decimal, exact_bounds, rounded_decimal
 from numerics.equilibrium import certify, solve
 from tests.numerics.equilibrium.test_certified import off_by
-from theory.activations import Activation, get
+from theory.activations import Activation, registered
 from theory.equations import DEQ, EquilibriumError
 
 R = sp.Rational

@@ -28,7 +28,7 @@ from numerics.experiments import (
 from numerics.kernels import implicit_kernels
 from numerics.networks import FiniteDEQ
 from tests.scripts.conftest import Script
-from theory.activations import get
+from theory.activations import registered
 from theory.equations import DEQ
 from theory.kernels import Kernel
 

@@ -109,7 +109,7 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @cache
 def certified(name: str) -> CertifiedCoefficients:
     """The same coefficients, to more digits than are printed."""
-    activation = registry.get(name).with_parameters({})
+    activation = registry.registered(name).with_parameters({})
     return certify(DEQ(activation, sp.Rational(1, 5), sp.Rational(4, 5), sp.S.One), DIGITS + 6)
 
 

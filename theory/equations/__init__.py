@@ -22,7 +22,15 @@ from theory.equations.expansion import (
     expand_ntk,
     expand_preactivation,
 )
-from theory.equations.layers import LayerCoefficients, LayerMoments, input_layer, next_layer, preactivation, rest
+from theory.equations.layers import (
+    LayerCoefficients,
+    LayerMoments,
+    Preactivation,
+    input_layer,
+    next_layer,
+    preactivation,
+    zero_state,
+)
 from theory.equations.model import DEQ, EquilibriumError, exact_number, exact_numbers
 from theory.equations.orders import (
     ExpansionError,

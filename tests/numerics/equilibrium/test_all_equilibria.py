@@ -25,7 +25,7 @@ from numerics.equilibrium import (
     solve_uncertified,
 )
 from numerics.moments import FloatMoments, UncertifiedError, certified_moments
-from theory.activations import Activation, get, names
+from theory.activations import Activation, registered, registered_names
 from theory.equations import DEQ, EquilibriumError
 
 R = sp.Rational
@@ -101,7 +101,7 @@ def test_the_start_decides_which_equilibrium_is_followed() -> None:
 
 
 def test_no_equilibrium_is_a_certified_answer() -> None:
-    found = find_equilibria(DEQ(get("relu"), R(3), R(1, 2), R(1)))
+    found = find_equilibria(DEQ(registered("relu"), R(3), R(1, 2), R(1)))
     assert found.complete
     assert found.equilibria == ()
     assert found.followed is None
@@ -225,14 +225,14 @@ def test_next_to_a_fold_the_search_finds_what_float64_does_not_see(power: int) -
 
 
 def test_parameters_at_which_a_formula_divides_by_zero() -> None:
-    relu = certify(DEQ(get("relu"), R(2), R(4, 5), R(1)), 20)
+    relu = certify(DEQ(registered("relu"), R(2), R(4, 5), R(1)), 20)
     assert all(relu.certified.values())
     assert "kappa2" not in relu.balls
     assert "is not below 1" in relu.ntk_missing
     with pytest.raises(EquilibriumError, match=r"not decided: between tau = 2\.82842712"):
-        certify(DEQ(get("squared_relu"), R(1, 20), R(1), R(2)), 20)
+        certify(DEQ(registered("squared_relu"), R(1, 20), R(1), R(2)), 20)
     with pytest.raises(EquilibriumError, match="it is proved"):
-        certify(DEQ(get("identity"), R(1), R(4, 5), R(1)), 20)
+        certify(DEQ(registered("identity"), R(1), R(4, 5), R(1)), 20)
 
 
 def test_closed_forms_are_not_used_beyond_the_scales_of_their_moments() -> None:
@@ -256,11 +256,11 @@ def test_closed_forms_are_not_used_beyond_the_scales_of_their_moments() -> None:
 
 def test_a_double_root_is_left_unresolved() -> None:
     # Var = 5 v^2/4 for phi = max(x, 0)^2, so that v = sigma_a^2 5 v^2/4 + 1/2 has a double root at sigma_a^2 = 2/5.
-    fold = locate_stability_loss(DEQ(get("squared_relu"), 0, R(1, 2), R(1)), 20)
+    fold = locate_stability_loss(DEQ(registered("squared_relu"), 0, R(1, 2), R(1)), 20)
     assert fold.sigma_a2 is not None
     with flint.ctx.workprec(200):
         assert fold.sigma_a2.overlaps(arb(2) / 5)
-    found = find_equilibria(DEQ(get("squared_relu"), R(2, 5), R(1, 2), R(1)))
+    found = find_equilibria(DEQ(registered("squared_relu"), R(2, 5), R(1, 2), R(1)))
     assert found.equilibria == ()
     assert len(found.unresolved) == 1
     assert found.unresolved[0][0] <= 1 <= found.unresolved[0][1]
@@ -269,27 +269,27 @@ def test_a_double_root_is_left_unresolved() -> None:
 
 
 def test_relu_escapes_to_infinity() -> None:
-    found = locate_stability_loss(DEQ(get("relu"), 0, R(1, 2), R(1)), 30)
+    found = locate_stability_loss(DEQ(registered("relu"), 0, R(1, 2), R(1)), 30)
     assert found.kind is LossKind.ESCAPE
     with flint.ctx.workprec(200):
         expected = 2 * arb.pi() / (arb.pi() - 1)
     assert found.sigma_a2 is not None
     assert found.sigma_a2.overlaps(expected)
     assert contains_decimal(expected, str(found.decimal()))
-    assert locate_stability_loss(DEQ(get("relu"), 0, None, R(1)), tied=True).kind is LossKind.NONE
-    assert locate_stability_loss(DEQ(get("tanh"), 0, R(1, 2), R(1))).decimal() is None
+    assert locate_stability_loss(DEQ(registered("relu"), 0, None, R(1)), tied=True).kind is LossKind.NONE
+    assert locate_stability_loss(DEQ(registered("tanh"), 0, R(1, 2), R(1))).decimal() is None
 
 
 def test_relu_loses_its_ntk_at_two() -> None:
     """E[relu'^2] = 1/2 at any scale, so that sigma_a^2 E[phi'^2] = 1 at sigma_a^2 = 2, before tau_* escapes."""
-    found = locate_ntk_loss(DEQ(get("relu"), 0, R(1, 2), R(1)), 30)
+    found = locate_ntk_loss(DEQ(registered("relu"), 0, R(1, 2), R(1)), 30)
     assert (found.kind, found.certified) == (LossKind.NTK, True)
     assert found.sigma_a2 is not None
     assert found.sigma_a2.contains(2)
     assert found.sigma_a2.rad() < 1e-30
     # Tied, sigma_a^2 ends at 1.
-    assert locate_ntk_loss(DEQ(get("relu"), 0, None, R(1)), tied=True).kind is LossKind.NONE
-    assert locate_ntk_loss(DEQ(get("sign"), 0, R(1, 2), R(1))).explanation.startswith("E[phi'^2] is infinite")
+    assert locate_ntk_loss(DEQ(registered("relu"), 0, None, R(1)), tied=True).kind is LossKind.NONE
+    assert locate_ntk_loss(DEQ(registered("sign"), 0, R(1, 2), R(1))).explanation.startswith("E[phi'^2] is infinite")
 
 
 @pytest.mark.parametrize(("text", "source"), [("sin(x)", R(4, 5)), ("gelu", R(1, 5)), ("tanh(2*x)", None)])
@@ -314,9 +314,9 @@ def test_an_equilibrium_that_folds_first_has_its_ntk_to_the_end() -> None:
 
 def test_parameters_out_of_range_are_refused() -> None:
     with pytest.raises(EquilibriumError, match="tau0"):
-        find_equilibria(DEQ(get("tanh"), R(1, 5), R(4, 5), R(-1)))
+        find_equilibria(DEQ(registered("tanh"), R(1, 5), R(4, 5), R(-1)))
     with pytest.raises(EquilibriumError, match="sigma_b2"):
-        locate_stability_loss(DEQ(get("tanh"), 0, R(0), R(1)))
+        locate_stability_loss(DEQ(registered("tanh"), 0, R(0), R(1)))
 
 
 def test_a_start_next_to_a_root_is_not_taken_past_it() -> None:

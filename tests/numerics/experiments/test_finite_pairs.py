@@ -11,7 +11,7 @@ from numerics.data import GaussianMixture
 from numerics.equilibrium import solve_float
 from numerics.matching import design
 from numerics.networks import FiniteDEQ, FiniteExplicitNetwork
-from theory.activations import get
+from theory.activations import registered
 from theory.equations import DEQ
 
 

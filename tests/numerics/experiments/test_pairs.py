@@ -11,7 +11,7 @@ from numerics.kernels import explicit_ck, implicit_ck
 from numerics.matching import design
 from numerics.moments import FloatMoments
 from numerics.networks import FiniteDEQ, FiniteExplicitNetwork
-from theory.activations import get
+from theory.activations import registered
 from theory.equations import DEQ
 from theory.kernels import Kernel
 

@@ -83,7 +83,7 @@ def test_witnesses_are_traces_with_the_dense_error(changes: frozenset[Statistic]
 
     sample = mixture("rich", p).sample(np.random.default_rng([seed, p, 0]))
     gram, known = sample.gram(), sample.statistics()
-    phi = pointwise(get("relu"))
+    phi = pointwise(registered("relu"))
     bias = solve_float(DEQ("relu", 0.2, 0.8, statistics.tau0))["bias"]
     kernel = implicit_kernels(gram, phi, 0.2, 0.8, bias=bias).all
     V = known.low_rank
@@ -110,7 +110,7 @@ def test_changes_of_the_statistics_change_the_core() -> None:
 @pytest.mark.parametrize("kernel", Kernel)
 def test_the_true_theory_is_the_solved_system(kernel: Kernel) -> None:
     tau0 = 1.3
-    solution = solve_float(DEQ(get("gelu"), 0.3, 0.6, tau0))
+    solution = solve_float(DEQ(registered("gelu"), 0.3, 0.6, tau0))
     found = coefficients_of(true_theory(kernel), "gelu", 0.3, 0.6, tau0)
     assert tuple(found) == pytest.approx([solution[key] for key in kernel.keys], rel=1e-10)
 

@@ -25,6 +25,7 @@ from numerics.matching import (
 from numerics.matching.impossibility import _bound, _Problem, _sloped_fails
 from numerics.networks import FiniteExplicitNetwork
 from tests.designs import assert_matches, made
+from theory.kernels import KernelCoefficients
 from theory.matching import MatchStatus, hermite_family
 
 R = sp.Rational

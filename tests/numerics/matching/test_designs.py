@@ -22,6 +22,7 @@ from numerics.moments import FloatMoments
 from tests.designs import assert_matches, made
 from theory.activations import resolve
 from theory.equations import DEQ
+from theory.kernels import KernelCoefficients
 from theory.matching import MatchStatus
 
 R = sp.Rational

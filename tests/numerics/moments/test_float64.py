@@ -10,7 +10,7 @@ from scipy.special import gamma
 from numerics.arithmetic import pointwise
 from numerics.equilibrium import solve_float
 from numerics.moments import FloatMoments
-from theory.activations import Activation, get, names
+from theory.activations import Activation, registered, registered_names
 from theory.equations import DEQ
 from theory.kernels import NTK_COEFFICIENTS
 

@@ -22,7 +22,7 @@ from numerics.networks import (
     implicit_ntks,
     solve_fixed_point,
 )
-from theory.activations import get
+from theory.activations import registered
 from theory.equations import DEQ
 
 RELU, TANH = pointwise(registered("relu")), pointwise(registered("tanh"))

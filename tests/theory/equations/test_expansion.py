@@ -37,7 +37,7 @@ from theory.equations import (
     orders,
     square_moment,
 )
-from theory.kernels import NTK_KINDS, Kernel
+from theory.kernels import NTK_KINDS, PARTS, Kernel
 from theory.moments import GaussianMoments
 from theory.symbols import alpha, d2, dd, gamma2, lambda_, sigma_a2, sigma_b2, tau, tau_0, variance, x
 
@@ -407,7 +407,7 @@ def test_closed_form_kernels_agree_to_second_order(name: str, kernels: Callable[
 def test_derived_system_reproduces_the_solver(name: str) -> None:
     """At the solver's tau_*, the derived system in closed form has the solver's digits, of every coefficient."""
     weights = {sigma_a2: sp.Rational(1, 5), sigma_b2: sp.Rational(4, 5)}
-    activation = registry.get(name).with_parameters()
+    activation = registry.registered(name).with_parameters()
     solved = solve(DEQ(activation, weights[sigma_a2], weights[sigma_b2], sp.S.One), digits=30)
     scale = sp.Rational(solved.decimal("tau"))
     values = _concrete(name, scale, weights)
