@@ -17,6 +17,8 @@ __all__ = [
     "rounded_decimal",
 ]
 
+#: Bits in a decimal digit: log2(10), rounded up.
+BITS_PER_DIGIT = 3.3219281
 #: Exponents in bits beyond which numbers are not written out as exact fractions.
 _MOST_BITS = 100_000
 
@@ -168,6 +170,3 @@ def _contains_extreme(ball: arb, text: str) -> bool:
         value = arb(text)
         half_unit = arb(10) ** (int(tail or 0) - len(mantissa.partition(".")[2])) / 2
         return ball.overlaps(arb(value.mid(), (value.rad() + half_unit).upper()))
-
-
-BITS_PER_DIGIT = 3.3219281

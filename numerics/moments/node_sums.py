@@ -6,16 +6,12 @@ from flint import arb, ctx
 
 from numerics.arithmetic import BallArithmetic, Program, compile_program, integer_power
 from numerics.budget import checkpoint
+from numerics.moments.values import Key
 from theory.activations import Activation
 from theory.symbols import x
 
-__all__ = [
-    "Key",
-    "NodeSums",
-]
+__all__ = ["NodeSums"]
 
-#: (k, j) stands for E[xi^k f(tau xi)^j], and (k, 0) for E[xi^k f'(tau xi)^2].
-Key = tuple[int, int]
 #: Nodes that share a precision.
 _BLOCK = 64
 

@@ -1,4 +1,4 @@
-"""Moments of an activation at a float64 scale from balls that are proved to hold them.
+"""Moments at a float64 scale from balls that are proved to hold them.
 
 Quadrature in float64 is judged by two of its levels; what is narrower than their nodes are apart is seen by neither.
 These are the numbers against which it is checked.
@@ -6,32 +6,27 @@ These are the numbers against which it is checked.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import lru_cache
 
 import numpy as np
-import sympy as sp
 from flint import arb, ctx
 
 from numerics.arithmetic import UnsupportedExpressionError
-from numerics.arrays import EPS
-from numerics.moments.certified import CertifiedMoments, UncertifiedError, certified_moments
-from numerics.moments.node_sums import Key
+from numerics.arrays import EPS, Array
+from numerics.moments.certified import CertifiedMoments, certified_moments
+from numerics.moments.enclosures import UncertifiedError
 from numerics.moments.stein import stein_balls
-from numerics.moments.values import MomentValues
+from numerics.moments.values import Key, MomentValues
 from theory.activations import Activation
-from theory.moments import RAW_MOMENTS
-from theory.symbols import d1, d2, d22, mean, variance
 
 __all__ = [
-    "MOMENTS",
     "BallMoments",
     "moment_balls",
     "reference_energy",
     "reference_slope_energy",
 ]
 
-#: The moments that an equilibrium is made of, E[phi'^2] apart, in the order of ``MomentValues``.
-MOMENTS = (mean, variance, d1, d2, d22)
 #: Bits that are tried, one after another, until a ball is narrow enough.
 _BALL_BITS = (80, 120, 200, 400)
 #: Relative radius of a variance from which Newton's method on balls starts, and of an energy that is compared.
@@ -41,55 +36,67 @@ _TINY = 1e-30
 
 
 class BallMoments:
-    """Moments as ``FloatMoments`` has them, by the midpoints of balls: slower, and blind to nothing."""
+    """Moments as ``FloatMoments`` has them, by the midpoints of balls: slower, and blind to nothing.
+
+    Args:
+        activation: the activation, without free parameters.
+    """
 
     def __init__(self, activation: Activation) -> None:
         self._moments: CertifiedMoments = certified_moments(activation, False)
 
-    def refinement(self, scales: np.ndarray) -> int:
+    def refinement(self, scales: Array) -> int:
         """Return 0: nothing is refined."""
         return 0
 
-    def variance(self, scales: np.ndarray) -> np.ndarray:
+    def variance(self, scales: Array) -> Array:
         """Return Var phi_0(tau xi) for every tau of an (n,) array."""
         return np.array([self._variance(float(scale)) for scale in scales])
 
     def _variance(self, scale: float) -> float:
         exact = arb(scale)
-        self._moments.choose_closed_forms(exact)
-        for bits in _BALL_BITS:
-            with ctx.workprec(bits + int(6 * max(0.0, -np.log2(scale)))):
-                raw = self._moments.values(exact, ((0, 1), (0, 2)))
+        closed = self._moments.closed_forms_at(exact)
+        for bits in _precisions(scale):
+            with ctx.workprec(bits):
+                raw = self._moments.enclose(exact, ((0, 1), (0, 2)), closed=closed)
                 found = raw[0, 2] - raw[0, 1] * raw[0, 1]
             if found.rad() <= _VARIANCE * abs(found.mid()) or (found.contains(0) and found.rad() < _TINY):
                 return float(found.mid())
         raise UncertifiedError("the variance is not enclosed")
 
-    def at(self, scale: float, level: int | None = None) -> MomentValues:
+    def at(self, scale: float, level: int | None = None) -> MomentValues[float]:
         """Return the moments at a scale tau > 0, E[phi'^2] left out."""
-        found = moment_balls(self._moments, scale)
-        first, spread, slope, curvature, square = (float(found[key].mid()) for key in MOMENTS)
-        return MomentValues(first, spread, slope, curvature, square, None)
+        return moment_balls(self._moments, scale).map(_midpoint)
 
 
-def moment_balls(moments: CertifiedMoments, scale: float) -> dict[sp.Symbol | str, arb]:
+def _precisions(scale: float) -> Iterator[int]:
+    """The bits that are tried at a scale: moments at a small one cancel."""
+    lost = int(6 * max(0.0, -np.log2(scale)))
+    return (bits + lost for bits in _BALL_BITS)
+
+
+def _midpoint(ball: arb) -> float:
+    return float(ball.mid())
+
+
+def moment_balls(moments: CertifiedMoments, scale: float) -> MomentValues[arb]:
     """Balls of the theory's moments at a float64 scale, relative radii below float64's rounding where that is reached.
+
+    Args:
+        moments: of the activation.
+        scale: tau > 0.
 
     Raises:
         UncertifiedError: an enclosure was not found, with the reason.
     """
     exact = arb(scale)
-    moments.choose_closed_forms(exact)
-    found: dict[sp.Symbol | str, arb] = {}
-    for bits in _BALL_BITS:
-        with ctx.workprec(bits + int(6 * max(0.0, -np.log2(scale)))):
-            raw = moments.values(exact)
-            found = {**stein_balls(exact, {key: raw[key] for key in RAW_MOMENTS})}
-            if (0, 0) in raw:
-                found["energy"] = raw[0, 0]
-        if all(ball.rad() < EPS / 16 * (abs(ball.mid()) + _TINY) for ball in found.values()):
+    closed = moments.closed_forms_at(exact)
+    for bits in _precisions(scale):
+        with ctx.workprec(bits):
+            found = stein_balls(exact, moments.enclose(exact, closed=closed))
+        if all(ball.rad() < EPS / 16 * (abs(ball.mid()) + _TINY) for ball in found.known().values()):
             return found
-    if not found[variance].is_finite() or found[variance].rad() > EPS * abs(found[variance].mid()):
+    if not found.variance.is_finite() or found.variance.rad() > EPS * abs(found.variance.mid()):
         raise UncertifiedError("the variance is not enclosed")
     return found
 
@@ -103,14 +110,11 @@ def reference_energy(activation: Activation, scale: float, bias: float) -> tuple
         scale: tau > 0.
         bias: subtracted from phi_0.
     """
-    for bits in _BALL_BITS:
-        raw = _raw(activation, scale, bits, ((0, 1), (0, 2)), with_energy=False)
-        if raw is None:
-            return None
+    for bits, raw in _enclosures(certified_moments(activation, False), scale, ((0, 1), (0, 2))):
         with ctx.workprec(bits):
             energy = raw[0, 2] - 2 * arb(bias) * raw[0, 1] + arb(bias) * arb(bias)
         if energy.rad() <= _VARIANCE * abs(energy.mid()) + EPS * abs(raw[0, 2].mid()):
-            return float(energy.mid()), float(raw[0, 2].mid())
+            return _midpoint(energy), _midpoint(raw[0, 2])
     return None
 
 
@@ -124,24 +128,18 @@ def reference_slope_energy(activation: Activation, scale: float) -> float | None
     """
     if not activation.has_finite_slope_energy:
         return None
-    for bits in _BALL_BITS:
-        raw = _raw(activation, scale, bits, ((0, 0),), with_energy=True)
-        if raw is None:
-            return None
+    for _, raw in _enclosures(certified_moments(activation, True), scale, ((0, 0),)):
         if raw[0, 0].rad() <= _VARIANCE * abs(raw[0, 0].mid()):
-            return float(raw[0, 0].mid())
+            return _midpoint(raw[0, 0])
     return None
 
 
-def _raw(
-    activation: Activation, scale: float, bits: int, keys: tuple[Key, ...], *, with_energy: bool
-) -> dict[Key, arb] | None:
-    """Raw moments at a scale, or None where they have no enclosure."""
-    moments = certified_moments(activation, with_energy)
+def _enclosures(moments: CertifiedMoments, scale: float, keys: tuple[Key, ...]) -> Iterator[tuple[int, dict[Key, arb]]]:
+    """Raw moments at a scale at more and more bits; the end where they have no enclosure."""
     exact = arb(scale)
     try:
-        moments.choose_closed_forms(exact)
-        with ctx.workprec(bits):
-            return moments.values(exact, keys)
+        closed = moments.closed_forms_at(exact)
+        for bits in _BALL_BITS:
+            yield bits, moments.enclose(exact, keys, closed=closed, precision=bits)
     except (UncertifiedError, UnsupportedExpressionError):
-        return None
+        return
