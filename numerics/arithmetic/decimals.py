@@ -48,7 +48,7 @@ def ball_to_text(ball: arb) -> str:
 
 
 def ball_from_text(text: str) -> arb:
-    """Return the ball that ``ball_to_text`` wrote."""
+    """Return the ball that ``ball_to_text`` wrote: its midpoint, and its radius or one up to 2^-28 of it larger."""
     middle, shift, radius, spread = (int(part, 16) for part in text.split())
     return arb((middle, shift), (radius, spread))
 

@@ -151,8 +151,8 @@ class CertifiedMoments:
             self._check_scale(scale)
             wanted = self.keys if keys is None else tuple(dict.fromkeys(keys))
             programs = self.closed_forms.programs(closed)
-            found = {key: real_part(programs[key](scale)[0]) for key in wanted if key in programs}
-            return found | self._line.at(scale, [key for key in wanted if key not in found])
+            balls = {key: real_part(programs[key](scale)[0]) for key in wanted if key in programs}
+            return balls | self._line.at(scale, [key for key in wanted if key not in balls])
 
     def enclose_by_mean_value(self, scales: arb, *, closed: frozenset[Key] | None = None) -> dict[Key, arb]:
         """Enclose the moments of f over a wide ball of scales by the mean value form, which is tighter there.
@@ -168,16 +168,16 @@ class CertifiedMoments:
         centre = scales.mid()
         programs = self.closed_forms.programs(closed)
         wanted = [key for key in self.keys if key[1] != 0]
-        found = {key: real_part(programs[key](scales)[0]) for key in wanted if key in programs}
-        others = [key for key in wanted if key not in found]
+        balls = {key: real_part(programs[key](scales)[0]) for key in wanted if key in programs}
+        others = [key for key in wanted if key not in balls]
         thin = self._line.at(centre, others)
         wide = self._line.at(scales, _raised(others, (0, 2)))
         for k, j in others:
             slope = (wide[k + 2, j] - (k + 1) * wide[k, j]) / scales
             form = thin[k, j] + (scales - centre) * slope
             direct = wide[k, j]
-            found[k, j] = form if form.rad() < direct.rad() or not direct.is_finite() else direct
-        return found
+            balls[k, j] = form if form.rad() < direct.rad() or not direct.is_finite() else direct
+        return balls
 
     def expand(
         self,
@@ -219,8 +219,8 @@ class CertifiedMoments:
             UncertifiedError: no bound was found, with the reason.
         """
         self._check_scale(scales)
-        found = self._line.tails(scales, bits, 2)
-        return found.start, found.bounds[:2]
+        tails = self._line.tails(scales, bits, 2)
+        return tails.start, tails.bounds[:2]
 
     @cached_property
     def _line(self) -> LineIntegrals:

@@ -279,9 +279,9 @@ def trapezoidal_rule(integrand: Integrand, scale: arb, start: arb, bits: int, po
         exponent = bits * arb.const_log2()
         for table in integrand.pieces[0].strips():
             checkpoint()
-            found = _rule_on(table, scale, exponent, power, with_slopes=integrand.with_slopes)
-            if found is not None and (best is None or found.step > best.step):
-                best = found
+            rule = _rule_on(table, scale, exponent, power, with_slopes=integrand.with_slopes)
+            if rule is not None and (best is None or rule.step > best.step):
+                best = rule
         return None if best is None or start / best.step > _MOST_NODES else best
 
 
@@ -322,8 +322,8 @@ def trapezoidal_integrals(
         sums.run(count, bits + guard)
         normal = rule.step / (2 * arb.pi()).sqrt()
         errors = _sum(tails.bounds, rule.errors)
-        found = {key: total * normal + arb(0, _bound_of(key, errors).upper()) for key, total in sums.totals.items()}
-    return {key: +value for key, value in found.items()}
+        balls = {key: total * normal + arb(0, _bound_of(key, errors).upper()) for key, total in sums.totals.items()}
+    return {key: +ball for key, ball in balls.items()}
 
 
 def _bound_of(key: Key, bounds: _Bounds) -> arb:
@@ -362,13 +362,12 @@ def panel_integrals(integrand: Integrand, scale: arb, keys: Iterable[Key], tails
         UncertifiedError: an integral is not enclosed.
     """
     panels = list(_panels(integrand, scale, tails.start))
-    found = {}
+    balls = {}
     for key in keys:
-        total = arb(0, _bound_of(key, tails.bounds))
+        balls[key] = arb(0, _bound_of(key, tails.bounds))
         for panel in panels:
-            total += _panel_integral(integrand.activation, panel, scale, key)
-        found[key] = total
-    return found
+            balls[key] += _panel_integral(integrand.activation, panel, scale, key)
+    return balls
 
 
 def _panels(integrand: Integrand, scale: arb, start: arb) -> Iterable[_Panel]:

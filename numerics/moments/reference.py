@@ -46,7 +46,7 @@ class BallMoments:
         self._moments: CertifiedMoments = certified_moments(activation, False)
 
     def refinement(self, scales: Array) -> int:
-        """Return 0: nothing is refined."""
+        """Return 0: nothing is refined, whatever the scales, an (n,) array."""
         return 0
 
     def variance(self, scales: Array) -> Array:
@@ -59,9 +59,9 @@ class BallMoments:
         for bits in _precisions(scale):
             with ctx.workprec(bits):
                 raw = self._moments.enclose(exact, ((0, 1), (0, 2)), closed=closed)
-                found = raw[0, 2] - raw[0, 1] * raw[0, 1]
-            if found.rad() <= _VARIANCE * abs(found.mid()) or (found.contains(0) and found.rad() < _TINY):
-                return float(found.mid())
+                variance = raw[0, 2] - raw[0, 1] * raw[0, 1]
+            if variance.rad() <= _VARIANCE * abs(variance.mid()) or (variance.contains(0) and variance.rad() < _TINY):
+                return _midpoint(variance)
         raise UncertifiedError("the variance is not enclosed")
 
     def at(self, scale: float, level: int | None = None) -> MomentValues[float]:
@@ -93,12 +93,12 @@ def moment_balls(moments: CertifiedMoments, scale: float) -> MomentValues[arb]:
     closed = moments.closed_forms_at(exact)
     for bits in _precisions(scale):
         with ctx.workprec(bits):
-            found = stein_balls(exact, moments.enclose(exact, closed=closed))
-        if all(ball.rad() < EPS / 16 * (abs(ball.mid()) + _TINY) for ball in found.known().values()):
-            return found
-    if not found.variance.is_finite() or found.variance.rad() > EPS * abs(found.variance.mid()):
+            values = stein_balls(exact, moments.enclose(exact, closed=closed))
+        if all(ball.rad() < EPS / 16 * (abs(ball.mid()) + _TINY) for ball in values.known().values()):
+            return values
+    if not values.variance.is_finite() or values.variance.rad() > EPS * abs(values.variance.mid()):
         raise UncertifiedError("the variance is not enclosed")
-    return found
+    return values
 
 
 @lru_cache(maxsize=4096)

@@ -38,7 +38,6 @@ from theory.equations.orders import (
     dual,
     epsilon,
 )
-from theory.moments import GaussianMoments
 from theory.symbols import alpha, gamma2, lambda_, sigma_a2, sigma_b2, tau, tau_0, variance
 
 __all__ = [
@@ -54,7 +53,6 @@ __all__ = [
     "expand_layer",
     "expand_ntk",
     "expand_preactivation",
-    "moment_value",
     "norm_i",
     "norm_j",
 ]
@@ -429,26 +427,3 @@ def expand_layer(
         ntk=_layer_expansion(ck + slopes.hadamard(tangent), "b", "kappa2"),
         scale2=coefficient(preactivation.diagonal, sp.S.One),
     )
-
-
-# --- concrete activations ------------------------------------------------------------------------
-
-
-def moment_value(moments: GaussianMoments, order: int) -> sp.Expr:
-    """E[f^{(order)}(tau xi)] of a concrete activation, by Stein: E[He_order(xi) f(tau xi)]/tau^order.
-
-    He_k are the probabilists' Hermite polynomials; for order >= 1 this is ``derivative_moment(order)`` of the centred
-    activation too.
-
-    Raises:
-        ValueError: a negative order.
-        DivergentMomentError: the moment is infinite.
-    """
-    if order < 0:
-        raise ValueError(f"the order of a derivative is at least 0, not {order}")
-    variable = sp.Dummy("y")
-    before, hermite = sp.S.Zero, sp.S.One
-    for k in range(order):
-        before, hermite = hermite, sp.expand(variable * hermite - k * before)
-    terms = sp.Poly(hermite, variable).terms()
-    return sp.Add(*(factor * moments.moment(power) for (power,), factor in terms)) / moments.scale**order

@@ -353,11 +353,21 @@ def _erf_pair(a: Any, b: Any, c: Any) -> tuple[Any, Any]:
     return 2 / mp.pi * mp.asin(2 * c / mp.sqrt(spread)), 4 / (mp.pi * mp.sqrt(spread - 4 * c**2))
 
 
+def _moment_value(moments: GaussianMoments, order: int) -> sp.Expr:
+    """E[f^{(order)}(tau xi)], by Stein: E[He_order(xi) f(tau xi)]/tau^order, He_k the probabilists' polynomials."""
+    variable = sp.Dummy("y")
+    before, hermite = sp.S.Zero, sp.S.One
+    for k in range(order):
+        before, hermite = hermite, sp.expand(variable * hermite - k * before)
+    terms = sp.Poly(hermite, variable).terms()
+    return sp.Add(*(factor * moments.moment(power) for (power,), factor in terms)) / moments.scale**order
+
+
 def _concrete(name: str, scale: sp.Expr, weights: Mapping[sp.Symbol, sp.Expr]) -> dict[sp.Symbol, sp.Expr]:
     """The derived system of a registered activation solved in closed form, at a given tau_*."""
     moments = GaussianMoments(registry.get(name).with_parameters())
     definitions = deq.moment_definitions(moments) | {dd: moments.slope_energy}
-    definitions |= {derivative_moment(k): expansion.moment_value(moments, k) for k in (1, 2, 3)}
+    definitions |= {derivative_moment(k): _moment_value(moments, k) for k in (1, 2, 3)}
     at = {symbol: value.subs(tau, scale) for symbol, value in definitions.items()}
     known = dict(weights) | at | {gamma2: at[variance], tau: scale}
     known = _solved(expansion.expand_ck().equations, known, {"tau", "gamma2", "alpha5"})
@@ -421,9 +431,7 @@ def test_moment_values_are_those_of_the_derivatives() -> None:
     for order in range(1, 6):
         sign = (-1) ** (order // 2)
         wanted = sign * sp.exp(-(tau**2) / 2) if order % 2 else sp.S.Zero
-        assert _same(sp.expand(expansion.moment_value(moments, order)), wanted), order
-    with pytest.raises(ValueError, match="at least 0"):
-        expansion.moment_value(moments, -1)
+        assert _same(sp.expand(_moment_value(moments, order)), wanted), order
 
 
 # --- what is dropped -----------------------------------------------------------------------------
