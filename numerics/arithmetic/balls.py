@@ -1,7 +1,9 @@
-"""Arb balls (python-flint): arithmetic for compiled programs, exact constants, and digits that are proved.
+"""Arb balls (python-flint): arithmetic for compiled programs, and exact constants.
 
 A ball [mid +/- rad] contains the number it stands for.  The working precision of python-flint is global to the process:
 everything here computes at the precision the caller has set with ``flint.ctx.workprec`` and leaves it as it was.
+Threads share it: where one sets another precision, the balls of the others become wider or narrower and still contain
+their numbers.  Where a width matters, work in processes.
 """
 
 from __future__ import annotations

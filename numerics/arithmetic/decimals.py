@@ -17,6 +17,8 @@ __all__ = [
     "rounded_decimal",
 ]
 
+#: Bits in a decimal digit: log2(10), rounded up.
+BITS_PER_DIGIT = 3.3219281
 #: Exponents in bits beyond which numbers are not written out as exact fractions.
 _MOST_BITS = 100_000
 
@@ -46,7 +48,7 @@ def ball_to_text(ball: arb) -> str:
 
 
 def ball_from_text(text: str) -> arb:
-    """Return the ball that ``ball_to_text`` wrote."""
+    """Return the ball that ``ball_to_text`` wrote: its midpoint, and its radius or one up to 2^-28 of it larger."""
     middle, shift, radius, spread = (int(part, 16) for part in text.split())
     return arb((middle, shift), (radius, spread))
 
@@ -168,6 +170,3 @@ def _contains_extreme(ball: arb, text: str) -> bool:
         value = arb(text)
         half_unit = arb(10) ** (int(tail or 0) - len(mantissa.partition(".")[2])) / 2
         return ball.overlaps(arb(value.mid(), (value.rad() + half_unit).upper()))
-
-
-BITS_PER_DIGIT = 3.3219281

@@ -6,6 +6,7 @@ steps call functions of the arithmetic, so text that a user typed is never compi
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -13,7 +14,6 @@ from operator import add, mul
 from typing import Any, Protocol
 
 import numpy as np
-import scipy.special
 import sympy as sp
 
 from theory.functions import sigmoid, softplus
@@ -167,6 +167,15 @@ class _Compiler:
         return Program(values, steps, tuple(map(renumber, outputs)), tuple(self._constants))
 
 
+def _special(name: str) -> Callable[[Any], Any]:
+    """A function of scipy.special, which is imported at the first call: it would be a quarter of this one's import."""
+
+    def function(value: Any) -> Any:
+        return getattr(importlib.import_module("scipy.special"), name)(value)
+
+    return function
+
+
 class FloatArithmetic:
     """float64 scalars and arrays; overflow gives infinities without warnings where the caller sets errstate."""
 
@@ -183,10 +192,10 @@ class FloatArithmetic:
         sp.cosh: np.cosh,
         sp.tanh: np.tanh,
         sp.sech: lambda value: 1 / np.cosh(value),
-        sp.erf: scipy.special.erf,
-        sp.erfc: scipy.special.erfc,
-        sp.erfi: scipy.special.erfi,
-        sigmoid: scipy.special.expit,
+        sp.erf: _special("erf"),
+        sp.erfc: _special("erfc"),
+        sp.erfi: _special("erfi"),
+        sigmoid: _special("expit"),
         softplus: lambda value: np.logaddexp(0, value),
     }
 

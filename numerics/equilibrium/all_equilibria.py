@@ -111,12 +111,22 @@ class VarianceEnclosure:
     """Var phi(sqrt(v) xi) and its derivative E[(phi^2)'']/2 with respect to v, over balls of v.
 
     Both ignore constants added to phi, so that phi - phi(0) is used: its moments do not cancel for small tau.
+
+    Args:
+        activation: phi, without free parameters.
+        near: exact scale tau near which it is used: the closed forms that serve there are used, all where left out.
+        with_slope_energy: whether the moments include E[phi'^2], where that is finite.
+
+    Attributes:
+        moments: of phi - phi(0).
+        closed: the closed forms that are used, as ``CertifiedMoments.enclose`` takes them.
     """
 
-    def __init__(self, activation: Activation, *, with_slope_energy: bool = False) -> None:
+    def __init__(self, activation: Activation, near: arb | None = None, *, with_slope_energy: bool = False) -> None:
         shift = activation.expr.subs(x, 0)
         shifted = Activation(f"{activation.name} - phi(0)", activation.expr - shift) if shift.is_finite else activation
         self.moments: CertifiedMoments = certified_moments(shifted, with_slope_energy)
+        self.closed: frozenset[Key] | None = None if near is None else self.moments.closed_forms_at(near)
         self._thin: dict[tuple[int, str], tuple[arb, arb]] = {}
 
     def at(self, square: arb) -> tuple[arb, arb]:
@@ -124,18 +134,28 @@ class VarianceEnclosure:
         key = ctx.prec, ball_to_text(square)
         if key not in self._thin:
             scale = square.sqrt()
-            self._thin[key] = self.pair(self.moments.values(scale), square)
+            self._thin[key] = self.pair(self.moments.enclose(scale, closed=self.closed), square)
         return self._thin[key]
 
     def over(self, squares: arb) -> tuple[arb, arb]:
         """Return both over a ball of v."""
-        variance, half = self.pair(self.moments.enclose(squares.sqrt()), squares)
+        raw = self.moments.enclose_by_mean_value(squares.sqrt(), closed=self.closed)
+        variance, half = self.pair(raw, squares)
         centre = squares.mid()
         thin, _ = self.at(centre)
         form = thin + (squares - centre) * half
         if not variance.is_finite() or form.rad() < variance.rad():
             variance = form
         return variance, half
+
+    def expanded(self, centre: arb, scales: arb) -> dict[Key, arb]:
+        """Return the raw moments over a narrow ball of scales by their expansion round an exact scale in it."""
+        return self.moments.expand(centre, scales, closed=self.closed).at(scales, self.moments.keys)
+
+    @property
+    def all_closed(self) -> bool:
+        """Whether all moments of phi are evaluated in closed form."""
+        return self.moments.all_closed(self.closed)
 
     def coarse(self, squares: arb) -> tuple[arb, arb] | None:
         """Return both over a ball of v quickly, to a few digits, or None where that is not possible."""
@@ -182,7 +202,7 @@ def is_followed(deq: DEQ, root: arb) -> bool | None:
         root: ball of tau_* that holds this root and no other.
     """
     with ctx.workprec(_precision(deq)):
-        return _Search(deq, 1).nothing_before(root)
+        return _Search(deq, 1, root.mid()).nothing_before(root)
 
 
 def find_followed(deq: DEQ) -> float | None:
@@ -225,16 +245,16 @@ def _precision(deq: DEQ) -> int:
 
 
 class _Search:
-    def __init__(self, deq: DEQ, digits: int) -> None:
+    def __init__(self, deq: DEQ, digits: int, near: arb | None = None) -> None:
         self._deq = deq
         self._digits = digits
-        self._enclosure = VarianceEnclosure(deq.activation)
         self._moments = certified_moments(deq.activation, False)
         self._unresolved: list[tuple[arb, arb]] = []
         self._found: list[Equilibrium] = []
         self._weight, source_weight, scale0 = (constant_ball(value) for value in (*deq.variances, deq.tau0))
         self._start = scale0 * scale0
         self._source = source_weight * self._start
+        self._enclosure = VarianceEnclosure(deq.activation, self._start.sqrt().mid() if near is None else near)
 
     def nothing_before(self, root: arb) -> bool | None:
         """Whether F has no zero between tau_0 and a stable root: boxes of v are halved until F is not 0, or F' > 0.
@@ -243,7 +263,6 @@ class _Search:
         the only one, and F has the sign that leads from tau_0 towards it.
         """
         goal = root * root
-        self._enclosure.moments.choose_closed_forms(root.mid())
         pending = [] if goal.overlaps(self._start) else [(self._start, goal)]
         for _ in range(_MOST_STEPS):
             if not pending:
@@ -277,7 +296,6 @@ class _Search:
             reason = reason if bounded else f"the moments are proved to exist only for tau < {threshold}"
         else:
             high, reason = (_REACH * start.max(self._source)).upper(), limit.reason
-        self._enclosure.moments.choose_closed_forms(start.sqrt().mid())
         if low < high:
             self._isolate(low, high)
         roots = self._distinct()
@@ -300,7 +318,7 @@ class _Search:
     def _over(self, box: arb) -> tuple[arb, arb]:
         """F and F' over a ball of v, no more sharply than one of them needs to exclude 0."""
         # Closed forms are quick themselves.
-        sharp = self._sharply(box) if self._enclosure.moments.all_closed else None
+        sharp = self._sharply(box) if self._enclosure.all_closed else None
         if sharp is not None and not (sharp[0].contains(0) and sharp[1].contains(0)):
             return sharp
         coarse = self._coarsely(box)

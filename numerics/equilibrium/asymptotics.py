@@ -179,7 +179,7 @@ def _by_homogeneity(activation: Activation, moments: CertifiedMoments, weight: a
     degree = activation.homogeneity
     if degree is None or not degree.is_Rational or degree == 1:
         return None
-    raw = moments.values(arb(1), [(0, 1), (0, 2)])
+    raw = moments.enclose(arb(1), [(0, 1), (0, 2)])
     factor = weight * (raw[0, 2] - raw[0, 1] * raw[0, 1])
     if not factor > 0:
         return None

@@ -133,7 +133,7 @@ def _plain(value: Any) -> Any:
 
 def _newton(
     moments: HighPrecisionMoments, context: Any, deq: DEQ, start: float, digits: int
-) -> tuple[Any, MomentValues, Any, MpArithmetic]:
+) -> tuple[Any, MomentValues[Any], Any, MpArithmetic]:
     """tau_*, the moments there, the relative residual, and the arithmetic of the last precision."""
     correct, square = 10, None
     for _ in range(40):

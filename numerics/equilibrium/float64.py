@@ -28,7 +28,6 @@ from numerics.arrays import EPS
 from numerics.equilibrium.formulas import CompiledFormulas, check_stability, evaluate_formulas, kernel_of
 from numerics.equilibrium.interval_newton import Enclosure, enclose_coefficients
 from numerics.moments import (
-    MOMENTS,
     BallMoments,
     FloatMoments,
     MomentValues,
@@ -143,7 +142,7 @@ class Moments(Protocol):
         """Return Var phi_0(tau xi) for every tau of an (n,) array."""
         ...
 
-    def at(self, scale: float, level: int | None = None) -> MomentValues:
+    def at(self, scale: float, level: int | None = None) -> MomentValues[float]:
         """Return the moments at a scale tau > 0."""
         ...
 
@@ -292,7 +291,7 @@ def float_scale(moments: Moments, weight_a: float, weight_b: float, scale: float
     return float(np.sqrt(square))
 
 
-def checked_moments(phi: PointwiseActivation, scale: float) -> MomentValues:
+def checked_moments(phi: PointwiseActivation, scale: float) -> MomentValues[float]:
     """Return the moments of an activation at a scale in float64, by balls that are proved to hold them.
 
     Of a function whose formula is not known they are those of quadrature, if two levels of it agree.
@@ -306,15 +305,12 @@ def checked_moments(phi: PointwiseActivation, scale: float) -> MomentValues:
     """
     if phi.source is not None:
         try:
-            found = moment_balls(certified_moments(phi.source), scale)
+            return moment_balls(certified_moments(phi.source, True), scale).map(lambda ball: float(ball.mid()))
         except (UncertifiedError, UnsupportedExpressionError) as error:
             raise EquilibriumError(
                 f"the moments of {phi.name} at tau = {scale:.6g} are not certified, and no verdict is given on such: "
                 f"{error}; an activation that solve.py certifies would be accepted"
             ) from error
-        energy = found.get("energy")
-        first, spread, slope, curvature, square = (float(found[key].mid()) for key in MOMENTS)
-        return MomentValues(first, spread, slope, curvature, square, None if energy is None else float(energy.mid()))
     values, errors = FloatMoments(phi).estimated(scale)
     pairs = zip(vars(values).values(), vars(errors).values(), strict=True)
     worst = max(_relative(value, error, values.variance) for value, error in pairs)

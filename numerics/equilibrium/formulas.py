@@ -99,7 +99,7 @@ def _keys(*, ntk: bool) -> tuple[str, ...]:
 
 
 def evaluate_formulas(
-    compiled: CompiledFormulas, scale: Any, moments: MomentValues, weights: tuple[Any, Any], resolution: Any
+    compiled: CompiledFormulas, scale: Any, moments: MomentValues[Any], weights: tuple[Any, Any], resolution: Any
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Coefficients and margins from the moments at tau_*; an NTK's are left out where its margin is not below 1.
 

@@ -21,7 +21,6 @@ from numerics.parameters import margin_text
 from theory.equations import DEQ, EquilibriumError
 from theory.kernels import NTK_COEFFICIENTS
 from theory.moments import RAW_MOMENTS
-from theory.symbols import d1, d2, d22, mean, variance
 
 __all__ = [
     "Certifier",
@@ -124,14 +123,14 @@ class Certifier:
         guard = _FIRST_GUARD + int(2 * small) + int(max(0.0, np.log10(start)) / 2)
         kept: tuple[dict[str, arb], dict[str, arb], dict[str, str]] | None = None
         last: UncertifiedError | None = None
-        self._moments.choose_closed_forms(arb(start))
         centre = arb(start)
+        closed = self._moments.closed_forms_at(centre)
         for _ in range(_ATTEMPTS):
             working = self._digits + guard
             try:
                 with ctx.workprec(int((working + 2 * small) * BITS_PER_DIGIT) + 30):
-                    centre, correct = self._approximate(centre, working // 2 + 6, small)
-                    scale, raw = self._enclose(centre, correct)
+                    centre, correct = self._approximate(centre, working // 2 + 6, small, closed)
+                    scale, raw = self._enclose(centre, correct, closed)
                     kept = self._coefficients(scale, raw)
             except UnboundedError:
                 raise
@@ -151,7 +150,7 @@ class Certifier:
     def enclose_only(self, start: float) -> tuple[arb, arb]:
         """tau_* and the slope there, without the coefficients and without regard to stability."""
         small = max(0.0, -np.log10(start))
-        self._moments.choose_closed_forms(arb(start))
+        closed = self._moments.closed_forms_at(arb(start))
         guard = _FIRST_GUARD + int(2 * small)
         last = UncertifiedError("tau_* is not certified")
         for _ in range(_ATTEMPTS):
@@ -159,9 +158,9 @@ class Certifier:
             guard *= 2
             try:
                 with ctx.workprec(int((working + 2 * small) * BITS_PER_DIGIT) + 30):
-                    centre, correct = self._approximate(arb(start), working // 2 + 6, small)
-                    scale, raw = self._enclose(centre, correct)
-                    slope = self._constants()[0] * stein_balls(scale, raw)[d22] / 2
+                    centre, correct = self._approximate(arb(start), working // 2 + 6, small, closed)
+                    scale, raw = self._enclose(centre, correct, closed)
+                    slope = self._constants()[0] * stein_balls(scale, raw).d22 / 2
             except UnboundedError:
                 raise
             except UncertifiedError as error:
@@ -175,13 +174,13 @@ class Certifier:
         a, b, scale = (constant_ball(value) for value in (*self._deq.variances, self._deq.tau0))
         return a, b, scale
 
-    def _approximate(self, centre: arb, goal: int, small: float) -> tuple[arb, int]:
+    def _approximate(self, centre: arb, goal: int, small: float, closed: frozenset[Key]) -> tuple[arb, int]:
         """Newton's method without proof: an exact point, and about how many digits of it are right."""
         digits = 24
         begin = float(centre)
         for _ in range(_NEWTON_STEPS):
             with ctx.workprec(int((digits + 3 * small) * BITS_PER_DIGIT) + 40):
-                residual, slope = self._equation(centre, self._moments.values(centre, RAW_MOMENTS))
+                residual, slope = self._equation(centre, self._moments.enclose(centre, RAW_MOMENTS, closed=closed))
                 step = residual / slope
                 new = (centre - step).mid()
                 if not step.is_finite() or (step.rad() > abs(step.mid()) and not step.contains(0)):
@@ -205,16 +204,16 @@ class Certifier:
         """F(tau) and F'(tau) = 2 tau (1 - sigma_a^2 d22/2)."""
         weight_a, weight_b, scale0 = self._constants()
         stein = stein_balls(scale, raw)
-        residual = scale * scale - weight_a * stein[variance] - weight_b * scale0 * scale0
-        return residual, 2 * scale * (1 - weight_a * stein[d22] / 2)
+        residual = scale * scale - weight_a * stein.variance - weight_b * scale0 * scale0
+        return residual, 2 * scale * (1 - weight_a * stein.d22 / 2)
 
-    def _enclose(self, centre: arb, correct: int) -> tuple[arb, dict[Key, arb]]:
+    def _enclose(self, centre: arb, correct: int, closed: frozenset[Key]) -> tuple[arb, dict[Key, arb]]:
         """The interval Newton step: a ball that holds exactly one root, and the raw moments over it."""
         radius = (centre * arb(10) ** -(correct - 3)).upper()
         values = None
         for _ in range(4):
             box = arb(centre, radius)
-            expansion = self._moments.expand(centre, box, values)
+            expansion = self._moments.expand(centre, box, values, closed=closed)
             values = expansion.values
             residual, _ = self._equation(centre, expansion.at(centre, RAW_MOMENTS))
             _, slope = self._equation(box, expansion.at(box, RAW_MOMENTS))
@@ -230,8 +229,8 @@ class Certifier:
 
     def _coefficients(self, scale: arb, raw: dict[Key, arb]) -> tuple[dict[str, arb], dict[str, arb], dict[str, str]]:
         stein = stein_balls(scale, raw)
-        energy = raw.get((0, 0))
-        moments = (stein[variance], stein[d1], stein[d2], stein[d22], arb(0) if energy is None else energy)
+        energy = stein.slope_energy
+        moments = (stein.variance, stein.d1, stein.d2, stein.d22, arb(0) if energy is None else energy)
         inputs = (scale, *moments, *self._constants()[:2])
         formulas = _compiled_formulas().renewed(BallArithmetic())
         margins = {k: arb(value) for k, value in formulas.margins_at(inputs, with_energy=energy is not None).items()}
@@ -241,7 +240,7 @@ class Certifier:
         why = "whether sigma_a^2 E[phi'^2] is below 1 is not decided at this precision"
         notes = dict.fromkeys(sorted(NTK_COEFFICIENTS), why) if undecided else {}
         found = formulas.coefficients_at(inputs, with_ntk=with_ntk)
-        return {"tau": scale, "bias": stein[mean], **{key: arb(value) for key, value in found.items()}}, margins, notes
+        return {"tau": scale, "bias": stein.mean, **{key: arb(value) for key, value in found.items()}}, margins, notes
 
     @staticmethod
     def _check_margins(margins: Mapping[str, arb], scale: arb) -> None:

@@ -158,11 +158,10 @@ def locate_ntk_loss(deq: DEQ, digits: int = 15, *, tied: bool = False) -> Stabil
         if abs(square - branch.start) >= (1 - _SAME) * abs(end - branch.start):
             return none
     why = "sigma_a^2 E[phi'^2] reaches 1: from there on there is no NTK, and networks of finite width stop converging"
-    enclosure = VarianceEnclosure(activation, with_slope_energy=True)
+    enclosure = VarianceEnclosure(activation, arb(square).sqrt().mid(), with_slope_energy=True)
     small = max(0.0, -np.log10(min(square, 1.0)))
     failure = ""
     for extra in (8, 40, 160):
-        enclosure.moments.choose_closed_forms(arb(square).sqrt().mid())
         with ctx.workprec(int(3.33 * (digits + extra + 3 * small)) + 80):
             try:
                 weight, tau = _certified_crossing(enclosure, branch.exact, square, digits + 4)
@@ -193,10 +192,10 @@ class _Branch:
         self.offset = float(tau0**2) if sigma_b2 is None else 0.0
         self._threshold = moment_threshold(activation) ** 2
         self._moments = FloatMoments(pointwise(activation))
-        self._known: dict[float, MomentValues] = {}
+        self._known: dict[float, MomentValues[float]] = {}
         self.largest = 1.0 if sigma_b2 is None else np.inf
 
-    def _at(self, square: float) -> MomentValues:
+    def _at(self, square: float) -> MomentValues[float]:
         """The moments at v, remembered."""
         if square not in self._known:
             self._known[square] = self._moments.at(float(np.sqrt(square)))
@@ -257,11 +256,10 @@ def _unfolded(activation: Activation, branch: _Branch, digits: int) -> Stability
 
 def _folded(activation: Activation, branch: _Branch, bracket: tuple[float, float], digits: int) -> StabilityLoss:
     square = float(scipy.optimize.brentq(branch.fold_function, *bracket, xtol=1e-300, rtol=1e-14))
-    enclosure = VarianceEnclosure(activation)
+    enclosure = VarianceEnclosure(activation, arb(square).sqrt().mid())
     small = max(0.0, -np.log10(min(square, 1.0)))
     failure = ""
     for extra in (8, 40, 160):
-        enclosure.moments.choose_closed_forms(arb(square).sqrt().mid())
         with ctx.workprec(int(3.33 * (digits + extra + 3 * small)) + 80):
             try:
                 found = _certified_fold(enclosure, branch.exact, square, digits // 2 + 5)
@@ -302,7 +300,7 @@ def _certified_fold(
     box = arb(centre, (2 * radius).upper())
     scale = centre.sqrt().mid()
     scales = box.sqrt()
-    pair = enclosure.pair(enclosure.moments.expand(scale, scales).at(scales, enclosure.moments.keys), box)
+    pair = enclosure.pair(enclosure.expanded(scale, scales), box)
     derivative = fold(pair, box) / ((pair[0] - offset) * (pair[0] - offset))
     thin = enclosure.at(centre)[0] - offset
     weight: arb = (centre - start) / thin + (box - centre) * derivative
@@ -314,10 +312,9 @@ def _certified_crossing(
 ) -> tuple[arb, arb]:
     """Balls of sigma_a^2 and tau where N changes its sign, v being known to ``digits`` digits."""
     start, offset = _constants(exact)
-    moments = enclosure.moments
 
     def tangent(at: arb) -> arb:
-        raw = moments.values(at.sqrt())
+        raw = enclosure.moments.enclose(at.sqrt(), closed=enclosure.closed)
         value: arb = (at - start) * raw[0, 0] - (enclosure.pair(raw, at)[0] - offset)
         return value
 
@@ -329,7 +326,7 @@ def _certified_crossing(
         raise UncertifiedError("sigma_a^2 E[phi'^2] - 1 does not change sign round the point")
     box = arb(centre, (2 * radius).upper())
     scales = box.sqrt()
-    variance, half = enclosure.pair(moments.expand(centre.sqrt().mid(), scales).at(scales, moments.keys), box)
+    variance, half = enclosure.pair(enclosure.expanded(centre.sqrt().mid(), scales), box)
     derivative = (variance - offset - (box - start) * half) / ((variance - offset) * (variance - offset))
     weight: arb = (centre - start) / (enclosure.at(centre)[0] - offset) + (box - centre) * derivative
     return weight, scales

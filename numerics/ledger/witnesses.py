@@ -179,7 +179,7 @@ def coefficients_of(
 
 
 @lru_cache(maxsize=256)
-def _moments(activation: str, sigma_a2: float, sigma_b2: float, tau0: float) -> tuple[float, MomentValues]:
+def _moments(activation: str, sigma_a2: float, sigma_b2: float, tau0: float) -> tuple[float, MomentValues[float]]:
     """tau_* and the moments there."""
     scale = solve_float(DEQ(_activation(activation), sigma_a2, sigma_b2, tau0)).checked()["tau"]
     return scale, checked_moments(_phi(activation), scale)

@@ -1,12 +1,11 @@
 """Gaussian moments of an activation in float64, to any number of digits, and in balls."""
 
-from numerics.moments.ball_moments import MOMENTS, BallMoments, moment_balls, reference_slope_energy
-from numerics.moments.certified import CertifiedMoments, UnboundedError, UncertifiedError, certified_moments
-from numerics.moments.coarse import TAIL_BITS, coarse_variance
-from numerics.moments.digits import HighPrecisionMoments
+from numerics.moments.certified import CertifiedMoments, certified_moments
+from numerics.moments.coarse_variance import TAIL_BITS, coarse_variance
+from numerics.moments.enclosures import UnboundedError, UncertifiedError
 from numerics.moments.float64 import FloatMoments
+from numerics.moments.high_precision import HighPrecisionMoments
 from numerics.moments.majorants import Majorant, half_strip_majorant
-from numerics.moments.node_sums import Key
 from numerics.moments.quadrature import (
     HALF_WIDTH,
     NODES,
@@ -17,13 +16,13 @@ from numerics.moments.quadrature import (
     select_refinement,
     slope_energies,
 )
+from numerics.moments.reference import BallMoments, moment_balls, reference_slope_energy
 from numerics.moments.stein import stein_balls
 from numerics.moments.strips import PieceBounds, gaussian_tail
-from numerics.moments.values import MomentAccuracyError, MomentValues
+from numerics.moments.values import Key, MomentAccuracyError, MomentValues
 
 __all__ = [
     "HALF_WIDTH",
-    "MOMENTS",
     "NODES",
     "TAIL_BITS",
     "BallMoments",

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
+from typing import Any
 
 import numpy as np
 
 from numerics.arithmetic import FloatArithmetic, PointwiseActivation, Program, compile_program
-from numerics.arrays import Array
+from numerics.arrays import EPS, Array
 from numerics.moments.quadrature import gaussian_rule, select_refinement
+from numerics.moments.stein import moments_from_raw, stein_program
 from numerics.moments.values import MomentValues
-from theory.moments import RAW_MOMENTS, SLOPE_FORMS, SLOPE_MOMENTS, STEIN_FORMS
+from theory.moments import RAW_MOMENTS, SLOPE_FORMS, SLOPE_MOMENTS
 from theory.symbols import d1, d2, d22, mean, tau
 
 __all__ = ["FloatMoments"]
@@ -28,7 +31,7 @@ _HALVINGS = 44
 #: Scales that are evaluated together.
 _CHUNK = 64
 #: Rounding of a sum relative to the sum of its terms' sizes: of the terms, of phi in each, and of adding them up.
-_ROUNDING = 64 * float(np.finfo(np.float64).eps)
+_ROUNDING = 64 * EPS
 #: Relative step of tau by which it is estimated how fast the moments change.
 _STEP = 1e-4
 
@@ -95,31 +98,33 @@ class FloatMoments:
         """Return the level of panel refinement that scales, an (n,) array of standard deviations, need."""
         return select_refinement(self.phi, scales, checked=False)[0]
 
-    def at(self, scale: float, level: int | None = None) -> MomentValues:
+    def at(self, scale: float, level: int | None = None) -> MomentValues[float]:
         """Return the moments at a scale tau > 0, with panels of a level known beforehand or chosen here."""
         if level is None:
             level = self.refinement(np.array([scale]))
-        scales = np.array([scale])
-        xi, weight = gaussian_rule(
-            scales, self.phi.breakpoints, extra_edges=self._graded_edges(scale), refinement=level
-        )
-        # Panels without width have no weight; at a kink between them the slope may be infinite.
-        kept = weight[0] > 0
-        xi, weight = xi[0][kept], weight[0][kept]
+        xi, weight = self._nodes(scale, level)
         values, slopes = self.phi.value(scale * xi), self.phi.derivative(scale * xi)
         with np.errstate(over="ignore", invalid="ignore"):
             return self._summed(scale, xi, weight, values, slopes)
 
-    def _summed(self, scale: float, xi: Array, weight: Array, values: Array, slopes: Array) -> MomentValues:
+    def _nodes(self, scale: float, level: int) -> tuple[Array, Array]:
+        """Nodes and weights for a scale, both of shape (M,)."""
+        xi, weight = gaussian_rule(
+            np.array([scale]), self.phi.breakpoints, extra_edges=self._graded_edges(scale), refinement=level
+        )
+        # Panels without width have no weight; at a kink between them the slope may be infinite.
+        kept = weight[0] > 0
+        return xi[0][kept], weight[0][kept]
+
+    def _summed(self, scale: float, xi: Array, weight: Array, values: Array, slopes: Array) -> MomentValues[float]:
         """The moments from values and slopes at the nodes; not finite where those overflow."""
         first = float(weight @ values)
         centred = values - first
-        raw = {key: float(weight @ (xi ** key[0] * values ** key[1])) for key in RAW_MOMENTS}
         # The variance of the centred values does not cancel; Stein's form of it would.
         spread = float(weight @ centred**2)
         if not self.has_slope_energy:
-            slope, curvature, square = _stein_program()(scale, *(raw[key] for key in RAW_MOMENTS))
-            return MomentValues(first, spread, float(slope), float(curvature), float(square), None)
+            raw = {(k, j): float(weight @ (xi**k * values**j)) for k, j in RAW_MOMENTS}
+            return replace(moments_from_raw(_stein_program(), scale, raw), variance=spread).map(float)
         slope_moments = {
             "slope": float(weight @ slopes),
             "xi slope": float(weight @ (xi * slopes)),
@@ -128,7 +133,7 @@ class FloatMoments:
         slope, curvature, square = _slope_program()(scale, first, *(slope_moments[key] for key in SLOPE_MOMENTS))
         return MomentValues(first, spread, float(slope), float(curvature), float(square), float(weight @ slopes**2))
 
-    def estimated(self, scale: float, reach: float = 0.0) -> tuple[MomentValues, MomentValues]:
+    def estimated(self, scale: float, reach: float = 0.0) -> tuple[MomentValues[float], MomentValues[float]]:
         """Return the moments at a scale tau > 0 and estimates of their errors: of the quadrature, of rounding, of tau.
 
         The quadrature's is how far one more halving of the panels moves a moment.  That is no bound: what is narrower
@@ -144,7 +149,7 @@ class FloatMoments:
         rounding = self._rounding(scale, level)
         changes = _spread(self.at(scale * (1 + _STEP), level), self.at(scale * (1 - _STEP), level))
         share = reach / (_STEP * scale)
-        total = [
+        total: list[Any] = [
             None if error is None or change is None else error + size + share * change
             for error, size, change in zip(errors, rounding, changes, strict=True)
         ]
@@ -152,11 +157,7 @@ class FloatMoments:
 
     def _rounding(self, scale: float, level: int) -> tuple[float, ...]:
         """Rounding errors of mean, variance, d1, d2, d22 and E[phi'^2], from the sizes of the terms in their sums."""
-        xi, weight = gaussian_rule(
-            np.array([scale]), self.phi.breakpoints, extra_edges=self._graded_edges(scale), refinement=level
-        )
-        kept = weight[0] > 0
-        xi, weight = xi[0][kept], weight[0][kept]
+        xi, weight = self._nodes(scale, level)
         sizes, slopes = np.abs(self.phi.value(scale * xi)), np.abs(self.phi.derivative(scale * xi))
         first, second = float(weight @ sizes), float(weight @ sizes**2)
         if self.has_slope_energy:
@@ -170,7 +171,7 @@ class FloatMoments:
         return tuple(_ROUNDING * float(size) for size in (first, second, *terms, energy))
 
 
-def _spread(first: MomentValues, second: MomentValues) -> list[float | None]:
+def _spread(first: MomentValues[float], second: MomentValues[float]) -> list[float | None]:
     """Distances of two evaluations, moment by moment."""
     pairs = zip(vars(first).values(), vars(second).values(), strict=True)
     return [None if a is None or b is None else abs(a - b) for a, b in pairs]
@@ -178,11 +179,10 @@ def _spread(first: MomentValues, second: MomentValues) -> list[float | None]:
 
 @cache
 def _stein_program() -> Program:
-    symbols = [tau, *(RAW_MOMENTS[key] for key in RAW_MOMENTS)]
-    return compile_program([STEIN_FORMS[s] for s in (d1, d2, d22)], symbols, FloatArithmetic())
+    return stein_program(FloatArithmetic())
 
 
 @cache
 def _slope_program() -> Program:
-    symbols = [tau, mean, *(SLOPE_MOMENTS[key] for key in SLOPE_MOMENTS)]
+    symbols = [tau, mean, *SLOPE_MOMENTS.values()]
     return compile_program([SLOPE_FORMS[s] for s in (d1, d2, d22)], symbols, FloatArithmetic())

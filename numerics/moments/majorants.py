@@ -26,6 +26,7 @@ from theory.symbols import x
 __all__ = [
     "Majorant",
     "half_strip_majorant",
+    "poly_product",
 ]
 
 _Poly = tuple[arb, ...]
@@ -120,7 +121,8 @@ def _plus(first: _Poly, second: _Poly) -> _Poly:
     return tuple(a + shorter[i] if i < len(shorter) else a for i, a in enumerate(longer))
 
 
-def _times(first: _Poly, second: _Poly) -> _Poly:
+def poly_product(first: _Poly, second: _Poly) -> _Poly:
+    """Return the coefficients of the product of two polynomials, constant first."""
     result = [arb(0)] * (len(first) + len(second) - 1)
     for i, a in enumerate(first):
         for j, b in enumerate(second):
@@ -221,11 +223,11 @@ class _HalfStrip:
     def range_of(self, expr: sp.Expr) -> _Range:
         known = self._known.get(expr)
         if known is None:
-            found = self._derive(expr)
+            derived = self._derive(expr)
             if self._is_real(expr):
-                at_least_zero = isinstance(expr, _POSITIVE) and not _nonnegative(found.low)
-                found = replace(found, imag=(arb(0),), low=(arb(0),) if at_least_zero else found.low)
-            known = self._settled(found)
+                at_least_zero = isinstance(expr, _POSITIVE) and not _nonnegative(derived.low)
+                derived = replace(derived, imag=(arb(0),), low=(arb(0),) if at_least_zero else derived.low)
+            known = self._settled(derived)
             self._known[expr] = known
         return known
 
@@ -309,14 +311,14 @@ class _HalfStrip:
             if value.is_finite():
                 return _Range(ball=value, size=self._decaying(expr.func, inner))
         if isinstance(expr, sp.erf | sp.erfc):
-            found = self._error_function(expr)
+            outer = self._error_function(expr)
         else:
             rule = self._rules().get(type(expr))
-            found = _Range() if rule is None else rule(inner)
+            outer = _Range() if rule is None else rule(inner)
         bound = _REAL_BOUNDS.get(type(expr))
-        if bound is not None and self._settled(found).size is None and self._is_real(expr):
+        if bound is not None and self._settled(outer).size is None and self._is_real(expr):
             return _Range(ball=acb(arb(0, bound)))
-        return found
+        return outer
 
     def _decaying(self, function: type, inner: _Range) -> Majorant | None:
         """A decaying majorant of F(e) with F(0) = 0 from that of e: |F(e)| <= |e| sup |F'| over a disc round 0."""
@@ -377,7 +379,7 @@ class _HalfStrip:
         size = None
         if first.size is not None and second.size is not None:
             a, b = first.size, second.size
-            size = Majorant(self._start, _times(a.poly, b.poly), a.linear + b.linear, a.quadratic + b.quadratic)
+            size = Majorant(self._start, poly_product(a.poly, b.poly), a.linear + b.linear, a.quadratic + b.quadratic)
         ball = None if first.ball is None or second.ball is None else first.ball * second.ball
         floor = None if first.floor is None or second.floor is None else (first.floor * second.floor).lower()
         return self._settled(_Range(low, high, imag, size, ball, floor))
@@ -397,10 +399,10 @@ class _HalfStrip:
             else:
                 return None, None, None
         (low1, high1, imag1), (low2, high2, imag2) = factors
-        crossed = _times(imag1, imag2)
-        low = _plus(_times(low1, low2), tuple(-a for a in crossed))
-        high = _plus(_times(high1, high2), crossed)
-        imag = _plus(_times(high1, imag2), _times(imag1, high2))
+        crossed = poly_product(imag1, imag2)
+        low = _plus(poly_product(low1, low2), tuple(-a for a in crossed))
+        high = _plus(poly_product(high1, high2), crossed)
+        imag = _plus(poly_product(high1, imag2), poly_product(imag1, high2))
         if not _nonnegative(imag):
             return None, None, None
         return (low, high, imag) if sign > 0 else (_negated(high), _negated(low), imag)
@@ -426,7 +428,7 @@ class _HalfStrip:
             return _Range()
         # |e|^q <= (1 + |e|)^n for q <= n.
         whole = exponent.numerator // exponent.denominator
-        grown = reduce(_times, [_plus(e.size.poly, (arb(1),))] * (whole + 1))
+        grown = reduce(poly_product, [_plus(e.size.poly, (arb(1),))] * (whole + 1))
         power = (e.size.poly[0] ** root,) if len(e.size.poly) == 1 and e.size.poly[0] > 0 else grown
         size = self._majorant(power, e.size.linear * root, e.size.quadratic * root)
         if not _positive(e.low) or e.low is None:
@@ -435,11 +437,11 @@ class _HalfStrip:
         least = e.low[0].lower()
         floor = (least**root).lower()
         # The argument of e^q lies within q atan(|Im e|/Re e).
-        turn = (root * _slope(e).atan()).upper()
-        if not turn < arb.pi() / 2:
+        angle = (root * _slope(e).atan()).upper()
+        if not angle < arb.pi() / 2:
             return _Range(size=size, floor=floor)
-        share = least ** (root - whole) * turn.cos()
-        low = tuple((share * a).lower() for a in reduce(_times, [e.low] * whole, _ONE))
+        share = least ** (root - whole) * angle.cos()
+        low = tuple((share * a).lower() for a in reduce(poly_product, [e.low] * whole, _ONE))
         return _Range(size=size, floor=floor, low=low)
 
     def _square(self, e: _Range) -> _Range:
@@ -451,13 +453,13 @@ class _HalfStrip:
             imag = 2 * e.ball.real * e.ball.imag
             size = None if e.size is None else self._squared(e.size)
             return _Range(ball=acb(real, imag), size=size, low=((bottoms[0] - tops[1]).lower(),))
-        found = self._product(e, e)
-        if found.low is None and e.imag is not None and len(e.imag) == 1:
-            return replace(found, low=((-(e.imag[0] ** 2)).lower(),))
-        return found
+        square = self._product(e, e)
+        if square.low is None and e.imag is not None and len(e.imag) == 1:
+            return replace(square, low=((-(e.imag[0] ** 2)).lower(),))
+        return square
 
     def _squared(self, size: Majorant) -> Majorant:
-        return self._majorant(_times(size.poly, size.poly), 2 * size.linear, 2 * size.quadratic)
+        return self._majorant(poly_product(size.poly, size.poly), 2 * size.linear, 2 * size.quadratic)
 
     def _exp(self, e: _Range) -> _Range:
         top, size = e.high, None
@@ -541,8 +543,8 @@ class _HalfStrip:
         right, left = self._decay(e), self._decay(self._scaled(e, -1))
         if right is not None and e.low is not None and e.high is not None and e.imag is not None:
             # softplus(e) = e + log(1 + u), |log(1 + u)| <= |u|/(1 - |u|)
-            rest = ((right[0] / (1 - right[0])).upper(),)
-            return _Range(low=_plus(e.low, (-rest[0],)), high=_plus(e.high, rest), imag=_plus(e.imag, rest))
+            gap = (right[0] / (1 - right[0])).upper()
+            return _Range(low=_plus(e.low, (-gap,)), high=_plus(e.high, (gap,)), imag=_plus(e.imag, (gap,)))
         if left is not None:
             return _Range(size=self._divided(left[1], 1 - left[0]))
         if e.imag == (arb(0),) and e.size is not None and e.size.linear >= 0 and e.size.quadratic >= 0:

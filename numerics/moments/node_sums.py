@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
+import math
+
 from flint import arb, ctx
 
 from numerics.arithmetic import BallArithmetic, Program, compile_program, integer_power
 from numerics.budget import checkpoint
+from numerics.moments.values import Key
 from theory.activations import Activation
 from theory.symbols import x
 
-__all__ = [
-    "Key",
-    "NodeSums",
-]
+__all__ = ["NodeSums"]
 
-#: (k, j) stands for E[xi^k f(tau xi)^j], and (k, 0) for E[xi^k f'(tau xi)^2].
-Key = tuple[int, int]
 #: Nodes that share a precision.
 _BLOCK = 64
 
@@ -50,7 +48,7 @@ class NodeSums:
         length = float(self._step)
         for begin in range(1, count + 1, _BLOCK):
             checkpoint()
-            needed = bits - int((begin * length) ** 2 / 1.3862943611198906)
+            needed = bits - int((begin * length) ** 2 / (2 * math.log(2)))
             with ctx.workprec(max(needed, 30) + 20):
                 block: dict[Key, arb] = {key: arb(0) for key in self._keys}
                 for j in range(begin, min(begin + _BLOCK, count + 1)):

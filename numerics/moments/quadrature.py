@@ -9,7 +9,7 @@ import numpy as np
 
 from numerics.arithmetic import Pointwise
 from numerics.arrays import EPS, Array
-from numerics.moments.ball_moments import reference_energy
+from numerics.moments.reference import reference_energy
 from numerics.moments.values import MomentAccuracyError
 
 __all__ = [
@@ -42,6 +42,8 @@ _LEAST_ENERGY = float(np.finfo(np.float64).tiny) / EPS
 #: Two neighbouring numbers at which phi differs by more than this, relative to phi or 1, are the sides of a jump: a
 #: square root's singularity makes 1e-8 of it.
 _JUMP = 1e-7
+#: Relative rounding error of an energy less the squares of its coefficients.
+_ROUNDING = 32 * EPS
 
 
 @lru_cache(maxsize=16)
@@ -207,10 +209,6 @@ def select_refinement(
         f"float64 quadrature does not see all of the activation: E[phi^2] is off by {gap:.1g} of itself on the finest "
         "panels, so no kernel is computed; an activation without narrow peaks or hidden kinks would be accepted"
     )
-
-
-#: Relative rounding error of an energy less the squares of its coefficients.
-_ROUNDING = 32 * EPS
 
 
 def _energy_gap(phi: Pointwise, scales: Array, bias: float, energies: Array) -> float:

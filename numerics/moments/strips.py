@@ -20,7 +20,7 @@ from flint import acb, arb
 
 from numerics.arithmetic import ComplexBallArithmetic, Program, compile_program, hull
 from numerics.budget import checkpoint
-from numerics.moments.majorants import Majorant, half_strip_majorant
+from numerics.moments.majorants import Majorant, half_strip_majorant, poly_product
 from theory.symbols import x
 
 __all__ = [
@@ -103,17 +103,18 @@ def gaussian_tail(
         step: h, or None for the integral.
     """
     begin = arb(0)
-    factor, linear, quadratic = [arb(1)], arb(0), arb(0)
+    factor: tuple[arb, ...] = (arb(1),)
+    linear = quadratic = arb(0)
     if majorant is not None:
         begin = scale * start - majorant.start
         # The powers of t = begin + scale u as a polynomial in u.
         poly = _shifted(majorant.poly, begin.nonnegative_part(), scale)
         for _ in range(order):
-            factor = _product(factor, poly)
+            factor = poly_product(factor, poly)
         linear, quadratic = order * majorant.linear, order * majorant.quadratic
         begin = begin.nonnegative_part()
     for _ in range(power):
-        factor = _product(factor, [1 + start + shift, arb(1)])
+        factor = poly_product(factor, (1 + start + shift, arb(1)))
     # The largest over begin, end by end: a ball round 0 would have a square that reaches below 0.
     ends = begin.lower().max(arb(0)), begin.upper()
     largest = (linear * ends[0]).max(linear * ends[1]) + (quadratic * ends[0] ** 2).max(quadratic * ends[1] ** 2)
@@ -140,20 +141,12 @@ def gaussian_tail(
     return result if result.is_finite() else arb.pos_inf()
 
 
-def _product(first: list[arb], second: list[arb]) -> list[arb]:
-    result = [arb(0)] * (len(first) + len(second) - 1)
-    for i, a in enumerate(first):
-        for j, b in enumerate(second):
-            result[i + j] += a * b
-    return result
-
-
-def _shifted(poly: tuple[arb, ...], begin: arb, scale: arb) -> list[arb]:
+def _shifted(poly: tuple[arb, ...], begin: arb, scale: arb) -> tuple[arb, ...]:
     """Coefficients in u of P(begin + scale u), by Horner."""
-    result = [poly[-1]]
+    result: tuple[arb, ...] = (poly[-1],)
     for coefficient in reversed(poly[:-1]):
-        result = _product(result, [begin, scale])
-        result[0] += coefficient
+        constant, *others = poly_product(result, (begin, scale))
+        result = (constant + coefficient, *others)
     return result
 
 
@@ -175,13 +168,11 @@ class PieceBounds:
         """Return tables on strips of several widths, the widest nearly the widest on which f is found analytic."""
         if self._strips is None:
             widest = self._widest()
-            found = [] if widest is None else [widest]
-            half_width = arb(0) if widest is None else widest.half_width
-            for share in () if widest is None else _SHARES:
-                narrower = self.table((half_width * share / 64).mid())
-                if narrower is not None:
-                    found.append(narrower)
-            self._strips = tuple(found)
+            if widest is None:
+                self._strips = ()
+            else:
+                narrower = (self.table((widest.half_width * share / 64).mid()) for share in _SHARES)
+                self._strips = (widest, *(table for table in narrower if table is not None))
         return self._strips
 
     def _widest(self) -> StripTable | None:
@@ -228,10 +219,10 @@ class PieceBounds:
             return None
         columns: list[_Column] = []
         for left, right in self._edges(start, half_width):
-            found = self._cover(left, right, half_width)
-            if found is None:
+            cover = self._cover(left, right, half_width)
+            if cover is None:
                 return None
-            columns.extend(found)
+            columns.extend(cover)
         pairs = [(left, right) for left, right in outside if left is not None and right is not None]
         return StripTable(half_width, tuple(columns), (pairs[0], pairs[1]))
 
@@ -347,7 +338,7 @@ class PieceBounds:
         """Bound |f| on [low, high] to a few per cent, None standing for infinity; None where no bound is found."""
         outside = arb(0)
         if high is None:
-            found = None
+            tail: tuple[arb, arb] | None = None
             for exponent in range(-2, _DOUBLINGS):
                 start = arb(2) ** exponent
                 if not start > low:
@@ -355,17 +346,17 @@ class PieceBounds:
                 majorant = half_strip_majorant(self._exprs[0], 1, start, arb(0))
                 top = None if majorant is None else majorant.supremum()
                 if top is None or not top.is_finite():
-                    if found is not None:
+                    if tail is not None:
                         break
                     continue
-                settled = found is not None and not top < found[0] * arb("0.98")
-                if found is None or not settled:
-                    found = top, start
+                settled = tail is not None and not top < tail[0] * arb("0.98")
+                if tail is None or not settled:
+                    tail = top, start
                 if settled:
                     break
-            if found is None:
+            if tail is None:
                 return None
-            outside, high = found
+            outside, high = tail
         inside = self._tight_supremum(low, high, outside)
         return None if inside is None else outside.max(inside).upper()
 

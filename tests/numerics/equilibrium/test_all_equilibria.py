@@ -239,8 +239,8 @@ def test_closed_forms_are_not_used_beyond_the_scales_of_their_moments() -> None:
     """E[exp(2 tau^2 xi^2)] = 1/sqrt(1 - 4 tau^2) only for tau < 1/2, and sigma_b^2 tau_0^2 is beyond that already."""
     phi = activation("exp(x**2)")
     moments = certified_moments(phi, False)
-    assert moments.values(arb(1) / 4)[0, 2].overlaps(1 / arb("0.75").sqrt())
-    for way in (moments.values, moments.enclose, lambda scale: moments.expand(scale, scale)):
+    assert moments.enclose(arb(1) / 4)[0, 2].overlaps(1 / arb("0.75").sqrt())
+    for way in (moments.enclose, moments.enclose_by_mean_value, lambda scale: moments.expand(scale, scale)):
         for scale in (arb("0.5"), arb("0.9"), arb(0.4, 0.2)):
             with pytest.raises(UncertifiedError, match="only for tau < 1/2"):
                 way(scale)

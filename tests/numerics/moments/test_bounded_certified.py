@@ -81,7 +81,7 @@ TEXTS = [
 def test_certified_moments_contain_the_quadrature_of_what_was_typed(text: str) -> None:
     phi = Activation.from_text(text)
     with flint.ctx.workprec(110):
-        found = CertifiedMoments(phi).values(arb(int(SCALE.p)) / int(SCALE.q))
+        found = CertifiedMoments(phi).enclose(arb(int(SCALE.p)) / int(SCALE.q))
         assert (0, 0) in found
         typed = sp.diff(phi.expr, x)
         slope = sp.Piecewise(*((piece.expr, x < piece.upper) for piece in phi.slope_pieces))

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import FrozenInstanceError
+
 import flint
 import mpmath
 import numpy as np
@@ -66,9 +70,9 @@ def test_balls_contain_an_independent_quadrature(text: str, scale: sp.Expr) -> N
     moments = CertifiedMoments(phi)
     with flint.ctx.workprec(85):
         # Radii far above the oracle's error: here the ball's own bounds are put to the test.
-        coarse = moments.values(arb(int(scale.p)) / int(scale.q))
+        coarse = moments.enclose(arb(int(scale.p)) / int(scale.q))
     with flint.ctx.workprec(160):
-        found = moments.values(arb(int(scale.p)) / int(scale.q))
+        found = moments.enclose(arb(int(scale.p)) / int(scale.q))
         slopes = sp.Piecewise(*((piece.expr, x < piece.upper) for piece in phi.slope_pieces))
         for (power, order), ball in found.items():
             if (power, order) in {(2, 1), (1, 1)}:
@@ -89,10 +93,10 @@ def test_every_way_over_a_ball_of_scales_contains_the_thin_values(text: str) -> 
         centre = arb(9) / 8
         wide = arb(centre, arb(10) ** -12)
         expansion = moments.expand(centre, wide)
-        over = [moments.values(wide), expansion.at(wide, moments.keys)]
-        coarse = moments.enclose(arb(centre, arb("0.05")))
+        over = [moments.enclose(wide), expansion.at(wide, moments.keys)]
+        coarse = moments.enclose_by_mean_value(arb(centre, arb("0.05")))
         for point in (centre, wide.lower().mid(), wide.upper().mid(), centre + arb(3) * arb(10) ** -13):
-            thin = moments.values(point)
+            thin = moments.enclose(point)
             for key, ball in thin.items():
                 assert all(found[key].overlaps(ball) for found in over), key
                 assert key[1] == 0 or coarse[key].overlaps(ball), key
@@ -107,31 +111,96 @@ def test_outside_a_ball_of_scales_the_moments_are_others() -> None:
     with flint.ctx.workprec(150):
         ball = arb(arb(1), arb(10) ** -20)
         image = moments.expand(arb(1), ball).at(ball, [(0, 2)])[0, 2]
-        beyond = moments.values(1 + 3 * arb(10) ** -20)[0, 2]
+        beyond = moments.enclose(1 + 3 * arb(10) ** -20)[0, 2]
     assert not image.overlaps(beyond)
 
 
 def test_vanishing_moments_are_exactly_zero() -> None:
     with flint.ctx.workprec(100):
-        found = CertifiedMoments(activation("tanh(x) + atan(x)")).values(arb(1))
+        found = CertifiedMoments(activation("tanh(x) + atan(x)")).enclose(arb(1))
     assert found[0, 1].is_zero()
     assert found[2, 1].is_zero()
     assert not found[1, 1].contains(0)
+
+
+#: The exponent tau^2 - 1 of its middle piece vanishes at tau = 1, where E[f] = 0/0 in closed form.
+REMOVABLE = "Piecewise((0, x < 0), (exp(x**2/2), x < 1), (exp(1/2), True))"
+
+
+def test_closed_forms_of_no_use_at_a_scale_are_left_out() -> None:
+    moments = CertifiedMoments(activation(REMOVABLE))
+    with flint.ctx.workprec(100):
+        assert moments.closed_forms_at(arb(1)) == {(0, 2), (2, 2)}
+        assert moments.closed_forms_at(arb(1) / 2) == set(moments.keys)
+        assert not moments.enclose(arb(1))[0, 1].is_finite()
+        found = moments.enclose(arb(1), closed=moments.closed_forms_at(arb(1)))
+        # 1/sqrt(2 pi) from the middle piece, e^(1/2) P(xi > 1) from the last.
+        exact = 1 / (2 * arb.pi()).sqrt() + (arb(1) / 2).exp() * (1 / arb(2).sqrt()).erfc() / 2
+        assert found[0, 1].overlaps(exact)
+        assert found[0, 1].rad() < 1e-25
+
+
+def test_the_precision_is_an_argument_and_is_put_back() -> None:
+    moments = CertifiedMoments(activation("tanh"))
+    before = flint.ctx.prec
+    found = {bits: moments.enclose(arb(1), [(0, 2)], precision=bits)[0, 2] for bits in (80, 300)}
+    assert flint.ctx.prec == before
+    assert found[300].rad() < arb(2) ** -280 < arb(2) ** -90 < found[80].rad() < arb(2) ** -70
+    assert found[80].contains(found[300])
+
+
+def test_threads_share_moments_and_not_their_choice_of_closed_forms() -> None:
+    """Two threads take turns on one object: what one chooses is not what the other one gets."""
+    shared = CertifiedMoments(activation(REMOVABLE))
+    scales = {1: arb(1), 2: arb(1) / 2}
+    with flint.ctx.workprec(100):
+        alone = {
+            number: moments.enclose(scale, closed=moments.closed_forms_at(scale))
+            for number, scale in scales.items()
+            for moments in [CertifiedMoments(activation(REMOVABLE))]
+        }
+        turns = threading.Barrier(2, timeout=60)
+
+        def work(number: int) -> dict[tuple[int, int], arb]:
+            # python-flint's precision is one for all threads, so that they do not compute at the same time.
+            chosen = None
+            found = {}
+            for turn in range(4):
+                turns.wait()
+                if turn % 2 == number - 1:
+                    if chosen is None:
+                        chosen = shared.closed_forms_at(scales[number])
+                    else:
+                        found = shared.enclose(scales[number], closed=chosen)
+                turns.wait()
+            return found
+
+        with ThreadPoolExecutor(2) as pool:
+            together = dict(zip(scales, pool.map(work, scales), strict=True))
+    for number, balls in alone.items():
+        assert balls.keys() == together[number].keys()
+        for key, ball in balls.items():
+            # FLINT remembers pi and log 2 thread by thread, which moves the last bits of a radius.
+            other = together[number][key]
+            assert ball.overlaps(other), (number, key)
+            assert 0 < other.rad() < ball.rad() * arb("1.001"), (number, key)
+    with pytest.raises(FrozenInstanceError):
+        shared.activation = activation("tanh")  # type: ignore[misc]
 
 
 def test_jumps_have_no_slope_energy() -> None:
     moments = CertifiedMoments(activation("tanh(x) + sign(x)"))
     assert (0, 0) not in moments.keys
     with flint.ctx.workprec(100):
-        assert set(moments.values(arb(1))) == set(moments.keys)
+        assert set(moments.enclose(arb(1))) == set(moments.keys)
 
 
 def test_moments_that_do_not_exist_are_refused() -> None:
     moments = CertifiedMoments(activation("exp(x**2/4)*tanh(x)"))
     with flint.ctx.workprec(80):
-        assert moments.values(arb("0.7"))[0, 2].is_finite()
+        assert moments.enclose(arb("0.7"))[0, 2].is_finite()
         with pytest.raises(UncertifiedError, match=r"exist only for tau < 1$"):
-            moments.values(arb("1.1"), [(0, 2)])
+            moments.enclose(arb("1.1"), [(0, 2)])
 
 
 @pytest.mark.parametrize(

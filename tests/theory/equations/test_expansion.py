@@ -20,23 +20,8 @@ from mpmath import mp
 from numerics.data import GaussianMixture
 from numerics.equilibrium import solve
 from theory.activations import registry
-from theory.equations import (
-    DEQ,
-    EntrySeries,
-    ExpansionError,
-    NormArgument,
-    S_ij,
-    delta_i,
-    delta_j,
-    deq,
-    derivative_moment,
-    dual,
-    epsilon,
-    expansion,
-    layers,
-    orders,
-    square_moment,
-)
+from theory.equations import DEQ, ExpansionError, NormArgument, deq, expansion, layers, orders
+from theory.equations.orders import EntrySeries, S_ij, delta_i, delta_j, derivative_moment, dual, epsilon, square_moment
 from theory.kernels import NTK_KINDS, PARTS, Kernel
 from theory.moments import GaussianMoments
 from theory.symbols import alpha, d2, dd, gamma2, lambda_, sigma_a2, sigma_b2, tau, tau_0, variance, x

@@ -6,7 +6,6 @@ This is the plain path: every value is computed at two precisions and accepted w
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import suppress
 from functools import cached_property
 from typing import Any
 
@@ -14,17 +13,19 @@ import mpmath
 import sympy as sp
 
 from numerics.arithmetic import MpArithmetic, Program, compile_program
-from numerics.budget import OverBudgetError, checkpoint, share
-from numerics.moments.values import MomentAccuracyError, MomentValues
+from numerics.budget import checkpoint
+from numerics.moments.closed_forms import find_closed_forms, has_slope_energy
+from numerics.moments.stein import moments_from_raw, stein_program
+from numerics.moments.values import Key, MomentAccuracyError, MomentValues, raw_moment_keys
 from theory.activations import Activation
 from theory.analysis import Piece
-from theory.moments import RAW_MOMENTS, STEIN_FORMS, DivergentMomentError, GaussianMoments
-from theory.symbols import d1, d2, d22, mean, tau, variance, x
+from theory.moments import DivergentMomentError
+from theory.symbols import tau, x
 
 __all__ = ["HighPrecisionMoments"]
 
-#: Part of the processor time left that closed forms may take, before quadrature stands in.
-_CLOSED_FORMS_SHARE = 0.25
+#: Halvings of the trapezoidal rule's step before a singularity too close to the axis is assumed.
+_HALVINGS = 9
 
 
 class HighPrecisionMoments:
@@ -36,32 +37,19 @@ class HighPrecisionMoments:
 
     def __init__(self, activation: Activation) -> None:
         self.activation = activation
-        self._symbolic = GaussianMoments(activation)
-
-    @cached_property
-    def _closed(self) -> dict[tuple[int, int] | str, sp.Expr]:
-        """The raw moments (and the slope energy) that have closed forms."""
-        found: dict[tuple[int, int] | str, sp.Expr] = {}
-        # What is not found in time is left to quadrature.
-        with suppress(OverBudgetError), share(_CLOSED_FORMS_SHARE, interrupt=True):
-            for key in RAW_MOMENTS:
-                value = self._symbolic.moment(*key)
-                if self._symbolic.is_closed(value):
-                    found[key] = value
-            if self.has_slope_energy:
-                value = self._symbolic.slope_energy
-                if self._symbolic.is_closed(value):
-                    found["slope"] = value
-        return found
 
     @cached_property
     def has_slope_energy(self) -> bool:
         """Whether E[phi'^2] is finite."""
-        try:
-            self._symbolic.require_slope_energy()
-        except DivergentMomentError:
-            return False
-        return True
+        return has_slope_energy(self.activation)
+
+    @cached_property
+    def _keys(self) -> tuple[Key, ...]:
+        return raw_moment_keys(with_slope_energy=self.has_slope_energy)
+
+    @cached_property
+    def _closed(self) -> dict[Key, sp.Expr]:
+        return find_closed_forms(self.activation, self._keys)
 
     def check_scale(self, scale: sp.Expr) -> None:
         """Raise DivergentMomentError when the second moment is infinite at a scale."""
@@ -71,7 +59,7 @@ class HighPrecisionMoments:
                 f"the moments of {self.activation.name} exist only for tau < {threshold}, not at tau = {scale}"
             )
 
-    def at(self, scale: Any, digits: int) -> MomentValues:
+    def at(self, scale: Any, digits: int) -> MomentValues[Any]:
         """Return the moments at a scale, correct to about ``digits`` significant digits.
 
         Args:
@@ -91,32 +79,29 @@ class HighPrecisionMoments:
             previous = values
         raise MomentAccuracyError(f"the moments of {self.activation.name} at tau = {scale} do not settle")
 
-    def _evaluate(self, scale: Any, digits: int) -> MomentValues:
+    def _evaluate(self, scale: Any, digits: int) -> MomentValues[Any]:
         context = mpmath.MPContext()
         context.dps = digits
         arithmetic = MpArithmetic(context)
         at_scale = context.mpf(scale)
-        values: dict[tuple[int, int] | str, Any] = {}
+        values: dict[Key, Any] = {}
         for key, expression in self._closed.items():
             (value,) = compile_program([expression], [tau], arithmetic)(at_scale)
             if context.isfinite(value):
                 values[key] = context.re(value)
-        missing = [key for key in RAW_MOMENTS if key not in values]
+        missing = [key for key in self._keys if key not in values]
         if missing:
             table = _Integrand(self.activation.pieces, arithmetic, context)
+            slopes = _Integrand(self.activation.slope_pieces, arithmetic, context)
 
             def integrand(power: int, order: int) -> Callable[[Any], Any]:
+                if order == 0:
+                    return lambda xi: xi**power * slopes(at_scale * xi) ** 2
                 return lambda xi: xi**power * table(at_scale * xi) ** order
 
             for key in missing:
                 values[key] = _quadrature(context, self.activation, at_scale, integrand(*key))
-        if self.has_slope_energy and "slope" not in values:
-            slope = _Integrand(self.activation.slope_pieces, arithmetic, context)
-            values["slope"] = _quadrature(context, self.activation, at_scale, lambda xi: slope(at_scale * xi) ** 2)
-        inputs = [RAW_MOMENTS[key] for key in RAW_MOMENTS]
-        forms = compile_program([STEIN_FORMS[s] for s in (mean, variance, d1, d2, d22)], [tau, *inputs], arithmetic)
-        first, spread, slope1, slope2, square2 = forms(at_scale, *(values[key] for key in RAW_MOMENTS))
-        return MomentValues(first, spread, slope1, slope2, square2, slope_energy=values.get("slope"))
+        return moments_from_raw(stein_program(arithmetic), at_scale, values)
 
 
 class _Integrand:
@@ -188,10 +173,6 @@ def _trapezoid(context: Any, integrand: Callable[[Any], Any], width: Any) -> Any
     return None
 
 
-#: Halvings of the trapezoidal rule's step before a singularity too close to the axis is assumed.
-_HALVINGS = 9
-
-
 def _tanh_sinh(context: Any, integrand: Callable[[Any], Any], width: Any, kinks: list[Any], octave: Any) -> Any:
     """Tanh-sinh panels that end at the kinks and grow by octaves of the activation's own scale."""
     edges = {context.mpf(0), width, -width, *kinks}
@@ -206,12 +187,7 @@ def _tanh_sinh(context: Any, integrand: Callable[[Any], Any], width: Any, kinks:
     return value
 
 
-def _agree(first: MomentValues, second: MomentValues, digits: int) -> bool:
+def _agree(first: MomentValues[Any], second: MomentValues[Any], digits: int) -> bool:
     tolerance = mpmath.mpf(10) ** -digits
-    for name in ("mean", "variance", "d1", "d2", "d22", "slope_energy"):
-        a, b = getattr(first, name), getattr(second, name)
-        if a is None and b is None:
-            continue
-        if abs(a - b) > tolerance * max(abs(b), tolerance):
-            return False
-    return True
+    pairs = zip(first.known().values(), second.known().values(), strict=True)
+    return all(abs(a - b) <= tolerance * max(abs(b), tolerance) for a, b in pairs)

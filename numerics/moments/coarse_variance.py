@@ -64,9 +64,9 @@ def coarse_variance(
             first, second = first + g * mass, second + square * mass
             first_bent, second_bent = first_bent + g * bent, second_bent + square * bent
         # Beyond L: |g| <= |f| + |c|, g^2 <= 2 f^2 + 2 c^2, |xi^2 - 1| <= (1 + |xi|)^2, and the Gaussian's own tail.
-        rest = _tail(length)
-        linear = (tails[0] + abs(centre) * rest).upper()
-        quadratic = (2 * tails[1] + 2 * centre * centre * rest).upper()
+        outside = _tail(length)
+        linear = (tails[0] + abs(centre) * outside).upper()
+        quadratic = (2 * tails[1] + 2 * centre * centre * outside).upper()
         first, first_bent = first + arb(0, linear), first_bent + arb(0, linear)
         second, second_bent = second + arb(0, quadratic), second_bent + arb(0, quadratic)
         variance = second - first * first
@@ -85,15 +85,15 @@ class _Function:
     def __call__(self, points: arb) -> arb:
         """Enclose the values on a ball: every piece on its own part of it."""
         low, high = points.lower(), points.upper()
-        found: arb | None = None
+        image: arb | None = None
         for index, program in enumerate(self._programs):
             start = low if index == 0 else low.max(self._edges[index - 1].lower())
             end = high if index == len(self._edges) else high.min(self._edges[index].upper())
             if start > end:
                 continue
             value = program(hull(start, end))[0]
-            found = value if found is None else hull(found, value)
-        return arb.nan() if found is None else found
+            image = value if image is None else hull(image, value)
+        return arb.nan() if image is None else image
 
 
 def _refined(function: _Function, scale: arb, length: arb) -> list[_Panel] | None:
