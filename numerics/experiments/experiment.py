@@ -202,10 +202,8 @@ def exact_kernel(
     solution.checked(kernel)
     # At small p some pairs are nearly collinear: the closed form of the dual, where there is one, is quick there.
     phi = with_dual(activation)
-    found = implicit_kernels(
-        gram, phi, experiment.sigma_a2, experiment.sigma_b2, solution["bias"], kernels=(kernel.kind,)
-    )
-    return getattr(found, kernel.kind), found.residual
+    found = implicit_kernels(gram, phi, experiment.sigma_a2, experiment.sigma_b2, solution["bias"], kernels=(kernel,))
+    return found[kernel], found.evidence.residual
 
 
 def finite_kernel(
@@ -242,4 +240,4 @@ def finite_kernel(
         return equilibrium.ck, equilibrium.residual
     readout = draw_entries(network.weights, (network.width,), rng)
     kernels = implicit_ntks(drawn, data, equilibrium, readout, tolerance=_NETWORK_TOLERANCE)
-    return getattr(kernels, kernel.kind), kernels.residual
+    return kernels[kernel], kernels.residual

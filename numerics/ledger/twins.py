@@ -18,13 +18,14 @@ import threadpoolctl
 from numerics.arithmetic import PointwiseActivation, pointwise
 from numerics.data import GaussianMixture
 from numerics.equilibrium import checked_moments, solve_float
-from numerics.kernels import implicit_ck
+from numerics.kernels import implicit_kernels
 from numerics.ledger.checks import Check, Plan, Results, Task
 from numerics.ledger.rates import CHANGES, ladder_report, shown_power
 from numerics.linalg import operator_norm, perturbed_norms
 from theory.activations import Activation, get
 from theory.claims import Verdict, VerdictKind
 from theory.equations import EquilibriumError
+from theory.kernels import Kernel
 from theory.symbols import x
 
 __all__ = [
@@ -84,7 +85,7 @@ def few_task(p: int, index: int, seed: int, sigma_a2: str, sigma_b2: str) -> dic
         relu = pointwise(get("relu").with_parameters({}))
         twin = pointwise(polynomial_twin(relu, *weights, tau0))
         first, second = (
-            implicit_ck(gram, phi, *weights, solve_float(phi, *weights, tau0).checked()["bias"]).kernel
+            implicit_kernels(gram, phi, *weights, solve_float(phi, *weights, tau0).checked()["bias"])[Kernel.CK]
             for phi in (relu, twin)
         )
         error = first - second
