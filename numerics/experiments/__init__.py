@@ -2,6 +2,7 @@
 
 from numerics.experiments.distances import KernelDistance, distance_to_equivalent, distance_to_limit
 from numerics.experiments.experiment import Cell, Experiment, Network, check_network, exact_kernel
+from numerics.experiments.kernels import exact_kernels
 from numerics.experiments.pairs import NoMatchError, PairDistance, distance_to_explicit
 from numerics.experiments.rates import (
     ROUNDING,
@@ -42,6 +43,7 @@ __all__ = [
     "distance_to_explicit",
     "distance_to_limit",
     "exact_kernel",
+    "exact_kernels",
     "fit_rate",
     "local_slopes",
     "measure",

@@ -206,8 +206,8 @@ def exact_kernel(kernel: Kernel, deq: DEQ, solution: FloatEquilibrium, gram: Arr
     # At small p some pairs are nearly collinear: the closed form of the dual, where there is one, is quick there.
     phi = with_dual(deq.activation)
     weights = float(deq.sigma_a2), float(deq.sigma_b2)
-    found = implicit_kernels(gram, phi, *weights, solution["bias"], kernels=(kernel.kind,))
-    return getattr(found, kernel.kind), found.residual
+    found = implicit_kernels(gram, phi, *weights, solution["bias"], kernels=(kernel,))
+    return found[kernel], found.evidence.residual
 
 
 def finite_kernel(
@@ -241,4 +241,4 @@ def finite_kernel(
         return equilibrium.ck, equilibrium.residual
     readout = draw_entries(network.weights, (network.width,), rng)
     kernels = implicit_ntks(drawn, data, equilibrium, readout, tolerance=_NETWORK_TOLERANCE)
-    return getattr(kernels, kernel.kind), kernels.residual
+    return kernels[kernel], kernels.residual

@@ -26,7 +26,7 @@ from numerics.experiments.experiment import (
     exact_kernel,
     finite_kernel,
 )
-from numerics.kernels import explicit_ck, explicit_kernels
+from numerics.kernels import explicit_kernels
 from numerics.linalg import operator_norm
 from numerics.matching import Design, DesignError, design
 from numerics.networks import FiniteExplicitNetwork, explicit_ntk
@@ -108,7 +108,7 @@ def distance_to_explicit(
         statistics = sample.statistics()
         equivalents = [
             equivalent_kernel(which, numbers, statistics, tau0, gram).dense()
-            for which, numbers in ((kernel, solution), (Kernel.NTK_ALL if kernel.is_tangent else Kernel.CK, single))
+            for which, numbers in ((kernel, solution), (_of_explicit(kernel), single))
         ]
         if width is None:
             own = exact_kernel(kernel, deq, solution, gram)[0]
@@ -139,7 +139,13 @@ def _designed(deq: DEQ, kernel: Kernel) -> Design:
 
 
 def _exact_explicit(kernel: Kernel, gram: Array, layers: Layers) -> Array:
-    return explicit_ck(gram, layers).kernel if kernel == "ck" else explicit_kernels(gram, layers).ntk
+    which = _of_explicit(kernel)
+    return explicit_kernels(gram, layers, kernels=(which,))[which]
+
+
+def _of_explicit(kernel: Kernel) -> Kernel:
+    """The kernel of an explicit network that is compared with one of a DEQ: its only NTK is that of all parameters."""
+    return Kernel.NTK_ALL if kernel.is_tangent else Kernel.CK
 
 
 def _finite_explicit(kernel: Kernel, layers: Layers, data: Array, width: int, rng: np.random.Generator) -> Array:

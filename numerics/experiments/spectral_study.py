@@ -33,11 +33,11 @@ from numerics.spectrum import (
     Population,
     SpectralLaw,
     estimate_spectrum,
-    hull,
     isolated_eigenvalues,
     kolmogorov_distance,
     levy_distance,
     match_outliers,
+    support_bounds,
     wasserstein_distance,
 )
 from theory.activations import Activation
@@ -241,7 +241,7 @@ def summarise_outliers(law: SpectralLaw, draws: Sequence[MeasuredSpectrum]) -> O
     """
     if not draws:
         raise ValueError("at least one draw is needed")
-    left, right = hull(law)
+    left, right = support_bounds(law)
     columns: list[Array] = []
     for side in (0, 1):
         counts = [np.count_nonzero(d.isolated < left if side else d.isolated > right) for d in draws]
@@ -253,4 +253,4 @@ def summarise_outliers(law: SpectralLaw, draws: Sequence[MeasuredSpectrum]) -> O
     table = np.array(sorted(columns, key=lambda c: -float(c.mean()))).reshape(-1, len(draws))
     mean = table.mean(axis=1)
     error = table.std(axis=1, ddof=1) / np.sqrt(len(draws)) if len(draws) > 1 else np.full(mean.shape, np.nan)
-    return OutlierSummary(mean, error, match_outliers(law.outlier_values, mean, hull(law)))
+    return OutlierSummary(mean, error, match_outliers(law.outlier_values, mean, support_bounds(law)))

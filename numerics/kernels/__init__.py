@@ -10,28 +10,17 @@ from numerics.kernels.duals import (
     slow_dual,
     with_dual,
 )
-from numerics.kernels.entries import KernelConvergenceError
-from numerics.kernels.hermite import (
-    dual_by_quadrature,
-    dual_by_series,
-    hermite_coefficients,
-    resolving_edges,
-)
-from numerics.kernels.infinite_width import (
-    KERNELS,
-    ImplicitKernels,
-    explicit_ck,
-    explicit_kernels,
-    implicit_ck,
-    implicit_kernels,
-)
+from numerics.kernels.entries import Evidence, KernelConvergenceError
+from numerics.kernels.hermite import dual_by_quadrature, dual_by_series, hermite_coefficients, resolving_edges
+from numerics.kernels.infinite_width import EXPLICIT_KERNELS, ExactKernels, explicit_kernels, implicit_kernels
 from numerics.kernels.interpolated_duals import InterpolatedDual, PairDual, UnresolvedDualError
 
 __all__ = [
-    "KERNELS",
+    "EXPLICIT_KERNELS",
     "ClosedDual",
     "DualActivation",
-    "ImplicitKernels",
+    "Evidence",
+    "ExactKernels",
     "InterpolatedDual",
     "KernelConvergenceError",
     "LongSeriesDual",
@@ -42,10 +31,8 @@ __all__ = [
     "bivariate_normal_cdf",
     "dual_by_quadrature",
     "dual_by_series",
-    "explicit_ck",
     "explicit_kernels",
     "hermite_coefficients",
-    "implicit_ck",
     "implicit_kernels",
     "resolving_edges",
     "slow_dual",

@@ -13,21 +13,27 @@ tangent kernels come from the same pass.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
+from functools import cached_property
 
 import numpy as np
 
 from numerics.arithmetic import Pointwise
 from numerics.arrays import EPS, Array, Index, Mask
 from numerics.kernels.duals import slow_dual
-from numerics.kernels.hermite import dual_by_series, hermite_coefficients, resolved
+from numerics.kernels.hermite import dual_by_series, hermite_coefficients, reciprocal, resolved
 from numerics.kernels.interpolated_duals import PairDual, PairFunction, blurred
 from numerics.moments import gaussian_moment, select_refinement
 
 __all__ = [
-    "Entries",
+    "Diagonal",
+    "EntryEquations",
+    "Evidence",
     "KernelConvergenceError",
+    "Ladder",
     "Tile",
+    "entry_equations",
+    "solve_tiles",
 ]
 
 #: From rho and the number of the step: the right side, its derivative by rho, and whether both are whole
@@ -65,6 +71,56 @@ class KernelConvergenceError(RuntimeError):
 
 
 @dataclass(frozen=True)
+class Evidence:
+    """How well the entries of a kernel were solved: bounds and residuals are the largest, pairs are counted.
+
+    Attributes:
+        residual: largest |right side - left side| of the equations for G, each relative to sqrt(G_ii G_jj) (for the
+            diagonal, to tau_i^2); 0 without recurrence, where nothing is solved.
+        truncation_bound: largest error in an entry of G off the diagonal from cutting the series; for pairs that do
+            not use the series, the estimated error of what stands in for it.  Absolute.
+        slope_bound: likewise for Gdot = E[phi'(u) phi'(v)].  Near |rho| = 1, where Gdot of a kinked phi changes like
+            sqrt(1 - |rho|), it includes what rounding and the residual do to rho.  An entry K of an NTK is in error by
+            at most about (truncation_bound + |K| sigma_a^2 slope_bound)/(1 - sigma_a^2 Gdot), and by what the residual
+            leaves.
+        quadrature_error: estimated error of the one-dimensional integrals, relative to G_ii.
+        stability: largest sigma_a^2 |Gdot_ij| off the diagonal; below 1.
+        margin: largest sigma_a^2 Gdot_ii; below 1 where an NTK exists, infinite where phi jumps.
+        order: highest order of the Hermite series used.
+        iterations: most steps that any entry took.
+        quadrature_pairs: number of pairs i < j for which the series was too slow.
+        coincident_pairs: number of pairs i < j whose samples coincide to rounding.
+    """
+
+    residual: float = 0.0
+    truncation_bound: float = 0.0
+    slope_bound: float = 0.0
+    quadrature_error: float = 0.0
+    stability: float = 0.0
+    margin: float = 0.0
+    order: int = 0
+    iterations: int = 0
+    quadrature_pairs: int = 0
+    coincident_pairs: int = 0
+
+    def merged(self, other: Evidence) -> Evidence:
+        """Return the evidence for these entries and for others of the same layer."""
+        return self._combined(other, _COUNTS)
+
+    def followed_by(self, layer: Evidence) -> Evidence:
+        """Return the evidence for a network that ends here and for its next layer: the bounds of layers add up."""
+        return self._combined(layer, (*_COUNTS, "truncation_bound", "slope_bound"))
+
+    def _combined(self, other: Evidence, sums: tuple[str, ...]) -> Evidence:
+        names = (field.name for field in fields(self))
+        pairs = {name: (getattr(self, name), getattr(other, name)) for name in names}
+        return Evidence(**{name: sum(pair) if name in sums else max(pair) for name, pair in pairs.items()})
+
+
+_COUNTS = ("quadrature_pairs", "coincident_pairs")
+
+
+@dataclass(frozen=True)
 class Tile:
     """One block of the solution, r rows by c columns, on the diagonal or above it.
 
@@ -74,6 +130,7 @@ class Tile:
         kernel: (r, c) array, G.
         slope: (r, c) array, dG/dL, which is E[phi'(u) phi'(v)]; infinite on the diagonal where phi jumps.
         covariance: (r, c) array, L.
+        evidence: for these entries.
     """
 
     rows: slice
@@ -81,6 +138,7 @@ class Tile:
     kernel: Array
     slope: Array
     covariance: Array
+    evidence: Evidence
 
     def write(self, target: Array, values: Array) -> None:
         """Write (r, c) values into an (n, n) array at this tile's place and at its mirror image."""
@@ -89,199 +147,80 @@ class Tile:
             target[self.columns, self.rows] = values.T
 
 
-class Entries:
-    """The entrywise fixed points of one kernel and an account of how well they were solved.
-
-    The arguments are those of `implicit_ck`.  The variances are solved at once, the rest by `tiles`, during which
-    the attributes named as in `ImplicitKernel` grow.
+@dataclass(frozen=True)
+class Diagonal:
+    """The equations on the diagonal, solved.
 
     Attributes:
         variances: (n,) array, tau_i^2.
-        energy: (n,) array, G_ii.
-        slope_energy: (n,) array, E[phi'(tau_i xi)^2].
-        slope_bound: largest error of E[phi'(u) phi'(v)] off the diagonal, as `truncation_bound` for G.  Near |rho| = 1,
-            where the slope of a kinked phi changes like sqrt(1 - |rho|), it includes what rounding and the residual do
-            to rho.
-
-    Raises:
-        ValueError: a parameter out of range, or a Gram matrix that cannot be one.
-        KernelConvergenceError: an entry has no stable fixed point, or none was reached.
+        uncertainty: (n,) array, how far each may be off, relative to it.
+        refinement: of the panels that integrals need, as for `select_refinement`.
+        quadrature_error: relative, of the integrals.
+        residual: largest, relative to tau_i^2.
+        iterations: steps taken.
     """
 
-    def __init__(
-        self,
-        gram: Array,
-        phi: Pointwise,
-        sigma_a2: float,
-        sigma_b2: float,
-        bias: float,
-        tolerance: float,
-        *,
-        checked: bool = False,
-    ) -> None:
-        _check_parameters(sigma_a2, sigma_b2, bias, tolerance)
-        # An earlier layer's kernel is a Gram matrix, symmetric to the last bit.
-        diagonal = np.diagonal(gram).copy() if checked else _check_gram(gram)
-        drive = sigma_b2 * diagonal
-        # A steep phi needs panels as narrow as that, but only where it is steep.
-        steep = select_refinement(phi, np.sqrt(drive), bias)[0] >= _STEEP
-        self._panels: Pointwise = resolved(phi, max(1.0, 2 * float(np.sqrt(drive.max())))) if steep else phi
-        solved = _solve_diagonal(self._panels, drive, sigma_a2, bias, tolerance)
-        self._refinement, self.variances, self._doubt, self.quadrature_error, self.iterations, self.residual = solved
-        self._gram, self._diagonal, self._phi = gram, diagonal, phi
-        self._sigma_a2, self._sigma_b2, self._bias, self._tolerance = sigma_a2, sigma_b2, bias, tolerance
-        self._scales = np.sqrt(self.variances)
-        self._inverse = _reciprocal(self._scales)
-        self.bound = self.slope_bound = self.stability = 0.0
-        self.order = self.quadrature_pairs = self.coincident_pairs = 0
-        self._slow: PairDual | None = None
-        self._extend(_LADDER[-3])
+    variances: Array
+    uncertainty: Array
+    refinement: int
+    quadrature_error: float
+    residual: float
+    iterations: int
 
-    def _extend(self, order: int) -> None:
-        """Have coefficients up to `order`, and the largest |rho| that each order of the ladder serves."""
-        series = hermite_coefficients(self._panels, self._scales, order, bias=self._bias, refinement=self._refinement)
-        self._norm = series.norm
-        self._inverse_norm = _reciprocal(self._norm)
-        self.energy = series.energy
-        self.slope_energy = (series.slope_norm * self._inverse) ** 2
-        # From here on G_ij and its slope are relative to sqrt(G_ii G_jj): samples may be of any size.
-        self._ratio = self._norm * self._inverse
-        self._shares = series.shares
-        # A degree that no sample has need not be summed: every second one where phi is even or odd.
-        self._used: list[bool] = list(np.abs(self._shares).max(axis=1) > EPS)
-        # Where phi is homogeneous (and bias 0) all samples have the same coefficients up to their size.
-        alike = bool(np.all(np.ptp(self._shares, axis=1) <= _ALIKE))
-        self._shape: Array | None = self._shares.mean(axis=1) if alike else None
-        self._ladder = tuple(k for k in _LADDER if k <= order)
-        smooth = bool(np.all(np.isfinite(series.slope_norm)))
-        self._tails = [np.sqrt(series.tail_share(k)) for k in self._ladder]
-        self._slope_tails = [
-            np.sqrt(series.slope_tail_share(k)) if smooth else np.zeros_like(self._norm) for k in self._ladder
-        ]
-        turns = _reciprocal(series.slope_norm * self._inverse_norm)
-        limits = []
-        for k, tail, slope_tail in zip(self._ladder, self._tails, self._slope_tails, strict=True):
-            worst = float(np.max(tail) ** 2)
-            limit = min((self._tolerance / 2 / worst) ** (1 / (k + 1)), 1.0) if worst > 0 else 1.0
-            if smooth:
-                # The slope's error, relative to the slope on the diagonal, by the same standard.
-                worst = float(np.max(slope_tail * turns) ** 2)
-                limit = min(limit, (self._tolerance / 2 / worst) ** (1 / k)) if worst > 0 else limit
-            limits.append(limit)
-        self._limits = np.maximum.accumulate(limits)
 
-    def tiles(self) -> Iterator[Tile]:
-        """Solve and yield the tiles on and above the diagonal."""
-        n = self._gram.shape[0]
-        for top in range(0, n, _TILE):
-            rows = slice(top, min(top + _TILE, n))
-            for left in range(top, n, _TILE):
-                yield self._tile(rows, slice(left, min(left + _TILE, n)))
+@dataclass(frozen=True)
+class Ladder:
+    """The Hermite coefficients of all samples, and the largest |rho| that each order of the series serves.
 
-    def _tile(self, rows: slice, columns: slice) -> Tile:
-        block = self._gram[rows, columns]
-        diagonal = rows == columns
-        # One factor after the other: the product of two small scales may underflow.
-        base = block * self._sigma_b2
-        base *= self._inverse[rows, None]
-        base *= self._inverse[columns]
-        # Samples that coincide to rounding have G_ij = G_ii exactly; the correlation 1 would carry
-        # a rounding error that a jump or a kink of phi magnifies.
-        middle = np.add.outer(self._diagonal[rows] / 2, self._diagonal[columns] / 2)
-        same = block >= middle * (1 - _SAME)
-        if diagonal:
-            np.fill_diagonal(same, True)
-            base = np.triu(base)
-        index = np.arange(self._gram.shape[0])
-        ratio = np.multiply.outer(self._ratio[rows], self._ratio[columns])
-        gain = self._sigma_a2 * ratio if self._sigma_a2 > 0 else np.broadcast_to(0.0, ratio.shape)
-        problem = _Problem(index[rows, None], index[None, columns], base, gain).without(same)
-        kernel, slope, far = self._by_series(problem, rows, columns)
-        if np.any(far):
-            self._by_pairs(problem, np.nonzero(far), kernel, slope)
-        kernel *= self._norm[rows, None]
-        kernel *= self._norm[columns]
-        slope *= ratio
-        covariance = block * self._sigma_b2
-        if self._sigma_a2 > 0:
-            covariance += self._sigma_a2 * kernel
-        if np.any(same):
-            i, j = np.nonzero(same)
-            first, second = i + rows.start, j + columns.start
-            self.coincident_pairs += int(np.count_nonzero(first < second))
-            if np.any(same & (block != middle)):
-                self._account_coincidence(first, second)
-            for values, known in ((kernel, self.energy), (slope, self.slope_energy), (covariance, self.variances)):
-                values[i, j] = (known[first] + known[second]) / 2
-        if diagonal:
-            below = np.tril_indices(base.shape[0], -1)
-            for values in (kernel, slope, covariance):
-                values[below] = values.T[below]
-        lost = ~np.isfinite(kernel) | np.isnan(slope)
-        if np.any(lost):
-            raise KernelConvergenceError(
-                f"{np.count_nonzero(lost)} kernel entries are not finite at sigma_a^2 = {self._sigma_a2:g}: the "
-                "activation overflows at these norms; samples of smaller norm have a kernel"
-            )
-        return Tile(rows, columns, kernel, slope, covariance)
+    Entries G_ij and their slopes are relative to sqrt(G_ii G_jj): samples may be of any size.
 
-    def _by_series(self, problem: _Problem, rows: slice, columns: slice) -> tuple[Array, Array, Mask]:
-        """G and its derivative by rho from the series, and the mask of the entries it is too slow for."""
-        start = self._first_guess(problem, rows, columns)
-        size = np.abs(self._correlation(problem, start))
-        while True:
-            rung, far = self._choose_rung(size)
-            part = problem.without(far) if np.any(far) else problem
-            kernel, rho, slope = self._newton(self._stages(rows, columns, self._ladder[rung]), part, start)
-            over = ~far & (np.abs(rho) > self._limits[rung])
-            if self._ladder[rung] >= _DENSE or not np.any(over):
-                break
-            # The solution lies further out than the guess: the next order is higher.
-            size = np.maximum(size, np.abs(rho))
-        far |= over
-        near = ~far
-        reach = float(np.max(np.abs(rho), where=near, initial=0.0))
-        if reach > 0:
-            order = self._ladder[rung]
-            self.order = max(self.order, order)
-            tail, turn = self._tails[rung] * self._norm, self._slope_tails[rung] * self._ratio
-            self._account(
-                reach ** (order + 1) * float(tail[rows].max() * tail[columns].max()),
-                reach**order * float(turn[rows].max() * turn[columns].max()),
-                np.abs(problem.gain * slope)[near] if self._sigma_a2 > 0 else np.zeros(0),
-            )
-        return kernel, slope, far
+    Attributes:
+        orders: (k,) orders to choose from, ascending.
+        limits: (k,) array, the largest |rho| that each serves.
+        tails: of each order, an (n,) array: the square root of the share of E[phi^2] above it.
+        slope_tails: of each order, an (n,) array: likewise for phi'; zero where phi jumps.
+        shares: (order + 1, n) array, coefficients relative to `norm`.
+        shape: (order + 1,) array of coefficients that all samples share, or None.
+        used: for every degree whether some sample has it.
+        norm: (n,) array, sqrt(G_ii).
+        inverse_norm: (n,) array, 1/sqrt(G_ii), 0 for 0.
+        ratio: (n,) array, sqrt(G_ii)/tau_i.
+        energy: (n,) array, G_ii.
+        slope_energy: (n,) array, E[phi'(tau_i xi)^2]; infinite where phi jumps.
+    """
 
-    def _correlation(self, problem: _Problem, g: Array) -> Array:
-        """Return rho at g, on which it does not depend without recurrence."""
-        return np.clip(problem.base, -1, 1) if self._sigma_a2 == 0 else problem.correlation(g)
+    orders: tuple[int, ...]
+    limits: Array
+    tails: tuple[Array, ...]
+    slope_tails: tuple[Array, ...]
+    shares: Array
+    shape: Array | None
+    used: tuple[bool, ...]
+    norm: Array
+    inverse_norm: Array
+    ratio: Array
+    energy: Array
+    slope_energy: Array
 
-    def _first_guess(self, problem: _Problem, rows: slice, columns: slice) -> Array:
-        """G to first order in rho, where the equation is linear; anything will do without recurrence."""
-        if self._sigma_a2 == 0:
-            return problem.base
-        left, right = self._factors(rows, columns)
-        lean = 1 - problem.gain * (left[1] * right[1])
-        return np.asarray((left[0] * right[0] + left[1] * right[1] * problem.base) / np.where(lean > _LEAST, lean, 1.0))
+    def factors(self, rows: slice, columns: slice) -> tuple[Array, Array]:
+        """Return the coefficients of rows and columns, the degree first, to broadcast over a tile."""
+        return self.shares[:, rows, None], self.shares[:, None, columns]
 
-    def _choose_rung(self, size: Array) -> tuple[int, Mask]:
-        """The rung of the ladder for correlations of the given size, and the mask of those it does not reach."""
-        peak = float(size.max())
-        if peak > self._limits[-1] and self._ladder[-1] < _LADDER[-1]:
-            self._extend(_LADDER[-1])
-        rung = int(np.searchsorted(self._limits, peak))
-        if rung == len(self._ladder) or self._ladder[rung] > _DENSE:
+    def choose(self, size: Array) -> tuple[int, Mask]:
+        """Return the rung for correlations of given moduli, an array of any shape, and the mask of those beyond it."""
+        rung = int(np.searchsorted(self.limits, float(size.max())))
+        if rung == len(self.orders) or self.orders[rung] > _DENSE:
             most = int(_MOST * (size.size - 1))
-            rung = int(np.searchsorted(self._limits, float(np.partition(size, most, axis=None)[most])))
-            rung = min(max(rung, self._ladder.index(_DENSE)), len(self._ladder) - 1)
-        return rung, size > self._limits[rung]
+            rung = int(np.searchsorted(self.limits, float(np.partition(size, most, axis=None)[most])))
+            rung = min(max(rung, self.orders.index(_DENSE)), len(self.orders) - 1)
+        return rung, size > self.limits[rung]
 
-    def _stages(self, rows: slice, columns: slice, order: int) -> Stage:
-        """The series of an order for a tile: a few terms first; then all, with the first slope; then all of both."""
-        left, right = self._factors(rows, columns)
-        if self._shape is not None:
-            left = right = self._shape[:, None, None]
-        used, rough = self._used, np.zeros(0)
+    def stage(self, rows: slice, columns: slice, order: int) -> Stage:
+        """Return the series of an order for a tile: a few terms, then all with the first slope, then all of both."""
+        left, right = self.factors(rows, columns)
+        if self.shape is not None:
+            left = right = self.shape[:, None, None]
+        used, rough = self.used, np.zeros(0)
 
         def stage(rho: Array, step: int) -> tuple[Array, Array, bool]:
             nonlocal rough
@@ -294,139 +233,400 @@ class Entries:
 
         return stage
 
-    def _factors(self, rows: slice, columns: slice) -> tuple[Array, Array]:
-        return self._shares[:, rows, None], self._shares[:, None, columns]
 
-    def _by_pairs(self, problem: _Problem, where: tuple[Index, ...], kernel: Array, slope: Array) -> None:
-        """Solve the entries at `where` through `numerics.kernels.duals`, in place."""
-        if self._slow is None:
-            self._slow = slow_dual(
-                self._phi, self._scales, self._bias, self._refinement, self._tolerance, panels=self._panels
-            )
-        for start in range(0, where[0].size, _PAIRS):
-            chosen = tuple(index[start : start + _PAIRS] for index in where)
-            part = problem.at(chosen)
-            dual = self._slow.at(part.rows, part.columns)
-            inverse = self._inverse_norm[part.rows], self._inverse_norm[part.columns]
+@dataclass(frozen=True)
+class EntryEquations:
+    """The equations of all entries of a kernel, those on the diagonal solved.
 
-            def stage(
-                rho: Array, _: int, dual: PairFunction = dual, inverse: tuple[Array, Array] = inverse
-            ) -> tuple[Array, Array, bool]:
-                value, turn = dual.evaluate(rho)
-                return value * inverse[0] * inverse[1], turn * inverse[0] * inverse[1], True
+    Made by `entry_equations`, whose arguments it keeps; `solve_tiles` solves the others.
 
-            found, rho, derivative = self._newton(stage, part, kernel[chosen], polished=True)
-            kernel[chosen], slope[chosen] = found, derivative
-            self.quadrature_pairs += rho.size
-            self._account(*self._pair_errors(dual, part, found, rho, derivative), np.abs(part.gain * derivative))
+    Attributes:
+        gram: (n, n) array S.
+        squared_norms: (n,) array, S_ii.
+        phi: the activation, uncentred.
+        panels: phi with the ends of all panels that integrals in one dimension need.
+        sigma_a2: variance of the recurrent weights.
+        sigma_b2: variance of the input weights.
+        bias: subtracted from phi.
+        tolerance: relative to sqrt(G_ii G_jj).
+        diagonal: its solution.
+        ladder: the series for moderate correlations.
+    """
 
-    def _pair_errors(
-        self, dual: PairFunction, part: _Problem, found: Array, rho: Array, derivative: Array
-    ) -> tuple[float, float]:
-        """Largest errors of G before its magnification by the fixed point, and of dG/dL, near |rho| = 1 too."""
-        rows, columns = part.rows, part.columns
-        lean = np.maximum(1 - np.abs(part.gain * derivative), EPS)
-        doubt = _SAME + (self._doubt[rows] + self._doubt[columns]) / 2
-        value, turn = dual.own_errors(rho)
-        if self._sigma_a2 > 0:
-            # G in doubt puts rho in doubt; the fixed point magnifies both.
-            gap = np.abs(part.correlation(found) - rho)
-            doubt = (doubt + part.gain * value * self._inverse_norm[rows] * self._inverse_norm[columns]) / lean + gap
-        blur = blurred(dual.evaluate, rho, doubt)
-        turned = (turn + blur[1]) * self._inverse[rows] * self._inverse[columns]
-        return float((value + blur[0]).max()), float(turned.max())
+    gram: Array
+    squared_norms: Array
+    phi: Pointwise
+    panels: Pointwise
+    sigma_a2: float
+    sigma_b2: float
+    bias: float
+    tolerance: float
+    diagonal: Diagonal
+    ladder: Ladder
 
-    def _account_coincidence(self, first: Index, second: Index) -> None:
-        """Keep what may be wrong where two samples are the same but for rounding: 1 - rho may be up to `_SAME`.
+    @cached_property
+    def scales(self) -> Array:
+        """tau_i, shape (n,)."""
+        return np.asarray(np.sqrt(self.diagonal.variances))
 
-        For rho = cos(theta) E[(f(u) - f(v))^2]/2 is at most (sum of |jumps of f|)^2 theta/(2 pi), and what is smooth in
-        f adds O(theta^2): P(u < c < v) is largest for c = 0, where it is theta/(2 pi).
-        """
-        lean = np.maximum(1 - self._sigma_a2 * self.slope_energy, EPS) if self._sigma_a2 > 0 else np.ones(1)
-        angle = float(np.sqrt(2 * (_SAME + self._doubt.max()) / lean.min()))
-        points = np.asarray(self._phi.breakpoints)
-        for function, kept in ((self._phi.value, "bound"), (self._phi.derivative, "slope_bound")):
-            sides = [function(np.nextafter(points, side)) for side in (-np.inf, np.inf)] if points.size else [0.0, 0.0]
-            height = float(np.sum(np.abs(np.subtract(sides[1], sides[0]))))
-            size = self.energy if kept == "bound" else self.slope_energy
-            smooth = float(np.max(size[np.concatenate([first, second])])) * angle**2
-            setattr(self, kept, max(getattr(self, kept), height**2 * angle / (2 * np.pi) + smooth))
+    @cached_property
+    def inverse_scales(self) -> Array:
+        """1/tau_i, shape (n,), 0 for 0."""
+        return reciprocal(self.scales)
 
-    def _account(self, error: float, turn: float, gains: Array) -> None:
-        """Keep the largest errors: of the right side, of its slope dG/dL, and sigma_a^2 times the slopes."""
-        gain = float(gains.max(initial=0.0))
-        # An error in the right side is magnified by 1/(1 - slope) in the fixed point.
-        self.bound = max(self.bound, error / max(1 - gain, EPS))
-        self.slope_bound = max(self.slope_bound, turn)
-        self.stability = max(self.stability, gain)
+    @cached_property
+    def long_ladder(self) -> Ladder:
+        """The series for correlations near 1."""
+        return _ladder(self.panels, self.diagonal, self.bias, self.tolerance, _LADDER[-1])
 
-    def _newton(
-        self, stage: Stage, problem: _Problem, start: Array, *, polished: bool = False
-    ) -> tuple[Array, Array, Array]:
-        """Solve g = right side at (base + gain g).
+    @cached_property
+    def pair_dual(self) -> PairDual:
+        """What stands in for the series where it is too slow."""
+        refinement = self.diagonal.refinement
+        return slow_dual(self.phi, self.scales, self.bias, refinement, self.tolerance, panels=self.panels)
 
-        Args:
-            stage: the right side and its derivative by rho.
-            problem: base and gain.
-            start: the first guess.
-            polished: go on where |rho| is near 1, down to rounding: an error of rho moves the derivative by as much
-                over sqrt(1 - |rho|) there.
-
-        Returns:
-            g, rho at the last step but one (from there g moved by less than the tolerance), and the derivative of
-            the right side by rho there.
-        """
-        if self._sigma_a2 == 0:
-            rho = self._correlation(problem, start)
-            total, slope, _ = stage(rho, _MAX_STEPS)
-            return total, rho, slope
-        g = np.clip(start, -1, 1)
-        low, high = np.zeros(0), np.zeros(0)
-        reached = np.inf
-        for step in range(_MAX_STEPS):
-            rho = problem.correlation(g)
-            total, slope, whole = stage(rho, step)
-            gap = total - g
-            lean = problem.gain * slope
-            np.subtract(1, lean, out=lean)
-            # Newton where the map contracts or nearly so, else the plain step.
-            move = gap / (lean if lean.min() > _LEAST else np.where(lean > _LEAST, lean, 1.0))
-            worst = float(np.abs(gap).max())
-            if not np.isfinite(worst):
-                raise KernelConvergenceError(
-                    f"{np.count_nonzero(~np.isfinite(gap))} kernel entries are not finite at sigma_a^2 = "
-                    f"{self._sigma_a2:g}: the activation overflows at these norms; samples of smaller norm have a "
-                    "kernel"
-                )
-            done = whole and worst <= self._tolerance
-            if done and polished and worst <= reached / 2:
-                done = bool(np.all(np.abs(gap) <= np.maximum(self._tolerance * np.sqrt(1 - np.abs(rho)), 2 * EPS)))
-            if done:
-                g = np.clip(g + move, -1, 1)
-                self.iterations = max(self.iterations, step + 1)
-                self.residual = max(self.residual, worst)
-                return g, rho, slope
-            reached = worst
-            if step < _FREE_STEPS:
-                g = np.clip(g + move, -1, 1)
-                continue
-            # |right side| <= 1, so that there is a root between -1 and 1: it is kept in a bracket, which is halved
-            # where a step leaves it.
-            if step == _FREE_STEPS:
-                low, high = np.full(g.shape, -1.0), np.full(g.shape, 1.0)
-            np.copyto(low, g, where=gap > 0)
-            np.copyto(high, g, where=gap < 0)
-            moved = g + move
-            g = np.where((moved >= low) & (moved <= high), moved, (low + high) / 2)
-        size = np.abs(gap)
-        where = np.unravel_index(int(np.argmax(size)), gap.shape)
-        i, j = (int(np.broadcast_to(index, gap.shape)[where]) for index in (problem.rows, problem.columns))
-        raise KernelConvergenceError(
-            f"{np.count_nonzero(~(size <= self._tolerance))} kernel entries did not converge in {_MAX_STEPS} steps at "
-            f"sigma_a^2 = {self._sigma_a2:g}: worst entry ({i}, {j}), residual {gap[where]:.3g} relative to "
-            f"sqrt(G_ii G_jj), correlation {rho[where]:.6g}, slope {(problem.gain * slope)[where]:.4g} (must be below "
-            "1)"
+    @property
+    def evidence(self) -> Evidence:
+        """For the diagonal."""
+        return Evidence(
+            residual=self.diagonal.residual,
+            quadrature_error=self.diagonal.quadrature_error,
+            margin=float(self.sigma_a2 * self.ladder.slope_energy.max()) if self.sigma_a2 > 0 else 0.0,
+            iterations=self.diagonal.iterations,
         )
+
+
+def entry_equations(
+    gram: Array,
+    phi: Pointwise,
+    sigma_a2: float,
+    sigma_b2: float,
+    bias: float,
+    tolerance: float,
+    *,
+    checked: bool = False,
+) -> EntryEquations:
+    """Pose the equations of a kernel's entries, and solve those on the diagonal.
+
+    Args:
+        gram: (n, n) array S.
+        phi: the activation, uncentred.
+        sigma_a2: variance of the recurrent weights.
+        sigma_b2: variance of the input weights.
+        bias: subtracted from phi.
+        tolerance: relative to sqrt(G_ii G_jj), for the residual and for the truncation of the series.
+        checked: whether S is known to be a Gram matrix.
+
+    Raises:
+        ValueError: a parameter out of range, or a Gram matrix that cannot be one.
+        KernelConvergenceError: a variance has no stable fixed point, or none was reached.
+    """
+    _check_parameters(sigma_a2, sigma_b2, bias, tolerance)
+    squared_norms = np.diagonal(gram).copy() if checked else _check_gram(gram)
+    drive = sigma_b2 * squared_norms
+    # A steep phi needs panels as narrow as that, but only where it is steep.
+    steep = select_refinement(phi, np.sqrt(drive), bias)[0] >= _STEEP
+    panels: Pointwise = resolved(phi, max(1.0, 2 * float(np.sqrt(drive.max())))) if steep else phi
+    diagonal = _solve_diagonal(panels, drive, sigma_a2, bias, tolerance)
+    ladder = _ladder(panels, diagonal, bias, tolerance, _LADDER[-3])
+    return EntryEquations(gram, squared_norms, phi, panels, sigma_a2, sigma_b2, bias, tolerance, diagonal, ladder)
+
+
+def _ladder(panels: Pointwise, diagonal: Diagonal, bias: float, tolerance: float, order: int) -> Ladder:
+    """Coefficients up to an order, and what each order below it serves."""
+    scales = np.asarray(np.sqrt(diagonal.variances))
+    inverse_scales = reciprocal(scales)
+    series = hermite_coefficients(panels, scales, order, bias=bias, refinement=diagonal.refinement)
+    inverse_norm, shares = reciprocal(series.norm), series.shares
+    # Where phi is homogeneous (and bias 0) all samples have the same coefficients up to their size.
+    alike = bool(np.all(np.ptp(shares, axis=1) <= _ALIKE))
+    orders = tuple(k for k in _LADDER if k <= order)
+    smooth = bool(np.all(np.isfinite(series.slope_norm)))
+    tails = tuple(np.sqrt(series.tail_share(k)) for k in orders)
+    slope_tails = tuple(np.sqrt(series.slope_tail_share(k)) if smooth else np.zeros_like(series.norm) for k in orders)
+    inverse_slopes = reciprocal(series.slope_norm * inverse_norm)
+    limits = []
+    for k, tail, slope_tail in zip(orders, tails, slope_tails, strict=True):
+        worst = float(np.max(tail) ** 2)
+        limit = min((tolerance / 2 / worst) ** (1 / (k + 1)), 1.0) if worst > 0 else 1.0
+        if smooth:
+            # The slope's error, relative to the slope on the diagonal, by the same standard.
+            worst = float(np.max(slope_tail * inverse_slopes) ** 2)
+            limit = min(limit, (tolerance / 2 / worst) ** (1 / k)) if worst > 0 else limit
+        limits.append(limit)
+    return Ladder(
+        orders=orders,
+        limits=np.maximum.accumulate(limits),
+        tails=tails,
+        slope_tails=slope_tails,
+        shares=shares,
+        shape=shares.mean(axis=1) if alike else None,
+        # A degree that no sample has need not be summed: every second one where phi is even or odd.
+        used=tuple((np.abs(shares).max(axis=1) > EPS).tolist()),
+        norm=series.norm,
+        inverse_norm=inverse_norm,
+        ratio=series.norm * inverse_scales,
+        energy=series.energy,
+        slope_energy=(series.slope_norm * inverse_scales) ** 2,
+    )
+
+
+def solve_tiles(equations: EntryEquations) -> Iterator[Tile]:
+    """Solve and yield the tiles on and above the diagonal, with the evidence for each.
+
+    Raises:
+        KernelConvergenceError: an entry has no stable fixed point, or none was reached.
+    """
+    n = equations.gram.shape[0]
+    # Once a tile has needed the high orders the later ones have them too.
+    ladder = equations.ladder
+    for top in range(0, n, _TILE):
+        rows = slice(top, min(top + _TILE, n))
+        for left in range(top, n, _TILE):
+            tile, ladder = _solve_tile(equations, ladder, rows, slice(left, min(left + _TILE, n)))
+            yield tile
+
+
+def _solve_tile(equations: EntryEquations, ladder: Ladder, rows: slice, columns: slice) -> tuple[Tile, Ladder]:
+    """A tile, and the ladder that it needed."""
+    sigma_a2, squared_norms = equations.sigma_a2, equations.squared_norms
+    block = equations.gram[rows, columns]
+    diagonal = rows == columns
+    # One factor after the other: the product of two small scales may underflow.
+    base = block * equations.sigma_b2
+    base *= equations.inverse_scales[rows, None]
+    base *= equations.inverse_scales[columns]
+    # Samples that coincide to rounding have G_ij = G_ii exactly; the correlation 1 would carry
+    # a rounding error that a jump or a kink of phi magnifies.
+    middle = np.add.outer(squared_norms[rows] / 2, squared_norms[columns] / 2)
+    same = block >= middle * (1 - _SAME)
+    if diagonal:
+        np.fill_diagonal(same, True)
+        base = np.triu(base)
+    index = np.arange(equations.gram.shape[0])
+    ratio = np.multiply.outer(ladder.ratio[rows], ladder.ratio[columns])
+    gain = sigma_a2 * ratio if sigma_a2 > 0 else np.broadcast_to(0.0, ratio.shape)
+    problem = _Problem(index[rows, None], index[None, columns], base, gain, equations).without(same)
+    solved, far, ladder, evidence = _by_series(problem, ladder, rows, columns)
+    kernel, slope = solved.value, solved.derivative
+    if np.any(far):
+        evidence = evidence.merged(_by_pairs(problem, ladder, np.nonzero(far), kernel, slope))
+    kernel *= ladder.norm[rows, None]
+    kernel *= ladder.norm[columns]
+    slope *= ratio
+    covariance = block * equations.sigma_b2
+    if sigma_a2 > 0:
+        covariance += sigma_a2 * kernel
+    if np.any(same):
+        i, j = np.nonzero(same)
+        first, second = i + rows.start, j + columns.start
+        evidence = evidence.merged(Evidence(coincident_pairs=int(np.count_nonzero(first < second))))
+        if np.any(same & (block != middle)):
+            evidence = evidence.merged(_coincidence_errors(equations, ladder, first, second))
+        variances = equations.diagonal.variances
+        for values, known in ((kernel, ladder.energy), (slope, ladder.slope_energy), (covariance, variances)):
+            values[i, j] = (known[first] + known[second]) / 2
+    if diagonal:
+        below = np.tril_indices(base.shape[0], -1)
+        for values in (kernel, slope, covariance):
+            values[below] = values.T[below]
+    _check_finite(np.isfinite(kernel) & ~np.isnan(slope), sigma_a2)
+    return Tile(rows, columns, kernel, slope, covariance, evidence), ladder
+
+
+def _check_finite(finite: Mask, sigma_a2: float) -> None:
+    if not np.all(finite):
+        raise KernelConvergenceError(
+            f"{np.count_nonzero(~finite)} kernel entries are not finite at sigma_a^2 = {sigma_a2:g}: the "
+            "activation overflows at these norms; samples of smaller norm have a kernel"
+        )
+
+
+def _by_series(
+    problem: _Problem, ladder: Ladder, rows: slice, columns: slice
+) -> tuple[_Solution, Mask, Ladder, Evidence]:
+    """The solution by the series, the mask of the entries it is too slow for, the ladder needed, and the evidence."""
+    start = _first_guess(problem, ladder, rows, columns)
+    size = np.abs(problem.correlation(start))
+    evidence = Evidence()
+    while True:
+        if float(size.max()) > ladder.limits[-1]:
+            ladder = problem.equations.long_ladder
+        rung, far = ladder.choose(size)
+        order = ladder.orders[rung]
+        part = problem.without(far) if np.any(far) else problem
+        solved = _newton(ladder.stage(rows, columns, order), part, start)
+        evidence = evidence.merged(solved.evidence)
+        over = ~far & (np.abs(solved.rho) > ladder.limits[rung])
+        if order >= _DENSE or not np.any(over):
+            break
+        # The solution lies further out than the guess: the next order is higher.
+        size = np.maximum(size, np.abs(solved.rho))
+    far |= over
+    near = ~far
+    reach = float(np.max(np.abs(solved.rho), where=near, initial=0.0))
+    if reach > 0:
+        tail, slope_tail = ladder.tails[rung] * ladder.norm, ladder.slope_tails[rung] * ladder.ratio
+        errors = _bounds(
+            reach ** (order + 1) * float(tail[rows].max() * tail[columns].max()),
+            reach**order * float(slope_tail[rows].max() * slope_tail[columns].max()),
+            np.abs(problem.gain * solved.derivative)[near] if problem.equations.sigma_a2 > 0 else np.zeros(0),
+        )
+        evidence = evidence.merged(replace(errors, order=order))
+    return solved, far, ladder, evidence
+
+
+def _first_guess(problem: _Problem, ladder: Ladder, rows: slice, columns: slice) -> Array:
+    """G to first order in rho, where the equation is linear; anything will do without recurrence."""
+    if problem.equations.sigma_a2 == 0:
+        return problem.base
+    left, right = ladder.factors(rows, columns)
+    contraction = 1 - problem.gain * (left[1] * right[1])
+    linear = left[0] * right[0] + left[1] * right[1] * problem.base
+    return np.asarray(linear / np.where(contraction > _LEAST, contraction, 1.0))
+
+
+def _by_pairs(problem: _Problem, ladder: Ladder, where: tuple[Index, ...], kernel: Array, slope: Array) -> Evidence:
+    """Solve the entries at `where` through `numerics.kernels.duals`, in place."""
+    evidence = Evidence()
+    for start in range(0, where[0].size, _PAIRS):
+        chosen = tuple(index[start : start + _PAIRS] for index in where)
+        part = problem.at(chosen)
+        dual = problem.equations.pair_dual.at(part.rows, part.columns)
+        inverse = ladder.inverse_norm[part.rows], ladder.inverse_norm[part.columns]
+
+        def stage(
+            rho: Array, _: int, dual: PairFunction = dual, inverse: tuple[Array, Array] = inverse
+        ) -> tuple[Array, Array, bool]:
+            value, derivative = dual.evaluate(rho)
+            return value * inverse[0] * inverse[1], derivative * inverse[0] * inverse[1], True
+
+        solved = _newton(stage, part, kernel[chosen], polished=True)
+        kernel[chosen], slope[chosen] = solved.value, solved.derivative
+        errors = _bounds(*_pair_errors(dual, part, ladder, solved), np.abs(part.gain * solved.derivative))
+        evidence = evidence.merged(solved.evidence).merged(replace(errors, quadrature_pairs=solved.rho.size))
+    return evidence
+
+
+def _pair_errors(dual: PairFunction, part: _Problem, ladder: Ladder, solved: _Solution) -> tuple[float, float]:
+    """Largest errors of G before its magnification by the fixed point, and of dG/dL, near |rho| = 1 too."""
+    rows, columns, equations = part.rows, part.columns, part.equations
+    contraction = np.maximum(1 - np.abs(part.gain * solved.derivative), EPS)
+    uncertainty = equations.diagonal.uncertainty
+    of_rho = _SAME + (uncertainty[rows] + uncertainty[columns]) / 2
+    value, derivative = dual.own_errors(solved.rho)
+    if equations.sigma_a2 > 0:
+        # An error of G is one of rho; the fixed point magnifies both.
+        gap = np.abs(part.correlation(solved.value) - solved.rho)
+        moved = part.gain * value * ladder.inverse_norm[rows] * ladder.inverse_norm[columns]
+        of_rho = (of_rho + moved) / contraction + gap
+    blur = blurred(dual.evaluate, solved.rho, of_rho)
+    of_slope = (derivative + blur[1]) * equations.inverse_scales[rows] * equations.inverse_scales[columns]
+    return float((value + blur[0]).max()), float(of_slope.max())
+
+
+def _coincidence_errors(equations: EntryEquations, ladder: Ladder, first: Index, second: Index) -> Evidence:
+    """What may be wrong where two samples are the same but for rounding: 1 - rho may be up to `_SAME`.
+
+    For rho = cos(theta) E[(f(u) - f(v))^2]/2 is at most (sum of |jumps of f|)^2 theta/(2 pi), and what is smooth in
+    f adds O(theta^2): P(u < c < v) is largest for c = 0, where it is theta/(2 pi).
+    """
+    sigma_a2, phi = equations.sigma_a2, equations.phi
+    contraction = np.maximum(1 - sigma_a2 * ladder.slope_energy, EPS) if sigma_a2 > 0 else np.ones(1)
+    angle = float(np.sqrt(2 * (_SAME + equations.diagonal.uncertainty.max()) / contraction.min()))
+    points = np.asarray(phi.breakpoints)
+    samples = np.concatenate([first, second])
+
+    def bound(function: Callable[[Array], Array], energy: Array) -> float:
+        sides = [function(np.nextafter(points, side)) for side in (-np.inf, np.inf)] if points.size else [0.0, 0.0]
+        height = float(np.sum(np.abs(np.subtract(sides[1], sides[0]))))
+        smooth = float(np.max(energy[samples])) * angle**2
+        return height**2 * angle / (2 * np.pi) + smooth
+
+    return Evidence(
+        truncation_bound=bound(phi.value, ladder.energy), slope_bound=bound(phi.derivative, ladder.slope_energy)
+    )
+
+
+def _bounds(error: float, slope_error: float, gains: Array) -> Evidence:
+    """From errors of the right side and of its slope dG/dL, and sigma_a^2 times the slopes."""
+    gain = float(gains.max(initial=0.0))
+    # An error in the right side is magnified by 1/(1 - slope) in the fixed point.
+    return Evidence(truncation_bound=error / max(1 - gain, EPS), slope_bound=slope_error, stability=gain)
+
+
+@dataclass(frozen=True)
+class _Solution:
+    """Solved entries, in arrays of one shape.
+
+    Attributes:
+        value: g.
+        rho: at the last step but one; from there g moved by less than the tolerance.
+        derivative: of the right side by rho there.
+        evidence: residual and steps.
+    """
+
+    value: Array
+    rho: Array
+    derivative: Array
+    evidence: Evidence
+
+
+def _newton(stage: Stage, problem: _Problem, start: Array, *, polished: bool = False) -> _Solution:
+    """Solve g = right side at (base + gain g).
+
+    Args:
+        stage: the right side and its derivative by rho.
+        problem: base and gain.
+        start: the first guess.
+        polished: go on where |rho| is near 1, down to rounding: an error of rho moves the derivative by as much
+            over sqrt(1 - |rho|) there.
+    """
+    sigma_a2, tolerance = problem.equations.sigma_a2, problem.equations.tolerance
+    if sigma_a2 == 0:
+        rho = problem.correlation(start)
+        total, slope, _ = stage(rho, _MAX_STEPS)
+        return _Solution(total, rho, slope, Evidence())
+    g = np.clip(start, -1, 1)
+    low, high = np.zeros(0), np.zeros(0)
+    reached = np.inf
+    for step in range(_MAX_STEPS):
+        rho = problem.correlation(g)
+        total, slope, whole = stage(rho, step)
+        gap = total - g
+        contraction = problem.gain * slope
+        np.subtract(1, contraction, out=contraction)
+        # Newton where the map contracts or nearly so, else the plain step.
+        move = gap / (contraction if contraction.min() > _LEAST else np.where(contraction > _LEAST, contraction, 1.0))
+        worst = float(np.abs(gap).max())
+        if not np.isfinite(worst):
+            _check_finite(np.isfinite(gap), sigma_a2)
+        done = whole and worst <= tolerance
+        if done and polished and worst <= reached / 2:
+            done = bool(np.all(np.abs(gap) <= np.maximum(tolerance * np.sqrt(1 - np.abs(rho)), 2 * EPS)))
+        if done:
+            return _Solution(np.clip(g + move, -1, 1), rho, slope, Evidence(residual=worst, iterations=step + 1))
+        reached = worst
+        if step < _FREE_STEPS:
+            g = np.clip(g + move, -1, 1)
+            continue
+        # |right side| <= 1, so that there is a root between -1 and 1: it is kept in a bracket, which is halved
+        # where a step leaves it.
+        if step == _FREE_STEPS:
+            low, high = np.full(g.shape, -1.0), np.full(g.shape, 1.0)
+        np.copyto(low, g, where=gap > 0)
+        np.copyto(high, g, where=gap < 0)
+        moved = g + move
+        g = np.where((moved >= low) & (moved <= high), moved, (low + high) / 2)
+    size = np.abs(gap)
+    where = np.unravel_index(int(np.argmax(size)), gap.shape)
+    i, j = (int(np.broadcast_to(index, gap.shape)[where]) for index in (problem.rows, problem.columns))
+    raise KernelConvergenceError(
+        f"{np.count_nonzero(~(size <= tolerance))} kernel entries did not converge in {_MAX_STEPS} steps at "
+        f"sigma_a^2 = {sigma_a2:g}: worst entry ({i}, {j}), residual {gap[where]:.3g} relative to "
+        f"sqrt(G_ii G_jj), correlation {rho[where]:.6g}, slope {(problem.gain * slope)[where]:.4g} (must be below "
+        "1)"
+    )
 
 
 @dataclass(frozen=True)
@@ -440,15 +640,19 @@ class _Problem:
         columns: j of each entry.
         base: sigma_b^2 S_ij/(tau_i tau_j).
         gain: sigma_a^2 sqrt(G_ii G_jj)/(tau_i tau_j).
+        equations: those of the kernel.
     """
 
     rows: Index
     columns: Index
     base: Array
     gain: Array
+    equations: EntryEquations
 
     def correlation(self, g: Array) -> Array:
-        """Return rho at g."""
+        """Return rho at g, on which it does not depend without recurrence."""
+        if self.equations.sigma_a2 == 0:
+            return np.clip(self.base, -1, 1)
         rho = self.gain * g
         rho += self.base
         return np.clip(rho, -1, 1, out=rho)
@@ -460,12 +664,7 @@ class _Problem:
     def at(self, chosen: tuple[Index, ...]) -> _Problem:
         """Return the chosen entries as flat arrays."""
         rows, columns = (np.broadcast_to(index, self.base.shape)[chosen] for index in (self.rows, self.columns))
-        return _Problem(rows, columns, self.base[chosen], self.gain[chosen])
-
-
-def _reciprocal(values: Array) -> Array:
-    """1/values, and 0 for 0."""
-    return np.asarray(np.where(values > 0, 1 / np.where(values > 0, values, 1.0), 0.0))
+        return _Problem(rows, columns, self.base[chosen], self.gain[chosen], self.equations)
 
 
 def _check_parameters(sigma_a2: float, sigma_b2: float, bias: float, tolerance: float) -> None:
@@ -497,15 +696,8 @@ def _check_gram(gram: Array) -> Array:
     return diagonal
 
 
-def _solve_diagonal(
-    phi: Pointwise, drive: Array, sigma_a2: float, bias: float, tolerance: float
-) -> tuple[int, Array, Array, float, int, float]:
-    """Root of v = sigma_a^2 E[(phi_0(sqrt(v) xi) - bias)^2] + drive_i, reached from drive_i upwards.
-
-    Returns:
-        Panel refinement, variances (n,), how far each may be off, relative to it (n,), relative quadrature error, steps
-        taken, largest relative residual.
-    """
+def _solve_diagonal(phi: Pointwise, drive: Array, sigma_a2: float, bias: float, tolerance: float) -> Diagonal:
+    """Root of v = sigma_a^2 E[(phi_0(sqrt(v) xi) - bias)^2] + drive_i, reached from drive_i upwards."""
 
     def square(x: Array) -> Array:
         return np.asarray((phi.value(x) - bias) ** 2)
@@ -513,7 +705,7 @@ def _solve_diagonal(
     variances = drive.copy()
     refinement, error = select_refinement(phi, np.sqrt(variances), bias)
     if sigma_a2 == 0:
-        return refinement, variances, np.zeros(drive.size), error, 0, 0.0
+        return Diagonal(variances, np.zeros(drive.size), refinement, error, residual=0.0, iterations=0)
     active = np.arange(drive.size)
     residuals, slopes = np.zeros(drive.size), np.zeros(drive.size)
     # Far above any equilibrium of use, and far below overflow.
@@ -530,7 +722,7 @@ def _solve_diagonal(
                 f"there is no equilibrium at sigma_a^2 = {sigma_a2:g}; a smaller sigma_a^2 has one"
             )
         # A sample of norm 0 starts from 0, where a residual relative to the variance says nothing.
-        residuals[active] = np.abs(gap) * _reciprocal(np.maximum(current, np.abs(gap)))
+        residuals[active] = np.abs(gap) * reciprocal(np.maximum(current, np.abs(gap)))
         # d/dv E[f(sqrt(v) xi)] = E[f he_2] / (sqrt(2) v): Stein, so that kinks and jumps need no derivative.
         second = gaussian_moment(square, scales, phi.breakpoints, degree=2, refinement=refinement)
         slope = np.where(current > 0, sigma_a2 * second / np.sqrt(2) / np.where(current > 0, current, 1.0), 0.0)
@@ -553,8 +745,8 @@ def _solve_diagonal(
             if refined <= refinement:
                 energy = gaussian_moment(square, np.sqrt(variances), phi.breakpoints, refinement=refinement)
                 left = np.abs(sigma_a2 * energy + drive - variances) + sigma_a2 * energy * error
-                doubt = left * _reciprocal(variances) / np.maximum(1 - slopes, EPS)
-                return refinement, variances, doubt, error, step, float(residuals.max())
+                uncertainty = left * reciprocal(variances) / np.maximum(1 - slopes, EPS)
+                return Diagonal(variances, uncertainty, refinement, error, float(residuals.max()), step)
             refinement, active = refined, np.arange(drive.size)
     raise KernelConvergenceError(
         f"{active.size} of {drive.size} sample variances did not converge in {_MAX_STEPS} steps at "

@@ -37,6 +37,7 @@ __all__ = [
     "dual_by_quadrature",
     "dual_by_series",
     "hermite_coefficients",
+    "reciprocal",
     "resolved",
     "resolving_edges",
 ]
@@ -90,7 +91,7 @@ class HermiteCoefficients:
     @property
     def shares(self) -> Array:
         """Coefficients relative to the norm, shape (order + 1, n); 0 where the norm is."""
-        return np.asarray(self.coefficients * _reciprocal(self.norm))
+        return np.asarray(self.coefficients * reciprocal(self.norm))
 
     def tail(self, order: int) -> Array:
         """Energy above degree `order`, shape (n,), never reported below its own rounding error.
@@ -121,7 +122,7 @@ class HermiteCoefficients:
         self._check(order)
         degrees = np.arange(order + 1)
         kept = np.sum(degrees[:, None] * self.shares[: order + 1] ** 2, axis=0)
-        whole = (self.slope_norm * _reciprocal(self.norm)) ** 2
+        whole = (self.slope_norm * reciprocal(self.norm)) ** 2
         floor = _ROUNDING * np.maximum(whole, 1.0)
         return np.asarray(np.where(self.norm > 0, np.maximum(whole - kept, floor), 0.0))
 
@@ -236,8 +237,8 @@ def _project(phi: Pointwise, scales: Array, order: int, bias: float, refinement:
     return coefficients, norm
 
 
-def _reciprocal(values: Array) -> Array:
-    """1/values, and 0 for 0."""
+def reciprocal(values: Array) -> Array:
+    """Return 1/values, and 0 for 0, an array of the same shape."""
     return np.asarray(np.where(values > 0, 1 / np.where(values > 0, values, 1.0), 0.0))
 
 

@@ -1,242 +1,73 @@
-"""Infinite-width conjugate kernels: the Implicit-CK of a DEQ and the CK of an explicit network.
+"""The kernels of networks of infinite width: the conjugate kernel and the NTKs of a DEQ and of an explicit network.
 
-The entries are solved in `numerics.kernels.entries`; with the tangent kernels they come from
-`numerics.kernels.infinite_width`.
+Theory sheet, sections 2 and 4.  The entries are solved in `numerics.kernels.entries`, the NTKs come from the same pass.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import numpy as np
-from numpy.typing import NDArray
 
 from numerics.arithmetic import Pointwise, as_pointwise
-from numerics.kernels.entries import Entries, KernelConvergenceError, Tile
+from numerics.arrays import Array
+from numerics.kernels.entries import (
+    EntryEquations,
+    Evidence,
+    KernelConvergenceError,
+    Tile,
+    entry_equations,
+    solve_tiles,
+)
 from numerics.moments import quiet
 from numerics.parameters import as_array
+from theory.kernels import Kernel
 
 __all__ = [
-    "KERNELS",
-    "ExplicitKernel",
-    "ExplicitKernels",
-    "ImplicitKernel",
-    "ImplicitKernels",
-    "explicit_ck",
+    "EXPLICIT_KERNELS",
+    "ExactKernels",
     "explicit_kernels",
-    "implicit_ck",
     "implicit_kernels",
 ]
 
-Array = NDArray[np.float64]
+#: The kernels of an explicit network: its NTK is that of all parameters.
+EXPLICIT_KERNELS = (Kernel.CK, Kernel.NTK_ALL)
 
 
-@dataclass(frozen=True)
-class ImplicitKernel:
-    """An Implicit-CK with the evidence for it.
-
-    Attributes:
-        kernel: (n, n) array, G, symmetric to the last bit.
-        variances: (n,) array, pre-activation variances tau_i^2 = sigma_a^2 G_ii + sigma_b^2 S_ii.
-        order: highest order of the Hermite series used.
-        truncation_bound: largest error in an entry of G off the diagonal from cutting the series; for pairs that do
-            not use the series, the estimated error of what stands in for it.  Absolute.
-        quadrature_error: estimated error of the one-dimensional integrals, relative to G_ii.
-        residual: largest |right side - left side| over all entries, each relative to sqrt(G_ii G_jj)
-            (for the diagonal, to tau_i^2).
-        iterations: most steps any entry took.
-        quadrature_pairs: number of pairs i < j for which the series was too slow.
-        coincident_pairs: number of pairs i < j whose samples coincide to rounding.
-        stability: largest sigma_a^2 dE[phi(u) phi(v)]/dL_ij off the diagonal, in modulus; below 1.
-        converged: whether the residual is within the tolerance (always so if no error was raised).
-    """
-
-    kernel: Array
-    variances: Array
-    order: int
-    truncation_bound: float
-    quadrature_error: float
-    residual: float
-    iterations: int
-    quadrature_pairs: int
-    coincident_pairs: int
-    stability: float
-    converged: bool
-
-
-@dataclass(frozen=True)
-class ExplicitKernel:
-    """CK of an explicit network with the evidence for it.
+@dataclass(frozen=True, eq=False)
+class ExactKernels:
+    """Kernels of a network in the limit of infinite width, with the evidence for them.
 
     Attributes:
-        kernel: (n, n) array, G_L.
-        variances: (L, n) array, pre-activation variances of each layer.
-        orders: (L,) highest order of the Hermite series in each layer.
-        truncation_bound: sum over layers of the largest truncation error each makes in an entry.
-        quadrature_error: largest over layers, as for `ImplicitKernel`.
-        quadrature_pairs: pairs for which the series was too slow, summed over layers.
+        matrices: (n, n) array of every kernel that was asked for, symmetric to the last bit; ``kernels[Kernel.CK]`` is
+            short for ``kernels.matrices[Kernel.CK]``.
+        variances: pre-activation variances: (n,) array of a DEQ's tau_i^2, or (L, n) array, a layer in each row.
+        slope_energies: E[phi'(tau_i xi)^2], an array of the same shape; infinite where phi jumps.
+        evidence: residual, bounds and counts; those of an explicit network for all layers together.
     """
 
-    kernel: Array
-    variances: Array
-    orders: tuple[int, ...]
-    truncation_bound: float
-    quadrature_error: float
-    quadrature_pairs: int
-
-
-@quiet
-def implicit_ck(
-    gram: Array,
-    phi: Pointwise,
-    sigma_a2: float,
-    sigma_b2: float,
-    bias: float,
-    tolerance: float = 1e-12,
-) -> ImplicitKernel:
-    """Implicit-CK G* of theory sheet section 2 for any Gram matrix.
-
-    Args:
-        gram: (n, n) array S = X^T X, symmetric positive semidefinite.
-        phi: the activation, uncentred; an ``Activation``, a registered name or an expression in x will do.
-        sigma_a2: variance of the recurrent weights, nonnegative.
-        sigma_b2: variance of the input weights, nonnegative.
-        bias: subtracted from phi, E[phi_0(tau_* xi)].
-        tolerance: relative to sqrt(G_ii G_jj), for the residual and for the truncation of the series.
-
-    Raises:
-        ValueError: a parameter out of range, or a Gram matrix that cannot be one.
-        KernelConvergenceError: an entry has no stable fixed point, or none was reached.
-    """
-    gram, phi = as_array(gram, "the Gram matrix"), as_pointwise(phi)
-    entries = Entries(gram, phi, sigma_a2, sigma_b2, bias, tolerance)
-    kernel = np.empty(gram.shape)
-    for tile in entries.tiles():
-        tile.write(kernel, tile.kernel)
-    return ImplicitKernel(
-        kernel=kernel,
-        variances=entries.variances,
-        order=entries.order,
-        truncation_bound=entries.bound,
-        quadrature_error=entries.quadrature_error,
-        residual=entries.residual,
-        iterations=entries.iterations,
-        quadrature_pairs=entries.quadrature_pairs,
-        coincident_pairs=entries.coincident_pairs,
-        stability=entries.stability,
-        converged=True,
-    )
-
-
-@quiet
-def explicit_ck(gram: Array, layers: Sequence[tuple[Pointwise, float]], tolerance: float = 1e-12) -> ExplicitKernel:
-    """CK of an explicit network: G_l = E[phi_l(u) phi_l(v)], (u, v) of covariance G_{l-1}, G_0 = S.
-
-    Args:
-        gram: (n, n) array S.
-        layers: (phi_l, bias_l) in order, at least one; the activation of layer l is phi_l - bias_l.
-        tolerance: relative truncation of the series, as for `implicit_ck`.
-
-    Raises:
-        ValueError: no layers, or a Gram matrix that cannot be one.
-    """
-    if not layers:
-        raise ValueError("an explicit network needs at least one layer")
-    current = as_array(gram, "the Gram matrix")
-    reports = []
-    for phi, bias in layers:
-        # Without recurrence the fixed point is its own right side.
-        report = implicit_ck(current, phi, 0.0, 1.0, bias, tolerance)
-        current = report.kernel
-        reports.append(report)
-    return ExplicitKernel(
-        kernel=current,
-        variances=np.array([report.variances for report in reports]),
-        orders=tuple(report.order for report in reports),
-        truncation_bound=float(sum(report.truncation_bound for report in reports)),
-        quadrature_error=max(report.quadrature_error for report in reports),
-        quadrature_pairs=sum(report.quadrature_pairs for report in reports),
-    )
-
-
-#: The kernels of a DEQ by name, in the order of theory sheet section 2.
-KERNELS = ("ck", "recurrent", "preactivation", "all")
-
-
-@dataclass(frozen=True)
-class ImplicitKernels:
-    """Kernels of a DEQ in the limit of infinite width, with the evidence for them.
-
-    All are symmetric to the last bit; one that was not asked for is None.
-
-    Attributes:
-        ck: (n, n) array, the Implicit-CK G*.
-        recurrent: (n, n) array, the NTK of readout and A.
-        preactivation: (n, n) array, the NTK of the recursion on pre-activations.
-        all: (n, n) array, the NTK of readout, A and B.
-        variances: (n,) array, tau_i^2 = L_ii.
-        slope_energies: (n,) array, Gdot_ii = E[phi'(tau_i xi)^2]; infinite where phi jumps.
-        margin: largest sigma_a^2 Gdot_ii; below 1 where an NTK exists.
-        order: highest order of the Hermite series used.
-        truncation_bound: largest error in an entry of G off the diagonal from cutting the series; for pairs that do
-            not use the series, the estimated error of what stands in for it.  Absolute.
-        slope_bound: likewise for sigma_a^2 Gdot.  An entry K of an NTK is then in error by at most about
-            (truncation_bound + |K| slope_bound)/(1 - sigma_a^2 Gdot), and by what the residual leaves.  Near
-            |rho| = 1, where Gdot of a kinked phi changes like sqrt(1 - |rho|), the bound includes what the residual and
-            the rounding of L do to rho.
-        quadrature_error: estimated error of the one-dimensional integrals, relative to G_ii.
-        residual: largest |right side - left side| of the equations for G, each relative to sqrt(G_ii G_jj) (for the
-            diagonal, to tau_i^2).
-        iterations: most steps that any entry took.
-        quadrature_pairs: number of pairs i < j for which the series was too slow.
-        coincident_pairs: number of pairs i < j whose samples coincide to rounding.
-        stability: largest sigma_a^2 |Gdot_ij| off the diagonal.
-        converged: whether the residual is within the tolerance (always so if no error was raised).
-    """
-
-    ck: Array | None
-    recurrent: Array | None
-    preactivation: Array | None
-    all: Array | None
+    matrices: Mapping[Kernel, Array]
     variances: Array
     slope_energies: Array
-    margin: float
-    order: int
-    truncation_bound: float
-    slope_bound: float
-    quadrature_error: float
-    residual: float
-    iterations: int
-    quadrature_pairs: int
-    coincident_pairs: int
-    stability: float
-    converged: bool
+    evidence: Evidence
 
+    def __getitem__(self, kernel: Kernel) -> Array:
+        """Return the (n, n) array of a kernel.
 
-@dataclass(frozen=True)
-class ExplicitKernels:
-    """CK and NTK of an explicit network in the limit of infinite width, with the evidence for them.
+        Raises:
+            KeyError: it was not asked for.
+        """
+        if kernel not in self.matrices:
+            raise KeyError(f"the kernels here are {', '.join(self.matrices)}, not {kernel}")
+        return self.matrices[kernel]
 
-    Attributes:
-        ck: (n, n) array, G_L.
-        ntk: (n, n) array, K_L, every layer and the readout trained.
-        variances: (L, n) array, pre-activation variances of each layer.
-        orders: (L,) highest order of the Hermite series in each layer.
-        truncation_bound: sum over layers of the largest truncation error each makes in an entry of G.
-        slope_bound: sum over layers of the largest error each makes in an entry of Gdot.
-        quadrature_error: largest over layers, relative to G_ii.
-        quadrature_pairs: pairs for which the series was too slow, summed over layers.
-    """
-
-    ck: Array
-    ntk: Array
-    variances: Array
-    orders: tuple[int, ...]
-    truncation_bound: float
-    slope_bound: float
-    quadrature_error: float
-    quadrature_pairs: int
+    def __repr__(self) -> str:
+        return (
+            f"ExactKernels({', '.join(self.matrices)}; n = {self.variances.shape[-1]}, "
+            f"residual {self.evidence.residual:.1e}, truncation at most {self.evidence.truncation_bound:.1e})"
+        )
 
 
 @quiet
@@ -247,9 +78,9 @@ def implicit_kernels(
     sigma_b2: float,
     bias: float,
     *,
-    kernels: Sequence[str] = KERNELS,
+    kernels: Iterable[Kernel | str] = (Kernel.CK,),
     tolerance: float = 1e-12,
-) -> ImplicitKernels:
+) -> ExactKernels:
     """Implicit-CK and Implicit-NTKs of theory sheet section 2 for any Gram matrix.
 
     Memory is the arrays asked for and a few tiles.
@@ -261,51 +92,43 @@ def implicit_kernels(
         sigma_a2: variance of the recurrent weights, nonnegative.
         sigma_b2: variance of the input weights, nonnegative.
         bias: subtracted from phi, E[phi_0(tau_* xi)].
-        kernels: which to compute, from `KERNELS`.
+        kernels: which to compute, members of `Kernel` or their names.
         tolerance: relative to sqrt(G_ii G_jj), for the residual and for the truncation of the series.
 
     Raises:
-        ValueError: a parameter out of range, a name that is not in `KERNELS`, or a Gram matrix that cannot be one.
+        ValueError: a parameter out of range, no kernel or one that does not exist, or a Gram matrix that cannot be one.
         KernelConvergenceError: an entry has no stable fixed point, none was reached, or an NTK was asked for that
             does not exist: phi jumps, or sigma_a^2 E[phi'(tau_i xi)^2] >= 1 for some sample.
+
+    Example:
+        >>> kernels = implicit_kernels([[1, 0], [0, 1]], "relu", 0, 1, 0, kernels=(Kernel.CK, Kernel.NTK_RECURRENT))
+        >>> kernels[Kernel.CK].round(6).tolist()
+        [[0.5, 0.159155], [0.159155, 0.5]]
     """
-    unknown = [name for name in kernels if name not in KERNELS]
-    if unknown or not kernels:
-        asked = f"not {', '.join(map(repr, unknown))}" if unknown else "and at least one"
-        raise ValueError(f"the kernels of a DEQ are {', '.join(KERNELS)}, {asked}")
+    asked = _asked(kernels, tuple(Kernel), "a DEQ")
     gram, phi = as_array(gram, "the Gram matrix"), as_pointwise(phi)
-    entries = Entries(gram, phi, sigma_a2, sigma_b2, bias, tolerance)
-    if set(kernels) != {"ck"}:
-        _require_tangent(entries, sigma_a2)
-    found = {name: np.empty(gram.shape) for name in kernels}
-    for tile in entries.tiles():
-        for name, target in found.items():
-            tile.write(target, _entry(name, tile, sigma_a2))
-    return ImplicitKernels(
-        ck=found.get("ck"),
-        recurrent=found.get("recurrent"),
-        preactivation=found.get("preactivation"),
-        all=found.get("all"),
-        variances=entries.variances,
-        slope_energies=entries.slope_energy,
-        margin=_margin(entries, sigma_a2),
-        order=entries.order,
-        truncation_bound=entries.bound,
-        slope_bound=sigma_a2 * entries.slope_bound,
-        quadrature_error=entries.quadrature_error,
-        residual=entries.residual,
-        iterations=entries.iterations,
-        quadrature_pairs=entries.quadrature_pairs,
-        coincident_pairs=entries.coincident_pairs,
-        stability=entries.stability,
-        converged=True,
+    equations = entry_equations(gram, phi, sigma_a2, sigma_b2, bias, tolerance)
+    if any(kernel.is_tangent for kernel in asked):
+        _require_tangent(equations)
+    matrices = {kernel: np.empty(gram.shape) for kernel in asked}
+    evidence = equations.evidence
+    for tile in solve_tiles(equations):
+        for kernel, matrix in matrices.items():
+            tile.write(matrix, _entries(kernel, tile, sigma_a2))
+        evidence = evidence.merged(tile.evidence)
+    return ExactKernels(
+        MappingProxyType(matrices), equations.diagonal.variances, equations.ladder.slope_energy, evidence
     )
 
 
 @quiet
 def explicit_kernels(
-    gram: Array, layers: Sequence[tuple[Pointwise, float]], tolerance: float = 1e-12
-) -> ExplicitKernels:
+    gram: Array,
+    layers: Sequence[tuple[Pointwise, float]],
+    *,
+    kernels: Iterable[Kernel | str] = (Kernel.CK,),
+    tolerance: float = 1e-12,
+) -> ExactKernels:
     """CK and NTK of an explicit network (theory sheet, section 4) for any Gram matrix.
 
     Layer by layer, with (u, v) of covariance G_{l-1} and G_0 = K_0 = S,
@@ -315,69 +138,81 @@ def explicit_kernels(
     Args:
         gram: (n, n) array S.
         layers: (phi_l, bias_l) in order, at least one; the activation of layer l is phi_l - bias_l.
+        kernels: which to compute, from `EXPLICIT_KERNELS`: `Kernel.NTK_ALL` is K_L, every layer and the readout
+            trained.
         tolerance: relative truncation of the series, as for `implicit_kernels`.
 
     Raises:
-        ValueError: no layers, or a Gram matrix that cannot be one.
-        KernelConvergenceError: an activation jumps, so that there is no NTK (`numerics.kernels.explicit_ck` gives
-            the CK).
+        ValueError: no layers, no kernel or one that an explicit network does not have, or a Gram matrix that cannot be
+            one.
+        KernelConvergenceError: the NTK was asked for, and an activation jumps.
+
+    Example:
+        >>> found = explicit_kernels([[1, 0], [0, 1]], [("relu", 0), ("relu", 0)], kernels=(Kernel.NTK_ALL,))
+        >>> found[Kernel.NTK_ALL].round(6).tolist()
+        [[0.75, 0.171379], [0.171379, 0.75]]
     """
+    asked = _asked(kernels, EXPLICIT_KERNELS, "an explicit network")
     if not layers:
         raise ValueError("an explicit network needs at least one layer")
-    gram = as_array(gram, "the Gram matrix")
-    layers = [(as_pointwise(phi), bias) for phi, bias in layers]
-    current, ck, ntk = gram, np.empty(gram.shape), np.array(gram, dtype=np.float64)
-    reports = []
+    current = gram = as_array(gram, "the Gram matrix")
+    ck = np.empty(gram.shape)
+    ntk = gram.copy() if Kernel.NTK_ALL in asked else None
+    variances, slope_energies, evidence = [], [], Evidence()
     for phi, bias in layers:
-        entries = Entries(current, phi, 0.0, 1.0, bias, tolerance, checked=current is ck)
-        _require_tangent(entries, 0.0)
-        for tile in entries.tiles():
+        # Without recurrence the fixed point is its own right side.
+        equations = entry_equations(current, as_pointwise(phi), 0.0, 1.0, bias, tolerance, checked=current is ck)
+        if ntk is not None:
+            _require_tangent(equations)
+        layer = equations.evidence
+        for tile in solve_tiles(equations):
             # From the second layer on ck is overwritten while it is read: a tile is read before it is written, and
             # its mirror image is not read at all.
             tile.write(ck, tile.kernel)
-            tile.write(ntk, tile.kernel + ntk[tile.rows, tile.columns] * tile.slope)
+            if ntk is not None:
+                tile.write(ntk, tile.kernel + ntk[tile.rows, tile.columns] * tile.slope)
+            layer = layer.merged(tile.evidence)
         current = ck
-        reports.append(entries)
-    return ExplicitKernels(
-        ck=ck,
-        ntk=ntk,
-        variances=np.array([entries.variances for entries in reports]),
-        orders=tuple(entries.order for entries in reports),
-        truncation_bound=float(sum(entries.bound for entries in reports)),
-        slope_bound=float(sum(entries.slope_bound for entries in reports)),
-        quadrature_error=max(entries.quadrature_error for entries in reports),
-        quadrature_pairs=sum(entries.quadrature_pairs for entries in reports),
-    )
+        variances.append(equations.diagonal.variances)
+        slope_energies.append(equations.ladder.slope_energy)
+        evidence = evidence.followed_by(layer)
+    matrices = {kernel: ck if ntk is None or kernel is Kernel.CK else ntk for kernel in asked}
+    return ExactKernels(MappingProxyType(matrices), np.array(variances), np.array(slope_energies), evidence)
 
 
-def _entry(name: str, tile: Tile, sigma_a2: float) -> Array:
+def _asked(kernels: Iterable[Kernel | str], accepted: tuple[Kernel, ...], network: str) -> tuple[Kernel, ...]:
+    """The kernels by their names, each once, checked."""
+    asked = tuple(dict.fromkeys((kernels,) if isinstance(kernels, str) else kernels))
+    unknown = [name for name in asked if name not in accepted]
+    if unknown or not asked:
+        but = f"not {', '.join(map(repr, map(str, unknown)))}" if unknown else "and at least one must be asked for"
+        raise ValueError(f"the kernels of {network} are {', '.join(accepted)}, {but}")
+    return tuple(Kernel.read(name) for name in asked)
+
+
+def _entries(kernel: Kernel, tile: Tile, sigma_a2: float) -> Array:
     """The tile of a kernel of theory sheet section 2."""
-    if name == "ck":
+    if kernel is Kernel.CK:
         return tile.kernel
-    rest = 1 - sigma_a2 * tile.slope
-    if name == "recurrent":
-        return np.asarray(tile.kernel / rest)
-    if name == "preactivation":
-        return np.asarray(tile.covariance / rest)
-    return np.asarray(tile.kernel + tile.covariance * tile.slope / rest)
+    contraction = 1 - sigma_a2 * tile.slope
+    if kernel is Kernel.NTK_RECURRENT:
+        return np.asarray(tile.kernel / contraction)
+    if kernel is Kernel.NTK_PREACTIVATION:
+        return np.asarray(tile.covariance / contraction)
+    return np.asarray(tile.kernel + tile.covariance * tile.slope / contraction)
 
 
-def _margin(entries: Entries, sigma_a2: float) -> float:
-    """The largest sigma_a^2 E[phi'(tau_i xi)^2]."""
-    return float(sigma_a2 * entries.slope_energy.max()) if sigma_a2 > 0 else 0.0
-
-
-def _require_tangent(entries: Entries, sigma_a2: float) -> None:
+def _require_tangent(equations: EntryEquations) -> None:
     """Raise unless every sample has a finite tangent kernel."""
-    if not np.all(np.isfinite(entries.slope_energy)):
+    slope_energy, margin = equations.ladder.slope_energy, equations.evidence.margin
+    if not np.all(np.isfinite(slope_energy)):
         raise KernelConvergenceError(
             "there is no tangent kernel: E[phi'(tau xi)^2] is infinite (phi jumps, or its slope is too singular), or "
             "phi is too steep at this tau to be integrated; the conjugate kernel exists"
         )
-    sample = int(np.argmax(entries.slope_energy))
-    margin = _margin(entries, sigma_a2)
     if margin >= 1:
+        sample = int(np.argmax(slope_energy))
         raise KernelConvergenceError(
             f"sample {sample} has no tangent kernel: sigma_a^2 E[phi'(tau xi)^2] = {margin:.4g} there "
-            f"(tau = {np.sqrt(entries.variances[sample]):.4g}), and it must be below 1; a smaller sigma_a^2 has one"
+            f"(tau = {equations.scales[sample]:.4g}), and it must be below 1; a smaller sigma_a^2 has one"
         )

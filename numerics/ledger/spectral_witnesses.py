@@ -20,13 +20,22 @@ import threadpoolctl
 
 from numerics.arrays import Array
 from numerics.equilibrium import solve_float
-from numerics.kernels import implicit_ck, with_dual
+from numerics.kernels import implicit_kernels, with_dual
 from numerics.ledger.populations import mixture, population
 from numerics.ledger.witnesses import coefficients_of
 from numerics.linalg import eigenvalues
-from numerics.spectrum import Bulk, Population, SpectralLaw, hull, isolation_margin, kolmogorov_distance, solve_bulk
+from numerics.spectrum import (
+    Bulk,
+    Population,
+    SpectralLaw,
+    isolation_margin,
+    kolmogorov_distance,
+    solve_bulk,
+    support_bounds,
+)
 from theory.claims import PopulationChange, Theory, true_theory
 from theory.equations import DEQ
+from theory.kernels import Kernel
 
 __all__ = [
     "Setting",
@@ -114,7 +123,7 @@ def spectrum_cell(
         sample = mixture(data, p).sample(np.random.default_rng([seed, p, index]))
         deq = DEQ(activation, sigma_a2, sigma_b2, sample.mixture.tau0)
         phi, bias = with_dual(deq.activation), solve_float(deq).checked()["bias"]
-        spectrum = eigenvalues(implicit_ck(sample.gram(), phi, sigma_a2, sigma_b2, bias).kernel)
+        spectrum = eigenvalues(implicit_kernels(sample.gram(), phi, sigma_a2, sigma_b2, bias)[Kernel.CK])
     law = law_of(true_theory("ck"), setting, p)
     return {
         "counts": np.histogram(spectrum, spectrum_walls(law))[0].tolist(),
@@ -127,7 +136,7 @@ def spectrum_cell(
 
 def spectrum_walls(law: SpectralLaw) -> Array:
     """Walls of equal bins that hold the bulk and what fluctuates out of it, in the kernel's units."""
-    left, right = hull(law)
+    left, right = support_bounds(law)
     margin = isolation_margin(law)
     return np.linspace(left - margin, right + margin, _BINS + 1)
 

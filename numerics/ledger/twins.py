@@ -18,13 +18,14 @@ import threadpoolctl
 from numerics.arithmetic import pointwise
 from numerics.data import GaussianMixture
 from numerics.equilibrium import checked_moments, solve_float
-from numerics.kernels import implicit_ck
+from numerics.kernels import implicit_kernels
 from numerics.ledger.checks import Check, Plan, Results, Task
 from numerics.ledger.rates import CHANGES, ladder_report, shown_power
 from numerics.linalg import operator_norm, perturbed_norms
 from theory.activations import Activation
 from theory.claims import Verdict, VerdictKind
 from theory.equations import DEQ, EquilibriumError
+from theory.kernels import Kernel
 from theory.symbols import x
 
 __all__ = [
@@ -81,7 +82,7 @@ def few_task(p: int, index: int, seed: int, sigma_a2: str, sigma_b2: str) -> dic
         relu = DEQ("relu", sigma_a2, sigma_b2, tau0)
         twin = DEQ(polynomial_twin(relu), sigma_a2, sigma_b2, tau0)
         first, second = (
-            implicit_ck(gram, pointwise(deq.activation), *weights, solve_float(deq).checked()["bias"]).kernel
+            implicit_kernels(gram, pointwise(deq.activation), *weights, solve_float(deq).checked()["bias"])[Kernel.CK]
             for deq in (relu, twin)
         )
         error = first - second

@@ -21,7 +21,7 @@ from numerics.arithmetic import FloatArithmetic, PointwiseActivation, Program, c
 from numerics.arrays import Array
 from numerics.data import MixtureSample
 from numerics.equilibrium import FORMULA_INPUTS, checked_moments, solve_float
-from numerics.kernels import explicit_kernels, implicit_kernels
+from numerics.kernels import EXPLICIT_KERNELS, explicit_kernels, implicit_kernels
 from numerics.ledger.populations import PopulationStatistics, mixture
 from numerics.moments import MomentValues
 from theory.activations import Activation, resolve
@@ -98,10 +98,9 @@ def witness_cell(
         sample = mixture(data, p).sample(np.random.default_rng([seed, p, index]))
         phi = _phi(activation)
         solution = solve_float(DEQ(_activation(activation), sigma_a2, sigma_b2, sample.mixture.tau0)).checked()
-        wanted = ("ck", "recurrent", "preactivation", "all") if "kappa2" in solution.values else ("ck",)
+        wanted = tuple(Kernel) if "kappa2" in solution.values else (Kernel.CK,)
         found = implicit_kernels(sample.gram(), phi, sigma_a2, sigma_b2, bias=solution["bias"], kernels=wanted)
-        named = zip(Kernel, (found.ck, found.recurrent, found.preactivation, found.all), strict=True)
-        return _record(sample, {name.value: kernel for name, kernel in named if kernel is not None})
+        return _record(sample, {kernel.value: matrix for kernel, matrix in found.matrices.items()})
 
 
 def explicit_witness_cell(data: str, activations: Sequence[str], p: int, index: int, seed: int) -> dict[str, Any]:
@@ -109,8 +108,8 @@ def explicit_witness_cell(data: str, activations: Sequence[str], p: int, index: 
     with threadpoolctl.threadpool_limits(limits=1):
         sample = mixture(data, p).sample(np.random.default_rng([seed, p, index]))
         layers = [(_phi(text), bias) for text, (_, bias) in _layers(tuple(activations), sample.mixture.tau0)]
-        found = explicit_kernels(sample.gram(), layers)
-        return _record(sample, {"explicit-ck": found.ck, "explicit-ntk": found.ntk})
+        found = explicit_kernels(sample.gram(), layers, kernels=EXPLICIT_KERNELS)
+        return _record(sample, {"explicit-ck": found[Kernel.CK], "explicit-ntk": found[Kernel.NTK_ALL]})
 
 
 @lru_cache(maxsize=64)

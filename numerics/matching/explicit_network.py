@@ -162,7 +162,7 @@ class ExplicitNetwork:
         return activations
 
     def pointwise(self) -> list[tuple[PointwiseActivation, float]]:
-        """Return (activation, bias) of each layer in float64, as ``numerics.kernels.explicit_ck`` takes them."""
+        """Return (activation, bias) of each layer in float64, as ``numerics.kernels.explicit_kernels`` takes them."""
         reports = self.ball_reports(_POINTWISE_DIGITS)
         return [(pointwise(a), float(arb(r.bias))) for a, r in zip(self.activations(), reports, strict=True)]
 

@@ -1,15 +1,16 @@
 """Networks of finite width, and their tangent kernels."""
 
-from numerics.networks.deq import FiniteDEQ, average_kernel
+from numerics.networks.deq import FiniteDEQ, NetworkState
 from numerics.networks.explicit import FiniteExplicitNetwork
 from numerics.networks.iteration import NonConvergenceError, solve_fixed_point
-from numerics.networks.tangent import explicit_ntk, implicit_ntks
+from numerics.networks.tangent import FiniteKernels, explicit_ntk, implicit_ntks
 
 __all__ = [
     "FiniteDEQ",
     "FiniteExplicitNetwork",
+    "FiniteKernels",
+    "NetworkState",
     "NonConvergenceError",
-    "average_kernel",
     "explicit_ntk",
     "implicit_ntks",
     "solve_fixed_point",

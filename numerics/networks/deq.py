@@ -7,7 +7,6 @@ being E[phi_0(tau_* xi)] of the infinite-width equilibrium.  A fixed point that 
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,16 +19,14 @@ from numerics.networks.iteration import FixedPoint, IterationMethod, in_batches,
 from theory.equations import DEQ
 
 __all__ = [
-    "Equilibrium",
     "FiniteDEQ",
-    "KernelAverage",
-    "average_kernel",
+    "NetworkState",
 ]
 
 
 @dataclass(frozen=True)
-class Equilibrium:
-    """Equilibrium of a finite DEQ on n samples.
+class NetworkState:
+    """State of a finite DEQ at its equilibrium, on n samples.
 
     Attributes:
         states: (m, n) array, h.
@@ -142,7 +139,7 @@ class FiniteDEQ:
         tolerance: float = 1e-10,
         damping: float = 1.0,
         limit: int = 400,
-    ) -> Equilibrium:
+    ) -> NetworkState:
         """States of all samples, iterated from h = 0.
 
         Args:
@@ -174,42 +171,4 @@ class FiniteDEQ:
 
         found = in_batches(solve, *drive.shape)
         preactivations = self.recur(found.value) + drive
-        return Equilibrium(found.value, preactivations, found.residual, found.iterations, method)
-
-
-@dataclass(frozen=True)
-class KernelAverage:
-    """Average of a kernel over independent draws.
-
-    Attributes:
-        mean: (n, n) array.
-        standard_error: (n, n) array, of the mean, entry by entry.
-        draws: number of draws.
-    """
-
-    mean: Array
-    standard_error: Array
-    draws: int
-
-
-def average_kernel(draw: Callable[[np.random.Generator], Array], draws: int, rng: np.random.Generator) -> KernelAverage:
-    """Mean of `draws` kernels with the standard error of every entry, two arrays in memory at a time.
-
-    Args:
-        draw: one kernel, (n, n), from a generator.
-        draws: how many, at least 2.
-        rng: passed to every draw in turn.
-
-    Raises:
-        ValueError: fewer than two draws.
-    """
-    if draws < 2:
-        raise ValueError(f"a standard error needs at least two draws, got {draws}")
-    mean = draw(rng)
-    squares = np.zeros_like(mean)
-    # Welford's update: no difference of large numbers.
-    for count in range(2, draws + 1):
-        shift = draw(rng) - mean
-        mean = mean + shift / count
-        squares += (1 - 1 / count) * shift**2
-    return KernelAverage(mean, np.sqrt(squares / (draws - 1) / draws), draws)
+        return NetworkState(found.value, preactivations, found.residual, found.iterations, method)

@@ -7,27 +7,30 @@ So with
     g = D y,    (I - sigma_a A^T D / sqrt(m)) y = v    for each sample,    Q_ij = g_i . g_j / m,
 
 the gradients by A and by B contribute sigma_a^2 Q_ij G_ij and sigma_b^2 Q_ij S_ij.  With L = sigma_a^2 G + sigma_b^2 S
-the three kernels of theory sheet section 2 are, entry by entry,
+the three NTKs of theory sheet section 2 are, entry by entry,
 
-    recurrent       G + sigma_a^2 Q G    v and A trained, B frozen;
-    preactivation   L + sigma_a^2 Q L    v, b, A and B trained, where the output is one more pre-activation,
-                                         sigma_a v^T h / sqrt(m) + sigma_b b^T x;
-    all             G + Q L              v, A and B trained.
+    NTK_RECURRENT       G + sigma_a^2 Q G    v and A trained, B frozen;
+    NTK_PREACTIVATION   L + sigma_a^2 Q L    v, b, A and B trained, where the output is one more pre-activation,
+                                             sigma_a v^T h / sqrt(m) + sigma_b b^T x;
+    NTK_ALL             G + Q L              v, A and B trained.
 
 As m grows Q -> Gdot / (1 - sigma_a^2 Gdot), which gives the three expressions of the theory sheet.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import numpy as np
 
 from numerics.arrays import Array
 from numerics.linalg import gram_matrix
-from numerics.networks.deq import Equilibrium, FiniteDEQ
+from numerics.networks.deq import FiniteDEQ, NetworkState
 from numerics.networks.explicit import FiniteExplicitNetwork
 from numerics.networks.iteration import FixedPoint, IterationMethod, in_batches, solve_fixed_point
+from theory.kernels import Kernel
 
 __all__ = [
     "FiniteKernels",
@@ -36,31 +39,30 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class FiniteKernels:
     """Kernels of one finite DEQ on n samples.
 
     Attributes:
-        ck: (n, n) array, G = H^T H / m.
-        recurrent: (n, n) array, NTK of the readout and A.
-        preactivation: (n, n) array, NTK of the recursion written on pre-activations.
-        all: (n, n) array, NTK of the readout, A and B.
+        matrices: (n, n) array of every kernel: G = H^T H / m and the three NTKs; ``kernels[Kernel.CK]`` is short for
+            ``kernels.matrices[Kernel.CK]``.
         residual: relative residual of the equilibrium or of the adjoint equation, whichever is larger.
         iterations: products with A or A^T, over both.
     """
 
-    ck: Array
-    recurrent: Array
-    preactivation: Array
-    all: Array
+    matrices: Mapping[Kernel, Array]
     residual: float
     iterations: int
+
+    def __getitem__(self, kernel: Kernel) -> Array:
+        """Return the (n, n) array of a kernel."""
+        return self.matrices[kernel]
 
 
 def implicit_ntks(
     network: FiniteDEQ,
     data: Array,
-    equilibrium: Equilibrium,
+    state: NetworkState,
     readout: Array,
     *,
     method: IterationMethod = "anderson",
@@ -74,7 +76,7 @@ def implicit_ntks(
     Args:
         network: the DEQ.
         data: (p, n) array X, a sample in each column.
-        equilibrium: of this network on these samples.
+        state: the equilibrium of this network on these samples.
         readout: (m,) array v, entries of variance 1.
         method: how the adjoint equation is iterated, as for `solve_fixed_point`.
         tolerance: bound on the relative residual of the adjoint equation.
@@ -84,13 +86,13 @@ def implicit_ntks(
         ValueError: shapes that do not fit.
         NonConvergenceError: the adjoint equation was not solved: the Jacobian's spectral radius is near or past 1.
     """
-    m, n = equilibrium.states.shape
+    m, n = state.states.shape
     if m != network.width or data.shape[1] != n or readout.shape != (m,):
         raise ValueError(
             f"a width of {network.width} with data of shape {data.shape} needs states of shape "
             f"{(network.width, data.shape[1])} and {network.width} readout weights, got {(m, n)} and {readout.shape}"
         )
-    slopes = network.phi.derivative(equilibrium.preactivations)
+    slopes = network.phi.derivative(state.preactivations)
 
     def solve(batch: slice) -> FixedPoint:
         part = slopes[:, batch]
@@ -105,15 +107,18 @@ def implicit_ntks(
 
     adjoint = in_batches(solve, m, n)
     sensitivity = gram_matrix(slopes * adjoint.value) / m
-    ck = equilibrium.ck
-    inputs = network.sigma_a2 * ck + network.sigma_b2 * gram_matrix(data)
+    ck = state.ck
+    covariance = network.sigma_a2 * ck + network.sigma_b2 * gram_matrix(data)
+    matrices = {
+        Kernel.CK: ck,
+        Kernel.NTK_RECURRENT: ck + network.sigma_a2 * sensitivity * ck,
+        Kernel.NTK_PREACTIVATION: covariance + network.sigma_a2 * sensitivity * covariance,
+        Kernel.NTK_ALL: ck + sensitivity * covariance,
+    }
     return FiniteKernels(
-        ck=ck,
-        recurrent=ck + network.sigma_a2 * sensitivity * ck,
-        preactivation=inputs + network.sigma_a2 * sensitivity * inputs,
-        all=ck + sensitivity * inputs,
-        residual=max(equilibrium.residual, adjoint.residual),
-        iterations=equilibrium.iterations + adjoint.iterations,
+        MappingProxyType(matrices),
+        residual=max(state.residual, adjoint.residual),
+        iterations=state.iterations + adjoint.iterations,
     )
 
 

@@ -3,18 +3,21 @@
 from numerics.spectrum.bulk import Bulk, isolate_spikes, solve_bulk
 from numerics.spectrum.distances import (
     OutlierMatch,
-    kolmogorov_between,
     kolmogorov_distance,
     levy_distance,
     match_outliers,
     outside_support,
-    principal_angles,
-    wasserstein_between,
     wasserstein_distance,
 )
 from numerics.spectrum.estimate import BulkEstimate, estimate_spectrum
 from numerics.spectrum.fixed_point import GapCurve, SpectralLawError, locate
-from numerics.spectrum.isolation import MARGIN_UNITS, count_isolated, hull, isolated_eigenvalues, isolation_margin
+from numerics.spectrum.isolation import (
+    MARGIN_UNITS,
+    count_isolated,
+    isolated_eigenvalues,
+    isolation_margin,
+    support_bounds,
+)
 from numerics.spectrum.law import SpectralLaw, phase_transition
 from numerics.spectrum.population import CommutingCovariances, DenseCovariances, Population
 
@@ -31,19 +34,16 @@ __all__ = [
     "SpectralLawError",
     "count_isolated",
     "estimate_spectrum",
-    "hull",
     "isolate_spikes",
     "isolated_eigenvalues",
     "isolation_margin",
-    "kolmogorov_between",
     "kolmogorov_distance",
     "levy_distance",
     "locate",
     "match_outliers",
     "outside_support",
     "phase_transition",
-    "principal_angles",
     "solve_bulk",
-    "wasserstein_between",
+    "support_bounds",
     "wasserstein_distance",
 ]

@@ -1,4 +1,4 @@
-"""Distances between spectra and laws, outliers beyond a law's edges and their matching, angles between subspaces."""
+"""Distances between spectra and laws, outliers beyond a law's edges and their matching."""
 
 from __future__ import annotations
 
@@ -13,13 +13,10 @@ from numerics.arrays import Array
 __all__ = [
     "Law",
     "OutlierMatch",
-    "kolmogorov_between",
     "kolmogorov_distance",
     "levy_distance",
     "match_outliers",
     "outside_support",
-    "principal_angles",
-    "wasserstein_between",
     "wasserstein_distance",
 ]
 
@@ -96,22 +93,6 @@ def levy_distance(values: ArrayLike, law: Law) -> float:
     return high
 
 
-def kolmogorov_between(first: ArrayLike, second: ArrayLike) -> float:
-    """sup_x |F_n(x) - F_m(x)| of two spectra.
-
-    Args:
-        first: (n,) array of eigenvalues, in any order.
-        second: (m,) array of eigenvalues, in any order.
-
-    Raises:
-        ValueError: an empty spectrum, or one that is not finite.
-    """
-    x, y = _spectrum(first), _spectrum(second)
-    places = np.concatenate([x, y])
-    gap = np.searchsorted(x, places, side="right") / x.size - np.searchsorted(y, places, side="right") / y.size
-    return float(np.abs(gap).max())
-
-
 def wasserstein_distance(values: ArrayLike, law: Law) -> float:
     """Integral of |F_n - F|, the distance of order 1, in units of the eigenvalues.
 
@@ -133,22 +114,6 @@ def wasserstein_distance(values: ArrayLike, law: Law) -> float:
     level = np.searchsorted(x, places[:-1], side="right") / x.size
     start, stop = level - law.cumulative(places[:-1]), level - law.cumulative(places[1:], left=True)
     return float((np.abs(start) + np.abs(stop)) / 2 @ np.diff(places))
-
-
-def wasserstein_between(first: ArrayLike, second: ArrayLike) -> float:
-    """Integral of |F_n - F_m| of two spectra, in units of the eigenvalues.
-
-    Args:
-        first: (n,) array of eigenvalues, in any order.
-        second: (m,) array of eigenvalues, in any order.
-
-    Raises:
-        ValueError: an empty spectrum, or one that is not finite.
-    """
-    x, y = _spectrum(first), _spectrum(second)
-    places = np.sort(np.concatenate([x, y]))
-    gap = np.searchsorted(x, places, side="right") / x.size - np.searchsorted(y, places, side="right") / y.size
-    return float(np.abs(gap[:-1]) @ np.diff(places))
 
 
 def outside_support(
@@ -231,30 +196,3 @@ def match_outliers(predicted: ArrayLike, measured: ArrayLike, support: tuple[flo
         unexpected += theirs[common:].tolist()
     ordered = sorted(pairs, reverse=True)
     return OutlierMatch(np.array(ordered).reshape(-1, 2), np.array(missing), np.array(unexpected))
-
-
-def principal_angles(first: Array, second: Array) -> Array:
-    """Angles between two subspaces in radians, ascending, shape (min of the dimensions,).
-
-    Small angles come from sines and large ones from cosines, since neither inverse is accurate everywhere.
-
-    Args:
-        first: (n, k) array of full rank, a basis in columns.
-        second: (n, l) array of full rank.
-
-    Raises:
-        ValueError: shapes that do not fit, or columns that are not independent.
-    """
-    bases = []
-    for basis in (first, second):
-        if basis.ndim != 2 or basis.shape[0] != first.shape[0] or not 0 < basis.shape[1] <= basis.shape[0]:
-            raise ValueError(f"bases of shapes {first.shape} and {second.shape} do not span comparable subspaces")
-        left, level, _ = np.linalg.svd(basis, full_matrices=False)
-        if level[-1] <= 1e-12 * level[0]:
-            raise ValueError("the columns of a basis are not linearly independent")
-        bases.append(left)
-    large, small = sorted(bases, key=lambda b: -b.shape[1])
-    cosines = np.linalg.svd(large.T @ small, compute_uv=False)
-    sines = np.linalg.svd(small - large @ (large.T @ small), compute_uv=False)[::-1]
-    near = cosines**2 > 0.5
-    return np.asarray(np.where(near, np.arcsin(np.clip(sines, 0, 1)), np.arccos(np.clip(cosines, 0, 1))))

@@ -15,7 +15,7 @@ import numpy as np
 from numerics.arrays import Array
 from numerics.linalg import ExtremeEigenvalues, LanczosSpectrum, extreme_eigenvalues, lanczos_spectrum
 from numerics.spectrum.distances import outside_support
-from numerics.spectrum.isolation import count_isolated, hull, isolation_margin
+from numerics.spectrum.isolation import count_isolated, isolation_margin, support_bounds
 from numerics.spectrum.law import SpectralLaw
 from numerics.spectrum.outliers import Side
 
@@ -135,7 +135,7 @@ def _end(
     rng: np.random.Generator,
 ) -> tuple[ExtremeEigenvalues, int]:
     """The outermost eigenvalues on a side, and how many of them are isolated."""
-    left, right = hull(law)
+    left, right = support_bounds(law)
     predicted = law.outlier_values
     count = _MORE + int(np.count_nonzero(predicted > right if side == "right" else predicted < left))
     size = abs(float(quadrature.nodes.max() if side == "right" else quadrature.nodes.min()))
@@ -151,7 +151,7 @@ def _end(
 
 def _among(quadrature: LanczosSpectrum, law: SpectralLaw, opnorm_error: float, reach: float) -> Array:
     """Eigenvalues within the gaps of the support that some probe has found."""
-    left, right = hull(law)
+    left, right = support_bounds(law)
     found = quadrature.found(reach)
     if found.size == 0:
         return found
@@ -167,7 +167,7 @@ def _bulk(quadrature: LanczosSpectrum, law: SpectralLaw, size: int, end_residual
 
     nodes, levels = quadrature.nodes, quadrature.levels()
     held = nodes[quadrature.weights > 0]
-    low, high = min(held.min(), hull(law)[0]), max(held.max(), hull(law)[1])
+    low, high = min(held.min(), support_bounds(law)[0]), max(held.max(), support_bounds(law)[1])
     places = np.unique(np.concatenate([np.linspace(low, high, _GRID), held]))
     excess = np.array(
         [np.interp(places, row, level - continuous(row)) for row, level in zip(nodes, levels, strict=True)]

@@ -20,9 +20,9 @@ from numerics.spectrum.outliers import Side
 __all__ = [
     "MARGIN_UNITS",
     "count_isolated",
-    "hull",
     "isolated_eigenvalues",
     "isolation_margin",
+    "support_bounds",
 ]
 
 #: Units of an edge's fluctuations by which an isolated eigenvalue is away from the support, and from other eigenvalues.
@@ -34,7 +34,7 @@ def isolation_margin(law: SpectralLaw) -> float:
     return MARGIN_UNITS * max(law.edge_fluctuation("right"), law.edge_fluctuation("left"))
 
 
-def hull(law: SpectralLaw) -> tuple[float, float]:
+def support_bounds(law: SpectralLaw) -> tuple[float, float]:
     """The least and the greatest point of the support, a point mass included."""
     left, right = law.edges[0][0], law.edges[-1][1]
     return (left if law.point is None else min(left, law.point)), right
@@ -50,7 +50,7 @@ def count_isolated(run: Array, side: Side, law: SpectralLaw, opnorm_error: float
         opnorm_error: of the kernel to its equivalent.
     """
     margin = isolation_margin(law)
-    left, right = hull(law)
+    left, right = support_bounds(law)
     outside = outside_support(run, law, margin, opnorm_error)[0]
     beyond = np.count_nonzero(outside > right if side == "right" else outside < left)
     # With the first that is not outside: the innermost wide gap ends the isolated ones.
@@ -70,7 +70,7 @@ def isolated_eigenvalues(spectrum: Array, law: SpectralLaw, opnorm_error: float)
         ValueError: a spectrum that is empty or not finite.
     """
     outside, _ = outside_support(spectrum, law, isolation_margin(law), opnorm_error)
-    left, right = hull(law)
+    left, right = support_bounds(law)
     ordered = np.sort(spectrum)[::-1]
     above = count_isolated(ordered, "right", law, opnorm_error)
     below = count_isolated(ordered[::-1], "left", law, opnorm_error)

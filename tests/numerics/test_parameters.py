@@ -22,7 +22,7 @@ from numerics.equilibrium import (
     solve_uncertified,
     sweep,
 )
-from numerics.kernels import explicit_ck, implicit_ck, implicit_kernels
+from numerics.kernels import explicit_kernels, implicit_kernels
 from numerics.matching import design
 from numerics.parameters import as_array, margin_text
 from theory.activations import Activation, registered
@@ -149,14 +149,14 @@ def test_a_sweep_keeps_points_that_are_no_deq() -> None:
 
 def test_kernels_take_lists_and_names() -> None:
     gram = [[1, 0.5], [0.5, 1]]
-    right = implicit_ck(np.array(gram), pointwise("relu"), 0.2, 0.8, 0.3)
-    assert np.array_equal(implicit_ck(gram, "relu", 0.2, 0.8, 0.3).kernel, right.kernel)  # type: ignore[arg-type]
+    right = implicit_kernels(np.array(gram), pointwise("relu"), 0.2, 0.8, 0.3)[Kernel.CK]
+    assert np.array_equal(implicit_kernels(gram, "relu", 0.2, 0.8, 0.3)["ck"], right)  # type: ignore[arg-type]
     found = implicit_kernels(gram, registered("relu"), 0.2, 0.8, 0.3, kernels=("ck",))  # type: ignore[arg-type]
-    assert np.array_equal(found.ck, right.kernel)  # type: ignore[arg-type]
-    single = explicit_ck(gram, [("relu", 0.3)])  # type: ignore[arg-type, list-item]
+    assert np.array_equal(found[Kernel.CK], right)
+    single = explicit_kernels(gram, [("relu", 0.3)])  # type: ignore[arg-type, list-item]
     # E[relu(u) relu(v)] at rho = 1/2 is (sqrt(1 - rho^2) + rho (pi - arccos rho))/(2 pi); the means are 1/sqrt(2 pi).
     dual = (np.sqrt(0.75) + 0.5 * (np.pi - np.pi / 3)) / (2 * np.pi)
-    assert single.kernel[0, 1] == pytest.approx(dual - 0.6 / np.sqrt(2 * np.pi) + 0.09, rel=1e-10)
+    assert single[Kernel.CK][0, 1] == pytest.approx(dual - 0.6 / np.sqrt(2 * np.pi) + 0.09, rel=1e-10)
     for bad in ([[1, 0.5], [0.5]], "gram", [[1j]], None):
         with pytest.raises(ValueError, match=r"^the Gram matrix must be an array of real numbers"):
             as_array(bad, "the Gram matrix")

@@ -8,9 +8,10 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from numerics.arithmetic import PointwiseActivation, pointwise
-from numerics.kernels import KERNELS, explicit_ck, hermite_coefficients, implicit_ck, implicit_kernels, with_dual
+from numerics.kernels import explicit_kernels, hermite_coefficients, implicit_kernels, with_dual
 from numerics.linalg import eigenvalues
 from theory.activations import registry
+from theory.kernels import Kernel
 
 Array = NDArray[np.float64]
 
@@ -45,8 +46,8 @@ def test_rotation_of_the_data_leaves_the_spectrum_alone(
 ) -> None:
     x = data(seed)
     rotation, _ = np.linalg.qr(np.random.default_rng(seed + 1).standard_normal((12, 12)))
-    first = implicit_ck(gram_of(x), phi, sigma_a2, 0.8, bias).kernel
-    second = implicit_ck(gram_of(rotation @ x), phi, sigma_a2, 0.8, bias).kernel
+    first = implicit_kernels(gram_of(x), phi, sigma_a2, 0.8, bias)[Kernel.CK]
+    second = implicit_kernels(gram_of(rotation @ x), phi, sigma_a2, 0.8, bias)[Kernel.CK]
     np.testing.assert_allclose(eigenvalues(second), eigenvalues(first), atol=1e-10)
 
 
@@ -56,8 +57,8 @@ def test_permutation_of_the_samples_permutes_the_kernel(
 ) -> None:
     gram = gram_of(data(seed))
     order = np.random.default_rng(seed + 1).permutation(9)
-    straight = implicit_ck(gram, phi, sigma_a2, 0.8, bias).kernel
-    permuted = implicit_ck(gram[np.ix_(order, order)], phi, sigma_a2, 0.8, bias).kernel
+    straight = implicit_kernels(gram, phi, sigma_a2, 0.8, bias)[Kernel.CK]
+    permuted = implicit_kernels(gram[np.ix_(order, order)], phi, sigma_a2, 0.8, bias)[Kernel.CK]
     np.testing.assert_allclose(permuted, straight[np.ix_(order, order)], atol=1e-11)
 
 
@@ -65,24 +66,24 @@ def test_permutation_of_the_samples_permutes_the_kernel(
 def test_relu_kernel_scales_with_the_data(seed: int, sigma_a2: float, bias: float, factor: float) -> None:
     """relu(c x) = c relu(x): S -> c S takes tau_0^2 and G to c times themselves, the bias to sqrt(c)."""
     gram = gram_of(data(seed))
-    plain = implicit_ck(gram, RELU, sigma_a2, 0.8, bias).kernel
-    scaled = implicit_ck(factor * gram, RELU, sigma_a2, 0.8, np.sqrt(factor) * bias).kernel
+    plain = implicit_kernels(gram, RELU, sigma_a2, 0.8, bias)[Kernel.CK]
+    scaled = implicit_kernels(factor * gram, RELU, sigma_a2, 0.8, np.sqrt(factor) * bias)[Kernel.CK]
     np.testing.assert_allclose(scaled, factor * plain, atol=1e-11 * factor)
 
 
 @given(SEEDS, ACTIVATIONS, BIASES)
 def test_without_recurrence_it_is_the_one_layer_network(seed: int, phi: PointwiseActivation, bias: float) -> None:
     gram = gram_of(data(seed))
-    explicit = explicit_ck(0.8 * gram, [(phi, bias)]).kernel
-    np.testing.assert_allclose(implicit_ck(gram, phi, 0.0, 0.8, bias).kernel, explicit, atol=1e-12)
+    explicit = explicit_kernels(0.8 * gram, [(phi, bias)])[Kernel.CK]
+    np.testing.assert_allclose(implicit_kernels(gram, phi, 0.0, 0.8, bias)[Kernel.CK], explicit, atol=1e-12)
     # And it is reached continuously: phi^2 is below 16 here, so G moves by less than a multiple of it.
-    nearby = implicit_ck(gram, phi, 1e-7, 0.8, bias).kernel
+    nearby = implicit_kernels(gram, phi, 1e-7, 0.8, bias)[Kernel.CK]
     assert 0 < np.abs(nearby - explicit).max() < 1e-5
 
 
 @given(SEEDS, ACTIVATIONS, VARIANCES, BIASES)
 def test_kernel_is_a_covariance(seed: int, phi: PointwiseActivation, sigma_a2: float, bias: float) -> None:
-    kernel = implicit_ck(gram_of(data(seed)), phi, sigma_a2, 0.8, bias).kernel
+    kernel = implicit_kernels(gram_of(data(seed)), phi, sigma_a2, 0.8, bias)[Kernel.CK]
     diagonal = np.diag(kernel)
     assert np.array_equal(kernel, kernel.T)
     assert np.all(np.abs(kernel) <= np.sqrt(np.outer(diagonal, diagonal)) + 1e-12)
@@ -95,12 +96,12 @@ def test_iterating_the_explicit_layer_leads_to_the_implicit_kernel(
 ) -> None:
     """Weight-tied layers with input injection, G_l = layer(sigma_a^2 G_{l-1} + sigma_b^2 S)."""
     gram = gram_of(data(seed))
-    implicit = implicit_ck(gram, phi, sigma_a2, 0.8, bias).kernel
-    again = explicit_ck(sigma_a2 * implicit + 0.8 * gram, [(phi, bias)]).kernel
+    implicit = implicit_kernels(gram, phi, sigma_a2, 0.8, bias)[Kernel.CK]
+    again = explicit_kernels(sigma_a2 * implicit + 0.8 * gram, [(phi, bias)])[Kernel.CK]
     np.testing.assert_allclose(again, implicit, atol=1e-10)
     start = np.zeros_like(gram)
     for _ in range(12):
-        start = explicit_ck(sigma_a2 * start + 0.8 * gram, [(phi, bias)]).kernel
+        start = explicit_kernels(sigma_a2 * start + 0.8 * gram, [(phi, bias)])[Kernel.CK]
     # The map contracts by at most sigma_a^2 Lip(phi)^2 <= 1/2 in each step.
     before = np.abs(implicit).max()
     assert np.abs(start - implicit).max() <= 2 * before * max(sigma_a2, 1e-12) ** 12 + 1e-10
@@ -121,15 +122,15 @@ def test_tangent_kernels_follow_the_samples(seed: int, phi: PointwiseActivation,
     """A permutation permutes them, a repeated sample repeats its row, and all are covariances."""
     gram = gram_of(data(seed))
     order = np.append(np.random.default_rng(seed + 1).permutation(9), 0)
-    straight = implicit_kernels(gram, phi, sigma_a2, 0.8, bias)
-    shuffled = implicit_kernels(gram[np.ix_(order, order)], phi, sigma_a2, 0.8, bias)
-    for name in KERNELS:
-        kernel, other = getattr(straight, name), getattr(shuffled, name)
+    straight = implicit_kernels(gram, phi, sigma_a2, 0.8, bias, kernels=Kernel)
+    shuffled = implicit_kernels(gram[np.ix_(order, order)], phi, sigma_a2, 0.8, bias, kernels=Kernel)
+    for name in Kernel:
+        kernel, other = straight[name], shuffled[name]
         np.testing.assert_allclose(other, kernel[np.ix_(order, order)], atol=2e-11)
         np.testing.assert_allclose(other[9], other[np.nonzero(order == 0)[0][0]], atol=2e-11)
         assert np.array_equal(kernel, kernel.T)
         assert eigenvalues(kernel)[0] > -1e-11 * np.trace(kernel)
-    assert 0 <= straight.margin <= sigma_a2 * (1 + 1e-12)
+    assert 0 <= straight.evidence.margin <= sigma_a2 * (1 + 1e-12)
 
 
 @given(SEEDS, ACTIVATIONS, st.floats(0.01, 0.5), BIASES)
@@ -138,11 +139,9 @@ def test_the_three_tangent_kernels_are_tied_together(
 ) -> None:
     """K_recurrent = G + sigma_a^2 Gdot K_recurrent, and sigma_a^2 K_all = K_preactivation - sigma_b^2 S."""
     gram = gram_of(data(seed))
-    found = implicit_kernels(gram, phi, sigma_a2, 0.8, bias)
-    assert found.ck is not None
-    assert found.recurrent is not None
-    assert found.preactivation is not None
-    assert found.all is not None
-    np.testing.assert_allclose(sigma_a2 * found.all, found.preactivation - 0.8 * gram, atol=1e-12)
-    covariance = sigma_a2 * found.ck + 0.8 * gram
-    np.testing.assert_allclose(found.recurrent * covariance, found.preactivation * found.ck, atol=1e-12)
+    ck, recurrent, preactivation, of_all = implicit_kernels(
+        gram, phi, sigma_a2, 0.8, bias, kernels=Kernel
+    ).matrices.values()
+    np.testing.assert_allclose(sigma_a2 * of_all, preactivation - 0.8 * gram, atol=1e-12)
+    covariance = sigma_a2 * ck + 0.8 * gram
+    np.testing.assert_allclose(recurrent * covariance, preactivation * ck, atol=1e-12)

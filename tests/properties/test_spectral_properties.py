@@ -131,9 +131,8 @@ def prediction(mixture: GaussianMixture, name: str, kernel: str) -> tuple[Spectr
 def exact_spectrum(mixture: GaussianMixture, name: str, kernel: str, bias: float, seed: list[int]) -> Array:
     """Eigenvalues of the exact infinite-width kernel of one draw, descending."""
     gram = mixture.sample(np.random.default_rng(seed)).gram()
-    part = kernel.kind
-    found = implicit_kernels(gram, pointwise(resolve(name)), 0.2, 0.8, bias, kernels=(part,), tolerance=1e-9)
-    return np.asarray(np.linalg.eigvalsh(getattr(found, part))[::-1])
+    found = implicit_kernels(gram, pointwise(resolve(name)), 0.2, 0.8, bias, kernels=(kernel,), tolerance=1e-9)
+    return np.asarray(np.linalg.eigvalsh(found[kernel])[::-1])
 
 
 # The same examples on every run: with others, one in some hundred would fail by chance.

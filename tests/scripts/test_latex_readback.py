@@ -37,7 +37,7 @@ from tests.scripts.test_export_latex import DIGITS, check_macros, check_tables, 
 from tests.scripts.test_latex_networks import check_networks, solutions
 from theory.activations import Activation, registry
 from theory.equations import DEQ
-from theory.kernels import NTK_KINDS, KernelCoefficients
+from theory.kernels import NTK_KINDS, Kernel, KernelCoefficients
 from theory.latex import name_long_constants
 
 Check = Callable[[dict[str, str]], None]
@@ -99,7 +99,7 @@ def _small_world() -> dict[str, Any]:
     phi, solved = pointwise(deq.activation), solve_float(deq)
     network = FiniteDEQ.draw(deq, solved["bias"], width=30, dimension=p, rng=np.random.default_rng(1))
     states = network.equilibrium(sample.data)
-    kernels = implicit_kernels(sample.gram(), phi, *weights, solved["bias"])
+    kernels = implicit_kernels(sample.gram(), phi, *weights, solved["bias"], kernels=Kernel)
     equivalents = [
         DeterministicEquivalent.from_statistics(
             sample.statistics(), KernelCoefficients(a, b, c, d), tau0=mixture.tau0, gram=sample.gram()
@@ -167,15 +167,15 @@ def check_setting(files: dict[str, str]) -> None:
     model |= {"A": Matrix(network.recurrent), "B": Matrix(network.inputs)}
     assert evaluate(printed["h"], model).values == pytest.approx(state, abs=1e-8)
 
-    entrywise: dict[str, Any] = variances | {"G": kernels.ck, "S": sample.gram()}
+    entrywise: dict[str, Any] = variances | {"G": kernels[Kernel.CK], "S": sample.gram()}
     entrywise["L"] = evaluate(printed["L"], entrywise)
     assert np.diag(entrywise["L"]) == pytest.approx(kernels.variances)
     # Each of two gives G's derivative, and the other must agree with it.
-    entrywise[r"\dot G"] = (1 - kernels.ck / kernels.recurrent) / 0.2
+    entrywise[r"\dot G"] = (1 - kernels[Kernel.CK] / kernels[Kernel.NTK_RECURRENT]) / 0.2
     for name in ("preactivation", "all"):
-        assert evaluate(printed[rf"K_{{\mathrm{{{name}}}}}"], entrywise) == pytest.approx(getattr(kernels, name))
-    entrywise[r"\dot G"] = (1 - entrywise["L"] / kernels.preactivation) / 0.2
-    assert evaluate(printed[r"K_{\mathrm{recurrent}}"], entrywise) == pytest.approx(kernels.recurrent)
+        assert evaluate(printed[rf"K_{{\mathrm{{{name}}}}}"], entrywise) == pytest.approx(kernels[Kernel.ntk(name)])
+    entrywise[r"\dot G"] = (1 - entrywise["L"] / kernels[Kernel.NTK_PREACTIVATION]) / 0.2
+    assert evaluate(printed[r"K_{\mathrm{recurrent}}"], entrywise) == pytest.approx(kernels[Kernel.NTK_RECURRENT])
 
 
 def check_equivalents(files: dict[str, str]) -> None:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from numerics.data import GaussianMixture, MixtureSample, MixtureStatistics
 from numerics.equivalents import DeterministicEquivalent, low_rank_core
-from numerics.kernels import implicit_ck
+from numerics.kernels import implicit_kernels
 from numerics.linalg import operator_norm
 from numerics.moments import gaussian_moment
 from theory.kernels import Kernel, KernelCoefficients
@@ -132,7 +132,7 @@ def error(name: str, p: int, seed: int, reading: str, variant: str = "") -> floa
         alphas["gamma2"] -= tau0**4 * alphas["alpha3"]
     numbers = KernelCoefficients.of(alphas, Kernel.CK)
     equivalent = DeterministicEquivalent.from_statistics(statistics, numbers, tau0=tau0, gram=gram)
-    kernel = implicit_ck(gram, phi, SA, SB, bias).kernel
+    kernel = implicit_kernels(gram, phi, SA, SB, bias)[Kernel.CK]
     return operator_norm(kernel - equivalent.dense(), np.random.default_rng(0)).value
 
 

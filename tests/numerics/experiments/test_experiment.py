@@ -11,7 +11,7 @@ import pytest
 from numerics.arithmetic import pointwise
 from numerics.equivalents import DeterministicEquivalent
 from numerics.experiments import Cell, Experiment, distance_to_equivalent
-from numerics.kernels import implicit_ck
+from numerics.kernels import implicit_kernels
 from theory.activations import Activation, registry
 from theory.kernels import Kernel
 
@@ -35,7 +35,7 @@ def test_the_error_is_the_norm_of_the_difference() -> None:
     sample = SMALL.mixture(48).sample(np.random.default_rng([3, 48, 1]))
     gram, statistics = sample.gram(), sample.statistics()
     solution = SMALL.solve(RELU, statistics.tau0_population)
-    kernel = implicit_ck(gram, pointwise(RELU), 0.2, 0.8, solution["bias"]).kernel
+    kernel = implicit_kernels(gram, pointwise(RELU), 0.2, 0.8, solution["bias"])[Kernel.CK]
     equivalent = DeterministicEquivalent.from_statistics(
         statistics,
         solution.kernel(Kernel.CK),
@@ -61,7 +61,7 @@ def test_a_wrong_coefficient_is_seen_in_the_norm() -> None:
     sample = experiment.mixture(400).sample(np.random.default_rng(0))
     gram, statistics = sample.gram(), sample.statistics()
     solution = experiment.solve(RELU, statistics.tau0_population)
-    kernel = implicit_ck(gram, pointwise(RELU), 0.2, 0.8, solution["bias"]).kernel
+    kernel = implicit_kernels(gram, pointwise(RELU), 0.2, 0.8, solution["bias"])[Kernel.CK]
     right = solution.kernel(Kernel.CK)
     errors = []
     for factor in (1.0, 1.1):

@@ -7,7 +7,7 @@ import pytest
 
 from numerics.arithmetic import pointwise
 from numerics.experiments import Cell, Experiment, NoMatchError, distance_to_explicit, local_slopes
-from numerics.kernels import explicit_ck, implicit_ck
+from numerics.kernels import explicit_kernels, implicit_kernels
 from numerics.matching import design
 from numerics.moments import FloatMoments
 from numerics.networks import FiniteDEQ, FiniteExplicitNetwork
@@ -33,8 +33,8 @@ def test_a_cell_is_the_norms_of_the_differences(width: int | None) -> None:
     phi = pointwise(TANH)
     naive = [(phi, FloatMoments(phi).at(tau0).mean)]
     if width is None:
-        own = implicit_ck(sample.gram(), phi, 0.2, 0.8, 0.0).kernel
-        others = [explicit_ck(sample.gram(), layers).kernel for layers in (matched, naive)]
+        own = implicit_kernels(sample.gram(), phi, 0.2, 0.8, 0.0)[Kernel.CK]
+        others = [explicit_kernels(sample.gram(), layers)[Kernel.CK] for layers in (matched, naive)]
     else:
         network = FiniteDEQ.draw(DEQ(TANH, 0.2), 0.0, width=width, dimension=50, rng=rng)
         states = network.equilibrium(sample.data, tolerance=1e-10).states

@@ -20,7 +20,7 @@ from numerics.experiments import (
     predict,
     summarise_outliers,
 )
-from numerics.kernels import implicit_ck
+from numerics.kernels import implicit_kernels
 from numerics.spectrum import SpectralLaw
 from theory.activations import resolve
 from theory.equations import EquilibriumError
@@ -35,7 +35,7 @@ def test_a_draw_is_compared_with_the_law() -> None:
     law, solution = predict(experiment, RELU, Kernel.CK, 300)
     draws = [measure(experiment, RELU, Kernel.CK, 300, index, law, solution) for index in range(3)]
     gram = experiment.mixture(300).sample(np.random.default_rng([5, 300, 1])).gram()
-    kernel = implicit_ck(gram, pointwise(RELU), 0.2, 0.8, solution["bias"]).kernel
+    kernel = implicit_kernels(gram, pointwise(RELU), 0.2, 0.8, solution["bias"])[Kernel.CK]
     np.testing.assert_allclose(draws[1].eigenvalues, np.linalg.eigvalsh(kernel)[::-1], atol=1e-9)
     assert all(0 < draw.levy_distance <= draw.ks_distance < 0.2 for draw in draws)
     assert all(draw.wasserstein_distance < draw.opnorm_error < 0.5 for draw in draws)

@@ -13,8 +13,9 @@ from scipy.special import erf
 
 from numerics.arithmetic import pointwise
 from numerics.data import GaussianMixture
-from numerics.kernels import KernelConvergenceError, dual_by_quadrature, explicit_ck, implicit_ck, with_dual
+from numerics.kernels import KernelConvergenceError, dual_by_quadrature, explicit_kernels, implicit_kernels, with_dual
 from theory.activations import registry
+from theory.kernels import Kernel
 
 Array = NDArray[np.float64]
 
@@ -68,10 +69,10 @@ def gram_of(x: Array) -> Array:
 
 def test_explicit_relu_is_the_arc_cosine_kernel_for_any_correlation() -> None:
     gram = gram_of(awkward_data())
-    found = explicit_ck(gram, [(RELU, 0.0), (RELU, 0.0)])
+    found = explicit_kernels(gram, [(RELU, 0.0), (RELU, 0.0)])
     # The closed form loses half the digits near rho = 1; what is left is its own rounding error.
-    np.testing.assert_allclose(found.kernel, arc_cosine(arc_cosine(gram)), atol=1e-11, rtol=1e-11)
-    assert found.quadrature_pairs > 0
+    np.testing.assert_allclose(found[Kernel.CK], arc_cosine(arc_cosine(gram)), atol=1e-11, rtol=1e-11)
+    assert found.evidence.quadrature_pairs > 0
     assert found.variances.shape == (2, 9)
 
 
@@ -79,9 +80,9 @@ def test_explicit_erf_is_the_arcsine_kernel() -> None:
     gram = gram_of(awkward_data())
     stretch = np.sqrt(1 + 2 * np.diag(gram))
     expected = 2 / np.pi * np.arcsin(2 * gram / np.outer(stretch, stretch))
-    found = explicit_ck(gram, [(ERF, 0.0)])
-    np.testing.assert_allclose(found.kernel, expected, atol=5e-12)
-    assert np.all(np.abs(found.kernel - expected) <= found.truncation_bound + 1e-13)
+    found = explicit_kernels(gram, [(ERF, 0.0)])
+    np.testing.assert_allclose(found[Kernel.CK], expected, atol=5e-12)
+    assert np.all(np.abs(found[Kernel.CK] - expected) <= found.evidence.truncation_bound + 1e-13)
 
 
 def test_explicit_sign_and_a_bias() -> None:
@@ -92,9 +93,9 @@ def test_explicit_sign_and_a_bias() -> None:
     rho = np.clip(gram / np.outer(norms, norms), -1, 1)
     np.fill_diagonal(rho, 1)
     rho[3, 7] = rho[7, 3] = 1
-    found = explicit_ck(gram, [(SIGN, 0.25)])
+    found = explicit_kernels(gram, [(SIGN, 0.25)])
     # (sign(u) - b)(sign(v) - b) has mean E[sign u sign v] + b^2.
-    np.testing.assert_allclose(found.kernel, 2 / np.pi * np.arcsin(rho) + 0.0625, atol=1e-11)
+    np.testing.assert_allclose(found[Kernel.CK], 2 / np.pi * np.arcsin(rho) + 0.0625, atol=1e-11)
 
 
 def implicit_relu_reference(gram: Array, sa: float, sb: float, bias: float) -> Array:
@@ -125,13 +126,12 @@ def implicit_relu_reference(gram: Array, sa: float, sb: float, bias: float) -> A
 @pytest.mark.parametrize(("sa", "bias"), [(0.2, 0.37), (0.9, 0.2)])
 def test_implicit_relu_matches_high_precision_iteration(sa: float, bias: float) -> None:
     gram = gram_of(awkward_data())
-    found = implicit_ck(gram, RELU, sa, 0.8, bias)
+    found = implicit_kernels(gram, RELU, sa, 0.8, bias)
     expected = implicit_relu_reference(gram, sa, 0.8, bias)
-    np.testing.assert_allclose(found.kernel, expected, atol=2e-11, rtol=1e-11)
-    assert found.converged
-    assert found.coincident_pairs == 1
-    assert found.residual < 1e-12
-    assert found.stability < 1
+    np.testing.assert_allclose(found[Kernel.CK], expected, atol=2e-11, rtol=1e-11)
+    assert found.evidence.coincident_pairs == 1
+    assert found.evidence.residual < 1e-12
+    assert found.evidence.stability < 1
 
 
 @pytest.mark.parametrize("activation", [TANH, SWISH], ids=["tanh", "swish"])
@@ -141,8 +141,8 @@ def test_implicit_entries_solve_their_equation_by_tensor_gauss_hermite(activatio
     x = rng.standard_normal((5, 6)) / np.sqrt(5)
     gram = gram_of(x)
     sa, sb, bias = 0.5, 0.5, 0.1
-    found = implicit_ck(gram, activation, sa, sb, bias)
-    cov = sa * found.kernel + sb * gram
+    found = implicit_kernels(gram, activation, sa, sb, bias)
+    cov = sa * found[Kernel.CK] + sb * gram
     np.testing.assert_allclose(np.diag(cov), found.variances, rtol=1e-12)
     nodes, weights = np.polynomial.hermite_e.hermegauss(160)
     weights = weights / np.sqrt(2 * np.pi)
@@ -155,7 +155,7 @@ def test_implicit_entries_solve_their_equation_by_tensor_gauss_hermite(activatio
                 u = lower[0, 0] * nodes[:, None] + 0 * nodes[None, :]
                 v = lower[1, 0] * nodes[:, None] + lower[1, 1] * nodes[None, :]
             product = (activation.value(u) - bias) * (activation.value(v) - bias)
-            assert abs(weights @ product @ weights - found.kernel[i, j]) < 1e-10
+            assert abs(weights @ product @ weights - found[Kernel.CK][i, j]) < 1e-10
 
 
 @pytest.mark.parametrize("name", ["relu", "hard_tanh", "tanh", "elu"])
@@ -172,9 +172,9 @@ def test_any_correlation_down_to_the_last_bits(name: str) -> None:
             for rho, value in zip(correlations, expected, strict=True):
                 mixed = rho * first * second
                 gram = np.array([[first**2, mixed], [mixed, second**2]])
-                found = explicit_ck(gram, [(phi, 0.1)])
-                assert abs(found.kernel[0, 1] - value) < 2e-12, (rho, type(phi))
-                assert abs(found.kernel[0, 1] - value) <= found.truncation_bound + 2e-14
+                found = explicit_kernels(gram, [(phi, 0.1)])
+                assert abs(found[Kernel.CK][0, 1] - value) < 2e-12, (rho, type(phi))
+                assert abs(found[Kernel.CK][0, 1] - value) <= found.evidence.truncation_bound + 2e-14
 
 
 def test_many_near_pairs_of_images() -> None:
@@ -184,38 +184,40 @@ def test_many_near_pairs_of_images() -> None:
     x = (background[:, None] + rng.uniform(0.01, 0.6, 150) * rng.standard_normal((50, 150))) / np.sqrt(50)
     gram = gram_of(x * rng.uniform(0.6, 1.5, 150))
     activation = registry.registered("prelu").with_parameters()
-    plain, closed = (implicit_ck(gram, phi, 0.3, 0.7, 0.2) for phi in (pointwise(activation), with_dual(activation)))
-    assert plain.quadrature_pairs > 5000
-    np.testing.assert_allclose(plain.kernel, closed.kernel, atol=2e-12)
-    covariance = 0.3 * plain.kernel + 0.7 * gram
-    again = explicit_ck(covariance, [(with_dual(activation), 0.2)]).kernel
-    np.testing.assert_allclose(again, plain.kernel, atol=1e-11)
+    plain, closed = (
+        implicit_kernels(gram, phi, 0.3, 0.7, 0.2) for phi in (pointwise(activation), with_dual(activation))
+    )
+    assert plain.evidence.quadrature_pairs > 5000
+    np.testing.assert_allclose(plain[Kernel.CK], closed[Kernel.CK], atol=2e-12)
+    covariance = 0.3 * plain[Kernel.CK] + 0.7 * gram
+    again = explicit_kernels(covariance, [(with_dual(activation), 0.2)])[Kernel.CK]
+    np.testing.assert_allclose(again, plain[Kernel.CK], atol=1e-11)
 
 
 def test_true_error_stays_within_the_reported_bound() -> None:
     """A loose tolerance makes the truncation visible: entries must still be within the bound."""
     gram = gram_of(np.random.default_rng(4).standard_normal((40, 60)) / np.sqrt(40))
-    exact = implicit_ck(gram, RELU, 0.4, 0.6, 0.3).kernel
-    loose = implicit_ck(gram, RELU, 0.4, 0.6, 0.3, tolerance=1e-5)
-    error = np.abs(loose.kernel - exact).max()
-    allowance = loose.truncation_bound + 2 * loose.residual * exact.diagonal().max()
+    exact = implicit_kernels(gram, RELU, 0.4, 0.6, 0.3)[Kernel.CK]
+    loose = implicit_kernels(gram, RELU, 0.4, 0.6, 0.3, tolerance=1e-5)
+    error = np.abs(loose[Kernel.CK] - exact).max()
+    allowance = loose.evidence.truncation_bound + 2 * loose.evidence.residual * exact.diagonal().max()
     assert 1e-9 < error <= allowance < 3e-5
-    assert loose.order < 20
+    assert loose.evidence.order < 20
 
 
 def test_diagonal_is_the_closed_form_of_relu() -> None:
     """Without a bias tau_i^2 = sigma_b^2 S_ii / (1 - sigma_a^2/2)."""
     gram = gram_of(awkward_data())
-    found = implicit_ck(gram, RELU, 0.6, 0.8, 0.0)
+    found = implicit_kernels(gram, RELU, 0.6, 0.8, 0.0)
     np.testing.assert_allclose(found.variances, 0.8 * np.diag(gram) / 0.7, rtol=2e-12, atol=1e-16)
-    np.testing.assert_allclose(np.diag(found.kernel), found.variances / 2, rtol=2e-12, atol=1e-16)
+    np.testing.assert_allclose(np.diag(found[Kernel.CK]), found.variances / 2, rtol=2e-12, atol=1e-16)
 
 
 def test_diagonal_takes_the_first_of_two_roots() -> None:
     """phi = x^2: v = 3 s v^2 + d has the stable root (1 - sqrt(1 - 12 s d))/(6 s)."""
     gram = np.diag([0.5, 1.0])
     s, sb = 0.1, 0.8
-    found = implicit_ck(gram, SQUARE, s, sb, 0.0)
+    found = implicit_kernels(gram, SQUARE, s, sb, 0.0)
     drive = sb * np.diag(gram)
     expected = (1 - np.sqrt(1 - 12 * s * drive)) / (6 * s)
     np.testing.assert_allclose(found.variances, expected, rtol=1e-11)
@@ -223,36 +225,36 @@ def test_diagonal_takes_the_first_of_two_roots() -> None:
 
 def test_no_equilibrium_is_an_error_with_numbers() -> None:
     with pytest.raises(KernelConvergenceError, match=r"sigma_a\^2 = 0.5"):
-        implicit_ck(np.eye(2), SQUARE, 0.5, 0.8, 0.0)
+        implicit_kernels(np.eye(2), SQUARE, 0.5, 0.8, 0.0)
     with pytest.raises(KernelConvergenceError):
-        implicit_ck(np.eye(2), RELU, 2.5, 0.8, 0.0)
+        implicit_kernels(np.eye(2), RELU, 2.5, 0.8, 0.0)
 
 
 def test_extreme_norms_and_a_single_sample() -> None:
     gram = np.diag([1e-12, 1.0, 1e6])
-    found = implicit_ck(gram, TANH, 0.2, 0.8, 0.0)
+    found = implicit_kernels(gram, TANH, 0.2, 0.8, 0.0)
     # tanh saturates: E[tanh^2] = 1 - E[sech^2] ~ 1 - 2/(tau sqrt(2 pi)).
     tau = np.sqrt(found.variances[2])
-    assert found.kernel[2, 2] == pytest.approx(1 - 2 / (tau * np.sqrt(2 * np.pi)), abs=1e-8)
-    assert found.kernel[0, 0] == pytest.approx(1e-12, rel=1e-6)
-    assert implicit_ck(np.ones((1, 1)), TANH, 0.2, 0.8, 0.0).kernel.shape == (1, 1)
+    assert found[Kernel.CK][2, 2] == pytest.approx(1 - 2 / (tau * np.sqrt(2 * np.pi)), abs=1e-8)
+    assert found[Kernel.CK][0, 0] == pytest.approx(1e-12, rel=1e-6)
+    assert implicit_kernels(np.ones((1, 1)), TANH, 0.2, 0.8, 0.0)[Kernel.CK].shape == (1, 1)
 
 
 def test_all_samples_alike() -> None:
-    found = implicit_ck(np.ones((40, 40)), RELU, 0.2, 0.8, 0.3)
-    assert np.ptp(found.kernel) == 0
-    assert found.coincident_pairs == 40 * 39 // 2
+    found = implicit_kernels(np.ones((40, 40)), RELU, 0.2, 0.8, 0.3)
+    assert np.ptp(found[Kernel.CK]) == 0
+    assert found.evidence.coincident_pairs == 40 * 39 // 2
 
 
 def test_blocks_of_rows_fit_together() -> None:
     """More samples than one block of rows holds: the same as a small problem, entry by entry."""
     sample = GaussianMixture.released_experiment(1000).sample(np.random.default_rng(0))
     gram = sample.gram()
-    full = implicit_ck(gram, RELU, 0.2, 0.8, 0.3)
-    assert np.array_equal(full.kernel, full.kernel.T)
+    full = implicit_kernels(gram, RELU, 0.2, 0.8, 0.3)
+    assert np.array_equal(full[Kernel.CK], full[Kernel.CK].T)
     some = np.array([0, 1, 317, 390, 654, 655, 799])
-    part = implicit_ck(gram[np.ix_(some, some)], RELU, 0.2, 0.8, 0.3)
-    np.testing.assert_allclose(full.kernel[np.ix_(some, some)], part.kernel, atol=2e-12)
+    part = implicit_kernels(gram[np.ix_(some, some)], RELU, 0.2, 0.8, 0.3)
+    np.testing.assert_allclose(full[Kernel.CK][np.ix_(some, some)], part[Kernel.CK], atol=2e-12)
 
 
 def test_bad_input() -> None:
@@ -268,6 +270,6 @@ def test_bad_input() -> None:
         ((eye, RELU, 0.2, 0.8, 0.0, 0.0), "tolerance"),
     ):
         with pytest.raises(ValueError, match=message):
-            implicit_ck(*arguments)
+            implicit_kernels(*arguments)
     with pytest.raises(ValueError, match="at least one layer"):
-        explicit_ck(eye, [])
+        explicit_kernels(eye, [])

@@ -15,9 +15,10 @@ import pytest
 
 from numerics.arithmetic import pointwise
 from numerics.equilibrium import solve_float
-from numerics.kernels import implicit_ck, implicit_kernels, with_dual
+from numerics.kernels import implicit_kernels, with_dual
 from theory.activations import registry
 from theory.equations import DEQ
+from theory.kernels import Kernel
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,7 @@ def fraction(text: str) -> mp.mpf:
     return mp.mpf(top) / mp.mpf(bottom or 1)
 
 
+RECURRENT = (Kernel.CK, Kernel.NTK_RECURRENT)
 CASES = (
     Pieces("clip(x,-1/3,2)+x/5", ("-1/3", "2"), (("-1/3", "1/5"), ("0", "6/5"), ("2", "1/5"))),
     Pieces("Max(x, 0)", ("0",), (("0",), ("0", "1"))),
@@ -159,30 +161,31 @@ def pair(gap: float, sign: int = 1, size: float = 1.0) -> np.ndarray:
 )
 def test_nearly_parallel_pairs_are_within_their_bounds(case: Pieces, gap: float, sign: int, size: float) -> None:
     gram, sa, sb, bias = pair(gap, sign, size), 0.4, 0.6, 0.1
-    found = implicit_kernels(gram, with_dual(registry.resolve(case.text).with_parameters()), sa, sb, bias)
-    assert found.ck is not None
-    assert found.recurrent is not None
+    found = implicit_kernels(
+        gram, with_dual(registry.resolve(case.text).with_parameters()), sa, sb, bias, kernels=RECURRENT
+    )
     with mp.workdps(30):
         value, turn = reference(case, gram, sa, sb, bias)
         ntk = value / (1 - sa * turn)
     # One rounding of the result itself is not in the bounds.
-    assert abs(found.ck[0, 1] - value) <= found.truncation_bound + 2e-16
-    allowed = (found.truncation_bound + abs(ntk) * found.slope_bound) / (1 - sa * turn)
-    assert abs(found.recurrent[0, 1] - ntk) <= allowed + 4e-16
+    assert abs(found[Kernel.CK][0, 1] - value) <= found.evidence.truncation_bound + 2e-16
+    allowed = (found.evidence.truncation_bound + abs(ntk) * sa * found.evidence.slope_bound) / (1 - sa * turn)
+    assert abs(found[Kernel.NTK_RECURRENT][0, 1] - ntk) <= allowed + 4e-16
     # And they say something.
-    assert found.truncation_bound < 1e-12
-    assert found.slope_bound < 2e-13 / np.sqrt(gap) + 1e-15 if gap > 1e-14 else found.slope_bound < 1e-6
+    assert found.evidence.truncation_bound < 1e-12
+    assert (
+        found.evidence.slope_bound < 2e-13 / np.sqrt(gap) + 1e-15 if gap > 1e-14 else found.evidence.slope_bound < 1e-6
+    )
 
 
 def test_the_entry_that_was_wrong_in_the_ninth_digit() -> None:
     """clip(x, -1/3, 2) + x/5 at its own equilibrium; the right value is from the two-dimensional quadrature."""
     deq = DEQ(CASES[0].text, 0.4)
     phi, bias = pointwise(deq.activation), solve_float(deq)["bias"]
-    found = implicit_kernels(pair(1e-12), phi, 0.4, 0.6, bias)
-    assert found.recurrent is not None
-    error = abs(found.recurrent[0, 1] - 1.02832720602)
+    found = implicit_kernels(pair(1e-12), phi, 0.4, 0.6, bias, kernels=RECURRENT)
+    error = abs(found[Kernel.NTK_RECURRENT][0, 1] - 1.02832720602)
     assert error < 1e-10
-    assert error < found.slope_bound * 2
+    assert error < found.evidence.slope_bound * 2
 
 
 def sine_pair(first: float, second: float, inner: float, sa: float, sb: float, bias: float) -> list[mp.mpf]:
@@ -211,7 +214,7 @@ def test_samples_of_norm_zero_and_nearly(norm: float, bias: float) -> None:
     inner = 0.5 * np.sqrt(norm)
     gram = np.array([[1.0, 0.0, inner], [0.0, 0.0, 0.0], [inner, 0.0, norm]])
     phi = pointwise(registry.registered("sin").with_parameters())
-    found = implicit_ck(gram, phi, 0.9, 0.8, bias).kernel
+    found = implicit_kernels(gram, phi, 0.9, 0.8, bias)[Kernel.CK]
     with mp.workdps(60):
         for i, j in ((0, 1), (0, 2), (1, 2)):
             exact = sine_pair(gram[i, i], gram[j, j], gram[i, j], 0.9, 0.8, bias)
@@ -233,14 +236,14 @@ def test_homogeneous_kernels_of_samples_of_any_size(name: str, size: float) -> N
     """K(c x, y) = c K(x, y), and the caller's error settings change nothing."""
     gram = np.array([[1.0, 0.3, 0.2, 0.1], [0.3, 0.5, 0.5, 0.4], [0.2, 0.5, 1.0, 0.999], [0.1, 0.4, 0.999, 4.0]])
     phi = pointwise(registry.registered(name).with_parameters())
-    plain = implicit_kernels(gram, phi, 0.4, 0.6, 0.0)
+    plain = implicit_kernels(gram, phi, 0.4, 0.6, 0.0, kernels=Kernel)
     factors = [1.0, 1.0, size, size]
     with np.errstate(all="raise"):
-        found = implicit_kernels(scaled(gram, factors), phi, 0.4, 0.6, 0.0)
-    for kernel in ("ck", "recurrent", "preactivation", "all"):
+        found = implicit_kernels(scaled(gram, factors), phi, 0.4, 0.6, 0.0, kernels=Kernel)
+    for kernel in Kernel:
         with np.errstate(under="ignore"):
-            expected = scaled(getattr(plain, kernel), factors)
-        np.testing.assert_allclose(getattr(found, kernel), expected, rtol=1e-13, atol=0)
+            expected = scaled(plain[kernel], factors)
+        np.testing.assert_allclose(found[kernel], expected, rtol=1e-13, atol=0)
 
 
 @pytest.mark.parametrize("size", [1e-160, 1e-200, 1e-320])
@@ -250,10 +253,9 @@ def test_samples_whose_norm_underflows_leave_the_others_alone(name: str, size: f
     gram = np.array([[1.0, 0.3, 0.2], [0.3, 0.5, 0.5], [0.2, 0.5, 1.0]])
     phi = pointwise(registry.registered(name).with_parameters())
     with np.errstate(all="raise"):
-        found = implicit_kernels(scaled(gram, [1.0, 1.0, size]), phi, 0.4, 0.6, 0.0).recurrent
-    two = implicit_kernels(gram[:2, :2], phi, 0.4, 0.6, 0.0).recurrent
-    assert found is not None
-    assert two is not None
+        kernel = Kernel.NTK_RECURRENT
+        found = implicit_kernels(scaled(gram, [1.0, 1.0, size]), phi, 0.4, 0.6, 0.0, kernels=(kernel,))[kernel]
+    two = implicit_kernels(gram[:2, :2], phi, 0.4, 0.6, 0.0, kernels=(kernel,))[kernel]
     np.testing.assert_allclose(found[:2, :2], two, rtol=1e-13)
     assert np.all(np.abs(found[2]) <= 10 * size)
 
@@ -264,9 +266,9 @@ def test_many_steep_nearly_parallel_pairs_agree_with_the_series() -> None:
     rho = 1 - 0.02 * np.arange(1, 6) ** 2 / 25
     found = []
     for r in rho:
-        report = implicit_ck(np.array([[1.0, r], [r, 1.0]]), phi, 0.0, 1.0, 0.0)
-        assert report.truncation_bound < 1e-11
-        found.append(report.kernel[0, 1])
+        report = implicit_kernels(np.array([[1.0, r], [r, 1.0]]), phi, 0.0, 1.0, 0.0)
+        assert report.evidence.truncation_bound < 1e-11
+        found.append(report[Kernel.CK][0, 1])
     # sign(x - 0.3) up to the width of the step: P(one is above and the other below 0.3), by the angle's integral.
     for r, value in zip(rho, found, strict=True):
         nodes, weights = np.polynomial.legendre.leggauss(60)

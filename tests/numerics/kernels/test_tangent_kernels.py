@@ -13,17 +13,16 @@ from numpy.typing import NDArray
 from numerics.arithmetic import pointwise
 from numerics.data import GaussianMixture
 from numerics.kernels import (
-    KERNELS,
-    ImplicitKernels,
+    EXPLICIT_KERNELS,
     KernelConvergenceError,
-    explicit_ck,
     explicit_kernels,
-    implicit_ck,
     implicit_kernels,
     with_dual,
 )
 from theory.activations import registry
+from theory.kernels import Kernel
 
+RECURRENT = (Kernel.CK, Kernel.NTK_RECURRENT)
 Array = NDArray[np.float64]
 #: E[phi(u) phi(v)] and E[phi'(u) phi'(v)] from var u, cov(u, v) and var v.
 Layer = Callable[[float, float, float], tuple[float, float]]
@@ -87,7 +86,7 @@ def naive_kernels(gram: Array, layer: Layer, sa: float, sb: float, steps: int) -
     derivative of a hidden layer obeys K_h <- Gdot (sigma_a^2 G + sigma_b^2 S + sigma_a^2 K_h).
     """
     n = len(gram)
-    names = ("ck", "recurrent", "preactivation", "hidden")
+    names = ("ck", "ntk-recurrent", "ntk-preactivation", "hidden")
     state = {name: [[mp.mpf(0)] * n for _ in range(n)] for name in names}
     for _ in range(steps):
         previous = {name: [row[:] for row in state[name]] for name in names}
@@ -98,13 +97,13 @@ def naive_kernels(gram: Array, layer: Layer, sa: float, sb: float, steps: int) -
                 value, slope = layer(*covariance)
                 entries = {
                     "ck": value,
-                    "recurrent": value + sa * slope * previous["recurrent"][i][j],
-                    "preactivation": covariance[1] + sa * slope * previous["preactivation"][i][j],
+                    "ntk-recurrent": value + sa * slope * previous["ntk-recurrent"][i][j],
+                    "ntk-preactivation": covariance[1] + sa * slope * previous["ntk-preactivation"][i][j],
                     "hidden": slope * (covariance[1] + sa * previous["hidden"][i][j]),
                 }
                 for name, entry in entries.items():
                     state[name][i][j] = state[name][j][i] = entry
-    state["all"] = [[state["ck"][i][j] + state["hidden"][i][j] for j in range(n)] for i in range(n)]
+    state["ntk-all"] = [[state["ck"][i][j] + state["hidden"][i][j] for j in range(n)] for i in range(n)]
     return state
 
 
@@ -112,19 +111,19 @@ def naive_kernels(gram: Array, layer: Layer, sa: float, sb: float, steps: int) -
 def test_relu_matches_the_naive_recursion_in_25_digits(dual: bool) -> None:
     gram, bias, sa, sb = awkward_gram(), 0.37, 0.3, 0.8
     phi = with_dual(registry.registered("relu")) if dual else RELU
-    found = implicit_kernels(gram, phi, sa, sb, bias)
+    found = implicit_kernels(gram, phi, sa, sb, bias, kernels=Kernel)
     with mp.workdps(25):
         expected = naive_kernels(gram, relu_layer(bias), sa, sb, 40)
-    for name in KERNELS:
+    for name in Kernel:
         exact = np.array([[float(entry) for entry in row] for row in expected[name]])
-        kernel = getattr(found, name)
+        kernel = found[name]
         scale = np.sqrt(np.outer(np.diag(exact), np.diag(exact)))
         assert np.max(np.abs(kernel - exact) / scale) < 2e-12, name
         assert np.array_equal(kernel, kernel.T)
         np.testing.assert_array_equal(kernel[0], kernel[1])
-    assert found.quadrature_pairs > 0
-    assert found.coincident_pairs == 1
-    assert found.margin == pytest.approx(sa / 2)
+    assert found.evidence.quadrature_pairs > 0
+    assert found.evidence.coincident_pairs == 1
+    assert found.evidence.margin == pytest.approx(sa / 2)
 
 
 @pytest.mark.parametrize("phi", [TANH, SWISH], ids=["tanh", "swish"])
@@ -132,17 +131,17 @@ def test_smooth_activations_match_the_naive_recursion(phi: object) -> None:
     x = np.random.default_rng(2).standard_normal((4, 4)) / 2
     x[:, 1] = x[:, 0] + 0.05 * x[:, 2]
     gram = np.asarray(x.T @ x)
-    found = implicit_kernels(gram, phi, 0.4, 0.6, 0.1)  # type: ignore[arg-type]
+    found = implicit_kernels(gram, phi, 0.4, 0.6, 0.1, kernels=Kernel)  # type: ignore[arg-type]
     expected = naive_kernels(gram, tensor_layer(phi, 0.1), 0.4, 0.6, 40)
-    for name in KERNELS:
-        np.testing.assert_allclose(getattr(found, name), np.array(expected[name], dtype=float), atol=2e-11)
+    for name in Kernel:
+        np.testing.assert_allclose(found[name], np.array(expected[name], dtype=float), atol=2e-11)
 
 
 def test_explicit_relu_kernels_match_the_closed_recursion() -> None:
     """K_l = G_l + K_{l-1} Gdot_l with K_0 = S, three layers, in 25 digits."""
     gram = awkward_gram()
     biases = (0.3, 0.0, 0.2)
-    found = explicit_kernels(gram, [(RELU, bias) for bias in biases])
+    found = explicit_kernels(gram, [(RELU, bias) for bias in biases], kernels=EXPLICIT_KERNELS)
     n = len(gram)
     with mp.workdps(25):
         g = [[mp.mpf(float(gram[i, j])) for j in range(n)] for i in range(n)]
@@ -152,21 +151,21 @@ def test_explicit_relu_kernels_match_the_closed_recursion() -> None:
             pairs = [[layer(g[i][i], g[i][j], g[j][j]) for j in range(n)] for i in range(n)]
             k = [[pairs[i][j][0] + k[i][j] * pairs[i][j][1] for j in range(n)] for i in range(n)]
             g = [[pairs[i][j][0] for j in range(n)] for i in range(n)]
-    np.testing.assert_allclose(found.ck, np.array(g, dtype=float), atol=5e-12, rtol=5e-12)
-    np.testing.assert_allclose(found.ntk, np.array(k, dtype=float), atol=5e-11, rtol=1e-10)
-    np.testing.assert_allclose(found.ck, explicit_ck(gram, [(RELU, bias) for bias in biases]).kernel, atol=1e-14)
-    assert len(found.orders) == 3
+    np.testing.assert_allclose(found[Kernel.CK], np.array(g, dtype=float), atol=5e-12, rtol=5e-12)
+    np.testing.assert_allclose(found[Kernel.NTK_ALL], np.array(k, dtype=float), atol=5e-11, rtol=1e-10)
+    alone = explicit_kernels(gram, [(RELU, bias) for bias in biases])
+    np.testing.assert_array_equal(found[Kernel.CK], alone[Kernel.CK])
+    assert tuple(alone.matrices) == (Kernel.CK,)
     assert found.variances.shape == (3, 8)
 
 
 def test_a_weight_tied_deep_network_tends_to_the_recurrent_kernel() -> None:
     """The NTK of the recursion stopped at depth l, from the naive path, comes closer by sigma_a^2 Gdot a layer."""
     gram = np.array([[1.0, 0.3], [0.3, 0.8]])
-    exact = implicit_kernels(gram, TANH, 0.4, 0.6, 0.0, kernels=("recurrent",)).recurrent
-    assert exact is not None
+    exact = implicit_kernels(gram, TANH, 0.4, 0.6, 0.0, kernels=("ntk-recurrent",))[Kernel.NTK_RECURRENT]
     errors = []
     for steps in (4, 8):
-        stopped = np.array(naive_kernels(gram, tensor_layer(TANH, 0.0), 0.4, 0.6, steps)["recurrent"], dtype=float)
+        stopped = np.array(naive_kernels(gram, tensor_layer(TANH, 0.0), 0.4, 0.6, steps)["ntk-recurrent"], dtype=float)
         errors.append(np.abs(stopped - exact).max())
     assert 0 < errors[1] < 0.4**4 * errors[0]
 
@@ -175,15 +174,13 @@ def test_monte_carlo() -> None:
     """Draws of (u, v) of the covariance found: both sides of the equation for G, and the slope behind the NTKs."""
     gram = np.array([[1.0, 0.6], [0.6, 1.4]])
     bias = 0.2
-    found = implicit_kernels(gram, HARD_TANH, 0.4, 0.6, bias)
-    assert found.ck is not None
-    assert found.recurrent is not None
-    covariance = 0.4 * found.ck + 0.6 * gram
+    found = implicit_kernels(gram, HARD_TANH, 0.4, 0.6, bias, kernels=RECURRENT)
+    covariance = 0.4 * found[Kernel.CK] + 0.6 * gram
     rng = np.random.default_rng(11)
     draws = np.linalg.cholesky(covariance) @ rng.standard_normal((2, 400_000))
     for function, expected in (
-        (lambda z: HARD_TANH.value(z) - bias, found.ck[0, 1]),
-        (HARD_TANH.derivative, (1 - found.ck[0, 1] / found.recurrent[0, 1]) / 0.4),
+        (lambda z: HARD_TANH.value(z) - bias, found[Kernel.CK][0, 1]),
+        (HARD_TANH.derivative, (1 - found[Kernel.CK][0, 1] / found[Kernel.NTK_RECURRENT][0, 1]) / 0.4),
     ):
         products = function(draws[0]) * function(draws[1])
         error = products.std() / np.sqrt(products.size)
@@ -195,21 +192,22 @@ def test_monte_carlo() -> None:
 def test_bounds_hold_when_the_tolerance_is_loose(tolerance: float) -> None:
     gram = GaussianMixture.released_experiment(300).sample(np.random.default_rng(4)).gram()
     for phi in (HARD_TANH, RELU):
-        exact = implicit_kernels(gram, phi, 0.4, 0.6, 0.1)
-        loose = implicit_kernels(gram, phi, 0.4, 0.6, 0.1, tolerance=tolerance)
-        slopes = [1 - kernels.ck / kernels.recurrent for kernels in (exact, loose)]  # type: ignore[operator]
+        exact = implicit_kernels(gram, phi, 0.4, 0.6, 0.1, kernels=RECURRENT)
+        loose = implicit_kernels(gram, phi, 0.4, 0.6, 0.1, kernels=RECURRENT, tolerance=tolerance)
+        slopes = [1 - kernels[Kernel.CK] / kernels[Kernel.NTK_RECURRENT] for kernels in (exact, loose)]
         off = ~np.eye(len(gram), dtype=bool)
         error = np.abs(slopes[0] - slopes[1])[off].max()
-        assert 1e-5 * tolerance < error <= loose.slope_bound
+        slope_bound = 0.4 * loose.evidence.slope_bound
+        assert 1e-5 * tolerance < error <= slope_bound
         # No pair left the series here, whose order is chosen by both bounds.
-        assert loose.quadrature_pairs == 0
-        assert loose.slope_bound <= tolerance / 2 * loose.margin
-        change = np.abs(exact.recurrent - loose.recurrent)[off]  # type: ignore[operator]
-        scale = np.abs(exact.ck).max()  # type: ignore[arg-type]
-        allowed = loose.truncation_bound + 2 * loose.residual * scale
-        size = np.abs(exact.recurrent)[off] * loose.slope_bound  # type: ignore[operator, arg-type]
-        assert np.all(change <= (allowed + size) / (1 - exact.margin))
-        assert loose.order < exact.order
+        assert loose.evidence.quadrature_pairs == 0
+        assert slope_bound <= tolerance / 2 * loose.evidence.margin
+        change = np.abs(exact[Kernel.NTK_RECURRENT] - loose[Kernel.NTK_RECURRENT])[off]
+        scale = np.abs(exact[Kernel.CK]).max()
+        allowed = loose.evidence.truncation_bound + 2 * loose.evidence.residual * scale
+        size = np.abs(exact[Kernel.NTK_RECURRENT])[off] * slope_bound
+        assert np.all(change <= (allowed + size) / (1 - exact.evidence.margin))
+        assert loose.evidence.order < exact.evidence.order
 
 
 def test_the_order_is_that_of_the_solution_not_of_the_guess() -> None:
@@ -217,53 +215,60 @@ def test_the_order_is_that_of_the_solution_not_of_the_guess() -> None:
     for rho in np.linspace(0.02, 0.9, 45):
         found = implicit_kernels(np.array([[1.0, rho], [rho, 1.0]]), RELU, 1.6, 0.3, 0.3, tolerance=1e-7)
         energy = (found.variances[0] - 0.3) / 1.6
-        assert found.truncation_bound * (1 - found.stability) <= 0.5e-7 * energy * (1 + 1e-9)
+        assert found.evidence.truncation_bound * (1 - found.evidence.stability) <= 0.5e-7 * energy * (1 + 1e-9)
 
 
 def test_only_what_is_asked_for_is_computed() -> None:
     gram = awkward_gram()
-    full = implicit_kernels(gram, RELU, 0.3, 0.7, 0.2)
-    for name in KERNELS:
+    full = implicit_kernels(gram, RELU, 0.3, 0.7, 0.2, kernels=Kernel)
+    for name in Kernel:
         one = implicit_kernels(gram, RELU, 0.3, 0.7, 0.2, kernels=(name,))
-        np.testing.assert_array_equal(getattr(one, name), getattr(full, name))
-        assert all(getattr(one, other) is None for other in KERNELS if other != name)
-    np.testing.assert_array_equal(implicit_ck(gram, RELU, 0.3, 0.7, 0.2).kernel, full.ck)
-    for wrong in (("ck", "ntk"), ()):
-        with pytest.raises(ValueError, match="ck, recurrent, preactivation, all"):
+        np.testing.assert_array_equal(one[name], full[name])
+        assert tuple(one.matrices) == (name,)
+        other = next(kernel for kernel in Kernel if kernel is not name)
+        with pytest.raises(KeyError, match=f"the kernels here are {name}, not {other}"):
+            one[other]
+    for wrong in (("ck", "ntk"), "ntk", ()):
+        with pytest.raises(
+            ValueError, match=r"a DEQ are ck, ntk-recurrent, ntk-preactivation, ntk-all, (not 'ntk'|and)"
+        ):
             implicit_kernels(gram, RELU, 0.3, 0.7, 0.2, kernels=wrong)
-
-
-def kernels_of(found: ImplicitKernels) -> list[Array]:
-    kernels = [getattr(found, name) for name in KERNELS]
-    assert all(kernel is not None for kernel in kernels)
-    return kernels
+    with pytest.raises(ValueError, match="an explicit network are ck, ntk-all, not 'ntk-recurrent'"):
+        explicit_kernels(gram, [(RELU, 0.2)], kernels=("ck", Kernel.NTK_RECURRENT))
 
 
 @pytest.mark.parametrize("phi", [RELU, TANH, HARD_TANH], ids=["relu", "tanh", "hard_tanh"])
 def test_tangent_kernels_are_covariances(phi: object) -> None:
     gram = GaussianMixture.released_experiment(150).sample(np.random.default_rng(5)).gram()
-    for kernel in kernels_of(implicit_kernels(gram, phi, 0.5, 0.5, 0.1)):  # type: ignore[arg-type]
+    found = implicit_kernels(gram, phi, 0.5, 0.5, 0.1, kernels=Kernel)  # type: ignore[arg-type]
+    for kernel in found.matrices.values():
         assert np.array_equal(kernel, kernel.T)
         assert np.linalg.eigvalsh(kernel)[0] > -1e-12 * np.trace(kernel)
 
 
 def test_without_recurrence_they_are_those_of_one_layer() -> None:
     gram = awkward_gram()
-    found = implicit_kernels(gram, RELU, 0.0, 0.6, 0.2)
-    one = explicit_kernels(0.6 * gram, [(RELU, 0.2)])
-    for kernel, expected in ((found.ck, one.ck), (found.recurrent, one.ck), (found.all, one.ntk)):
+    found = implicit_kernels(gram, RELU, 0.0, 0.6, 0.2, kernels=Kernel)
+    one = explicit_kernels(0.6 * gram, [(RELU, 0.2)], kernels=EXPLICIT_KERNELS)
+    for kernel, expected in (
+        (found[Kernel.CK], one[Kernel.CK]),
+        (found[Kernel.NTK_RECURRENT], one[Kernel.CK]),
+        (found[Kernel.NTK_ALL], one[Kernel.NTK_ALL]),
+    ):
         np.testing.assert_allclose(kernel, expected, atol=1e-13)
-    np.testing.assert_allclose(found.preactivation, 0.6 * gram, atol=1e-15)
+    np.testing.assert_allclose(found[Kernel.NTK_PREACTIVATION], 0.6 * gram, atol=1e-15)
 
 
 def test_a_jump_has_a_conjugate_kernel_only() -> None:
     gram = np.array([[1.0, 0.2], [0.2, 1.0]])
-    ck = implicit_kernels(gram, SIGN, 0.3, 0.7, 0.0, kernels=("ck",))
-    assert ck.ck is not None
-    assert ck.margin == np.inf
-    covariance = 0.3 * ck.ck + 0.7 * gram
-    assert ck.ck[0, 1] == pytest.approx(2 / np.pi * np.arcsin(covariance[0, 1] / covariance[0, 0]), abs=1e-12)
-    for call in (lambda: implicit_kernels(gram, SIGN, 0.3, 0.7, 0.0), lambda: explicit_kernels(gram, [(SIGN, 0.0)])):
+    ck = implicit_kernels(gram, SIGN, 0.3, 0.7, 0.0)
+    assert ck.evidence.margin == np.inf
+    covariance = 0.3 * ck[Kernel.CK] + 0.7 * gram
+    assert ck[Kernel.CK][0, 1] == pytest.approx(2 / np.pi * np.arcsin(covariance[0, 1] / covariance[0, 0]), abs=1e-12)
+    for call in (
+        lambda: implicit_kernels(gram, SIGN, 0.3, 0.7, 0.0, kernels=Kernel),
+        lambda: explicit_kernels(gram, [(SIGN, 0.0)], kernels=EXPLICIT_KERNELS),
+    ):
         with pytest.raises(KernelConvergenceError, match="infinite"):
             call()
 
@@ -272,17 +277,17 @@ def test_a_slope_without_a_second_moment_is_told_from_a_kink() -> None:
     """sqrt|x| is continuous, and E[phi'^2] is infinite all the same."""
     root = pointwise(registry.resolve("sqrt(Abs(x))"))
     gram = np.array([[1.0, 0.2], [0.2, 1.0]])
-    assert implicit_kernels(gram, root, 0.1, 0.9, 0.8, kernels=("ck",)).margin == np.inf
+    assert implicit_kernels(gram, root, 0.1, 0.9, 0.8).evidence.margin == np.inf
     with pytest.raises(KernelConvergenceError, match="too singular"):
-        implicit_kernels(gram, root, 0.1, 0.9, 0.8)
+        implicit_kernels(gram, root, 0.1, 0.9, 0.8, kernels=(Kernel.NTK_ALL,))
 
 
 def test_beyond_the_margin_the_sample_is_named() -> None:
     """At sigma_a^2 = 2 tanh has stable variances, but small pre-activations have sigma_a^2 E[phi'^2] > 1."""
     gram = np.diag([4.0, 400.0, 0.01])
     with pytest.raises(KernelConvergenceError, match=r"sample 2 has no tangent kernel.*smaller sigma_a\^2"):
-        implicit_kernels(gram, TANH, 2.0, 1.0, 0.0)
-    assert implicit_kernels(gram, TANH, 2.0, 1.0, 0.0, kernels=("ck",)).margin > 1
+        implicit_kernels(gram, TANH, 2.0, 1.0, 0.0, kernels=(Kernel.NTK_ALL,))
+    assert implicit_kernels(gram, TANH, 2.0, 1.0, 0.0).evidence.margin > 1
 
 
 def test_bad_input() -> None:
@@ -303,7 +308,7 @@ def test_memory_stays_below_two_arrays_and_the_result() -> None:
     gram = (gram + gram.T) / 2
     tracemalloc.start()
     try:
-        implicit_kernels(gram, TANH, 0.2, 0.8, 0.0, kernels=("ck", "recurrent"))
+        implicit_kernels(gram, TANH, 0.2, 0.8, 0.0, kernels=RECURRENT)
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()

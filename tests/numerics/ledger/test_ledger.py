@@ -85,7 +85,7 @@ def test_witnesses_are_traces_with_the_dense_error(changes: frozenset[Statistic]
     gram, known = sample.gram(), sample.statistics()
     phi = pointwise(registered("relu"))
     bias = solve_float(DEQ("relu", 0.2, 0.8, statistics.tau0))["bias"]
-    kernel = implicit_kernels(gram, phi, 0.2, 0.8, bias=bias).all
+    kernel = implicit_kernels(gram, phi, 0.2, 0.8, bias=bias, kernels=(Kernel.NTK_ALL,))[Kernel.NTK_ALL]
     V = known.low_rank
     low = V @ statistics.core(numbers.variance, numbers.square, changes) @ V.T
     error = kernel - numbers.linear * gram - low - numbers.identity(statistics.tau0) * np.eye(len(gram))

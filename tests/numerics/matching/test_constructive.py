@@ -12,7 +12,7 @@ from flint import arb, ctx
 from scipy.optimize import minimize
 
 from numerics.data import GaussianMixture
-from numerics.kernels import explicit_ck
+from numerics.kernels import explicit_kernels
 from numerics.matching import (
     ExplicitLayer,
     ExplicitNetwork,
@@ -25,7 +25,7 @@ from numerics.matching import (
 from numerics.matching.impossibility import _bound, _Problem, _sloped_fails
 from numerics.networks import FiniteExplicitNetwork
 from tests.designs import assert_matches, made
-from theory.kernels import KernelCoefficients
+from theory.kernels import Kernel, KernelCoefficients
 from theory.matching import MatchStatus, hermite_family
 
 R = sp.Rational
@@ -68,7 +68,7 @@ def test_finite_networks_of_bounded_layers_are_nearer_to_their_limit() -> None:
     errors = []
     for family in ("rational", "hermite"):
         layers = made("abs", family=family).network.pointwise()
-        limit = explicit_ck(sample.gram(), layers).kernel
+        limit = explicit_kernels(sample.gram(), layers)[Kernel.CK]
         networks = [FiniteExplicitNetwork.draw(layers, width=400, dimension=60, rng=rng) for _ in range(4)]
         errors.append(np.mean([np.linalg.norm(network.ck(sample.data) - limit, 2) for network in networks]))
     assert errors[0] < 0.5 * errors[1]

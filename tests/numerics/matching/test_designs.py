@@ -15,14 +15,14 @@ from scipy.optimize import least_squares, minimize
 
 from numerics.arithmetic import BallSystem, RootNotCertifiedError, certify_root, exact_bounds, pointwise, search
 from numerics.data import GaussianMixture
-from numerics.kernels import explicit_ck, implicit_ck
+from numerics.kernels import explicit_kernels, implicit_kernels
 from numerics.linalg import operator_norm
 from numerics.matching import DesignError, Target, design, locate_threshold, match_leaky
 from numerics.moments import FloatMoments
 from tests.designs import assert_matches, made
 from theory.activations import resolve
 from theory.equations import DEQ
-from theory.kernels import KernelCoefficients
+from theory.kernels import Kernel, KernelCoefficients
 from theory.matching import MatchStatus
 
 R = sp.Rational
@@ -306,9 +306,9 @@ def test_matched_kernels_approach_each_other_and_naive_ones_do_not(name: str, fa
         gram, tau0 = sample.gram(), sample.statistics().tau0("empirical")
         outcome = design(DEQ(activation, R(1, 5), R(4, 5), sp.Rational(str(tau0))), digits=12)
         assert outcome.family == family
-        kernel = implicit_ck(gram, phi, 0.2, 0.8, float(outcome.solution["bias"])).kernel
-        own = explicit_ck(gram, outcome.network.pointwise()).kernel
-        same = explicit_ck(gram, [(phi, FloatMoments(phi).at(tau0).mean)]).kernel
+        kernel = implicit_kernels(gram, phi, 0.2, 0.8, float(outcome.solution["bias"]))[Kernel.CK]
+        own = explicit_kernels(gram, outcome.network.pointwise())[Kernel.CK]
+        same = explicit_kernels(gram, [(phi, FloatMoments(phi).at(tau0).mean)])[Kernel.CK]
         rng = np.random.default_rng(0)
         matched.append(operator_norm(kernel - own, rng).value)
         naive.append(operator_norm(kernel - same, rng).value)

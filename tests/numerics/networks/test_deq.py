@@ -9,21 +9,22 @@ import pytest
 from scipy.optimize import root
 
 import numerics.networks.deq
+import numerics.networks.iteration
 from numerics.arithmetic import PointwiseActivation, pointwise
 from numerics.data import ENTRY_LAWS, FOURTH_MOMENTS, EntryLaw, draw_entries
 from numerics.experiments import fit_rate
-from numerics.kernels import explicit_ck, implicit_ck
+from numerics.kernels import explicit_kernels, implicit_kernels
 from numerics.networks import (
     FiniteDEQ,
     FiniteExplicitNetwork,
     NonConvergenceError,
-    average_kernel,
     explicit_ntk,
     implicit_ntks,
     solve_fixed_point,
 )
 from theory.activations import registered
 from theory.equations import DEQ
+from theory.kernels import Kernel
 
 RELU, TANH = pointwise(registered("relu")), pointwise(registered("tanh"))
 #: Smooth, neither odd nor homogeneous.
@@ -105,7 +106,7 @@ def test_batches_of_samples_change_nothing_but_the_memory(monkeypatch: pytest.Mo
     readout = np.random.default_rng(6).standard_normal(40)
     whole = network.equilibrium(data, tolerance=1e-13)
     kernels = implicit_ntks(network, data, whole, readout, tolerance=1e-13)
-    monkeypatch.setattr(numerics.networks.deq, "_BATCH", 40 * 4)
+    monkeypatch.setattr(numerics.networks.iteration, "_BATCH", 40 * 4)
     shapes = []
     original = numerics.networks.iteration.solve_fixed_point
 
@@ -119,7 +120,7 @@ def test_batches_of_samples_change_nothing_but_the_memory(monkeypatch: pytest.Mo
     assert max(parts.residual, whole.residual) <= 1e-13
     np.testing.assert_allclose(parts.states, whole.states, atol=1e-12)
     again = implicit_ntks(network, data, parts, readout, tolerance=1e-13)
-    np.testing.assert_allclose(again.all, kernels.all, atol=1e-11)
+    np.testing.assert_allclose(again[Kernel.NTK_ALL], kernels[Kernel.NTK_ALL], atol=1e-11)
 
 
 def test_non_convergence_says_its_numbers() -> None:
@@ -140,7 +141,7 @@ def test_a_zero_sample_of_an_odd_activation_stays_at_zero() -> None:
     data[:, 1] = 0
     found = network.equilibrium(data)
     assert not found.states[:, 1].any()
-    assert np.all(np.isfinite(implicit_ntks(network, data, found, np.ones(40)).all))
+    assert np.all(np.isfinite(implicit_ntks(network, data, found, np.ones(40))[Kernel.NTK_ALL]))
 
 
 # --- Jacobians: finite differences of the fixed point itself ------------------------------------
@@ -191,10 +192,10 @@ def test_ntks_are_the_jacobians_of_the_fixed_point(method: str) -> None:
     network = FiniteDEQ(SMOOTH, bias, A2, B2, A, B)
     equilibrium = network.equilibrium(data, tolerance=1e-14, method="damped")
     found = implicit_ntks(network, data, equilibrium, v, tolerance=1e-14, method=method)  # type: ignore[arg-type]
-    np.testing.assert_allclose(found.recurrent, kernel("vA"), rtol=1e-8)
-    np.testing.assert_allclose(found.all, kernel("vAB"), rtol=1e-8)
-    np.testing.assert_allclose(found.preactivation, kernel("vbAB", as_preactivation=True), rtol=1e-8)
-    np.testing.assert_allclose(found.ck, kernel("v"), rtol=1e-8)
+    np.testing.assert_allclose(found[Kernel.NTK_RECURRENT], kernel("vA"), rtol=1e-8)
+    np.testing.assert_allclose(found[Kernel.NTK_ALL], kernel("vAB"), rtol=1e-8)
+    np.testing.assert_allclose(found[Kernel.NTK_PREACTIVATION], kernel("vbAB", as_preactivation=True), rtol=1e-8)
+    np.testing.assert_allclose(found[Kernel.CK], kernel("v"), rtol=1e-8)
 
 
 def test_explicit_ntk_is_the_jacobian_of_the_network() -> None:
@@ -221,7 +222,15 @@ def test_explicit_ntk_is_the_jacobian_of_the_network() -> None:
 # --- limits --------------------------------------------------------------------------------------
 
 
-def limiting_kernels(phi: PointwiseActivation, bias: float, gram: np.ndarray) -> dict[str, np.ndarray]:
+def average_kernel(
+    draw: Callable[[np.random.Generator], np.ndarray], draws: int, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """Mean of so many kernels, and the standard error of every entry."""
+    kernels = np.array([draw(rng) for _ in range(draws)])
+    return kernels.mean(axis=0), kernels.std(axis=0, ddof=1) / np.sqrt(draws)
+
+
+def limiting_kernels(phi: PointwiseActivation, bias: float, gram: np.ndarray) -> dict[Kernel, np.ndarray]:
     """CK and NTKs of theory sheet section 2 for a smooth phi: plain iteration on Gauss-Hermite sums over every pair."""
     nodes, weights = np.polynomial.hermite_e.hermegauss(60)
     weights = weights / weights.sum()
@@ -244,7 +253,12 @@ def limiting_kernels(phi: PointwiseActivation, bias: float, gram: np.ndarray) ->
         G = dual(lambda x: phi.value(x) - bias, L)
     slope = dual(phi.derivative, L)
     rest = 1 - A2 * slope
-    return {"ck": G, "recurrent": G / rest, "preactivation": L / rest, "all": G + L * slope / rest}
+    return {
+        Kernel.CK: G,
+        Kernel.NTK_RECURRENT: G / rest,
+        Kernel.NTK_PREACTIVATION: L / rest,
+        Kernel.NTK_ALL: G + L * slope / rest,
+    }
 
 
 @pytest.mark.parametrize("law", ["gaussian", "rademacher", "student"])
@@ -258,20 +272,20 @@ def test_kernels_of_wide_networks_average_to_their_limits(law: EntryLaw) -> None
         network = FiniteDEQ.draw(DEQ(SMOOTH_TEXT, A2, B2), 0.15, width=m, dimension=p, rng=rng, law=law)
         equilibrium = network.equilibrium(data, tolerance=1e-8)
         kernels = implicit_ntks(network, data, equilibrium, draw_entries(law, (m,), rng), tolerance=1e-8)
-        return np.array([getattr(kernels, name) for name in limits])
+        return np.array([kernels[name] for name in limits])
 
-    average = average_kernel(draw, draws, np.random.default_rng(6))
+    mean, error = average_kernel(draw, draws, np.random.default_rng(6))
     expected = np.array(list(limits.values()))
-    assert average.standard_error.max() < 0.04
-    assert np.all(np.abs(average.mean - expected) <= 4.5 * average.standard_error + 8 / m)
+    assert error.max() < 0.04
+    assert np.all(np.abs(mean - expected) <= 4.5 * error + 8 / m)
     # The test has power: kernels taken for one another are told apart.
-    assert not np.all(np.abs(average.mean - np.roll(expected, 1, axis=0)) <= 4.5 * average.standard_error + 8 / m)
+    assert not np.all(np.abs(mean - np.roll(expected, 1, axis=0)) <= 4.5 * error + 8 / m)
 
 
 def test_ck_approaches_its_limit_like_one_over_the_root_of_m() -> None:
     p, n, widths, draws = 30, 10, (64, 128, 256, 512), 24
     data = samples(n, p, 5)
-    limit = implicit_ck(data.T @ data, RELU, A2, B2, RELU_BIAS).kernel
+    limit = implicit_kernels(data.T @ data, RELU, A2, B2, RELU_BIAS)[Kernel.CK]
     errors = [
         [
             np.linalg.norm(relu_deq(m, p, 1000 * m + k).equilibrium(data, tolerance=1e-8).ck - limit)
@@ -288,23 +302,15 @@ def test_ck_approaches_its_limit_like_one_over_the_root_of_m() -> None:
 def test_explicit_ck_averages_to_its_limit() -> None:
     data = samples(4, 20)
     layers = ((SMOOTH, 0.1), (RELU, 0.3))
-    limit = explicit_ck(data.T @ data, layers).kernel
+    limit = explicit_kernels(data.T @ data, layers)[Kernel.CK]
     m = 600
-    average = average_kernel(
+    mean, error = average_kernel(
         lambda rng: FiniteExplicitNetwork.draw(layers, width=m, dimension=20, rng=rng).ck(data),
         40,
         np.random.default_rng(1),
     )
-    assert np.all(np.abs(average.mean - limit) <= 4.5 * average.standard_error + 4 / m)
-    assert average.standard_error.max() < 0.02
-
-
-def test_average_and_standard_error_are_the_textbook_ones() -> None:
-    made = np.random.default_rng(2).standard_normal((7, 3, 3)) + 1e6
-    queue = iter(made)
-    average = average_kernel(lambda rng: next(queue), 7, np.random.default_rng(0))
-    np.testing.assert_allclose(average.mean, made.mean(axis=0), rtol=1e-14)
-    np.testing.assert_allclose(average.standard_error, made.std(axis=0, ddof=1) / np.sqrt(7), rtol=1e-8)
+    assert np.all(np.abs(mean - limit) <= 4.5 * error + 4 / m)
+    assert error.max() < 0.02
 
 
 # --- laws ----------------------------------------------------------------------------------------
@@ -361,8 +367,6 @@ def test_bad_input() -> None:
     equilibrium = network.equilibrium(data)
     with pytest.raises(ValueError, match="readout"):
         implicit_ntks(network, data, equilibrium, np.ones(5))
-    with pytest.raises(ValueError, match="two draws"):
-        average_kernel(lambda rng: np.ones((1, 1)), 1, rng)
     with pytest.raises(ValueError, match="one layer is the least"):
         FiniteExplicitNetwork((), ())
     with pytest.raises(ValueError, match="cannot follow"):

@@ -6,7 +6,14 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from numerics.spectrum import Population, SpectralLaw, count_isolated, hull, isolated_eigenvalues, isolation_margin
+from numerics.spectrum import (
+    Population,
+    SpectralLaw,
+    count_isolated,
+    isolated_eigenvalues,
+    isolation_margin,
+    support_bounds,
+)
 from theory.kernels import KernelCoefficients
 
 Array = NDArray[np.float64]
@@ -55,7 +62,7 @@ def test_eigenvalues_near_a_point_mass_are_not_isolated(law_with_point: Spectral
 
 def test_eigenvalues_between_a_point_mass_and_the_bulk_can_be_isolated(law_with_point: SpectralLaw) -> None:
     """Those of the point mass, on their other side, are no part of the gap before the bulk."""
-    assert hull(law_with_point) == (0.0, pytest.approx(9.0))
+    assert support_bounds(law_with_point) == (0.0, pytest.approx(9.0))
     spectrum = np.concatenate([quantiles(law_with_point, 1000), np.linspace(-0.05, 0.05, 2999), [0.4]])
     assert isolated_eigenvalues(spectrum, law_with_point, 0.1)[0].tolist() == [0.4]
     assert isolated_eigenvalues(spectrum, law_with_point, 0.5)[0].tolist() == []
