@@ -95,7 +95,7 @@ def _equations(target: Target, wanted: FamilyBox) -> tuple[list[sp.Expr], list[s
         names = {s: named[f"{s.name}_1"] for s in first.symbols if s.name != first.own_scale}
         equations.append(first.moments.d1.subs({tau: tau_0} | names, simultaneous=True) ** 2 - 1)
     if target.odd:
-        place |= {TARGETS[1]: sp.S.Zero, TARGETS[2]: sp.S.Zero}
+        place |= {TARGETS.variance: sp.S.Zero, TARGETS.square: sp.S.Zero}
     equations = [e for e in (equation.subs(place) for equation in equations) if e != 0]
     if len(equations) < len(wanted.box):
         raise FamilyBoxError(
@@ -168,7 +168,7 @@ def closest_in_box(target: Target, wanted: FamilyBox) -> ExplicitNetwork:
     forms = [equation.subs(place) for equation in system.equations]
     program = compile_program(forms, [*symbols, *known], FloatArithmetic())
     lows, highs = (np.array([float(constant_ball(pair[i]).mid()) for pair in wanted.box.values()]) for i in (0, 1))
-    size = known[TARGETS[3]]
+    size = known[TARGETS.diagonal]
 
     def gaps(point: np.ndarray) -> np.ndarray:
         return np.asarray(np.array(program(*point[:-1], *known.values()), dtype=float) / size)
