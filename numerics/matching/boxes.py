@@ -18,7 +18,7 @@ from flint import arb
 from scipy.optimize import minimize
 
 from numerics.arithmetic import BallSystem, FloatArithmetic, Search, compile_program, constant_ball, hull, search
-from numerics.matching.constructive import one_layer_excluded
+from numerics.matching.constructive import no_single_layer, one_layer_excluded
 from numerics.matching.explicit_network import ExplicitLayer, ExplicitNetwork
 from numerics.matching.targets import Decision, Target, infeasible, undecided
 from theory.matching import TARGETS, Family, MatchingSystem, MatchStatus, matching_system, one_layer
@@ -95,7 +95,7 @@ def _equations(target: Target, wanted: FamilyBox) -> tuple[list[sp.Expr], list[s
         names = {s: named[f"{s.name}_1"] for s in first.symbols if s.name != first.own_scale}
         equations.append(first.moments.d1.subs({tau: tau_0} | names, simultaneous=True) ** 2 - 1)
     if target.odd:
-        place |= {TARGETS[1]: sp.S.Zero, TARGETS[2]: sp.S.Zero}
+        place |= {TARGETS.variance: sp.S.Zero, TARGETS.square: sp.S.Zero}
     equations = [e for e in (equation.subs(place) for equation in equations) if e != 0]
     if len(equations) < len(wanted.box):
         raise FamilyBoxError(
@@ -133,8 +133,7 @@ def match_own(target: Target, wanted: FamilyBox) -> Decision:
     where = wanted.statement()
     _equations(target, wanted)
     if len(wanted.families) == 1 and one_layer_excluded(target):
-        ratio = one_layer(target.kernel).ratio
-        return infeasible(f"every network with one hidden layer has k_3 = {ratio} k_2, and the DEQ has not")
+        return no_single_layer(target)
     outcome = search_networks(replace(target, effort=_EFFORT), wanted)
     if not outcome.complete:
         return undecided(
@@ -168,7 +167,7 @@ def closest_in_box(target: Target, wanted: FamilyBox) -> ExplicitNetwork:
     forms = [equation.subs(place) for equation in system.equations]
     program = compile_program(forms, [*symbols, *known], FloatArithmetic())
     lows, highs = (np.array([float(constant_ball(pair[i]).mid()) for pair in wanted.box.values()]) for i in (0, 1))
-    size = known[TARGETS[3]]
+    size = known[TARGETS.diagonal]
 
     def gaps(point: np.ndarray) -> np.ndarray:
         return np.asarray(np.array(program(*point[:-1], *known.values()), dtype=float) / size)

@@ -181,7 +181,7 @@ def _rate(level: int) -> Fraction:
 
 def _spare(target: Target) -> float:
     """What k_0 has beyond the least of any network with the other three numbers, relative to k_0."""
-    (left,) = evaluate([one_layer(target.kernel).leftover / TARGETS[3]], target)
+    (left,) = evaluate([one_layer(target.kernel).leftover / TARGETS.diagonal], target)
     return float(left.mid())
 
 

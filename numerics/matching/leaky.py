@@ -138,7 +138,7 @@ def _one_leaky(target: Target) -> Decision:
     place = dict(zip(family.symbols, (u + w, u - w), strict=True)) | {tau: tau_0}
     moments = family.moments.subs(place).map(sp.expand)
     k1, _, k3, _ = kernel_part(target.kernel, compose([moments]))
-    forms = [TARGETS[0] / sp.cancel(sp.expand(k1) / u**2), TARGETS[2] / sp.cancel(sp.expand(k3) / w**2)]
+    forms = [TARGETS.linear / sp.cancel(sp.expand(k1) / u**2), TARGETS.square / sp.cancel(sp.expand(k3) / w**2)]
     roots = [value.nonnegative_part().sqrt() for value in evaluate(forms, target)]
     layer = ExplicitLayer(family, {"a": roots[0] + roots[1], "b": roots[0] - roots[1]})
     return Decision(

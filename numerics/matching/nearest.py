@@ -259,7 +259,7 @@ def _closest_hermite(target: Target, layers: int) -> ExplicitNetwork:
     known = dict(zip((*TARGETS, tau_0), [float(b.mid()) for b in (*target.coefficients, target.scale)], strict=True))
     # The gauge: slope 1 in the first of two layers.
     fixed = known if layers == 1 else known | {system.unknowns[0]: known[tau_0]}
-    size = known[TARGETS[3]]
+    size = known[TARGETS.diagonal]
     parts = [sp.expand(equation.subs(fixed)) / size for equation in system.equations]
     values = compile_program(parts, symbols, FloatArithmetic())
     slopes = compile_program([sp.diff(part, s) for part in parts for s in symbols], symbols, FloatArithmetic())
@@ -272,7 +272,7 @@ def _closest_hermite(target: Target, layers: int) -> ExplicitNetwork:
         have = np.array(slopes(*point[:-1]), dtype=float).reshape(4, len(symbols))
         return np.block([[-have, np.ones((4, 1))], [have, np.ones((4, 1))]])
 
-    last = np.sqrt([known[TARGETS[0]] * known[tau_0] ** 2, known[TARGETS[2]] * known[tau_0] ** 4, size / 10])
+    last = np.sqrt([known[TARGETS.linear] * known[tau_0] ** 2, known[TARGETS.square] * known[tau_0] ** 4, size / 10])
     best: tuple[float, np.ndarray] | None = None
     for second, third in ((0.01, -0.1), (0.2, 0.05), (0.05, 0.3)):
         first = [] if layers == 1 else [second * known[tau_0], third * known[tau_0]]

@@ -72,7 +72,7 @@ def match_odd(target: Target, name: str) -> Decision:
         if not (value > ratio or value < ratio):
             break
         low, high = (middle, high) if value > ratio else (low, middle)
-    equation = TARGETS[3] - tau_0**2 * TARGETS[0] * diagonal / first
+    equation = TARGETS.diagonal - tau_0**2 * TARGETS.linear * diagonal / first
     system = BallSystem([equation], [width], [*TARGETS, tau_0])
     try:
         (root,) = certify_root(system, [hull(low, high)], [*target.coefficients, target.scale])

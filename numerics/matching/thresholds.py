@@ -68,7 +68,7 @@ def _margin(family: str, kernel: str) -> sp.Expr | None:
         (reduction,) = leaky_reductions("ck")
         return sp.discriminant(reduction.equations[0], reduction.unknown)
     if family in ("hard_tanh", "erf"):
-        return odd_ratio_limit(kernel, family) * tau_0**2 * TARGETS[0] - TARGETS[3]
+        return odd_ratio_limit(kernel, family) * tau_0**2 * TARGETS.linear - TARGETS.diagonal
     return None
 
 

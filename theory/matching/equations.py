@@ -36,9 +36,10 @@ __all__ = [
     "matching_system",
 ]
 
-#: The target's numbers: of S, of delta_i delta_j, of S_ij^2, and the diagonal.
-TARGETS = (*sp.symbols("k_1:4", nonnegative=True), sp.Symbol("k_0", positive=True))
-K1, K2, K3, K0 = TARGETS
+K1, K2, K3 = sp.symbols("k_1:4", nonnegative=True)
+K0 = sp.Symbol("k_0", positive=True)
+#: The coefficients that a network is to have, as symbols: k_1, k_2, k_3, k_0.
+TARGETS = KernelCoefficients(K1, K2, K3, K0)
 
 
 def kernel_part(kernel: str, layer: LayerCoefficients) -> KernelCoefficients[sp.Expr]:
