@@ -354,8 +354,8 @@ class LongSeriesDual:
 
         def cut(rho: Array) -> tuple[Array, NDArray[np.bool_]]:
             # The remainder of the slope has factors k > 256, unless it is rounding.
-            rest = np.abs(rho) ** _LONG * remainder
-            return rest, _LONG * rest > self._tolerance / 2 * size
+            bound = np.abs(rho) ** _LONG * remainder
+            return bound, _LONG * bound > self._tolerance / 2 * size
 
         def evaluate(rho: Array) -> tuple[Array, Array]:
             value, slope = dual_by_series(left, right, rho, _LONG, used)
@@ -365,11 +365,11 @@ class LongSeriesDual:
             return value, slope
 
         def own_errors(rho: Array) -> tuple[Array, Array]:
-            rest, far = cut(rho)
-            error, turn = rest.copy(), _LONG * rest
+            bound, far = cut(rho)
+            error, slope_error = bound.copy(), _LONG * bound
             if np.any(far):
-                error[far], turn[far] = self.beyond.at(i[far], j[far]).own_errors(rho[far])
-            return error, turn
+                error[far], slope_error[far] = self.beyond.at(i[far], j[far]).own_errors(rho[far])
+            return error, slope_error
 
         return PairFunction(evaluate, own_errors)
 

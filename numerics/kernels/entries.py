@@ -12,8 +12,8 @@ tangent kernels come from the same pass.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, fields, replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -103,18 +103,20 @@ class Evidence:
     quadrature_pairs: int = 0
     coincident_pairs: int = 0
 
-    def merged(self, other: Evidence) -> Evidence:
-        """Return the evidence for these entries and for others of the same layer."""
-        return self._combined(other, _COUNTS)
+    @classmethod
+    def of_entries(cls, parts: Sequence[Evidence]) -> Evidence:
+        """Return the evidence for entries of one layer from that for parts of them."""
+        return cls._combined(parts, _COUNTS)
 
-    def followed_by(self, layer: Evidence) -> Evidence:
-        """Return the evidence for a network that ends here and for its next layer: the bounds of layers add up."""
-        return self._combined(layer, (*_COUNTS, "truncation_bound", "slope_bound"))
+    @classmethod
+    def of_layers(cls, layers: Sequence[Evidence]) -> Evidence:
+        """Return the evidence for a network from that for its layers, whose bounds add up."""
+        return cls._combined(layers, (*_COUNTS, "truncation_bound", "slope_bound"))
 
-    def _combined(self, other: Evidence, sums: tuple[str, ...]) -> Evidence:
-        names = (field.name for field in fields(self))
-        pairs = {name: (getattr(self, name), getattr(other, name)) for name in names}
-        return Evidence(**{name: sum(pair) if name in sums else max(pair) for name, pair in pairs.items()})
+    @classmethod
+    def _combined(cls, parts: Sequence[Evidence], sums: tuple[str, ...]) -> Evidence:
+        columns = {name: [getattr(part, name) for part in parts] for name in cls.__dataclass_fields__}
+        return cls(**{name: sum(column) if name in sums else max(column) for name, column in columns.items()})
 
 
 _COUNTS = ("quadrature_pairs", "coincident_pairs")
@@ -407,10 +409,10 @@ def _solve_tile(equations: EntryEquations, ladder: Ladder, rows: slice, columns:
     ratio = np.multiply.outer(ladder.ratio[rows], ladder.ratio[columns])
     gain = sigma_a2 * ratio if sigma_a2 > 0 else np.broadcast_to(0.0, ratio.shape)
     problem = _Problem(index[rows, None], index[None, columns], base, gain, equations).without(same)
-    solved, far, ladder, evidence = _by_series(problem, ladder, rows, columns)
+    solved, far, ladder, parts = _by_series(problem, ladder, rows, columns)
     kernel, slope = solved.value, solved.derivative
     if np.any(far):
-        evidence = evidence.merged(_by_pairs(problem, ladder, np.nonzero(far), kernel, slope))
+        parts += _by_pairs(problem, ladder, np.nonzero(far), kernel, slope)
     kernel *= ladder.norm[rows, None]
     kernel *= ladder.norm[columns]
     slope *= ratio
@@ -420,9 +422,9 @@ def _solve_tile(equations: EntryEquations, ladder: Ladder, rows: slice, columns:
     if np.any(same):
         i, j = np.nonzero(same)
         first, second = i + rows.start, j + columns.start
-        evidence = evidence.merged(Evidence(coincident_pairs=int(np.count_nonzero(first < second))))
+        parts.append(Evidence(coincident_pairs=int(np.count_nonzero(first < second))))
         if np.any(same & (block != middle)):
-            evidence = evidence.merged(_coincidence_errors(equations, ladder, first, second))
+            parts.append(_coincidence_errors(equations, ladder, first, second))
         variances = equations.diagonal.variances
         for values, known in ((kernel, ladder.energy), (slope, ladder.slope_energy), (covariance, variances)):
             values[i, j] = (known[first] + known[second]) / 2
@@ -431,7 +433,7 @@ def _solve_tile(equations: EntryEquations, ladder: Ladder, rows: slice, columns:
         for values in (kernel, slope, covariance):
             values[below] = values.T[below]
     _check_finite(np.isfinite(kernel) & ~np.isnan(slope), sigma_a2)
-    return Tile(rows, columns, kernel, slope, covariance, evidence), ladder
+    return Tile(rows, columns, kernel, slope, covariance, Evidence.of_entries(parts)), ladder
 
 
 def _check_finite(finite: Mask, sigma_a2: float) -> None:
@@ -444,11 +446,11 @@ def _check_finite(finite: Mask, sigma_a2: float) -> None:
 
 def _by_series(
     problem: _Problem, ladder: Ladder, rows: slice, columns: slice
-) -> tuple[_Solution, Mask, Ladder, Evidence]:
+) -> tuple[_Solution, Mask, Ladder, list[Evidence]]:
     """The solution by the series, the mask of the entries it is too slow for, the ladder needed, and the evidence."""
     start = _first_guess(problem, ladder, rows, columns)
     size = np.abs(problem.correlation(start))
-    evidence = Evidence()
+    evidence = []
     while True:
         if float(size.max()) > ladder.limits[-1]:
             ladder = problem.equations.long_ladder
@@ -456,7 +458,7 @@ def _by_series(
         order = ladder.orders[rung]
         part = problem.without(far) if np.any(far) else problem
         solved = _newton(ladder.stage(rows, columns, order), part, start)
-        evidence = evidence.merged(solved.evidence)
+        evidence.append(solved.evidence)
         over = ~far & (np.abs(solved.rho) > ladder.limits[rung])
         if order >= _DENSE or not np.any(over):
             break
@@ -472,7 +474,7 @@ def _by_series(
             reach**order * float(slope_tail[rows].max() * slope_tail[columns].max()),
             np.abs(problem.gain * solved.derivative)[near] if problem.equations.sigma_a2 > 0 else np.zeros(0),
         )
-        evidence = evidence.merged(replace(errors, order=order))
+        evidence.append(replace(errors, order=order))
     return solved, far, ladder, evidence
 
 
@@ -486,9 +488,11 @@ def _first_guess(problem: _Problem, ladder: Ladder, rows: slice, columns: slice)
     return np.asarray(linear / np.where(contraction > _LEAST, contraction, 1.0))
 
 
-def _by_pairs(problem: _Problem, ladder: Ladder, where: tuple[Index, ...], kernel: Array, slope: Array) -> Evidence:
+def _by_pairs(
+    problem: _Problem, ladder: Ladder, where: tuple[Index, ...], kernel: Array, slope: Array
+) -> list[Evidence]:
     """Solve the entries at `where` through `numerics.kernels.duals`, in place."""
-    evidence = Evidence()
+    evidence = []
     for start in range(0, where[0].size, _PAIRS):
         chosen = tuple(index[start : start + _PAIRS] for index in where)
         part = problem.at(chosen)
@@ -504,7 +508,7 @@ def _by_pairs(problem: _Problem, ladder: Ladder, where: tuple[Index, ...], kerne
         solved = _newton(stage, part, kernel[chosen], polished=True)
         kernel[chosen], slope[chosen] = solved.value, solved.derivative
         errors = _bounds(*_pair_errors(dual, part, ladder, solved), np.abs(part.gain * solved.derivative))
-        evidence = evidence.merged(solved.evidence).merged(replace(errors, quadrature_pairs=solved.rho.size))
+        evidence += [solved.evidence, replace(errors, quadrature_pairs=solved.rho.size)]
     return evidence
 
 

@@ -111,13 +111,16 @@ def implicit_kernels(
     if any(kernel.is_tangent for kernel in asked):
         _require_tangent(equations)
     matrices = {kernel: np.empty(gram.shape) for kernel in asked}
-    evidence = equations.evidence
+    evidence = [equations.evidence]
     for tile in solve_tiles(equations):
         for kernel, matrix in matrices.items():
             tile.write(matrix, _entries(kernel, tile, sigma_a2))
-        evidence = evidence.merged(tile.evidence)
+        evidence.append(tile.evidence)
     return ExactKernels(
-        MappingProxyType(matrices), equations.diagonal.variances, equations.ladder.slope_energy, evidence
+        MappingProxyType(matrices),
+        equations.diagonal.variances,
+        equations.ladder.slope_energy,
+        Evidence.of_entries(evidence),
     )
 
 
@@ -150,7 +153,7 @@ def explicit_kernels(
     Example:
         >>> found = explicit_kernels([[1, 0], [0, 1]], [("relu", 0), ("relu", 0)], kernels=(Kernel.NTK_ALL,))
         >>> found[Kernel.NTK_ALL].round(6).tolist()
-        [[0.75, 0.171379], [0.171379, 0.75]]
+        [[0.75, 0.171427], [0.171427, 0.75]]
     """
     asked = _asked(kernels, EXPLICIT_KERNELS, "an explicit network")
     if not layers:
@@ -158,26 +161,28 @@ def explicit_kernels(
     current = gram = as_array(gram, "the Gram matrix")
     ck = np.empty(gram.shape)
     ntk = gram.copy() if Kernel.NTK_ALL in asked else None
-    variances, slope_energies, evidence = [], [], Evidence()
+    variances, slope_energies, evidence = [], [], []
     for phi, bias in layers:
         # Without recurrence the fixed point is its own right side.
         equations = entry_equations(current, as_pointwise(phi), 0.0, 1.0, bias, tolerance, checked=current is ck)
         if ntk is not None:
             _require_tangent(equations)
-        layer = equations.evidence
+        layer = [equations.evidence]
         for tile in solve_tiles(equations):
             # From the second layer on ck is overwritten while it is read: a tile is read before it is written, and
             # its mirror image is not read at all.
             tile.write(ck, tile.kernel)
             if ntk is not None:
                 tile.write(ntk, tile.kernel + ntk[tile.rows, tile.columns] * tile.slope)
-            layer = layer.merged(tile.evidence)
+            layer.append(tile.evidence)
         current = ck
         variances.append(equations.diagonal.variances)
         slope_energies.append(equations.ladder.slope_energy)
-        evidence = evidence.followed_by(layer)
+        evidence.append(Evidence.of_entries(layer))
     matrices = {kernel: ck if ntk is None or kernel is Kernel.CK else ntk for kernel in asked}
-    return ExactKernels(MappingProxyType(matrices), np.array(variances), np.array(slope_energies), evidence)
+    return ExactKernels(
+        MappingProxyType(matrices), np.array(variances), np.array(slope_energies), Evidence.of_layers(evidence)
+    )
 
 
 def _asked(kernels: Iterable[Kernel | str], accepted: tuple[Kernel, ...], network: str) -> tuple[Kernel, ...]:

@@ -306,7 +306,7 @@ class GapCurve:
         """
         inner, step = self.coordinate(self.start), 0.05 if upwards else -0.05
         point, beyond = self.start, None
-        for turn in range(_CURVE_STEPS):
+        for attempt in range(_CURVE_STEPS):
             found = self._solve(inner + step, point)
             if found is None:
                 # Too far for Newton's method; a point found beyond the edge may then belong to another branch.
@@ -326,7 +326,7 @@ class GapCurve:
                     break
                 # The margin is linear across the edge: a secant step, and now and then a bisection.
                 share = point.margin / (point.margin - beyond[1])
-                step = width * (0.5 if turn % 4 == 0 else float(np.clip(1.01 * share, 1e-3, 0.999)))
+                step = width * (0.5 if attempt % 4 == 0 else float(np.clip(1.01 * share, 1e-3, 0.999)))
         raise SpectralLawError(
             f"no edge of the support was found {'above' if upwards else 'below'} z = {self.start.z:.8g} (margin "
             f"{self.start.margin:.3g} there)"

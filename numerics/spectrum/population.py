@@ -318,10 +318,10 @@ def _common_basis(covariances: tuple[Covariance, ...]) -> tuple[Array, Array | N
     _, basis = np.linalg.eigh(generic)
     columns = []
     for matrix in matrices:
-        turned = basis.T @ matrix @ basis
-        values = np.diagonal(turned).copy()
-        turned[np.diag_indices_from(turned)] = 0
-        if np.abs(turned).max() > _COMMUTES * np.abs(matrix).max():
+        rotated = basis.T @ matrix @ basis
+        values = np.diagonal(rotated).copy()
+        rotated[np.diag_indices_from(rotated)] = 0
+        if np.abs(rotated).max() > _COMMUTES * np.abs(matrix).max():
             return None
         columns.append(np.clip(values, 0, None))
     return np.column_stack(columns), basis
@@ -330,7 +330,7 @@ def _common_basis(covariances: tuple[Covariance, ...]) -> tuple[Array, Array | N
 def _grouped(values: Array, basis: Array | None, means: Array, proportions: Array) -> CommutingCovariances:
     """Directions with equal eigenvalues together; those computed as eigenvalues are equal up to rounding."""
     p, classes = values.shape
-    turned = means if basis is None else means @ basis
+    rotated = means if basis is None else means @ basis
     if basis is None:
         keys = values
     else:
@@ -339,6 +339,6 @@ def _grouped(values: Array, basis: Array | None, means: Array, proportions: Arra
     _, index, owner, counts = np.unique(keys, axis=0, return_index=True, return_inverse=True, return_counts=True)
     owner = owner.reshape(-1)
     grams = np.zeros((index.size, classes, classes))
-    touched = np.flatnonzero(np.any(turned != 0, axis=0))
-    np.add.at(grams, owner[touched], turned[:, touched].T[:, :, None] * turned[:, touched].T[:, None, :])
+    touched = np.flatnonzero(np.any(rotated != 0, axis=0))
+    np.add.at(grams, owner[touched], rotated[:, touched].T[:, :, None] * rotated[:, touched].T[:, None, :])
     return CommutingCovariances(values[index], counts / p, grams, proportions)
