@@ -6,7 +6,6 @@ import argparse
 import json
 import math
 import os
-import platform
 import re
 import signal
 import stat
@@ -17,7 +16,6 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
 from contextlib import contextmanager, suppress
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
@@ -26,7 +24,7 @@ import sympy as sp
 
 from deqverify.commands._processes import Terminated, leave, termination
 from deqverify.commands._streams import is_closed, is_unicode, prepare_streams, silence
-from numerics.records import remove_stale_drafts, write_whole
+from numerics.records import provenance, remove_stale_drafts, write_whole
 from theory.activations import Activation, resolve
 from theory.analysis import DomainError, GrowthError
 from theory.analysis import UndecidedError as UndecidedComparisonError
@@ -425,23 +423,6 @@ def one_blas_thread() -> Iterator[None]:
 
     with threadpoolctl.threadpool_limits(limits=1):
         yield
-
-
-def provenance(seed: int | None = None) -> dict[str, Any]:
-    """Return the versions that produced a result, and its seed."""
-
-    def installed(name: str) -> str | None:
-        try:
-            return version(name)
-        except PackageNotFoundError:
-            return None
-
-    names = ("deqverify", "sympy", "mpmath", "numpy", "scipy", "python-flint")
-    found = {name: installed(name) for name in names}
-    record: dict[str, Any] = {"versions": {"python": platform.python_version(), **found}}
-    if seed is not None:
-        record["seed"] = seed
-    return record
 
 
 def prepare_output(target: str | None, option: str = "--json") -> None:

@@ -35,7 +35,6 @@ from numerics.parameters import as_activation, exact_parameters
 from theory.activations import Activation
 from theory.equations import EquilibriumError
 from theory.kernels import COEFFICIENTS, NTK_COEFFICIENTS
-from theory.latex import COEFFICIENT_SYMBOLS
 from theory.moments import DivergentMomentError
 
 __all__ = [
@@ -130,6 +129,8 @@ class CertifiedCoefficients:
         return contains_decimal(self.balls[key], text)
 
     def _repr_latex_(self) -> str:
+        from theory.latex import COEFFICIENT_SYMBOLS
+
         digits = min(self.digits, 20)
         rows = []
         for key in COEFFICIENTS:

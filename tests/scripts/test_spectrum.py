@@ -228,7 +228,7 @@ def test_draws_that_need_gigabytes_are_made_one_at_a_time(
         asked.append(jobs)
         raise spectrum._cli.UsageError("stopped on purpose")
 
-    monkeypatch.setattr(spectrum._campaign, "run_campaign", planted)
+    monkeypatch.setattr(spectrum._campaign_options, "run_campaign", planted)
     for arguments in (
         ["--p", "80"],
         ["--p", "12000"],
