@@ -12,14 +12,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deqverify.commands import _cli
-from numerics import records
-from numerics.records import BACKENDS, CampaignError, CellKey, remove_stale_drafts
 
 if TYPE_CHECKING:
     import argparse
 
-__all__ = ["add_arguments", "prepare", "run_campaign"]
+    from numerics.records import CellKey, Progress
 
+__all__ = ["BACKENDS", "add_arguments", "prepare", "run_campaign"]
+
+#: What ``numerics.records.run_campaign`` runs on.
+BACKENDS = ("loky", "threading", "dask")
 #: Seconds between two lines that say how far a campaign is, where stderr is no terminal.
 _LINE_SECONDS = 10.0
 
@@ -52,6 +54,8 @@ def prepare(arguments: argparse.Namespace) -> Path | None:
         )
     if arguments.resume is None:
         return None
+    from numerics.records import remove_stale_drafts
+
     folder = Path(arguments.resume)
     try:
         folder.mkdir(exist_ok=True)
@@ -81,17 +85,19 @@ def run_campaign(
     Raises:
         UsageError: a campaign that cannot go on, for a worker that was killed for one.
     """
+    from numerics import records
+
     try:
         with _shown(label) as progress:
             return records.run_campaign(
                 compute, cells, question, folder=folder, jobs=jobs, backend=backend, progress=progress
             )
-    except CampaignError as error:
+    except records.CampaignError as error:
         raise _cli.UsageError(str(error)) from error
 
 
 @contextmanager
-def _shown(label: str) -> Iterator[Callable[[int, int], None]]:
+def _shown(label: str) -> Iterator[Progress]:
     """A bar on a terminal, elsewhere a line every ten seconds."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 

@@ -24,7 +24,7 @@ import sympy as sp
 
 from deqverify.commands._processes import Terminated, leave, termination
 from deqverify.commands._streams import is_closed, is_unicode, prepare_streams, silence
-from numerics.records import provenance, remove_stale_drafts, write_whole
+from numerics.records import remove_stale_drafts, write_whole
 from theory.activations import Activation, resolve
 from theory.analysis import DomainError, GrowthError
 from theory.analysis import UndecidedError as UndecidedComparisonError
@@ -423,6 +423,13 @@ def one_blas_thread() -> Iterator[None]:
 
     with threadpoolctl.threadpool_limits(limits=1):
         yield
+
+
+def provenance(seed: int | None = None) -> dict[str, Any]:
+    """Return the versions that produced a result, and its seed."""
+    from numerics import records
+
+    return records.provenance(seed)
 
 
 def prepare_output(target: str | None, option: str = "--json") -> None:

@@ -316,7 +316,7 @@ def _print(results: Sequence[_Result], arguments: argparse.Namespace, console: C
 
 def _draw(results: Sequence[_Result], arguments: argparse.Namespace, target: str, option: str) -> None:
     """Errors of every draw, their means, and the law that was tested, with its verdict."""
-    from numerics.publish import convergence_figure
+    from numerics.publish import convergence_figure, made_from
 
     at = "" if arguments.against == "p" else f", $p = {arguments.p}$"
     weights = rf"$\sigma_a^2 = {arguments.sigma_a2:g}$, $\sigma_b^2 = {arguments.sigma_b2:g}$"
@@ -330,7 +330,7 @@ def _draw(results: Sequence[_Result], arguments: argparse.Namespace, target: str
         symbol=arguments.against,
         ylabel=_mathtext_distance(arguments),
         title=f"{_figures.KERNEL_NAMES[arguments.kernel]}: $n = {arguments.ratio:g}\\,p${at}, {weights}",
-        caption=_figures.made_from(
+        caption=made_from(
             rf"$\|\mu\| = {arguments.means:g}$",
             f"{arguments.draws} draws of every size" + (" (mean ± standard error)" if arguments.draws > 1 else ""),
             f"seed {arguments.seed}",

@@ -290,12 +290,12 @@ def _record(
 
 def _write_reports(arguments: argparse.Namespace, record: Mapping[str, Any]) -> None:
     if arguments.markdown or arguments.html:
-        from numerics.publish import report
+        from numerics.publish import html_report, markdown_report
 
         if arguments.markdown:
-            _cli.write_text(arguments.markdown, report.markdown(record))
+            _cli.write_text(arguments.markdown, markdown_report(record))
         if arguments.html:
-            _cli.write_text(arguments.html, report.html(record))
+            _cli.write_text(arguments.html, html_report(record))
     if arguments.json:
         _cli.write_json(arguments.json, record)
 

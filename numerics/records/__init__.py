@@ -1,7 +1,6 @@
 """Files: written whole or not at all, with the versions that made them; records of finished work."""
 
 from numerics.records.campaign import (
-    BACKENDS,
     CampaignError,
     CellKey,
     Progress,
@@ -22,7 +21,6 @@ from numerics.records.files import remove_stale_drafts, write_whole
 from numerics.records.versions import provenance, source_digest
 
 __all__ = [
-    "BACKENDS",
     "MOMENT_NAMES",
     "CampaignError",
     "CellKey",

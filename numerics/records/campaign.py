@@ -27,10 +27,7 @@ from typing import Any, NoReturn
 from numerics.records.files import write_whole
 from numerics.records.versions import SHOWING, provenance, source_digest
 
-__all__ = ["BACKENDS", "CampaignError", "CellKey", "Progress", "campaign_digest", "run_campaign", "workers"]
-
-#: "dask" runs on the cluster that DASK_SCHEDULER_ADDRESS names, or on one of its own on this machine.
-BACKENDS = ("loky", "threading", "dask")
+__all__ = ["CampaignError", "CellKey", "Progress", "campaign_digest", "run_campaign", "workers"]
 
 #: What a cell is to a campaign: plain JSON values that name it.
 CellKey = Mapping[str, Any]
@@ -86,7 +83,8 @@ def run_campaign(
         question: everything else that the results depend on, as plain JSON values.
         folder: where records are kept, or None.
         jobs: workers, by default one a core.
-        backend: one of BACKENDS.
+        backend: what joblib runs on: "loky", "threading", or "dask", the cluster that DASK_SCHEDULER_ADDRESS names, or
+            one of its own on this machine.
         progress: told how far the campaign is.
 
     Raises:
