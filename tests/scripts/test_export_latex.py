@@ -37,8 +37,9 @@ from numerics.ledger import PlantedOutcome
 from theory.claims import Verdict, VerdictKind, planted_errors
 theories = list(planted_errors().values())[:{planted}]
 record = verify._record(
-    Namespace(variant=None, seed=7),
+    Namespace(variant=None, claims=None, seed=7),
     Plan(PROFILES["quick"], 7, "1/4", "3/4", activations=("relu",)),
+    ["ck", "forms"],
     [
         Verdict("ck", "relu", VerdictKind.SUPPORTED, "at most 2 % of it is left"),
         Verdict("ck", "x_{{1}}" + "*Max(0,x)" * 40, VerdictKind.REFUTED, {nasty!r}),

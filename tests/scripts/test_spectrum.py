@@ -255,7 +255,7 @@ def test_laws_of_entries_are_those_of_the_library(spectrum: ModuleType) -> None:
 
 def test_the_picture_says_what_it_was_made_from(spectrum: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
     shown: list[Any] = []
-    monkeypatch.setattr(spectrum._figures, "write_figure", lambda _, figure: shown.append(figure))
+    monkeypatch.setattr(spectrum._figures, "write_figure", lambda _, figure, option="": shown.append(figure))
     run_to_record(spectrum, "--p", "60", "--means", "5", "--draws", "2", "--seed", "3", "--png", "a.png")
     (figure,) = shown
     for words in ("$p = 60$", "$n = 48$", "2 draws", "standard error", "seed 3", "deqverify"):
