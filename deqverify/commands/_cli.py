@@ -6,7 +6,6 @@ import argparse
 import json
 import math
 import os
-import platform
 import re
 import signal
 import stat
@@ -17,7 +16,6 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
 from contextlib import contextmanager, suppress
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
@@ -429,19 +427,9 @@ def one_blas_thread() -> Iterator[None]:
 
 def provenance(seed: int | None = None) -> dict[str, Any]:
     """Return the versions that produced a result, and its seed."""
+    from numerics import records
 
-    def installed(name: str) -> str | None:
-        try:
-            return version(name)
-        except PackageNotFoundError:
-            return None
-
-    names = ("deqverify", "sympy", "mpmath", "numpy", "scipy", "python-flint")
-    found = {name: installed(name) for name in names}
-    record: dict[str, Any] = {"versions": {"python": platform.python_version(), **found}}
-    if seed is not None:
-        record["seed"] = seed
-    return record
+    return records.provenance(seed)
 
 
 def prepare_output(target: str | None, option: str = "--json") -> None:

@@ -1,11 +1,9 @@
-"""Figures of the scripts as files: endings that are accepted, all or nothing (``numerics.publish.figures`` draws)."""
+"""Figures of the commands as files: endings that are accepted, all or nothing (``numerics.publish`` draws)."""
 
 from __future__ import annotations
 
-from importlib.metadata import PackageNotFoundError, version
-from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from deqverify.commands import _cli
 from theory.kernels import NTK_KINDS
@@ -13,30 +11,12 @@ from theory.kernels import NTK_KINDS
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["FORMATS", "KERNEL_NAMES", "is_device", "made_from", "prepare_figure", "short_name", "write_figure"]
+__all__ = ["FORMATS", "KERNEL_NAMES", "is_device", "prepare_figure", "write_figure"]
 
 #: File endings that are accepted.
 FORMATS = (".png", ".pdf", ".svg")
 #: Kernels as titles name them, by the names of options.
 KERNEL_NAMES = {"ck": "CK", **{f"ntk-{kind}": f"NTK ({kind})" for kind in NTK_KINDS}}
-
-
-#: Characters of an activation's name or expression for which titles and legends have room.
-_NAME_LENGTH = 40
-
-
-def short_name(text: str) -> str:
-    """A name or expression, cut where it is too long for a picture."""
-    return text if len(text) <= _NAME_LENGTH else f"{text[: _NAME_LENGTH - 3]}..."
-
-
-def made_from(*parts: str) -> str:
-    """A caption: what a picture was made from, and by which version."""
-    try:
-        program = f"deqverify {version('deqverify')}"
-    except PackageNotFoundError:
-        program = "deqverify"
-    return ", ".join((*parts, program))
 
 
 def prepare_figure(option: str, target: str | None) -> None:
@@ -48,16 +28,9 @@ def prepare_figure(option: str, target: str | None) -> None:
 
 def write_figure(target: str, figure: Figure, option: str = "") -> None:
     """Write a figure, without a date, so that the same figure gives the same bytes; all of it or nothing."""
-    import matplotlib as mpl
+    from numerics.publish import figure_bytes
 
-    from numerics.publish import STYLE
-
-    ending = _format(option, target)
-    metadata: dict[str, Any] = {".pdf": {"CreationDate": None}, ".svg": {"Date": None}}.get(ending, {})
-    drawn = BytesIO()
-    with mpl.rc_context(STYLE):
-        figure.savefig(drawn, format=ending[1:], metadata=metadata)
-    _cli.write_bytes(target, drawn.getvalue())
+    _cli.write_bytes(target, figure_bytes(figure, _format(option, target)[1:]))
 
 
 def is_device(target: str) -> bool:

@@ -78,18 +78,22 @@ class Comparison:
     @property
     def _picture_title(self) -> str:
         """What a picture shows."""
+        from numerics.publish import short_name
+
         given = self.arguments
         weights = rf"$\sigma_a^2 = {given.sigma_a2:g}$, $\sigma_b^2 = {given.sigma_b2:g}$"
-        name = _figures.short_name(self.activation.name)
+        name = short_name(self.activation.name)
         first = f"{name}, {_figures.KERNEL_NAMES[given.kernel]}: $K = {given.classes}$, {weights}"
         return "\n".join(filter(None, (first, self.details)))
 
     @property
     def _caption(self) -> str:
         """What a picture was made from."""
+        from numerics.publish import made_from
+
         given, count = self.arguments, len(self.draws)
         spread = "1 draw" if count == 1 else f"{count} draws (bars: mean ± standard error)"
-        return _figures.made_from(
+        return made_from(
             f"$p = {given.p}$",
             f"$n = {self.law.population.samples}$",
             *([] if given.width is None else [f"$m = {given.width}$"]),

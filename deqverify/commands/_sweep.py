@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from deqverify.commands import _cli, _figures, _layout
 from numerics.equilibrium import equidistant
-from theory.latex import COEFFICIENT_SYMBOLS
 
 if TYPE_CHECKING:
     import sympy as sp
@@ -24,7 +23,6 @@ SHOWN_DIGITS = 6
 
 _NAMES = ("sigma-a2", "sigma-b2", "tau0")
 _SYMBOLS = {"sigma-a2": "σa²", "sigma-b2": "σb²", "tau0": "τ₀"}
-_MATHTEXT = {"sigma-a2": r"\sigma_a^2", "sigma-b2": r"\sigma_b^2", "tau0": r"\tau_0"}
 _MOST_POINTS = 100_000
 #: Rows that are printed at most; the JSON has them all.
 _SHOWN_ROWS = 60
@@ -248,31 +246,16 @@ def _draw(
     arguments: argparse.Namespace, activation: Activation, solved: Sequence[SweepPoint], losses: Sequence[StabilityLoss]
 ) -> None:
     """Every coefficient in axes of its own."""
-    from numerics.equilibrium import LossKind
-    from numerics.publish import sweep_figure
+    from numerics.publish import coefficient_figure, short_name
 
-    name = arguments.sweep[0]
-    ck, ntk = _columns(arguments)
-    curves = {
-        f"${COEFFICIENT_SYMBOLS[key]}$": [float(point.decimals.get(key, "nan")) for point in solved]
-        for key in (*ck, *ntk)
-    }
-    others = {
-        "sigma-a2": f"{arguments.sigma_a2}",
-        "sigma-b2": r"1 - \sigma_a^2" if arguments.sigma_b2 is None else f"{arguments.sigma_b2}",
+    swept = arguments.sweep[0].replace("-", "_")
+    fixed = {
+        "sigma_a2": f"{arguments.sigma_a2}",
+        "sigma_b2": r"1 - \sigma_a^2" if arguments.sigma_b2 is None else f"{arguments.sigma_b2}",
         "tau0": f"{arguments.tau0}",
     }
-    fixed = (f"${_MATHTEXT[other]} = {value}$" for other, value in others.items() if other != name)
-    figure = sweep_figure(
-        [float(point.value) for point in solved],
-        curves,
-        xlabel=f"${_MATHTEXT[name]}$",
-        ends={
-            "the NTK is lost" if loss.kind is LossKind.NTK else "stability is lost": float(loss.sigma_a2)
-            for loss in losses
-            if loss.sigma_a2 is not None
-        },
-        title=f"{_figures.short_name(activation.name)}: CK, and NTK ({arguments.ntk})",
-        caption=_figures.made_from(*fixed, f"{len(solved)} points"),
-    )
+    del fixed[swept]
+    ck, ntk = _columns(arguments)
+    title = f"{short_name(activation.name)}: CK, and NTK ({arguments.ntk})"
+    figure = coefficient_figure(swept, solved, (*ck, *ntk), losses, fixed=fixed, title=title)
     _figures.write_figure(arguments.plot, figure)

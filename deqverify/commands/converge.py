@@ -18,7 +18,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from deqverify.commands import _campaign, _cli, _figures, _layout
+from deqverify.commands import _campaign_options, _cli, _figures, _layout
 from theory.kernels import Kernel
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def main(argv: Sequence[str] | None) -> int:
     arguments = _arguments(argv)
     for option in ("png", "pdf"):
         _prepare_picture(option, getattr(arguments, option))
-    folder = _campaign.prepare(arguments)
+    folder = _campaign_options.prepare(arguments)
     activations = [_cli.activation_argument(name, dict(arguments.parameter)) for name in arguments.activation]
     experiment = _experiment(arguments)
 
@@ -112,7 +112,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         "--tau0-reading", choices=("population", "empirical"), default="population", help="tr C/p or tr S/n"
     )
     parser.add_argument("--seed", type=_cli.integer_between(0, 2**63), default=0, help="root seed (default 0)")
-    _campaign.add_arguments(parser)
+    _campaign_options.add_arguments(parser)
     parser.add_argument("--png", metavar="PATH", help="draw the errors, the law that was tested and its verdict")
     parser.add_argument("--pdf", metavar="PATH", help="the same as PDF")
     parser.add_argument("--json", metavar="PATH", help="write everything to a file, or to standard output for -")
@@ -155,6 +155,7 @@ def _prepare_picture(option: str, target: str | None) -> None:
 def _experiment(arguments: argparse.Namespace) -> Experiment:
     from numerics.experiments import Experiment
     from numerics.memory import check_memory
+    from numerics.records import workers
 
     experiment = Experiment(
         activations=(),
@@ -170,7 +171,7 @@ def _experiment(arguments: argparse.Namespace) -> Experiment:
     largest = max(arguments.sizes)
     dimension, width = (largest, 0) if arguments.against == "p" else (arguments.p, largest)
     if arguments.ratio > 0:
-        jobs = _campaign.workers(arguments.jobs, arguments.draws)
+        jobs = workers(arguments.jobs, arguments.draws)
         check_memory(round(arguments.ratio * dimension), dimension, width, jobs=jobs)
     for p in arguments.sizes if arguments.against == "p" else [arguments.p]:
         try:
@@ -234,7 +235,7 @@ def _study(arguments: argparse.Namespace, experiment: Experiment, activation: Ac
     """Compute every cell of one activation that is not recorded yet, and fit the rate."""
     import numpy as np
 
-    from numerics.experiments import report_rate
+    from numerics.experiments import experiment_question, report_rate
 
     # The longest cells first: workers then end together.
     ladder = [(size, index) for size in reversed(arguments.sizes) for index in range(arguments.draws)]
@@ -244,10 +245,10 @@ def _study(arguments: argparse.Namespace, experiment: Experiment, activation: Ac
         cells = [{"p": arguments.p, "width": size, "index": index} for size, index in ladder]
         if arguments.explicit:
             cells += [{"p": arguments.p, "width": None, "index": index} for index in range(arguments.draws)]
-    question = _campaign.experiment_question(
+    question = experiment_question(
         experiment, activation, kernel=arguments.kernel, weights=arguments.weights, explicit=arguments.explicit
     )
-    found = _campaign.run_campaign(
+    found = _campaign_options.run_campaign(
         partial(_measure, experiment, activation, arguments.kernel, arguments.weights, arguments.explicit),
         cells,
         question,
@@ -315,7 +316,7 @@ def _print(results: Sequence[_Result], arguments: argparse.Namespace, console: C
 
 def _draw(results: Sequence[_Result], arguments: argparse.Namespace, target: str, option: str) -> None:
     """Errors of every draw, their means, and the law that was tested, with its verdict."""
-    from numerics.publish import convergence_figure
+    from numerics.publish import convergence_figure, made_from
 
     at = "" if arguments.against == "p" else f", $p = {arguments.p}$"
     weights = rf"$\sigma_a^2 = {arguments.sigma_a2:g}$, $\sigma_b^2 = {arguments.sigma_b2:g}$"
@@ -329,7 +330,7 @@ def _draw(results: Sequence[_Result], arguments: argparse.Namespace, target: str
         symbol=arguments.against,
         ylabel=_mathtext_distance(arguments),
         title=f"{_figures.KERNEL_NAMES[arguments.kernel]}: $n = {arguments.ratio:g}\\,p${at}, {weights}",
-        caption=_figures.made_from(
+        caption=made_from(
             rf"$\|\mu\| = {arguments.means:g}$",
             f"{arguments.draws} draws of every size" + (" (mean ± standard error)" if arguments.draws > 1 else ""),
             f"seed {arguments.seed}",

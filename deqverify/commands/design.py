@@ -15,7 +15,7 @@ from decimal import ROUND_CEILING, ROUND_FLOOR, Context, Decimal
 from typing import TYPE_CHECKING, Any
 
 from deqverify.commands import _cli, _families
-from numerics.publish import network_code
+from numerics.publish import CODE_FORMATS
 from theory.kernels import Kernel
 from theory.matching import MatchStatus
 
@@ -43,7 +43,7 @@ _ACCURACY = 1e-6
 
 #: What --emit writes; LaTeX as in the export, fitted to lines of that many hundredths of a point.
 _LATEX, _LATEX_WIDTH = "latex", 39_000
-_FORMATS = (*network_code.FORMATS, _LATEX)
+_FORMATS = (*CODE_FORMATS, _LATEX)
 
 
 def main(argv: Sequence[str] | None) -> int:
@@ -268,13 +268,15 @@ def _write_network(arguments: Any, outcome: Design, record: dict[str, Any]) -> N
     with ctx.workdps(outcome.digits + 10):
         tau0 = rounded_decimal(constant_ball(outcome.solution.deq.tau0), outcome.digits)[0]
     if arguments.emit == _LATEX:
-        from numerics.publish.paper.networks import network_latex
+        from numerics.publish.paper import network_latex
 
         text = f"% {_title(outcome)}\n{network_latex(outcome, _LATEX_WIDTH)}\n"
     else:
+        from numerics.publish import emit_network
+
         own = {layer.family.name: layer.family.activation.expr for layer in outcome.network.layers}
         layers = record["layers"] or record["closest"]
-        text = network_code.emit(arguments.emit, layers, tau0, _title(outcome), kernel=outcome.kernel, own=own)
+        text = emit_network(arguments.emit, layers, tau0, _title(outcome), kernel=outcome.kernel, own=own)
     _cli.write_text(arguments.output or "-", text)
 
 

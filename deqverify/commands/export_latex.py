@@ -20,10 +20,8 @@ from deqverify.commands import _cli
 
 if TYPE_CHECKING:
     from numerics.equilibrium import CertifiedCoefficients
-    from numerics.publish.paper.document import Export, Section
-    from numerics.publish.paper.networks import Matching
-    from numerics.publish.paper.numbers import Subject
-    from numerics.publish.paper.verdicts import VerdictFile
+    from numerics.publish import VerdictFile
+    from numerics.publish.paper import Export, Matching, Section, Subject
     from theory.activations import Activation
 
 __all__ = ["main"]
@@ -57,8 +55,7 @@ def main(argv: Sequence[str] | None) -> int:
     activations = _activations(arguments)
     verdicts = _verdict_file(arguments)
 
-    from numerics.publish.paper.document import Export, bibliography, document
-    from numerics.publish.paper.numbers import macros, number_record
+    from numerics.publish.paper import Export, bibliography, latex_document, macros, number_record
 
     subjects = tuple(_subjects(activations, arguments))
     found = _networks(subjects, arguments)
@@ -72,14 +69,14 @@ def main(argv: Sequence[str] | None) -> int:
         _author(),
         _heading(arguments, subjects, verdicts),
     )
-    files = {"deq.tex": document(export, _sections(found, verdicts))}
+    files = {"deq.tex": latex_document(export, _sections(found, verdicts))}
     files |= {f"fragments/{name}.tex": text for name, text in export.fragments.items()}
     prefix = arguments.macro_prefix
     files["macros.tex"] = export.heading + macros(subjects, arguments.digits, prefix)
     files["references.bib"] = bibliography()
     record = _parameters(arguments) | {"activations": number_record(subjects, arguments.digits, prefix)}
     if found:
-        from numerics.publish.paper.networks import network_record
+        from numerics.publish.paper import network_record
 
         record["networks"] = [network_record(subject, found[subject.slug]) for subject in subjects]
     if verdicts is not None:
@@ -199,8 +196,7 @@ def _activations(arguments: argparse.Namespace) -> list[tuple[Activation, Activa
 
 
 def _subjects(pairs: Sequence[tuple[Activation, Activation]], arguments: argparse.Namespace) -> Iterator[Subject]:
-    from numerics.publish.paper.numbers import Subject
-    from numerics.publish.paper.words import escaped
+    from numerics.publish.paper import Subject, escaped
     from numerics.records import derive
     from theory.latex import activation_moments, activation_system, name_long_constants
 
@@ -235,7 +231,7 @@ def _subjects(pairs: Sequence[tuple[Activation, Activation]], arguments: argpars
 
 def _note(valued: Activation, written: Activation) -> str:
     """What an activation is, where that is said without formulas, and the values of its symbolic parameters."""
-    from numerics.publish.paper.words import sentence
+    from numerics.publish.paper import sentence
     from theory.latex import inline, latex
 
     parts = [sentence(valued.description)] if _PHRASE.fullmatch(valued.description) else []
@@ -270,16 +266,19 @@ def _solution(activation: Activation, arguments: argparse.Namespace) -> tuple[Ce
 def _verdict_file(arguments: argparse.Namespace) -> VerdictFile | None:
     if arguments.verdicts is None:
         return None
-    from numerics.publish.paper.verdicts import read_verdicts
+    from numerics.publish import VerdictFileError, read_verdicts
 
-    return read_verdicts(arguments.verdicts)
+    try:
+        return read_verdicts(arguments.verdicts)
+    except VerdictFileError as error:
+        raise _cli.UsageError(f"--verdicts {error}") from error
 
 
 def _networks(subjects: Sequence[Subject], arguments: argparse.Namespace) -> dict[str, Matching]:
     """The explicit networks by slug; none unless they are asked for."""
     if not arguments.networks:
         return {}
-    from numerics.publish.paper.networks import match
+    from numerics.publish.paper import match
 
     tracked = _cli.track(subjects, "designing networks")
     found = {}
@@ -291,12 +290,11 @@ def _networks(subjects: Sequence[Subject], arguments: argparse.Namespace) -> dic
 
 def _sections(found: dict[str, Matching], verdicts: VerdictFile | None) -> Iterator[Section]:
     """The sections that need more than the export."""
-    from numerics.publish.paper.networks import networks
-    from numerics.publish.paper.verdicts import claims
+    from numerics.publish.paper import claims_section, networks_section
 
     if found:
-        yield lambda export: networks(export, found)
-    yield lambda export: claims(export, verdicts)
+        yield lambda export: networks_section(export, found)
+    yield lambda export: claims_section(export, verdicts)
 
 
 def _parameters(arguments: argparse.Namespace) -> dict[str, Any]:

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 import sympy as sp
 
-from deqverify.commands import _campaign, _cli, _figures, _spectrum_output
+from deqverify.commands import _campaign_options, _cli, _figures, _spectrum_output
 from theory.kernels import Kernel
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def main(argv: Sequence[str] | None) -> int:
     arguments = _arguments(argv)
     _figures.prepare_figure("--png", arguments.png)
     _figures.prepare_figure("--pdf", arguments.pdf)
-    folder = _campaign.prepare(arguments)
+    folder = _campaign_options.prepare(arguments)
     activation = _cli.activation_argument(arguments.activation, dict(arguments.parameter))
     _check_sizes(arguments)
     with _cli.one_blas_thread():
@@ -137,7 +137,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--weights", choices=_cli.LAWS, help="law of the networks' weights (default gaussian)")
     parser.add_argument("--seed", type=_cli.integer_between(0, 2**63), default=0, help="root seed (default 0)")
     parser.add_argument("--draws", type=_cli.integer_between(1, 1000), default=1, help="draws of the data (default 1)")
-    _campaign.add_arguments(parser)
+    _campaign_options.add_arguments(parser)
     parser.add_argument("--png", metavar="PATH", help="write the picture as PNG")
     parser.add_argument("--pdf", metavar="PATH", help="write the picture as PDF")
     parser.add_argument("--json", metavar="PATH", help="write everything to a file, or to standard output for -")
@@ -187,6 +187,7 @@ def _check_sizes(arguments: argparse.Namespace) -> None:
         NotEnoughMemoryError: sizes beyond this machine's memory.
     """
     from numerics.memory import check_memory
+    from numerics.records import workers
 
     for option, value in (("--means", arguments.means), ("--cov-shift", arguments.cov_shift)):
         _cli.nonnegative(option, value)
@@ -202,7 +203,7 @@ def _check_sizes(arguments: argparse.Namespace) -> None:
     if p * samples > _MOST_NUMBERS:
         raise _cli.UsageError(f"{made} of {p} numbers; up to {_MOST_NUMBERS:.3g} numbers are accepted")
     largest = max(samples, p, width or 0) * max(samples, width or 0)
-    jobs = 1 if arguments.jobs is None and largest > _LARGE_DRAW else _campaign.workers(arguments.jobs, arguments.draws)
+    jobs = 1 if arguments.jobs is None and largest > _LARGE_DRAW else workers(arguments.jobs, arguments.draws)
     if width is None:
         # A large kernel is not diagonalised, and its equivalent stays an operator.
         squares = _LARGE_SQUARES if samples > _MOST_NETWORK_SAMPLES else _SQUARES
@@ -282,7 +283,7 @@ def _measure(
     folder: Path | None,
 ) -> list[MeasuredSpectrum]:
     """The spectra of all draws, those that are not recorded yet computed."""
-    from numerics.experiments import MeasuredSpectrum, Network
+    from numerics.experiments import MeasuredSpectrum, Network, experiment_question
     from numerics.linalg import SpectrumConvergenceError
     from numerics.networks import NonConvergenceError
 
@@ -291,10 +292,10 @@ def _measure(
     largest = max(n, arguments.p, width or 0) * max(n, width or 0)
     what = "exact kernels" if network is None else f"networks of {width} neurons"
     try:
-        found = _campaign.run_campaign(
+        found = _campaign_options.run_campaign(
             partial(_measure_cell, experiment, activation, arguments.kernel, law, solution, network),
             [{"p": arguments.p, "width": width, "index": index} for index in range(arguments.draws)],
-            _campaign.experiment_question(experiment, activation, kernel=arguments.kernel, weights=arguments.weights),
+            experiment_question(experiment, activation, kernel=arguments.kernel, weights=arguments.weights),
             folder=folder,
             jobs=arguments.jobs or (1 if largest > _LARGE_DRAW else None),
             backend=arguments.backend,

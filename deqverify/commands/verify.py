@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence, Set
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
-from deqverify.commands import _campaign, _cli
+from deqverify.commands import _campaign_options, _cli
 from theory.claims import CLAIMS, VerdictKind, planted_errors, released_variants
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def main(argv: Sequence[str] | None) -> int:
     arguments = _arguments(argv)
     if arguments.list:
         return _list(arguments)
-    folder = _campaign.prepare(arguments)
+    folder = _campaign_options.prepare(arguments)
     for text in arguments.activation or ():
         _cli.activation_argument(text)
     plan = _plan(arguments)
@@ -73,7 +73,7 @@ def main(argv: Sequence[str] | None) -> int:
     checks = checks_for(claims)
     tasks = tasks_for(checks, plan)
     cells = [{"function": task.function, "arguments": dict(task.arguments)} for task in tasks]
-    found = _campaign.run_campaign(
+    found = _campaign_options.run_campaign(
         compute, cells, {}, folder=folder, jobs=arguments.jobs, backend=arguments.backend, label="checking"
     )
     results = {task.name: result for task, result in zip(tasks, found, strict=True)}
@@ -153,7 +153,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--seed", type=_cli.integer_between(0, 2**63), default=0, help="root seed (default 0)")
     parser.add_argument("--sigma-a2", type=_cli.number, default=_cli.number("0.2"), help="recurrent weight variance")
     parser.add_argument("--sigma-b2", type=_cli.number, default=_cli.number("0.8"), help="input weight variance")
-    _campaign.add_arguments(parser)
+    _campaign_options.add_arguments(parser)
     parser.add_argument("--json", metavar="PATH", help="write everything to a file, or to standard output for -")
     parser.add_argument("--markdown", metavar="PATH", help="write a report in Markdown")
     parser.add_argument("--html", metavar="PATH", help="write a report with plots as one HTML file")
@@ -176,6 +176,7 @@ def _plan(arguments: argparse.Namespace) -> Plan:
     from numerics.data import GaussianMixture
     from numerics.ledger import PROFILES, Plan
     from numerics.memory import check_memory
+    from numerics.records import workers
     from theory.equations import exact_numbers
 
     exact_numbers(arguments.sigma_a2, arguments.sigma_b2, 1)
@@ -185,7 +186,7 @@ def _plan(arguments: argparse.Namespace) -> Plan:
             mixture = GaussianMixture.released_experiment(p)
         except ValueError as error:
             raise _cli.UsageError(f"no data for p = {p}: {error}") from error
-        check_memory(mixture.samples, p, jobs=_campaign.workers(arguments.jobs, 1))
+        check_memory(mixture.samples, p, jobs=workers(arguments.jobs, 1))
     profile = replace(
         profile, rate_sizes=arguments.p or profile.rate_sizes, rate_draws=arguments.seeds or profile.rate_draws
     )
@@ -289,12 +290,12 @@ def _record(
 
 def _write_reports(arguments: argparse.Namespace, record: Mapping[str, Any]) -> None:
     if arguments.markdown or arguments.html:
-        from numerics.publish import report
+        from numerics.publish import html_report, markdown_report
 
         if arguments.markdown:
-            _cli.write_text(arguments.markdown, report.markdown(record))
+            _cli.write_text(arguments.markdown, markdown_report(record))
         if arguments.html:
-            _cli.write_text(arguments.html, report.html(record))
+            _cli.write_text(arguments.html, html_report(record))
     if arguments.json:
         _cli.write_json(arguments.json, record)
 

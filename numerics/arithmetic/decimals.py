@@ -12,6 +12,7 @@ __all__ = [
     "ball_to_text",
     "contains_decimal",
     "exact_bounds",
+    "percent",
     "proved_decimal",
     "radius_text",
     "rounded_decimal",
@@ -170,3 +171,16 @@ def _contains_extreme(ball: arb, text: str) -> bool:
         value = arb(text)
         half_unit = arb(10) ** (int(tail or 0) - len(mantissa.partition(".")[2])) / 2
         return ball.overlaps(arb(value.mid(), (value.rad() + half_unit).upper()))
+
+
+def percent(share: float) -> str:
+    """Return a share as a percentage of two digits, or a whole number of per cent from 100 on.
+
+    Args:
+        share: finite, at least 0.
+
+    Example:
+        >>> percent(0.0852), percent(0.999), percent(1.5)
+        ('8.5 %', '100 %', '150 %')
+    """
+    return f"{100 * share:.2g} %" if share < 0.995 else f"{100 * share:.0f} %"

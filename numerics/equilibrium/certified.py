@@ -33,7 +33,6 @@ from numerics.equilibrium.interval_newton import Enclosure, enclose_coefficients
 from numerics.moments import MomentAccuracyError
 from theory.equations import DEQ, EquilibriumError
 from theory.kernels import COEFFICIENTS, NTK_COEFFICIENTS, Kernel, KernelCoefficients
-from theory.latex import COEFFICIENT_SYMBOLS
 from theory.moments import DivergentMomentError
 
 __all__ = [
@@ -131,6 +130,8 @@ class CertifiedCoefficients:
         return contains_decimal(self.balls[key], text)
 
     def _repr_latex_(self) -> str:
+        from theory.latex import COEFFICIENT_SYMBOLS
+
         digits = min(self.digits, 20)
         rows = []
         for key in COEFFICIENTS:

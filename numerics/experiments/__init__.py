@@ -1,7 +1,14 @@
 """Draws of data, and how far a kernel is from what is predicted on them."""
 
 from numerics.experiments.distances import KernelDistance, distance_to_equivalent, distance_to_limit
-from numerics.experiments.experiment import Cell, Experiment, Network, check_network, exact_kernel
+from numerics.experiments.experiment import (
+    Cell,
+    Experiment,
+    Network,
+    check_network,
+    exact_kernel,
+    experiment_question,
+)
 from numerics.experiments.kernels import exact_kernels
 from numerics.experiments.pairs import NoMatchError, PairDistance, distance_to_explicit
 from numerics.experiments.rates import (
@@ -44,6 +51,7 @@ __all__ = [
     "distance_to_limit",
     "exact_kernel",
     "exact_kernels",
+    "experiment_question",
     "fit_rate",
     "local_slopes",
     "measure",

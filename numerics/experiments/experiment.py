@@ -7,9 +7,11 @@ order of the cells.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import numpy as np
+import sympy as sp
 
 from numerics.arrays import Array
 from numerics.data import (
@@ -38,6 +40,7 @@ __all__ = [
     "check_network",
     "equivalent_kernel",
     "exact_kernel",
+    "experiment_question",
     "finite_kernel",
 ]
 
@@ -118,6 +121,18 @@ class Experiment:
             EquilibriumError: no stable equilibrium, or coefficients that are not certified.
         """
         return solve_float(self.deq(activation, tau0)).checked()
+
+
+def experiment_question(experiment: Experiment, activation: Activation, **others: Any) -> dict[str, Any]:
+    """Return what the cells of an experiment depend on besides their keys, as `numerics.records.run_campaign` takes it.
+
+    Args:
+        experiment: all of its numbers count, but of its activations only the one that is studied.
+        activation: the one that is studied.
+        others: more of it, as plain JSON values by name.
+    """
+    numbers = {field.name: getattr(experiment, field.name) for field in fields(experiment)}
+    return numbers | {"activations": [activation.name, sp.srepr(activation.expr)]} | others
 
 
 @dataclass(frozen=True)

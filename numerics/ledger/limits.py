@@ -16,6 +16,7 @@ import numpy as np
 import scipy.special
 import scipy.stats
 
+from numerics.arithmetic import percent
 from numerics.arrays import Array
 from theory.kernels import PARTS
 
@@ -175,10 +176,6 @@ def power_list(power: Mapping[str, float | None], unseen: Sequence[str] = ()) ->
         unseen: names of numbers that may change by 100 % unseen.
     """
     ordered = sorted(power.items(), key=lambda item: PARTS.index(item[0]) if item[0] in PARTS else len(PARTS))
-    seen = [f"{part} {_percent(value)}" for part, value in ordered if value is not None and value <= 1]
+    seen = [f"{part} {percent(value)}" for part, value in ordered if value is not None and value <= 1]
     lost = [*unseen, *(part for part, value in ordered if value is not None and value > 1)]
     return ", ".join(seen + ([f"no change of {' or '.join(lost)} below 100 %"] if lost else []))
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.2g} %" if share < 0.995 else "100 %"

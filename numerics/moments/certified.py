@@ -82,7 +82,7 @@ class CertifiedMoments:
 
     Example:
         >>> from theory.activations import get
-        >>> moments = CertifiedMoments(get("relu"))
+        >>> moments = CertifiedMoments(registered("relu"))
         >>> moments.enclose(arb(2), [(0, 2)], precision=100)[0, 2].str(20, radius=False)
         '2.0000000000000000000'
     """

@@ -1,11 +1,38 @@
 """Results as figures, reports, LaTeX and code."""
 
-from numerics.publish.figures import STYLE, convergence_figure, new_figure, spectrum_figure, sweep_figure
+from numerics.publish.figures import (
+    STYLE,
+    coefficient_figure,
+    convergence_figure,
+    figure_bytes,
+    made_from,
+    new_figure,
+    short_name,
+    spectrum_figure,
+    sweep_figure,
+)
+from numerics.publish.network_code import CODE_FORMATS, EmissionError, emit_network
+from numerics.publish.report import html_report, markdown_report
+from numerics.publish.verdict_file import Planted, RecordedVerdict, VerdictFile, VerdictFileError, read_verdicts
 
 __all__ = [
+    "CODE_FORMATS",
     "STYLE",
+    "EmissionError",
+    "Planted",
+    "RecordedVerdict",
+    "VerdictFile",
+    "VerdictFileError",
+    "coefficient_figure",
     "convergence_figure",
+    "emit_network",
+    "figure_bytes",
+    "html_report",
+    "made_from",
+    "markdown_report",
     "new_figure",
+    "read_verdicts",
+    "short_name",
     "spectrum_figure",
     "sweep_figure",
 ]

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from functools import cache
+from importlib.metadata import PackageNotFoundError, version
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
@@ -24,10 +25,16 @@ from numerics.spectrum import SpectralLaw, isolated_eigenvalues
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from numerics.equilibrium import StabilityLoss, SweepPoint
+
 __all__ = [
     "STYLE",
+    "coefficient_figure",
     "convergence_figure",
+    "figure_bytes",
+    "made_from",
     "new_figure",
+    "short_name",
     "spectrum_figure",
     "sweep_figure",
 ]
@@ -49,7 +56,7 @@ STYLE: dict[Any, Any] = {
     "svg.hashsalt": "deqverify",
 }
 _FEWEST_BINS, _MOST_BINS = 20, 120
-#: Characters of a name, which may be an expression, for which the legend has room.
+#: Characters of a name, which may be an expression, for which titles and legends have room.
 _NAME_LENGTH = 40
 #: Characters of a label beside which the legend has room for two others.
 _WIDEST_COLUMN = 32
@@ -102,6 +109,41 @@ def new_figure(
         FigureCanvasAgg(figure)
         axes = figure.subplots(rows, columns, height_ratios=heights, sharex=heights is not None)
     return figure, axes
+
+
+def figure_bytes(figure: Figure, form: str) -> bytes:
+    """Return a figure as a file holds it, without a date, so that the same figure gives the same bytes.
+
+    Args:
+        figure: any Matplotlib figure.
+        form: "png", "pdf" or "svg".
+    """
+    import matplotlib as mpl
+
+    undated: dict[str, dict[Any, Any]] = {"pdf": {"CreationDate": None}, "svg": {"Date": None}}
+    drawn = BytesIO()
+    with mpl.rc_context(STYLE):
+        figure.savefig(drawn, format=form, metadata=undated.get(form, {}))
+    return drawn.getvalue()
+
+
+def short_name(text: str) -> str:
+    """Return a name or expression, cut where it is too long for a title.
+
+    Example:
+        >>> short_name("tanh"), len(short_name("x + " * 30))
+        ('tanh', 40)
+    """
+    return text if len(text) <= _NAME_LENGTH else f"{text[: _NAME_LENGTH - 3]}..."
+
+
+def made_from(*parts: str) -> str:
+    """Return a caption: what a picture was made from, and by which version of this package."""
+    try:
+        program = f"deqverify {version('deqverify')}"
+    except PackageNotFoundError:
+        program = "deqverify"
+    return ", ".join((*parts, program))
 
 
 def _finish(figure: Figure, entries: tuple[list[Any], list[Any]], caption: str, columns: int) -> None:
@@ -442,3 +484,43 @@ def sweep_figure(
     ]
     _finish(figure, ([], []), "\n".join(filter(None, (*lost, caption))), columns=1)
     return figure
+
+
+#: The parameters along which coefficients are swept, and how pictures write them.
+_PARAMETERS = {"sigma_a2": r"$\sigma_a^2$", "sigma_b2": r"$\sigma_b^2$", "tau0": r"$\tau_0$"}
+
+
+def coefficient_figure(
+    parameter: str,
+    points: Sequence[SweepPoint],
+    keys: Sequence[str],
+    losses: Sequence[StabilityLoss] = (),
+    *,
+    fixed: Mapping[str, str] | None = None,
+    title: str = "",
+) -> Figure:
+    """Draw the coefficients of a DEQ along a line of one parameter, and where stability and the NTK are lost.
+
+    Args:
+        parameter: "sigma_a2", "sigma_b2" or "tau0".
+        points: as `numerics.equilibrium.sweep` gives them.
+        keys: of the coefficients to draw, from ``theory.kernels.COEFFICIENTS``.
+        losses: as `numerics.equilibrium.locate_stability_loss` and `locate_ntk_loss` give them.
+        fixed: the other parameters' values in mathtext, for the caption.
+        title: above the picture.
+    """
+    from theory.latex import COEFFICIENT_SYMBOLS
+
+    others = [f"{_PARAMETERS[name][:-1]} = {value}$" for name, value in (fixed or {}).items()]
+    return sweep_figure(
+        [float(point.value) for point in points],
+        {f"${COEFFICIENT_SYMBOLS[key]}$": [float(point.decimals.get(key, "nan")) for point in points] for key in keys},
+        xlabel=_PARAMETERS[parameter],
+        ends={
+            "the NTK is lost" if loss.kind == "ntk" else "stability is lost": float(loss.sigma_a2)
+            for loss in losses
+            if loss.sigma_a2 is not None
+        },
+        title=title,
+        caption=made_from(*others, f"{len(points)} points"),
+    )

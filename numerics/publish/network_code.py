@@ -1,55 +1,36 @@
-"""The text of an explicit network for use elsewhere: NumPy, PyTorch or SymPy."""
+"""The text of an explicit network for use elsewhere: NumPy, PyTorch or SymPy.
+
+The activations are those of ``theory.matching``'s families, printed with the layers' decimals as they stand.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
 from functools import reduce
 from typing import Any
 
 import sympy as sp
 from sympy.printing.numpy import NumPyPrinter
+from sympy.printing.pycode import PythonCodePrinter
 from sympy.printing.pytorch import TorchPrinter
 
-__all__ = ["FORMATS", "EmissionError", "emit"]
+from theory.matching import hermite_family, named_family
+from theory.symbols import x
+
+__all__ = ["CODE_FORMATS", "EmissionError", "emit_network"]
 
 
 class EmissionError(ValueError):
     """A form of code that is not offered."""
 
 
-#: What ``emit`` writes.
-FORMATS = ("numpy", "torch", "sympy")
+#: What ``emit_network`` writes.
+CODE_FORMATS = ("numpy", "torch", "sympy")
 
 Layer = Mapping[str, Any]
-
-#: phi_0 of each family but Hermite's; {m} is the module that computes.
-_FORMULAS = {
-    "leaky_relu": "{m}.where(x > 0, {a} * x, {b} * x)",
-    "hard_tanh": "{a} * {m}.clip(x, -{c}, {c})",
-    "erf": "{a} * erf({w} * x)",
-    "sin": "{a} * {m}.sin({w} * x)",
-    "rational": "({a} * x + {b} * x**2 + {c} * x**3) / (1 + (x / {w}) ** 2) ** 2",
-    "tail": "{a} * x + {b} * x**2 + {c} * x**3 + {d} * x**4 + {v} * x * {m}.exp({g} * x**2)",
-}
-_SYMPY = {
-    "leaky_relu": "Piecewise(({a} * x, x > 0), ({b} * x, True))",
-    "hard_tanh": "{a} * Max(-{c}, Min(x, {c}))",
-    "erf": "{a} * erf({w} * x)",
-    "sin": "{a} * sin({w} * x)",
-    "rational": "({a} * x + {b} * x**2 + {c} * x**3) / (1 + (x / {w})**2)**2",
-    "tail": "{a} * x + {b} * x**2 + {c} * x**3 + {d} * x**4 + {v} * x * exp({g} * x**2)",
-}
-_HERMITE = '''
-
-def hermite(x, tau, coefficients):
-    """sum_k c_k he_k(x/tau), he_k the orthonormal Hermite polynomials."""
-    y = x / tau
-    last, here, total = 0 * y, 0 * y + 1, 0 * y
-    for k in range(1, max(coefficients) + 1):
-        last, here = here, (y * here - (k - 1) ** 0.5 * last) / k**0.5
-        total = total + coefficients.get(k, 0) * here
-    return total
-'''
+#: Activations by family, of families that have no name in ``theory.matching``.
+Own = Mapping[str, sp.Expr]
 
 _NUMPY_TAIL = '''
 
@@ -91,22 +72,30 @@ class Network(torch.nn.Module):
 '''
 
 
-Own = Mapping[str, sp.Expr]
-
-
 class _NumPy(NumPyPrinter):  # type: ignore[misc]
     _module = "np"
+
+    def _module_format(self, fqn: str, register: bool = True) -> str:
+        return str(super()._module_format(fqn, register)).replace("numpy.", "np.")
 
     def _print_erf(self, expr: sp.Expr) -> str:
         return f"erf({self._print(expr.args[0])})"
 
-    def _print_Piecewise(self, expr: sp.Expr) -> str:
-        return str(super()._print_Piecewise(expr)).replace("numpy.nan", "np.nan")
+    def _print_Relational(self, expr: sp.Rel) -> str:
+        return str(PythonCodePrinter._print_Relational(self, expr))
 
-    def _print_Max(self, expr: sp.Expr) -> str:
+    def _print_Piecewise(self, expr: sp.Piecewise) -> str:
+        *pieces, (last, _) = expr.args
+        return reduce(
+            lambda other, piece: f"np.where({self._print(piece[1])}, {self._print(piece[0])}, {other})",
+            reversed(pieces),
+            str(self._print(last)),
+        )
+
+    def _print_Max(self, expr: sp.Max) -> str:
         return self._nested("np.maximum", expr)
 
-    def _print_Min(self, expr: sp.Expr) -> str:
+    def _print_Min(self, expr: sp.Min) -> str:
         return self._nested("np.minimum", expr)
 
     def _nested(self, name: str, expr: sp.Expr) -> str:
@@ -114,66 +103,102 @@ class _NumPy(NumPyPrinter):  # type: ignore[misc]
 
 
 class _Torch(TorchPrinter):  # type: ignore[misc]
-    def _print_erf(self, expr: sp.Expr) -> str:
-        return f"erf({self._print(expr.args[0])})"
+    """Numbers meet tensors in operators only: PyTorch's functions do not take numbers for tensors."""
+
+    def _print_Relational(self, expr: sp.Rel) -> str:
+        return str(PythonCodePrinter._print_Relational(self, expr))
+
+    def _print_Pow(self, expr: sp.Pow) -> str:
+        return str(PythonCodePrinter._print_Pow(self, expr, rational=True))
+
+    def _print_Max(self, expr: sp.Max) -> str:
+        return self._clipped("min", "torch.maximum", expr)
+
+    def _print_Min(self, expr: sp.Min) -> str:
+        return self._clipped("max", "torch.minimum", expr)
+
+    def _clipped(self, bound: str, name: str, expr: sp.Expr) -> str:
+        """The extreme of the tensors, clipped at the numbers."""
+        tensors = [part for part in expr.args if part.has(x)]
+        numbers = [part for part in expr.args if not part.has(x)]
+        extreme = reduce(lambda left, right: f"{name}({left}, {right})", [str(self._print(part)) for part in tensors])
+        return reduce(lambda inner, number: f"torch.clip({inner}, {bound}={self._print(number)})", numbers, extreme)
 
 
-def emit(
+def emit_network(
     form: str, layers: Sequence[Layer], tau0: str, title: str, *, kernel: str = "ck", own: Own | None = None
 ) -> str:
-    """Return the network as text.
+    """Return a network as text.
 
     Args:
-        form: one of ``FORMATS``.
+        form: one of ``CODE_FORMATS``.
         layers: family, parameters (decimals by name), bias and scale (decimals) of each hidden layer.
         tau0: input scale, as a decimal.
         title: one line that says what the network is.
         kernel: which kernel it was designed for.
-        own: activations by family, for families that have no text here.
+        own: activations by family, for families that have no name in ``theory.matching``.
 
     Raises:
         EmissionError: another form.
+
+    Example:
+        >>> layer = {"family": "erf", "parameters": {"a": "1.25", "w": "0.5"}, "bias": "0.0", "scale": "1.0"}
+        >>> print(emit_network("sympy", [layer], "1.0", "One layer.").splitlines()[-1])
+        phi_1 = Float("1.25", 15)*erf(Float("0.5", 15)*x)
     """
-    writers = {"torch": _torch, "sympy": _sympy}
+    own = own or {}
     if form == "numpy":
         limit = "one designed" if kernel == "ck" else "CK of this network, which has the NTK designed,"
-        return _numpy(layers, tau0, title, own or {}, limit)
-    if form not in writers:
-        raise EmissionError(f"{form!r} is no form of code: accepted are {', '.join(FORMATS)}")
-    return writers[form](layers, tau0, title, own or {})
+        return _numpy(layers, tau0, title, own, limit)
+    if form == "torch":
+        return _torch(layers, tau0, title, own)
+    if form == "sympy":
+        return _sympy(layers, tau0, title, own)
+    raise EmissionError(f"{form!r} is no form of code: accepted are {', '.join(CODE_FORMATS)}")
 
 
-def _filled(layer: Layer, own: Own, values: Mapping[str, str]) -> sp.Expr:
-    """The activation of a family of one's own, with texts in place of its parameters."""
-    expr = own[layer["family"]]
-    named = {symbol.name: symbol for symbol in expr.free_symbols}
-    return expr.xreplace({named[name]: sp.Symbol(text, real=True) for name, text in values.items() if name in named})
+def _activation(layer: Layer, own: Own, written: Mapping[str, str]) -> sp.Expr:
+    """The activation of a layer, with texts in place of its parameters.
+
+    Args:
+        layer: its family and its parameters.
+        own: activations of families without a name.
+        written: what stands for each parameter, and for the layer's scale.
+    """
+    name = layer["family"]
+    if name == "hermite":
+        family = hermite_family(tuple(sorted(int(key.removeprefix("c")) for key in layer["parameters"])))
+        expr, scale = family.activation.expr, family.own_scale
+    else:
+        expr, scale = own[name] if name in own else named_family(name).activation.expr, ""
+    texts = dict(written) | {scale: written["scale"]}
+    return expr.xreplace(
+        {symbol: sp.Symbol(texts[symbol.name], real=True) for symbol in expr.free_symbols if symbol.name in texts}
+    )
 
 
-def _coefficients(layer: Layer) -> str:
-    return "{" + ", ".join(f"{name[1:]}: {value}" for name, value in layer["parameters"].items()) + "}"
+def _written(layer: Layer, write: Callable[[str], str]) -> dict[str, str]:
+    """Parameters and scale of a layer, each written in a way."""
+    return {name: write(text) for name, text in {**layer["parameters"], "scale": layer["scale"]}.items()}
 
 
-def _functions(layers: Sequence[Layer], module: str, own: Own) -> str:
-    """Definitions of phi_1, phi_2, ..., with the helpers they need."""
-    families = {layer["family"] for layer in layers}
-    text = _HERMITE if "hermite" in families else ""
+def _plain(text: str) -> str:
+    """A decimal as a factor."""
+    return f"({text})" if text.startswith("-") else text
+
+
+def _functions(layers: Sequence[Layer], printed: Callable[[sp.Expr], str], own: Own) -> str:
+    """Definitions of phi_1, phi_2, ..."""
+    text = ""
     for number, layer in enumerate(layers, 1):
-        if layer["family"] == "hermite":
-            value = f"hermite(x, {layer['scale']}, {_coefficients(layer)})"
-        elif layer["family"] in _FORMULAS:
-            value = _FORMULAS[layer["family"]].format(m=module, **layer["parameters"])
-        else:
-            filled = _filled(layer, own, {k: f"({v})" for k, v in layer["parameters"].items()})
-            # PyTorch takes no numbers for arguments of its functions, so that no maximum and no root may be left.
-            value = _NumPy().doprint(filled) if module == "np" else _Torch().doprint(sp.N(filled.rewrite(sp.Piecewise)))
-        text += f"\n\ndef phi_{number}(x):\n    return {value}{_centring(layer['bias'])}\n"
+        value = printed(_activation(layer, own, _written(layer, _plain)))
+        text += f"\n\ndef phi_{number}(x):\n    return {value}{_centring(layer['bias'], _plain)}\n"
     return text
 
 
-def _centring(bias: str) -> str:
+def _centring(bias: str, write: Callable[[str], str]) -> str:
     """The bias subtracted, left out where it is 0."""
-    return "" if not bias.strip("0.") else f" - ({bias})"
+    return f" - {write(bias)}" if bias.strip("-0.") else ""
 
 
 def _names(layers: Sequence[Layer]) -> str:
@@ -181,7 +206,7 @@ def _names(layers: Sequence[Layer]) -> str:
 
 
 def _numpy(layers: Sequence[Layer], tau0: str, title: str, own: Own, limit: str) -> str:
-    functions = _functions(layers, "np", own)
+    functions = _functions(layers, _NumPy().doprint, own)
     head = f'"""{title}"""\n\n'
     if "erf(" in functions:
         head += "import math\n\nimport numpy as np\n\nerf = np.vectorize(math.erf, otypes=[float])\n"
@@ -192,43 +217,20 @@ def _numpy(layers: Sequence[Layer], tau0: str, title: str, own: Own, limit: str)
 
 
 def _torch(layers: Sequence[Layer], tau0: str, title: str, own: Own) -> str:
-    functions = _functions(layers, "torch", own)
-    head = f'"""{title}"""\n\nimport torch\n'
-    if "erf(" in functions:
-        head += "from torch import erf\n"
-    head += f"\nTAU_0 = {tau0}\n"
+    # Evaluated, so that no function of a number is left.
+    functions = _functions(layers, lambda expr: _Torch().doprint(sp.N(expr, 17)), own)
+    head = f'"""{title}"""\n\nimport torch\n\nTAU_0 = {tau0}\n'
     return head + functions + _TORCH_TAIL.format(names=_names(layers), count=len(layers))
 
 
 def _sympy(layers: Sequence[Layer], tau0: str, title: str, own: Own) -> str:
-    used = {type(node).__name__ for expr in own.values() for node in expr.atoms(sp.Function, sp.Piecewise)}
-    names = sorted(
-        {"Float", "Max", "Min", "Piecewise", "Symbol", "erf", "exp", "factorial", "hermite", "sin", "sqrt", *used}
-    )
-    lines = [
-        f'"""{title}"""',
-        "",
-        f"from sympy import {', '.join(names)}",
-        "",
-        'x = Symbol("x", real=True)',
-        f"tau_0 = {_float(tau0)}",
-        "",
-        "",
-        "def he(k, y):",
-        '    """Orthonormal Hermite polynomial."""',
-        "    return hermite(k, y / sqrt(2)) / sqrt(2**k * factorial(k))",
-        "",
-    ]
+    lines = ['x = Symbol("x", real=True)', f"tau_0 = {_float(tau0)}", ""]
     for number, layer in enumerate(layers, 1):
-        if layer["family"] == "hermite":
-            terms = [f"{_float(v)} * he({k[1:]}, x / {_float(layer['scale'])})" for k, v in layer["parameters"].items()]
-            value = " + ".join(terms)
-        else:
-            values = {k: _float(v) for k, v in layer["parameters"].items()}
-            form = _SYMPY.get(layer["family"])
-            value = form.format(**values) if form else sp.sstr(_filled(layer, own, values))
-        lines += ["", f"phi_{number} = {value}{_centring(layer['bias']) and ' - ' + _float(layer['bias'])}"]
-    return "\n".join(lines) + "\n"
+        value = sp.sstr(_activation(layer, own, _written(layer, _float)))
+        lines.append(f"phi_{number} = {value}{_centring(layer['bias'], _float)}")
+    text = "\n".join(lines)
+    names = sorted(word for word in set(re.findall(r"[A-Za-z]\w*", text)) if hasattr(sp, word))
+    return f'"""{title}"""\n\nfrom sympy import {", ".join(names)}\n\n{text}\n'
 
 
 def _float(text: str) -> str:

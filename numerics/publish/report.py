@@ -1,7 +1,7 @@
 """Reports on a run of the ledger, in Markdown and as one HTML page that needs nothing else.
 
-Both are functions of the record that ``verify.py`` writes as JSON: the same record gives the same bytes.  Whatever
-comes from outside, such as the text of an activation, is escaped.
+Both are functions of the record that ``deqverify verify`` writes as JSON: the same record gives the same bytes.
+Whatever comes from outside, such as the text of an activation, is escaped.
 """
 
 from __future__ import annotations
@@ -12,11 +12,13 @@ from dataclasses import dataclass
 from html import escape
 from typing import Any
 
+from numerics.arithmetic import percent
+from numerics.publish.mathml import mathml
 from numerics.publish.paper.words import pieces
-from numerics.publish.svg import Ladder, Spectrum, Witnesses, ladder_plot, mathml, spectrum_plot, witness_plot
+from numerics.publish.svg import Ladder, Spectrum, Witnesses, ladder_plot, spectrum_plot, witness_plot
 from theory.claims import CLAIMS
 
-__all__ = ["html", "markdown"]
+__all__ = ["html_report", "markdown_report"]
 
 _TITLE = "deqverify: the claims and their evidence"
 _ABOUT = (
@@ -191,15 +193,11 @@ def _plain(value: Any) -> str:
     return ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
 
 
-def _percent(fraction: float) -> str:
-    return f"{100 * fraction:.2g} %" if fraction < 0.995 else f"{100 * fraction:.0f} %"
-
-
 def _power(details: Mapping[str, Any]) -> str:
     power, unseen = details.get("power"), details.get("unseen", ())
     if not power and not unseen:
         return ""
-    found = ", ".join(f"{name} {_percent(value)}" for name, value in (power or {}).items() if value is not None)
+    found = ", ".join(f"{name} {percent(value)}" for name, value in (power or {}).items() if value is not None)
     zero = ", ".join(name for name, value in (power or {}).items() if value is None)
     lost = ", ".join(unseen)
     return (
@@ -238,7 +236,7 @@ def _planted(record: Mapping[str, Any]) -> _Table | None:
     rows = []
     for one in planted:
         fraction = one.get("detectable")
-        seen = "not seen by this check" if fraction is None else _percent(fraction)
+        seen = "not seen by this check" if fraction is None else percent(fraction)
         told = "refuted" if one["refuted"] else "✗ not refuted"
         rows.append([one["id"], one["kernel"], one["description"], told, one["witness"], f"{one['score']:+.1f}", seen])
     caption = f"Wrong theories: {sum(bool(one['refuted']) for one in planted)} of {len(planted)} refuted"
@@ -249,11 +247,11 @@ def _planted(record: Mapping[str, Any]) -> _Table | None:
 # --- Markdown ------------------------------------------------------------------------------------
 
 
-def markdown(record: Mapping[str, Any]) -> str:
+def markdown_report(record: Mapping[str, Any]) -> str:
     """Return the report as Markdown that GitHub renders, without plots.
 
     Args:
-        record: what ``verify.py`` writes as JSON.
+        record: what ``deqverify verify`` writes as JSON.
     """
     sections = _sections(record)
     blocks = [f"# {_TITLE}", f"**{_md(record['status'])}**", _ABOUT, _md_table(_counts(record))]
@@ -353,11 +351,11 @@ svg path, svg polyline { fill: none; } .axis { stroke: var(--soft); } .grid { st
 """
 
 
-def html(record: Mapping[str, Any]) -> str:
+def html_report(record: Mapping[str, Any]) -> str:
     """Return the report as one HTML page with plots: no script, no font, no image or address from elsewhere.
 
     Args:
-        record: what ``verify.py`` writes as JSON.
+        record: what ``deqverify verify`` writes as JSON.
     """
     sections = _sections(record)
     planted = _planted(record)

@@ -1,11 +1,11 @@
 """The symbolic moments of an activation, kept on disk between runs.
 
 An entry is a JSON file under the user's cache folder (or ``DEQVERIFY_CACHE``), named after a hash of all that the
-derivation depends on: the source of theory/, the versions of SymPy and Python, and the activation.  So an entry can
-never outlive the code that made it, and the folder can be deleted at any time.  Expressions are stored as trees of
-node names and read back through an allow-list: nothing in a file is evaluated.  Every entry is sealed under its name
-with a key that only this user can read, so that what is believed was written here: a file that cannot be read, or whose
-seal is wrong, is ignored and written anew.
+derivation depends on: the source of theory/ but for what is above the moments, the versions of SymPy and Python, and
+the activation.  So an entry can never outlive the code that made it, and the folder can be deleted at any time.
+Expressions are stored as trees of node names and read back through an allow-list: nothing in a file is evaluated.
+Every entry is sealed under its name with a key that only this user can read, so that what is believed was written
+here: a file that cannot be read, or whose seal is wrong, is ignored and written anew.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ from typing import Any
 import platformdirs
 import sympy as sp
 
-import theory
 from numerics.budget import OverBudgetError, share, stage
 from numerics.records.files import remove_stale_drafts, write_whole
+from numerics.records.versions import source_digest
 from theory.activations import Activation
 from theory.equations import moment_definitions
 from theory.functions import sigmoid, softplus
@@ -43,6 +43,7 @@ __all__ = [
     "DerivedMoments",
     "cache_folder",
     "decode",
+    "derivation_digest",
     "derive",
     "encode",
 ]
@@ -86,6 +87,8 @@ _SEARCH_SHARE = 0.5
 #: Bytes of an entry at most; what would be larger is derived anew.
 _LARGEST = 1 << 20
 _KEY_LENGTH = 32
+#: Packages of theory that use moments, and that none of them depends on.
+_ABOVE_DERIVATIONS = ("theory/claims", "theory/latex", "theory/matching")
 
 
 class _UnreadableError(ValueError):
@@ -213,16 +216,20 @@ def _derived(moments: GaussianMoments) -> _Parts:
     return values, divergent, dict(moment_definitions(moments))
 
 
+def derivation_digest(root: Path | None = None) -> str:
+    """Return a hash of the source that a derivation depends on, and that writes it to disk and reads it.
+
+    Args:
+        root: the folder of theory/ and numerics/; by default where they are imported from.
+    """
+    return source_digest(("theory", "numerics/records/derivations.py"), _ABOVE_DERIVATIONS, root)
+
+
 @cache
 def _code_version() -> str:
     """Hash of all that a derivation depends on, but for the activation."""
-    digest = hashlib.sha256()
-    versions = (sp.__version__, platform.python_version(), sp.external.gmpy.GROUND_TYPES)
-    digest.update("\0".join(versions).encode())
-    folder = Path(str(theory.__file__)).parent
-    for path in (*sorted(folder.rglob("*.py")), Path(__file__)):
-        digest.update(b"\0" + path.name.encode() + b"\0" + path.read_bytes())
-    return digest.hexdigest()
+    versions = (sp.__version__, platform.python_version(), sp.external.gmpy.GROUND_TYPES, derivation_digest())
+    return hashlib.sha256("\0".join(versions).encode()).hexdigest()
 
 
 def _key(activation: Activation) -> str:

@@ -231,7 +231,7 @@ def test_pairs_of_finite_networks(converge: ModuleType, tmp_path: Path, capsys: 
 def test_the_picture_of_explicit_networks(converge: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
     """The matched network's law with its verdict, the naive one's predicted floor, and formulas in place of names."""
     shown: list[Any] = []
-    monkeypatch.setattr(converge._figures, "write_figure", lambda _, figure, option: shown.append(figure))
+    monkeypatch.setattr(converge._figures, "write_figure", lambda _, figure, option="": shown.append(figure))
     arguments = converge._arguments(["--explicit", "--sizes", "100,200,400,800", "--draws", "8", "--seed", "7"])
     rng, scatter = np.random.default_rng(0), 1 + np.linspace(-0.05, 0.05, 8)
     results = []

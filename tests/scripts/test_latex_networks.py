@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from numerics.publish.paper import networks
 from tests.latex_reader import equations, evaluate, gaussian_mean
 from tests.scripts.conftest import Script
 from tests.scripts.test_export_latex import DIGITS, certified, registry_export
@@ -25,16 +24,6 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 _HERMITE = {"1": "({y})", "2": r"\frac{{({y})^2 - 1}}{{\sqrt{{2}}}}", "3": r"\frac{{({y})^3 - 3({y})}}{{\sqrt{{6}}}}"}
-
-
-@pytest.mark.parametrize("degree", [1, 2, 3, 4, 5, 9])
-def test_hermite_polynomials_are_defined_for_any_degree(degree: int) -> None:
-    text = networks._hermite_polynomial(degree)
-    left, _, right = text.partition(" = ")
-    assert left == rf"\operatorname{{he}}_{degree}(y)"
-    y = np.linspace(-2, 2, 9)
-    expected = np.polynomial.hermite_e.hermeval(y, [0] * degree + [1]) / math.sqrt(math.factorial(degree))
-    assert evaluate(right, {"y": y}) == pytest.approx(expected)
 
 
 def solutions(fragment: str) -> Iterator[dict[str, str]]:

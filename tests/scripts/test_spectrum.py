@@ -228,7 +228,7 @@ def test_draws_that_need_gigabytes_are_made_one_at_a_time(
         asked.append(jobs)
         raise spectrum._cli.UsageError("stopped on purpose")
 
-    monkeypatch.setattr(spectrum._campaign, "run_campaign", planted)
+    monkeypatch.setattr(spectrum._campaign_options, "run_campaign", planted)
     for arguments in (
         ["--p", "80"],
         ["--p", "12000"],
@@ -255,7 +255,7 @@ def test_laws_of_entries_are_those_of_the_library(spectrum: ModuleType) -> None:
 
 def test_the_picture_says_what_it_was_made_from(spectrum: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
     shown: list[Any] = []
-    monkeypatch.setattr(spectrum._figures, "write_figure", lambda _, figure, option: shown.append(figure))
+    monkeypatch.setattr(spectrum._figures, "write_figure", lambda _, figure, option="": shown.append(figure))
     run_to_record(spectrum, "--p", "60", "--means", "5", "--draws", "2", "--seed", "3", "--png", "a.png")
     (figure,) = shown
     for words in ("$p = 60$", "$n = 48$", "2 draws", "standard error", "seed 3", "deqverify"):

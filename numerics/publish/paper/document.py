@@ -1,7 +1,7 @@
 r"""The exported document: its sections, each of which also leaves fragments to \input, and its sources.
 
 A new section is a function from an ``Export`` to LaTeX, added to ``SECTIONS`` or, where it needs more than the export,
-given to ``document``; what it passes through ``Export.fragment`` becomes a file of its own as well.
+given to ``latex_document``; what it passes through ``Export.fragment`` becomes a file of its own as well.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from numerics.publish.paper.numbers import Subject, tables, values
 from numerics.publish.paper.words import sentence
 from theory.latex import COEFFICIENT_SYMBOLS, general_sets, inline, width
 
-__all__ = ["SECTIONS", "Export", "Section", "bibliography", "document"]
+__all__ = ["SECTIONS", "Export", "Section", "bibliography", "latex_document"]
 
 _POINT = 100
 
@@ -358,7 +358,7 @@ def bibliography() -> str:
     return "\n".join(source.bibtex() for source in _SOURCES)
 
 
-def document(export: Export, more: Iterable[Section]) -> str:
+def latex_document(export: Export, more: Iterable[Section]) -> str:
     """Return the whole document, with more sections after ``SECTIONS``; the export then holds the fragments."""
     sections = "\n\n".join(section(export) for section in (*SECTIONS, *more))
     items = "\n".join(source.item() for source in _SOURCES)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from numerics.matching import Design, ExplicitNetwork
     from theory.matching import Family
 
-__all__ = ["Matching", "match", "network_latex", "network_record", "networks"]
+__all__ = ["Matching", "match", "network_latex", "network_record", "networks_section"]
 
 #: Digits by which the means and scales of layers are computed beyond those of the parameters.
 _GUARD = 20
@@ -202,7 +202,7 @@ Every digit is certified: the decimals are correctly rounded values of parameter
 layer~1 by $k > 0$ and divide the input of layer~2 by $k$ changes no kernel; nor does a change of sign of a layer."""
 
 
-def networks(export: Export, found: Mapping[str, Matching]) -> str:
+def networks_section(export: Export, found: Mapping[str, Matching]) -> str:
     """Return the section, and leave a fragment for every activation.
 
     Args:
