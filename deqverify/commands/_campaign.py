@@ -22,11 +22,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import sympy as sp
-
 from deqverify.commands import _cli
 from deqverify.commands._processes import follow_parent
-from numerics.records import remove_stale_drafts, write_whole
 
 if TYPE_CHECKING:
     import argparse
@@ -71,6 +68,8 @@ def prepare(arguments: argparse.Namespace) -> Path | None:
         )
     if arguments.resume is None:
         return None
+    from numerics.records import remove_stale_drafts
+
     folder = Path(arguments.resume)
     try:
         folder.mkdir(exist_ok=True)
@@ -87,6 +86,8 @@ def prepare(arguments: argparse.Namespace) -> Path | None:
 
 def experiment_question(experiment: Experiment, activation: Activation, **others: Any) -> dict[str, Any]:
     """What the cells of an experiment depend on besides their keys, as `run_campaign` takes it."""
+    import sympy as sp
+
     fields = {field.name: getattr(experiment, field.name) for field in dataclasses.fields(experiment)}
     return fields | {"activations": [activation.name, sp.srepr(activation.expr)]} | others
 
@@ -222,6 +223,8 @@ def _finish(
         threadpoolctl.threadpool_limits(limits=1)
     text = _canonical(compute(cell))
     if path is not None:
+        from numerics.records import write_whole
+
         record = _canonical({"cell": cell, "result": json.loads(text), "digest": _seal(path, text)})
         # No fsync: a record that a power cut spoils has the wrong digest and is computed anew.
         write_whole(path, record.encode())

@@ -1,4 +1,4 @@
-"""The sweep of solve.py: coefficients along a line of one parameter, as a table, a picture and JSON."""
+"""The sweep of ``deqverify solve``: coefficients along a line of one parameter, as a table, a picture and JSON."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from deqverify.commands import _cli, _figures, _layout
-from theory.latex import COEFFICIENT_SYMBOLS
 
 if TYPE_CHECKING:
     import sympy as sp
@@ -249,6 +248,7 @@ def _draw(
 ) -> None:
     """Every coefficient in axes of its own."""
     from numerics.publish import sweep_figure
+    from theory.latex import COEFFICIENT_SYMBOLS
 
     name = arguments.sweep[0]
     ck, ntk = _columns(arguments)

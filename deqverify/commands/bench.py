@@ -5,6 +5,7 @@ Times are those of the processor, so that other programs on the machine do not e
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import Any
@@ -12,13 +13,13 @@ from typing import Any
 from deqverify.commands import _bench_laboratory, _cli
 from deqverify.commands._measuring import Benchmark, Measurement, Say, timed
 
-__all__ = ["BENCHMARKS", "Measurement", "main"]
+__all__ = ["BENCHMARKS", "Measurement", "main", "parser"]
 
 _EXAMPLES = """\
-  bench.py
-  bench.py --only certified-50 --only sweep --json -
-  bench.py --all
-  bench.py --list
+  deqverify bench
+  deqverify bench --only certified-50 --only sweep --json -
+  deqverify bench --all
+  deqverify bench --list
 """
 
 
@@ -201,12 +202,7 @@ BENCHMARKS: dict[str, Benchmark] = {
 
 def main(argv: Sequence[str] | None) -> int:
     """Run the sub-benchmarks that were asked for; leave with 1 when one misses its target."""
-    parser = _cli.Parser(__doc__ or "", _EXAMPLES)
-    parser.add_argument("--only", action="append", choices=sorted(BENCHMARKS), default=[], help="repeatable")
-    parser.add_argument("--all", action="store_true", help="also those that take minutes")
-    parser.add_argument("--list", action="store_true", help="list the sub-benchmarks and leave")
-    parser.add_argument("--json", metavar="PATH", help="write JSON to a file, or to standard output for -")
-    arguments = parser.parse_args(argv)
+    arguments = parser().parse_args(argv)
     if arguments.list:
         for name, benchmark in BENCHMARKS.items():
             print(f"{name:20} {benchmark.meaning}{' (slow)' if benchmark.slow else ''}")
@@ -227,6 +223,16 @@ def main(argv: Sequence[str] | None) -> int:
         record = {"benchmarks": {name: [asdict(one) for one in rows] for name, rows in measured.items()}}
         _cli.write_json(arguments.json, record | _cli.provenance())
     return 0 if all(one.met for rows in measured.values() for one in rows) else _cli.CLAIM_FAILED
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of the command's arguments."""
+    parser = _cli.Parser(__doc__ or "", _EXAMPLES)
+    parser.add_argument("--only", action="append", choices=sorted(BENCHMARKS), default=[], help="repeatable")
+    parser.add_argument("--all", action="store_true", help="also those that take minutes")
+    parser.add_argument("--list", action="store_true", help="list the sub-benchmarks and leave")
+    parser.add_argument("--json", metavar="PATH", help="write JSON to a file, or to standard output for -")
+    return parser
 
 
 def _print_table(measured: dict[str, list[Measurement]]) -> None:

@@ -10,15 +10,14 @@ import sympy as sp
 from sympy.printing.numpy import NumPyPrinter
 from sympy.printing.pytorch import TorchPrinter
 
-__all__ = ["FORMATS", "EmissionError", "emit"]
+from numerics.named import CODE_FORMATS
+
+__all__ = ["EmissionError", "emit"]
 
 
 class EmissionError(ValueError):
     """A form of code that is not offered."""
 
-
-#: What ``emit`` writes.
-FORMATS = ("numpy", "torch", "sympy")
 
 Layer = Mapping[str, Any]
 
@@ -124,7 +123,7 @@ def emit(
     """Return the network as text.
 
     Args:
-        form: one of ``FORMATS``.
+        form: one of ``CODE_FORMATS``.
         layers: family, parameters (decimals by name), bias and scale (decimals) of each hidden layer.
         tau0: input scale, as a decimal.
         title: one line that says what the network is.
@@ -139,7 +138,7 @@ def emit(
         limit = "one designed" if kernel == "ck" else "CK of this network, which has the NTK designed,"
         return _numpy(layers, tau0, title, own or {}, limit)
     if form not in writers:
-        raise EmissionError(f"{form!r} is no form of code: accepted are {', '.join(FORMATS)}")
+        raise EmissionError(f"{form!r} is no form of code: accepted are {', '.join(CODE_FORMATS)}")
     return writers[form](layers, tau0, title, own or {})
 
 

@@ -115,7 +115,7 @@ class _Reader:
         self._name = name
 
     def fail(self, complaint: str) -> NoReturn:
-        raise VerdictFileError(f"--verdicts {self._name}: {complaint}; give a file that verify.py --json wrote")
+        raise VerdictFileError(f"--verdicts {self._name}: {complaint}; give a file that deqverify verify --json wrote")
 
     def get(self, record: Any, key: str, kind: type | tuple[type, ...], place: str = "") -> Any:
         """Return record[key], which must be of a kind (a truth value is no number)."""
