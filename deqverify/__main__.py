@@ -55,7 +55,8 @@ def _help() -> str:
         "  -h, --help                     show this help, or after COMMAND the command's\n"
         "  --version                      print the version and leave\n"
         f"  {_COMPLETION} {{{','.join(_SHELLS)}}}  print a script that completes in that shell\n\n"
-        'In bash, complete by: eval "$(deqverify --print-completion bash)"\n'
+        'Bash completes after: eval "$(deqverify --print-completion bash)"\n'
+        "Zsh: deqverify --print-completion zsh > ~/.zfunc/_deqverify, a folder of fpath.\n"
     )
 
 

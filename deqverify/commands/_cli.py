@@ -73,10 +73,15 @@ UNDECIDED = 3
 INTERRUPTED = 130
 PIPE_CLOSED = 141
 TERMINATED = 143
-_CODES = (
-    "exit codes: 0 as expected, 1 a claim or a target fails, 2 bad use, 3 undecided, 130 interrupted, "
-    "141 the reader has gone, 143 terminated"
-)
+_CODES = """\
+exit codes:
+  0    as expected
+  1    a claim or a target fails
+  2    bad use
+  3    undecided
+  130  interrupted
+  141  the reader has gone
+  143  terminated"""
 _ACTIVATIONS = f"""\
 activations:
   {", ".join(NAMED)}

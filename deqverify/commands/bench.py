@@ -228,7 +228,14 @@ def main(argv: Sequence[str] | None) -> int:
 def parser() -> argparse.ArgumentParser:
     """Return the parser of the command's arguments."""
     parser = _cli.Parser(__doc__ or "", _EXAMPLES)
-    parser.add_argument("--only", action="append", choices=sorted(BENCHMARKS), default=[], help="repeatable")
+    parser.add_argument(
+        "--only",
+        action="append",
+        choices=sorted(BENCHMARKS),
+        metavar="NAME",
+        default=[],
+        help="one that --list shows, repeatable (default: those that are not slow)",
+    )
     parser.add_argument("--all", action="store_true", help="also those that take minutes")
     parser.add_argument("--list", action="store_true", help="list the sub-benchmarks and leave")
     parser.add_argument("--json", metavar="PATH", help="write JSON to a file, or to standard output for -")

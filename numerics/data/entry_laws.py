@@ -20,8 +20,8 @@ __all__ = [
 ]
 
 #: Of "student", Student's t, standardised.  The fewest whole degrees of freedom with a finite fourth moment, without
-#: which the operator norm of a matrix of such entries over sqrt(m) grows without bound (Bai and Yin, 1988): then the DEQ
-#: has no equilibrium for large m.
+#: which the operator norm of a matrix of such entries over sqrt(m) grows without bound (Bai and Yin, 1988): then the
+#: DEQ has no equilibrium for large m.
 STUDENT_DEGREES = 5
 #: E[x^4] of each law.
 FOURTH_MOMENTS: dict[EntryLaw, float] = {
