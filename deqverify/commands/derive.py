@@ -107,6 +107,8 @@ def _structure(activation: Activation) -> dict[str, str]:
     def places(found: tuple[tuple[sp.Expr, sp.Expr], ...], what: str) -> str:
         return ", ".join(f"x = {place} ({what} {height})" for place, height in found) or "none"
 
+    import sympy as sp
+
     from numerics.budget import OverBudgetError, share
 
     threshold = activation.threshold(1)
@@ -136,6 +138,8 @@ def _kind(value: sp.Expr) -> str:
 
 def _equations(derived: DerivedMoments) -> list[tuple[str, list[sp.Eq]]]:
     """The DEQ's system under headings; definitions are of the centred activation phi = phi_0 - E[phi_0]."""
+    import sympy as sp
+
     from theory.equations import (
         ck_coefficients,
         ck_equations,
@@ -199,6 +203,8 @@ def _record(activation: Activation, derived: DerivedMoments) -> dict[str, Any]:
 
 def _readable(relation: sp.Basic) -> str:
     """An equation on one line, variances written as squares (sigma_b**4, not sigma_b^2**2)."""
+    import sympy as sp
+
     from theory.symbols import sigma_a2, sigma_b2
 
     squares = (sigma_a2, sigma_b2)

@@ -242,7 +242,7 @@ def test_a_command_is_broken_where_a_shell_lets_it_be() -> None:
         shown = _help.laid_out(line, width).splitlines()
         assert max(map(len, shown)) <= width
         assert all(part.endswith(" \\") for part in shown[:-1])
-        assert shlex.split("\n".join(shown)) == shlex.split(line)
+        assert shlex.split("\n".join(shown).replace("\\\n", "")) == shlex.split(line)
 
 
 def test_a_comment_that_does_not_fit_stands_above() -> None:
