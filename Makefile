@@ -72,4 +72,4 @@ lock: ## renew requirements.lock after a change of dependencies (needs uv)
 
 clean: ## remove .venv and everything the tools made
 	@rm -rf $(VENV) .hypothesis .mypy_cache .pytest_cache .ruff_cache build dist *.egg-info
-	@find numerics scripts tests theory -name __pycache__ -type d -prune -exec rm -rf {} +
+	@find deqverify numerics scripts tests theory -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -3,29 +3,45 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
+from typing import NoReturn
 
-from deqverify.commands import COMMANDS, run_command
+from deqverify.commands import COMMANDS, _cli, command
 
 __all__ = ["main"]
 
-_USAGE = 2
+_COMPLETION = "--print-completion"
+#: What a shell's completion is printed for.
+_SHELLS = ("bash", "zsh")
+_HELP_WORDS = ("-h", "--help", "help")
 
 
-def main() -> None:
-    """Run the command that the first argument names, on the rest."""
-    name = sys.argv[1] if len(sys.argv) > 1 else "--help"
+def main() -> NoReturn:
+    """Run the command that the first argument names on the rest, and leave with its exit code."""
+    # What messages and help call the program, however it was started.
+    sys.argv[0] = "deqverify"
+    _cli.run(_front)
+
+
+def _front(_: Sequence[str] | None) -> int:
+    words = sys.argv[1:] or ["--help"]
+    if words[0] == "help" and words[1:]:
+        words = [words[1], "--help"]
+    name, *others = words
     if name in COMMANDS:
-        sys.argv[:2] = [f"deqverify {name}"]
-        run_command(name)
-    if name in ("-h", "--help"):
+        sys.argv = [f"deqverify {name}", *others]
+        return command(name).main(None)
+    if name in _HELP_WORDS:
         sys.stdout.write(_help())
     elif name == "--version":
         from deqverify import __version__
 
         sys.stdout.write(f"deqverify {__version__}\n")
+    elif name.partition("=")[0] == _COMPLETION:
+        _print_completion(name.partition("=")[2] or next(iter(others), ""))
     else:
-        sys.stderr.write(f"deqverify: there is no command {name!r}: accepted are {', '.join(COMMANDS)}\n")
-        sys.exit(_USAGE)
+        raise _cli.UsageError(_unknown(name))
+    return 0
 
 
 def _help() -> str:
@@ -33,10 +49,34 @@ def _help() -> str:
     rows = "".join(f"  {name:<{width}}  {meaning}\n" for name, meaning in COMMANDS.items())
     return (
         "usage: deqverify COMMAND [OPTIONS]\n\n"
-        "Checks, exactly and in digits, the high-dimensional kernel theory of deep equilibrium models.\n\n"
+        "Checks, exactly and in digits, the high-dimensional kernel theory of deep\nequilibrium models.\n\n"
         f"commands:\n{rows}\n"
-        "deqverify COMMAND --help shows a command's options and examples; deqverify --version the version.\n"
+        "options:\n"
+        "  -h, --help                     show this help, or after COMMAND the command's\n"
+        "  --version                      print the version and leave\n"
+        f"  {_COMPLETION} {{{','.join(_SHELLS)}}}  print a script that completes in that shell\n\n"
+        'Bash completes after: eval "$(deqverify --print-completion bash)"\n'
+        "Zsh: deqverify --print-completion zsh > ~/.zfunc/_deqverify, a folder of fpath.\n"
     )
+
+
+def _unknown(name: str) -> str:
+    """The complaint about a word that is no command, with the one that may be meant."""
+    from difflib import get_close_matches
+
+    if name.startswith("-"):
+        return f"there is no option {name} before the command; give one of {', '.join(COMMANDS)} first"
+    near = get_close_matches(name.lower().replace("_", "-").removesuffix(".py"), COMMANDS, 1)
+    meant = f"did you mean {near[0]}?" if near else f"accepted are {', '.join(COMMANDS)}"
+    return f"there is no command {name!r}: {meant} (deqverify --help says what each is for)"
+
+
+def _print_completion(shell: str) -> None:
+    if shell not in _SHELLS:
+        raise _cli.UsageError(f"{_COMPLETION} {shell}".rstrip() + f": accepted are {' and '.join(_SHELLS)}")
+    from deqverify.commands._completion import completion
+
+    sys.stdout.write(completion(shell))
 
 
 if __name__ == "__main__":

@@ -4,4 +4,6 @@ import _checkout  # noqa: F401 (before anything of this checkout)
 
 from deqverify.commands import run_command
 
-run_command("export-latex")
+# Processes that it starts may run this file too.
+if __name__ == "__main__":
+    run_command("export-latex")

@@ -32,7 +32,7 @@ LEVELS = {
         {"matching", "claims", "latex"},
     ),
     "numerics": (
-        {"arrays", "parameters", "budget", "memory"},
+        {"arrays", "parameters", "budget", "memory", "named"},
         {"arithmetic", "linalg", "records"},
         {"data", "moments"},
         {"equilibrium", "kernels", "networks", "equivalents"},

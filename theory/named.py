@@ -1,4 +1,4 @@
-"""The named activations as data: texts in the grammar of ``theory.grammar``, and the names that libraries give them.
+"""What has a name: activations as data, texts in the grammar of ``theory.grammar``; families of layers; variants.
 
 Nothing here needs SymPy.  ``theory.activations.registry`` makes activations of these texts, and
 ``theory.grammar.parsing`` reads a name that is called, such as ``leaky_relu(2*x, 0.2)``, by its text.  Parameters carry
@@ -12,14 +12,22 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 
 __all__ = [
+    "FAMILY_NAMES",
     "MODULES",
     "NAMED",
     "NOT_READ",
+    "RELEASED_VARIANTS",
     "Named",
     "NamedParameter",
     "key_of",
     "without_module",
 ]
+
+
+#: Families of the layers of explicit networks, which ``theory.matching.named_family`` makes.
+FAMILY_NAMES = ("leaky_relu", "hard_tanh", "rational", "hermite", "erf", "sin")
+#: What released codes compute where it differs from the theory (``theory.claims.released_variants``).
+RELEASED_VARIANTS = ("extra-diagonal", "centred-T", "elementwise-T")
 
 
 @dataclass(frozen=True)

@@ -1,12 +1,17 @@
-"""The commands: one module each, run by ``deqverify COMMAND`` or by the script of its name."""
+"""The commands: one module each, run by ``deqverify COMMAND`` or by the script of its name.
+
+A command's module has ``parser()``, which gives its parser and computes nothing, and ``main(argv)``, which does the
+work and returns the exit code.  Nothing that takes time is imported with it: ``--help`` loads neither SymPy nor NumPy.
+"""
 
 from __future__ import annotations
 
-import sys
+import argparse
+from collections.abc import Sequence
 from importlib import import_module
-from typing import NoReturn
+from typing import NoReturn, Protocol, cast
 
-__all__ = ["COMMANDS", "run_command"]
+__all__ = ["COMMANDS", "Command", "command", "run_command"]
 
 #: Each command, and what it is for in one line.
 COMMANDS = {
@@ -22,11 +27,32 @@ COMMANDS = {
 }
 
 
+class Command(Protocol):
+    """What the module of a command offers."""
+
+    def parser(self) -> argparse.ArgumentParser:
+        """Return the parser of its arguments."""
+
+    def main(self, argv: Sequence[str] | None) -> int:
+        """Run on some arguments, by default those of this process, and return the exit code."""
+
+
+def command(name: str) -> Command:
+    """Return the module of a command.
+
+    Args:
+        name: one of ``COMMANDS``.
+
+    Raises:
+        KeyError: there is no such command.
+    """
+    if name not in COMMANDS:
+        raise KeyError(name)
+    return cast("Command", import_module(f"deqverify.commands.{name.replace('-', '_')}"))
+
+
 def run_command(name: str) -> NoReturn:
     """Run the command on the arguments of this process, and leave with its exit code."""
     from deqverify.commands import _cli
 
-    # What complaints and --help call the program.
-    if not sys.argv[0].endswith(".py"):
-        sys.argv[0] = f"deqverify {name}"
-    _cli.run(import_module(f"deqverify.commands.{name.replace('-', '_')}").main)
+    _cli.run(lambda argv: command(name).main(argv))

@@ -11,7 +11,6 @@ import signal
 import stat
 import sys
 import tempfile
-import textwrap
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
@@ -20,25 +19,20 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
-import sympy as sp
-
+from deqverify.commands import _help
 from deqverify.commands._processes import Terminated, leave, termination
 from deqverify.commands._streams import is_closed, is_unicode, prepare_streams, silence
-from numerics.records import remove_stale_drafts, write_whole
-from theory.activations import Activation, resolve
-from theory.analysis import DomainError, GrowthError
-from theory.analysis import UndecidedError as UndecidedComparisonError
-from theory.grammar import ActivationSyntaxError, foreign_character, parse_number
 from theory.kernels import Kernel, UnknownKernelError
-from theory.moments import DivergentMomentError
 from theory.named import NAMED
 
 if TYPE_CHECKING:
+    import sympy as sp
     from rich.console import Console
+
+    from theory.activations import Activation
 
 __all__ = [
     "CLAIM_FAILED",
-    "LAWS",
     "UNDECIDED",
     "Parser",
     "UndecidedError",
@@ -56,6 +50,7 @@ __all__ = [
     "one_blas_thread",
     "parameter",
     "prepare_output",
+    "program",
     "provenance",
     "resolve_text",
     "run",
@@ -76,18 +71,24 @@ UNDECIDED = 3
 INTERRUPTED = 130
 PIPE_CLOSED = 141
 TERMINATED = 143
-_CODES = (
-    "exit codes: 0 as expected, 1 a claim or a target fails, 2 bad use, 3 undecided, 130 interrupted, "
-    "141 the reader has gone, 143 terminated"
-)
+_CODES = """\
+exit codes:
+  0    as expected
+  1    a claim or a target fails
+  2    bad use
+  3    undecided
+  130  interrupted
+  141  the reader has gone
+  143  terminated"""
+_ACTIVATIONS = f"""\
+activations:
+  {", ".join(NAMED)}
+  or an expression in x such as "tanh(x) + |x|/3"; functions may be spelled as in NumPy, PyTorch or JAX
+  (--list-activations describes the names)"""
 #: Characters of an exact number that a heading shows.
 _HEADING_LENGTH = 24
 #: Between two lines that say how far a run is, where stderr is no terminal.
 _PROGRESS_SECONDS = 10.0
-
-
-#: Laws of noise and weights; not taken from numerics, so that --help need not load it.
-LAWS = ("gaussian", "rademacher", "uniform", "student")
 
 
 class UsageError(ValueError):
@@ -98,11 +99,19 @@ class UndecidedError(Exception):
     """A verdict that was asked for and cannot be given, in one sentence."""
 
 
-class _Formatter(argparse.RawDescriptionHelpFormatter):
-    """Keeps the lines of examples, and says the default of every option that does not say it itself."""
+def program() -> str:
+    """What complaints and help call this program: "deqverify solve", or "solve.py" where that was called."""
+    return Path(sys.argv[0]).name
+
+
+class _Formatter(argparse.HelpFormatter):
+    """Lays out paragraphs and examples, and says the default of every option that does not say it itself."""
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        return _help.laid_out(text, width)
 
     def _get_help_string(self, action: argparse.Action) -> str:
-        text = action.help or ""
+        text = _help.spelled(action.help or "", self._prog)
         if action.required:
             return f"{text} (required)"
         if re.search(r"\(default|default:|by default", text) or action.default is argparse.SUPPRESS:
@@ -127,22 +136,32 @@ class _ShowAndLeave(argparse.Action):
 class Parser(argparse.ArgumentParser):
     """An argument parser whose complaints are one sentence, and whose examples keep their lines.
 
-    Every script has --version, and one with --activation has --list-activations.
+    Every command has --version.  Texts name commands as in "deqverify solve", and are shown as the user calls them.
 
     Args:
-        description: what the script does.
+        description: what the command does.
         examples: lines of the help's end.
-        verdicts: what the verdicts mean that the script gives, as lines; "" where it gives none.
+        verdicts: what the verdicts mean that the command gives, as lines; "" where it gives none.
+        activations: whether it takes activations: then it has --list-activations.
     """
 
-    def __init__(self, description: str, examples: str, verdicts: str = "") -> None:
+    def __init__(self, description: str, examples: str, verdicts: str = "", *, activations: bool = False) -> None:
+        name = program()
+        ends = ["examples:", examples.rstrip("\n"), "", _CODES]
+        ends += ["", "verdicts:", verdicts] if verdicts else []
+        ends += ["", _ACTIVATIONS] if activations else []
         super().__init__(
-            description=description,
-            epilog=f"examples:\n{examples}\n{_CODES}" + (f"\nverdicts:\n{verdicts}" if verdicts else ""),
+            prog=name,
+            description=_help.spelled(description, name),
+            epilog=_help.spelled("\n".join(ends), name),
             formatter_class=_Formatter,
             allow_abbrev=False,
         )
         self.add_argument("--version", action=_ShowAndLeave, text=_version, help="print the version and leave")
+        if activations:
+            self.add_argument(
+                "--list-activations", action=_ShowAndLeave, text=_activations, help="describe the named ones and leave"
+            )
 
     def parse_args(self, args: Sequence[str] | None = None) -> argparse.Namespace:  # type: ignore[override]
         """Parse the arguments; a value may begin with a minus, as in --activation "-tanh(x)".
@@ -150,11 +169,6 @@ class Parser(argparse.ArgumentParser):
         Raises:
             UsageError: an output that could not be written, or a second one to the same path.
         """
-        if "--activation" in self._option_string_actions and "--list-activations" not in self._option_string_actions:
-            self.add_argument(
-                "--list-activations", action=_ShowAndLeave, text=_activations, help="describe the named ones and leave"
-            )
-            self.epilog = f"{self.epilog}\n{_activation_names()}"
         arguments = super().parse_args(self._joined(sys.argv[1:] if args is None else args))
         self._check_outputs(arguments)
         return arguments
@@ -201,16 +215,6 @@ def _version(program: str) -> str:
     return f"{program} (deqverify {provenance()['versions']['deqverify'] or 'of unknown version'})"
 
 
-def _activation_names() -> str:
-    """The end of the help where an activation is asked for."""
-    names = textwrap.fill(", ".join(NAMED), 96, initial_indent="  ", subsequent_indent="  ")
-    return (
-        f"activations:\n{names}\n"
-        '  or an expression in x such as "tanh(x) + |x|/3"; functions may be spelled as in NumPy, PyTorch or JAX\n'
-        "  (docs/activations.md; --list-activations describes the names)"
-    )
-
-
 def _activations(_: str) -> str:
     """The named activations, with their parameters, one a line."""
     lines = []
@@ -227,6 +231,8 @@ def number(text: str) -> sp.Expr:
     Raises:
         argparse.ArgumentTypeError: the text is not one.
     """
+    from theory.grammar import ActivationSyntaxError, parse_number
+
     try:
         return parse_number(text)
     except ActivationSyntaxError as error:
@@ -235,6 +241,8 @@ def number(text: str) -> sp.Expr:
 
 def short_number(value: sp.Expr) -> str:
     """Return an exact number as text, or to 15 digits where that is too long for a heading."""
+    import sympy as sp
+
     text = str(value)
     return text if len(text) <= _HEADING_LENGTH else f"{sp.N(value, 15)}..."
 
@@ -263,6 +271,8 @@ def parameter(text: str) -> tuple[str, sp.Expr]:
     name, equals, value = text.partition("=")
     if not equals or not name.strip():
         raise argparse.ArgumentTypeError(f"must be NAME=NUMBER, such as a=0.1, not {text!r}")
+    from theory.grammar import foreign_character
+
     foreign = foreign_character(name)
     if foreign is not None:
         raise argparse.ArgumentTypeError(f"names are ASCII: {foreign}")
@@ -285,8 +295,10 @@ def nonnegative(option: str, value: float) -> None:
 
 def resolve_text(text: str) -> Activation:
     """Return the activation of a registry name or expression; a note on stderr says how ^ is read."""
+    from theory.activations import resolve
+
     if "^" in text:
-        sys.stderr.write(f"{Path(sys.argv[0]).name}: note: ^ is read as **, a power\n")
+        sys.stderr.write(f"{program()}: note: ^ is read as **, a power\n")
     return resolve(text)
 
 
@@ -360,7 +372,7 @@ def _say(line: str) -> None:
     """Write a line to stderr at once: the handler of a signal may not use its buffer."""
     clear = "\r\033[K" if sys.stderr.isatty() else ""
     try:
-        os.write(2, f"{clear}{Path(sys.argv[0]).name}: {line}\n".encode(errors="replace"))
+        os.write(2, f"{clear}{program()}: {line}\n".encode(errors="replace"))
     except OSError:
         return
 
@@ -536,6 +548,8 @@ def write_bytes(target: str, content: bytes) -> None:
     Raises:
         UsageError: it cannot be written, for a full disk for one.
     """
+    from numerics.records import remove_stale_drafts, write_whole
+
     # What was printed before comes first, wherever it goes.
     sys.stdout.flush()
     try:
@@ -559,7 +573,11 @@ def mendable() -> tuple[type[Exception], ...]:
     """Return the errors that are one sentence to the user and exit code 2."""
     from numerics.kernels import KernelConvergenceError
     from numerics.moments import MomentAccuracyError
+    from theory.analysis import DomainError, GrowthError
+    from theory.analysis import UndecidedError as UndecidedComparisonError
     from theory.equations import EquilibriumError
+    from theory.grammar import ActivationSyntaxError
+    from theory.moments import DivergentMomentError
 
     return (
         UsageError,
@@ -577,43 +595,51 @@ def mendable() -> tuple[type[Exception], ...]:
 
 
 def run(main: Callable[[Sequence[str] | None], int]) -> NoReturn:
-    """Run a script's main function and leave with its exit code; mendable errors become one sentence and code 2."""
+    """Run a command's main function and leave with its exit code; mendable errors become one sentence and code 2."""
     from numerics.budget import OverBudgetError
 
-    name = Path(sys.argv[0]).name
     prepare_streams()
     try:
         with termination():
             code = main(None)
         sys.stdout.flush()
+    except SystemExit:
+        # First, so that --help does not load the modules that the other errors come from.
+        raise
     except BrokenPipeError:
         # The reader has gone (head, less): nothing is left to say, and nobody to say it to.
         silence(sys.stdout)
         code = PIPE_CLOSED
+    except (KeyboardInterrupt, Terminated) as error:
+        interrupted = isinstance(error, KeyboardInterrupt)
+        _complain("interrupted" if interrupted else "terminated")
+        leave(INTERRUPTED if interrupted else TERMINATED)
     except UndecidedError as error:
-        sys.stderr.write(f"{name}: {' '.join(str(error).split())}\n")
+        _complain(str(error))
         code = UNDECIDED
     except OverBudgetError as error:
-        sys.stderr.write(f"{name}: not decided: {error}; a simpler activation, or a larger --budget, may be\n")
+        _complain(f"not decided: {error}; a simpler activation, or a larger --budget, may be")
         code = UNDECIDED
     except MemoryError as error:
         # Found before anything is allocated, it says which sizes are too large; NumPy's says how much was asked for.
         sentence = " ".join(str(error).split()) or "an allocation failed"
         if "smaller sizes" not in sentence:
             sentence = f"out of memory ({sentence}); smaller sizes or fewer jobs are accepted"
-        sys.stderr.write(f"{name}: {sentence}\n")
+        _complain(sentence)
+        code = BAD_USE
+    except UsageError as error:
+        _complain(str(error))
         code = BAD_USE
     except mendable() as error:
-        sentence = " ".join(str(error).split())
-        if isinstance(error, OSError):
-            sentence = _system_sentence(error)
-        sys.stderr.write(f"{name}: {sentence}\n")
+        _complain(_system_sentence(error) if isinstance(error, OSError) else str(error))
         code = BAD_USE
-    except (KeyboardInterrupt, Terminated) as error:
-        interrupted = isinstance(error, KeyboardInterrupt)
-        sys.stderr.write(f"{name}: {'interrupted' if interrupted else 'terminated'}\n")
-        leave(INTERRUPTED if interrupted else TERMINATED)
     sys.exit(code)
+
+
+def _complain(sentence: str) -> None:
+    """Write one line to stderr, under the program's name."""
+    name = program()
+    sys.stderr.write(f"{name}: {_help.spelled(' '.join(sentence.split()), name)}\n")
 
 
 def _system_sentence(error: OSError) -> str:

@@ -7,14 +7,14 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-import sympy as sp
-
 from deqverify.commands import _cli
-from theory.grammar import ActivationSyntaxError, parse_activation
-from theory.matching import FAMILY_NAMES, Family, FamilyError, family_of, named_family
+from theory.named import FAMILY_NAMES
 
 if TYPE_CHECKING:
+    import sympy as sp
+
     from numerics.matching import FamilyBox
+    from theory.matching import Family
 
 __all__ = ["add_arguments", "own_families"]
 
@@ -97,9 +97,14 @@ def own_families(arguments: argparse.Namespace) -> FamilyBox | None:
 
 def _family(text: str, layer: int, box: Mapping[str, Sequence[sp.Expr]], fixed: Mapping[str, sp.Expr]) -> Family:
     """One layer's family; its parameters are the names that have a box or a value."""
+    import sympy as sp
+
+    from theory.activations import Activation, Parameter
+    from theory.grammar import ActivationSyntaxError, parse_activation
+    from theory.matching import FamilyError, family_of, named_family
+
     if text in FAMILY_NAMES:
         return named_family(text)
-    from theory.activations import Activation, Parameter
 
     symbols = {}
     for name, low in [*((name, ends[0]) for name, ends in box.items()), *fixed.items()]:

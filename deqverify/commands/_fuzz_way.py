@@ -1,4 +1,4 @@
-"""The whole way from a text to certified coefficients, for ``fuzz_parser.py``, in processes that can be killed."""
+"""The whole way from a text to certified coefficients, for the command fuzz-parser, in processes that can be killed."""
 
 from __future__ import annotations
 

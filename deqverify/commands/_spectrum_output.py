@@ -1,4 +1,4 @@
-"""What spectrum.py shows of a law and of the spectra measured against it: a table, a picture, a JSON record."""
+"""What the command spectrum shows of a law and the spectra measured against it: a table, a picture, a JSON record."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The sweep of solve.py: coefficients along a line of one parameter, as a table, a picture and JSON."""
+"""The sweep of ``deqverify solve``: coefficients along a line of one parameter, as a table, a picture and JSON."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from deqverify.commands import _cli, _figures, _layout
-from numerics.equilibrium import equidistant
 
 if TYPE_CHECKING:
     import sympy as sp
@@ -65,6 +64,8 @@ def run(arguments: argparse.Namespace, activation: Activation) -> int:
     _figures.prepare_figure("--plot", arguments.plot)
     if name == "sigma-b2" and arguments.sigma_b2 is None:
         raise _cli.UsageError("--sigma-b2 tied and --sweep sigma-b2 exclude each other: give --sigma-b2 a number")
+
+    from numerics.equilibrium import equidistant
 
     solved = _solved(_deqs(arguments, activation), equidistant(start, stop, count), arguments)
     losses = _losses(activation, arguments) if name == "sigma-a2" else ()

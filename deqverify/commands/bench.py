@@ -5,6 +5,7 @@ Times are those of the processor, so that other programs on the machine do not e
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
@@ -15,13 +16,13 @@ from deqverify.commands._measuring import Benchmark, Measurement, Say, timed
 if TYPE_CHECKING:
     from theory.equations import DEQ
 
-__all__ = ["BENCHMARKS", "Measurement", "main"]
+__all__ = ["BENCHMARKS", "Measurement", "main", "parser"]
 
 _EXAMPLES = """\
-  bench.py
-  bench.py --only certified-50 --only sweep --json -
-  bench.py --all
-  bench.py --list
+  deqverify bench
+  deqverify bench --only certified-50 --only sweep --json -
+  deqverify bench --all
+  deqverify bench --list
 """
 
 
@@ -198,12 +199,7 @@ BENCHMARKS: dict[str, Benchmark] = {
 
 def main(argv: Sequence[str] | None) -> int:
     """Run the sub-benchmarks that were asked for; leave with 1 when one misses its target."""
-    parser = _cli.Parser(__doc__ or "", _EXAMPLES)
-    parser.add_argument("--only", action="append", choices=sorted(BENCHMARKS), default=[], help="repeatable")
-    parser.add_argument("--all", action="store_true", help="also those that take minutes")
-    parser.add_argument("--list", action="store_true", help="list the sub-benchmarks and leave")
-    parser.add_argument("--json", metavar="PATH", help="write JSON to a file, or to standard output for -")
-    arguments = parser.parse_args(argv)
+    arguments = parser().parse_args(argv)
     if arguments.list:
         for name, benchmark in BENCHMARKS.items():
             print(f"{name:20} {benchmark.meaning}{' (slow)' if benchmark.slow else ''}")
@@ -224,6 +220,23 @@ def main(argv: Sequence[str] | None) -> int:
         record = {"benchmarks": {name: [asdict(one) for one in rows] for name, rows in measured.items()}}
         _cli.write_json(arguments.json, record | _cli.provenance())
     return 0 if all(one.met for rows in measured.values() for one in rows) else _cli.CLAIM_FAILED
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of the command's arguments."""
+    parser = _cli.Parser(__doc__ or "", _EXAMPLES)
+    parser.add_argument(
+        "--only",
+        action="append",
+        choices=sorted(BENCHMARKS),
+        metavar="NAME",
+        default=[],
+        help="one that --list shows, repeatable (default: those that are not slow)",
+    )
+    parser.add_argument("--all", action="store_true", help="also those that take minutes")
+    parser.add_argument("--list", action="store_true", help="list the sub-benchmarks and leave")
+    parser.add_argument("--json", metavar="PATH", help="write JSON to a file, or to standard output for -")
+    return parser
 
 
 def _print_table(measured: dict[str, list[Measurement]]) -> None:

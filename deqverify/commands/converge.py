@@ -4,7 +4,7 @@
 equivalent, over dimensions p with n = ratio p samples.  --against m: distance between the kernel of one finite
 network of m neurons and the infinite-width kernel of the same samples, at one p.  Theory: both fall like the
 size to the power -1/2.  With --explicit the DEQ's kernel is compared with those of two explicit networks instead: the
-one that scripts/design.py finds (theory: the same fall with p) and a naive one, one layer of the DEQ's own activation
+one that deqverify design finds (theory: the same fall with p) and a naive one, one layer of the DEQ's own activation
 (a floor is left); with --against m these are pairs of finite networks of equal width.
 Exit code 0: the rate is supported; 1: it is refuted; 2: bad use; 3: the data cannot tell, and the verdict says what is
 missing.
@@ -19,6 +19,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from deqverify.commands import _campaign_options, _cli, _figures, _layout
+from numerics.named import ENTRY_LAWS
 from theory.kernels import Kernel
 
 if TYPE_CHECKING:
@@ -30,14 +31,14 @@ if TYPE_CHECKING:
     from numerics.experiments import Experiment, FittedLine, RateReport
     from theory.activations import Activation
 
-__all__ = ["main"]
+__all__ = ["main", "parser"]
 
 _EXAMPLES = """\
-  converge.py                                        ReLU, CK, p = 200 ... 1600
-  converge.py --against m --activation tanh --p 100 --png width.png
-  converge.py --against m --weights rademacher --data student --activation relu --activation tanh
-  converge.py --sizes 400,800,1600,3200 --draws 20 --resume runs --json result.json
-  converge.py --explicit --activation elu --means 2 --png pair.png
+  deqverify converge  # ReLU, CK, p = 200 ... 1600
+  deqverify converge --against m --activation tanh --p 100 --png width.png
+  deqverify converge --against m --weights rademacher --data student --activation relu --activation tanh
+  deqverify converge --sizes 400,800,1600,3200 --draws 20 --resume runs --json result.json
+  deqverify converge --explicit --activation elu --means 2 --png pair.png
 """
 
 _VERDICTS = """\
@@ -81,8 +82,9 @@ def main(argv: Sequence[str] | None) -> int:
     return _cli.UNDECIDED if "undecided" in verdicts else 0
 
 
-def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
-    parser = _cli.Parser(__doc__ or "", _EXAMPLES, _VERDICTS)
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of the command's arguments."""
+    parser = _cli.Parser(__doc__ or "", _EXAMPLES, _VERDICTS, activations=True)
     parser.add_argument("--against", choices=("p", "m"), default="p", help="dimension p (default) or width m")
     parser.add_argument(
         "--explicit", action="store_true", help="compare with a matched and a naive explicit network instead"
@@ -101,13 +103,13 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         metavar="KERNEL",
         help=f"which kernel: {', '.join(Kernel)} (default ck)",
     )
-    parser.add_argument("--sigma-a2", type=_cli.number, default=_cli.number("0.2"), help="recurrent weight variance")
+    parser.add_argument("--sigma-a2", type=_cli.number, default="1/5", help="recurrent weight variance")
     parser.add_argument("--sigma-b2", type=_cli.number, help="input weight variance (default 1 - sigma_a2)")
-    parser.add_argument("--ratio", type=_cli.number, default=_cli.number("0.8"), help="n/p (default 0.8)")
-    parser.add_argument("--means", type=_cli.number, default=_cli.number("8"), help="norm of the class means")
-    parser.add_argument("--cov-shift", type=_cli.number, default=_cli.number("8"), help="C_a = (1 + shift a/sqrt p) I")
-    parser.add_argument("--weights", choices=_cli.LAWS, help="law of the networks' weights (default gaussian)")
-    parser.add_argument("--data", choices=_cli.LAWS, default="gaussian", help="law of the noise (default gaussian)")
+    parser.add_argument("--ratio", type=_cli.number, default="4/5", help="n/p (default 0.8)")
+    parser.add_argument("--means", type=_cli.number, default="8", help="norm of the class means")
+    parser.add_argument("--cov-shift", type=_cli.number, default="8", help="C_a = (1 + shift a/sqrt p) I")
+    parser.add_argument("--weights", choices=ENTRY_LAWS, help="law of the networks' weights (default gaussian)")
+    parser.add_argument("--data", choices=ENTRY_LAWS, default="gaussian", help="law of the noise (default gaussian)")
     parser.add_argument(
         "--tau0-reading", choices=("population", "empirical"), default="population", help="tr C/p or tr S/n"
     )
@@ -116,7 +118,11 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--png", metavar="PATH", help="draw the errors, the law that was tested and its verdict")
     parser.add_argument("--pdf", metavar="PATH", help="the same as PDF")
     parser.add_argument("--json", metavar="PATH", help="write everything to a file, or to standard output for -")
-    arguments = parser.parse_args(argv)
+    return parser
+
+
+def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
+    arguments = parser().parse_args(argv)
     if arguments.against == "p":
         for option in ("p", "weights"):
             if getattr(arguments, option) is not None:

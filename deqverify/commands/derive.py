@@ -8,23 +8,23 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-import sympy as sp
-
 from deqverify.commands import _cli, _layout
-from theory.activations import Activation
 
 if TYPE_CHECKING:
-    from numerics.records import DerivedMoments
+    import sympy as sp
 
-__all__ = ["main"]
+    from numerics.records import DerivedMoments
+    from theory.activations import Activation
+
+__all__ = ["main", "parser"]
 
 _EXAMPLES = """\
-  derive.py --activation relu
-  derive.py --activation leaky_relu --symbolic
-  derive.py --activation hard_tanh --parameter c=1/2 --symbolic
-  derive.py --activation "x*Phi(x)" --latex
-  derive.py --activation "Piecewise((x, x > 0), (exp(x) - 1, True))" --json -
-  derive.py --registry --no-cache
+  deqverify derive --activation relu
+  deqverify derive --activation leaky_relu --symbolic
+  deqverify derive --activation hard_tanh --parameter c=1/2 --symbolic
+  deqverify derive --activation "x*Phi(x)" --latex
+  deqverify derive --activation "Piecewise((x, x > 0), (exp(x) - 1, True))" --json -
+  deqverify derive --registry --no-cache
 
 Parameters of a named activation take their defaults unless --parameter gives them a value; --symbolic keeps
 the others as symbols."""
@@ -52,7 +52,19 @@ _MOMENT_HEADING = (
 
 def main(argv: Sequence[str] | None) -> int:
     """Parse the arguments, derive, print."""
-    parser = _cli.Parser(__doc__ or "", _EXAMPLES)
+    options = parser()
+    arguments = options.parse_args(argv)
+    if arguments.registry:
+        if arguments.parameter or arguments.latex or arguments.symbolic:
+            options.error("--registry goes with --json and --no-cache only")
+        return _registry(arguments)
+    with _cli.budgeted(arguments.budget):
+        return _derive(arguments)
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of the command's arguments."""
+    parser = _cli.Parser(__doc__ or "", _EXAMPLES, activations=True)
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--activation", help="a registered name, or an expression in x")
     what.add_argument("--registry", action="store_true", help="derive every registered activation, and say how long")
@@ -64,13 +76,7 @@ def main(argv: Sequence[str] | None) -> int:
     _cli.add_budget(parser)
     parser.add_argument("--json", metavar="PATH", help="write JSON to a file, or to standard output for -")
     parser.add_argument("--no-cache", action="store_true", help="neither read nor write the cache of derivations")
-    arguments = parser.parse_args(argv)
-    if arguments.registry:
-        if arguments.parameter or arguments.latex or arguments.symbolic:
-            parser.error("--registry goes with --json and --no-cache only")
-        return _registry(arguments)
-    with _cli.budgeted(arguments.budget):
-        return _derive(arguments)
+    return parser
 
 
 def _derive(arguments: argparse.Namespace) -> int:
@@ -82,7 +88,9 @@ def _derive(arguments: argparse.Namespace) -> int:
     )
     derived = derive(activation, use_cache=not arguments.no_cache)
     if not derived.finished:
-        sys.stderr.write("derive.py: closed forms were not all sought to the end; a larger --budget may find more\n")
+        sys.stderr.write(
+            f"{_cli.program()}: closed forms were not all sought to the end; a larger --budget may find more\n"
+        )
     if arguments.json != "-":
         if arguments.latex:
             _print_latex(activation, derived, use_cache=not arguments.no_cache)
@@ -98,6 +106,8 @@ def _structure(activation: Activation) -> dict[str, str]:
 
     def places(found: tuple[tuple[sp.Expr, sp.Expr], ...], what: str) -> str:
         return ", ".join(f"x = {place} ({what} {height})" for place, height in found) or "none"
+
+    import sympy as sp
 
     from numerics.budget import OverBudgetError, share
 
@@ -128,6 +138,8 @@ def _kind(value: sp.Expr) -> str:
 
 def _equations(derived: DerivedMoments) -> list[tuple[str, list[sp.Eq]]]:
     """The DEQ's system under headings; definitions are of the centred activation phi = phi_0 - E[phi_0]."""
+    import sympy as sp
+
     from theory.equations import (
         ck_coefficients,
         ck_equations,
@@ -191,6 +203,8 @@ def _record(activation: Activation, derived: DerivedMoments) -> dict[str, Any]:
 
 def _readable(relation: sp.Basic) -> str:
     """An equation on one line, variances written as squares (sigma_b**4, not sigma_b^2**2)."""
+    import sympy as sp
+
     from theory.symbols import sigma_a2, sigma_b2
 
     squares = (sigma_a2, sigma_b2)
@@ -224,7 +238,7 @@ def _print(activation: Activation, derived: DerivedMoments) -> None:
 
 
 def _print_latex(activation: Activation, derived: DerivedMoments, *, use_cache: bool) -> None:
-    """The equations as ``export_latex.py`` writes them, one display after the other."""
+    """The equations as ``deqverify export-latex`` writes them, one display after the other."""
     from numerics.records import derive
     from theory.latex import activation_moments, activation_system, general_sets, name_long_constants
 

@@ -15,7 +15,7 @@ from decimal import ROUND_CEILING, ROUND_FLOOR, Context, Decimal
 from typing import TYPE_CHECKING, Any
 
 from deqverify.commands import _cli, _families
-from numerics.publish import CODE_FORMATS
+from numerics.named import CODE_FORMATS
 from theory.kernels import Kernel
 from theory.matching import MatchStatus
 
@@ -24,14 +24,14 @@ if TYPE_CHECKING:
 
     from numerics.matching import Design, ExplicitNetwork, Threshold
 
-__all__ = ["main"]
+__all__ = ["main", "parser"]
 
 _EXAMPLES = """\
-  design.py --activation relu --sigma-a2 0.2 --family leaky_relu --layers 2 --kernel ck --json -
-  design.py --activation tanh --digits 50
-  design.py --activation elu --emit numpy --output network.py
-  design.py --activation swish --kernel ntk-all
-  design.py --activation tanh --family "s*x + u*erf(x)" --box s_1=0:2 --box u_1=-2:2
+  deqverify design --activation relu --sigma-a2 0.2 --family leaky_relu --layers 2 --kernel ck --json -
+  deqverify design --activation tanh --digits 50
+  deqverify design --activation elu --emit numpy --output network.py
+  deqverify design --activation swish --kernel ntk-all
+  deqverify design --activation tanh --family "s*x + u*erf(x)" --box s_1=0:2 --box u_1=-2:2
 """
 #: Part of the processor time left that the threshold may take.
 _THRESHOLD_SHARE = 0.8
@@ -48,18 +48,22 @@ _FORMATS = (*CODE_FORMATS, _LATEX)
 
 def main(argv: Sequence[str] | None) -> int:
     """Parse the arguments, design, print."""
-    parser = _cli.Parser(__doc__ or "", _EXAMPLES, _VERDICTS)
+    arguments = parser().parse_args(argv)
+    _check_outputs(arguments)
+    with _cli.budgeted(arguments.budget):
+        return _design(arguments)
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of the command's arguments."""
+    parser = _cli.Parser(__doc__ or "", _EXAMPLES, _VERDICTS, activations=True)
     parser.add_argument("--activation", required=True, help="a registered name, or an expression in x")
     parser.add_argument(
         "--parameter", action="append", type=_cli.parameter, default=[], metavar="NAME=NUMBER", help="repeatable"
     )
-    parser.add_argument(
-        "--sigma-a2", type=_cli.number, default=_cli.number("0.2"), help="recurrent weight variance (default 1/5)"
-    )
+    parser.add_argument("--sigma-a2", type=_cli.number, default="1/5", help="recurrent weight variance (default 1/5)")
     parser.add_argument("--sigma-b2", type=_cli.number, help="input weight variance, 1 - sigma_a2 by default")
-    parser.add_argument(
-        "--tau0", type=_cli.number, default=_cli.number("1"), help="input scale, sqrt(tr C/p) (default 1)"
-    )
+    parser.add_argument("--tau0", type=_cli.number, default="1", help="input scale, sqrt(tr C/p) (default 1)")
     _families.add_arguments(parser)
     parser.add_argument(
         "--kernel",
@@ -75,10 +79,7 @@ def main(argv: Sequence[str] | None) -> int:
     parser.add_argument("--json", metavar="PATH", help="write JSON to a file, or to standard output for -")
     parser.add_argument("--emit", choices=_FORMATS, help="write the network's text")
     parser.add_argument("--output", metavar="PATH", help="where --emit writes (standard output by default)")
-    arguments = parser.parse_args(argv)
-    _check_outputs(arguments)
-    with _cli.budgeted(arguments.budget):
-        return _design(arguments)
+    return parser
 
 
 def _design(arguments: argparse.Namespace) -> int:

@@ -2,8 +2,8 @@ r"""Export equations, moments and certified constants as LaTeX: a document, frag
 
 Into the folder --output go deq.tex, which compiles by itself, fragments/*.tex with one table or set of equations each,
 macros.tex with a command for every number, the same numbers in numbers.json, and references.bib.  With --networks, the
-explicit networks that match; with --verdicts, what a run of verify.py found.  The same input gives the same bytes.
-Files of these names are replaced, others left alone.
+explicit networks that match; with --verdicts, what a run of deqverify verify found.  The same input gives the same
+bytes.  Files of these names are replaced, others left alone.
 """
 
 from __future__ import annotations
@@ -24,16 +24,17 @@ if TYPE_CHECKING:
     from numerics.publish.paper import Export, Matching, Section, Subject
     from theory.activations import Activation
 
-__all__ = ["main"]
+__all__ = ["main", "parser"]
 
 _EXAMPLES = """\
-  export_latex.py --activation tanh --output tables
-  export_latex.py --activation relu --activation "x*Phi(x)" --digits 20 --output tables
-  export_latex.py --activation leaky_relu --parameter a=1/10 --symbolic --output tables
-  export_latex.py --registry --sigma-a2 0.5 --sigma-b2 0.5 --output registry
-  export_latex.py --activation swish --line-width 240 --output column --json -
-  export_latex.py --activation relu --networks --output tables
-  verify.py --quick --json verdicts.json; export_latex.py --activation relu --verdicts verdicts.json --output tables
+  deqverify export-latex --activation tanh --output tables
+  deqverify export-latex --activation relu --activation "x*Phi(x)" --digits 20 --output tables
+  deqverify export-latex --activation leaky_relu --parameter a=1/10 --symbolic --output tables
+  deqverify export-latex --registry --sigma-a2 0.5 --sigma-b2 0.5 --output registry
+  deqverify export-latex --activation swish --line-width 240 --output column --json -
+  deqverify export-latex --activation relu --networks --output tables
+  deqverify verify --quick --json verdicts.json
+  deqverify export-latex --activation relu --verdicts verdicts.json --output tables
 
 In a paper: \\input{tables/macros}, \\input{tables/fragments/system}, \\input{tables/fragments/constants-1};
 the fragments need amsmath, amssymb and, for tables, booktabs."""
@@ -95,8 +96,9 @@ def main(argv: Sequence[str] | None) -> int:
     return 0
 
 
-def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
-    parser = _cli.Parser(__doc__ or "", _EXAMPLES)
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of the command's arguments."""
+    parser = _cli.Parser(__doc__ or "", _EXAMPLES, activations=True)
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--activation", action="append", help="a registered name, or an expression in x; repeatable")
     what.add_argument("--registry", action="store_true", help="every registered activation")
@@ -107,15 +109,9 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     )  # fmt: skip
     parser.add_argument("--symbolic", action="store_true", help="keep parameters without a --parameter as symbols in "
                         "the formulas (the numbers take their defaults)")  # fmt: skip
-    parser.add_argument(
-        "--sigma-a2", type=_cli.number, default=_cli.number("0.2"), help="recurrent weight variance (default 1/5)"
-    )
-    parser.add_argument(
-        "--sigma-b2", type=_cli.number, default=_cli.number("0.8"), help="input weight variance (default 4/5)"
-    )
-    parser.add_argument(
-        "--tau0", type=_cli.number, default=_cli.number("1"), help="input scale, sqrt(tr C/p) (default 1)"
-    )
+    parser.add_argument("--sigma-a2", type=_cli.number, default="1/5", help="recurrent weight variance (default 1/5)")
+    parser.add_argument("--sigma-b2", type=_cli.number, default="4/5", help="input weight variance (default 4/5)")
+    parser.add_argument("--tau0", type=_cli.number, default="1", help="input scale, sqrt(tr C/p) (default 1)")
     parser.add_argument(
         "--digits", type=_cli.integer_between(1, _DIGITS_AT_MOST), default=10, help="significant digits (default 10)"
     )
@@ -130,15 +126,22 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--networks", action="store_true", help="explicit networks with the same conjugate kernels as well"
     )
-    parser.add_argument("--verdicts", metavar="FILE", help="show the verdicts that verify.py --json wrote to this file")
+    parser.add_argument(
+        "--verdicts", metavar="FILE", help="show the verdicts that deqverify verify --json wrote to this file"
+    )
     _cli.add_budget(parser)
     parser.add_argument("--json", metavar="PATH", help="write what was exported to a file, or to standard output for -")
-    arguments = parser.parse_args(argv)
+    return parser
+
+
+def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
+    options = parser()
+    arguments = options.parse_args(argv)
     if arguments.registry and arguments.parameter:
-        parser.error("--parameter goes with --activation: the registry is exported with its defaults")
+        options.error("--parameter goes with --activation: the registry is exported with its defaults")
     most = (arguments.line_width - _LABEL_WIDTH) // _DIGIT_WIDTH
     if arguments.digits > most:
-        parser.error(f"--digits {arguments.digits} do not fit a line of {arguments.line_width} pt: at most {most} do")
+        options.error(f"--digits {arguments.digits} do not fit a line of {arguments.line_width} pt: at most {most} do")
     return arguments
 
 

@@ -20,14 +20,14 @@ if TYPE_CHECKING:
     from numerics.equilibrium import CertifiedCoefficients, EquilibriumSet
     from theory.equations import DEQ
 
-__all__ = ["main"]
+__all__ = ["main", "parser"]
 
 _EXAMPLES = """\
-  solve.py --activation tanh
-  solve.py --activation "tanh(x)" --sigma-a2 0.2 --sigma-b2 0.8 --tau0 1 --digits 40 --json -
-  solve.py --activation leaky_relu --parameter a=1/10 --ntk all --form pre
-  solve.py --activation "5*sigmoid(20*x - 40)" --sigma-a2 1 --sigma-b2 1/2 --all-equilibria
-  solve.py --activation swish --sigma-b2 tied --sweep sigma-a2=0:0.95:20 --plot swish.png
+  deqverify solve --activation tanh
+  deqverify solve --activation "tanh(x)" --sigma-a2 0.2 --sigma-b2 0.8 --tau0 1 --digits 40 --json -
+  deqverify solve --activation leaky_relu --parameter a=1/10 --ntk all --form pre
+  deqverify solve --activation "5*sigmoid(20*x - 40)" --sigma-a2 1 --sigma-b2 1/2 --all-equilibria
+  deqverify solve --activation swish --sigma-b2 tied --sweep sigma-a2=0:0.95:20 --plot swish.png
 """
 
 #: (key, symbol, meaning) of the table's rows, by group.
@@ -108,24 +108,21 @@ def _solve(arguments: argparse.Namespace) -> int:
     return code
 
 
-def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
-    parser = _cli.Parser(__doc__ or "", _EXAMPLES)
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of the command's arguments."""
+    parser = _cli.Parser(__doc__ or "", _EXAMPLES, activations=True)
     parser.add_argument("--activation", required=True, help="a registered name, or an expression in x")
     parser.add_argument(
         "--parameter", action="append", type=_cli.parameter, default=[], metavar="NAME=NUMBER", help="repeatable"
     )
-    parser.add_argument(
-        "--sigma-a2", type=_cli.number, default=_cli.number("0.2"), help="recurrent weight variance (default 1/5)"
-    )
+    parser.add_argument("--sigma-a2", type=_cli.number, default="1/5", help="recurrent weight variance (default 1/5)")
     parser.add_argument(
         "--sigma-b2",
         type=_sweep.number_or_tied,
-        default=_cli.number("0.8"),
+        default="4/5",
         help="input weight variance, or tied: 1 - sigma-a2",
     )
-    parser.add_argument(
-        "--tau0", type=_cli.number, default=_cli.number("1"), help="input scale, sqrt(tr C/p) (default 1)"
-    )
+    parser.add_argument("--tau0", type=_cli.number, default="1", help="input scale, sqrt(tr C/p) (default 1)")
     parser.add_argument(
         "--digits", type=_cli.integer_between(1, 1000), help="significant digits (default 15; a sweep's table shows 6)"
     )
@@ -144,13 +141,18 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--plot", metavar="PATH", help="draw a sweep: a .png, .pdf or .svg file")
     _cli.add_budget(parser)
     parser.add_argument("--json", metavar="PATH", help="write JSON to a file, or to standard output for -")
-    arguments = parser.parse_args(argv)
+    return parser
+
+
+def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
+    options = parser()
+    arguments = options.parse_args(argv)
     arguments.shown_digits = arguments.digits or _sweep.SHOWN_DIGITS
     arguments.digits = arguments.digits or 15
     if arguments.plot is not None and arguments.sweep is None:
-        parser.error("--plot draws a sweep: give --sweep NAME=START:STOP:POINTS as well")
+        options.error("--plot draws a sweep: give --sweep NAME=START:STOP:POINTS as well")
     if arguments.sweep is not None and arguments.all_equilibria:
-        parser.error("--sweep and --all-equilibria exclude each other: give one of them")
+        options.error("--sweep and --all-equilibria exclude each other: give one of them")
     return arguments
 
 

@@ -22,9 +22,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import sympy as sp
-
 from deqverify.commands import _campaign_options, _cli, _figures, _spectrum_output
+from numerics.named import ENTRY_LAWS
 from theory.kernels import Kernel
 
 if TYPE_CHECKING:
@@ -34,16 +33,16 @@ if TYPE_CHECKING:
     from numerics.spectrum import SpectralLaw
     from theory.activations import Activation
 
-__all__ = ["main"]
+__all__ = ["main", "parser"]
 
 _EXAMPLES = """\
-  spectrum.py --activation relu --p 1600 --means 2 --cov-shift 20 --png spectrum.png
-  spectrum.py --activation tanh --p 800 --means 3 --draws 8 --jobs 4 --resume runs --json -
-  spectrum.py --activation gelu --kernel ntk-all --ratio 2 --pdf spectrum.pdf
-  spectrum.py --activation relu --p 400 --width 20000 --weights rademacher --png finite.png
-  spectrum.py --covariance toeplitz:0.4 --proportions 1/4,3/4 --noise student --png toeplitz.png
-  spectrum.py --covariance isotropic --covariance diagonal:0.5,1.5 --json -
-  spectrum.py --p 25000 --ratio 0.8 --png large.png            n = 20,000: ten minutes and 12 GB of memory
+  deqverify spectrum --activation relu --p 1600 --means 2 --cov-shift 20 --png spectrum.png
+  deqverify spectrum --activation tanh --p 800 --means 3 --draws 8 --jobs 4 --resume runs --json -
+  deqverify spectrum --activation gelu --kernel ntk-all --ratio 2 --pdf spectrum.pdf
+  deqverify spectrum --activation relu --p 400 --width 20000 --weights rademacher --png finite.png
+  deqverify spectrum --covariance toeplitz:0.4 --proportions 1/4,3/4 --noise student --png toeplitz.png
+  deqverify spectrum --covariance isotropic --covariance diagonal:0.5,1.5 --json -
+  deqverify spectrum --p 25000 --ratio 0.8 --png large.png  # n = 20,000: ten minutes and 12 GB of memory
 """
 
 _FEWEST_SAMPLES = 16
@@ -95,18 +94,19 @@ def _compared(
     return _spectrum_output.Comparison(arguments, activation, law, draws, summarise_outliers(law, draws))
 
 
-def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
-    parser = _cli.Parser(__doc__ or "", _EXAMPLES)
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of the command's arguments."""
+    parser = _cli.Parser(__doc__ or "", _EXAMPLES, activations=True)
     parser.add_argument("--activation", default="relu", help="name or expression in x (default relu)")
     parser.add_argument(
         "--parameter", action="append", type=_cli.parameter, default=[], metavar="NAME=NUMBER", help="repeatable"
     )
     parser.add_argument("--p", type=_cli.integer_between(1, 1_000_000), default=800, help="dimension (default 800)")
-    parser.add_argument("--ratio", type=_cli.number, default=_cli.number("0.8"), help="n/p (default 0.8)")
-    parser.add_argument("--sigma-a2", type=_cli.number, default=_cli.number("0.2"), help="recurrent weight variance")
+    parser.add_argument("--ratio", type=_cli.number, default="4/5", help="n/p (default 0.8)")
+    parser.add_argument("--sigma-a2", type=_cli.number, default="1/5", help="recurrent weight variance")
     parser.add_argument("--sigma-b2", type=_cli.number, help="input weight variance (default 1 - sigma_a2)")
-    parser.add_argument("--means", type=_cli.number, default=_cli.number("2"), help="norm of the class means")
-    parser.add_argument("--cov-shift", type=_cli.number, default=_cli.number("8"), help="C_a = (1 + shift a/sqrt p) C")
+    parser.add_argument("--means", type=_cli.number, default="2", help="norm of the class means")
+    parser.add_argument("--cov-shift", type=_cli.number, default="8", help="C_a = (1 + shift a/sqrt p) C")
     parser.add_argument(
         "--classes", type=_cli.integer_between(1, 64), default=2, help="number of classes K (default 2)"
     )
@@ -120,7 +120,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--proportions", type=_shares, metavar="S,S,...", help="share of each class, adding up to 1 (default equal)"
     )
-    parser.add_argument("--noise", choices=_cli.LAWS, default="gaussian", help="law of the noise (default gaussian)")
+    parser.add_argument("--noise", choices=ENTRY_LAWS, default="gaussian", help="law of the noise (default gaussian)")
     parser.add_argument(
         "--kernel",
         type=_cli.kernel_argument,
@@ -134,14 +134,18 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         metavar="M",
         help="finite networks of M neurons (default: the exact kernel)",
     )
-    parser.add_argument("--weights", choices=_cli.LAWS, help="law of the networks' weights (default gaussian)")
+    parser.add_argument("--weights", choices=ENTRY_LAWS, help="law of the networks' weights (default gaussian)")
     parser.add_argument("--seed", type=_cli.integer_between(0, 2**63), default=0, help="root seed (default 0)")
     parser.add_argument("--draws", type=_cli.integer_between(1, 1000), default=1, help="draws of the data (default 1)")
     _campaign_options.add_arguments(parser)
     parser.add_argument("--png", metavar="PATH", help="write the picture as PNG")
     parser.add_argument("--pdf", metavar="PATH", help="write the picture as PDF")
     parser.add_argument("--json", metavar="PATH", help="write everything to a file, or to standard output for -")
-    arguments = parser.parse_args(argv)
+    return parser
+
+
+def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
+    arguments = parser().parse_args(argv)
     if arguments.sigma_b2 is None:
         arguments.sigma_b2 = 1 - arguments.sigma_a2
         if not arguments.sigma_b2 > 0:
@@ -174,7 +178,7 @@ def _shape(text: str) -> CovarianceShape:
 def _shares(text: str) -> tuple[float, ...]:
     """Read positive numbers that add up to 1."""
     exact = [_cli.number(part) for part in text.split(",")]
-    if not (all(share > 0 for share in exact) and sum(exact, sp.S.Zero) == 1):
+    if not (all(share > 0 for share in exact) and sum(exact) == 1):
         raise argparse.ArgumentTypeError(f"must be positive numbers that add up to 1, such as 1/4,3/4, not {text!r}")
     return tuple(map(float, exact))
 

@@ -15,22 +15,22 @@ from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 from deqverify.commands import _campaign_options, _cli
-from theory.claims import CLAIMS, VerdictKind, planted_errors, released_variants
+from theory.named import RELEASED_VARIANTS
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from numerics.ledger import Plan, PlantedOutcome
-    from theory.claims import Verdict
+    from theory.claims import Verdict, VerdictKind
 
-__all__ = ["main"]
+__all__ = ["main", "parser"]
 
 _EXAMPLES = """\
-  verify.py --quick
-  verify.py --list
-  verify.py --profile full --resume runs --html report.html
-  verify.py --claims ck ntk-recurrent --activation gelu
-  verify.py --variant centred-T
+  deqverify verify --quick
+  deqverify verify --list
+  deqverify verify --profile full --resume runs --html report.html
+  deqverify verify --claims ck ntk-recurrent --activation gelu
+  deqverify verify --variant centred-T
 """
 #: How far what belongs to a line is moved to the right below it.
 _INDENT = "    "
@@ -43,7 +43,7 @@ _VERDICTS = """\
 _STYLE: dict[str, Any] = {"box": None, "pad_edge": False, "title_justify": "left", "title_style": "bold"}
 _PROFILES = ("quick", "default", "full")
 #: The wrong theories are tried on the data of these claims.
-_PLANTED_NEEDS = {f"variant-{name}" for name in released_variants()}
+_PLANTED_NEEDS = {f"variant-{name}" for name in RELEASED_VARIANTS}
 _SPECTRAL_NEEDS = {"bulk", "outliers"}
 
 
@@ -69,6 +69,7 @@ def main(argv: Sequence[str] | None) -> int:
         variant_verdict,
         with_power,
     )
+    from theory.claims import CLAIMS, VerdictKind, planted_errors
 
     checks = checks_for(claims)
     tasks = tasks_for(checks, plan)
@@ -104,6 +105,8 @@ def main(argv: Sequence[str] | None) -> int:
 
 def _code(kinds: Set[VerdictKind]) -> int:
     """The exit code of some verdicts none of which is what was hoped for, unless it is neither of these."""
+    from theory.claims import VerdictKind
+
     if VerdictKind.REFUTED in kinds:
         return _cli.CLAIM_FAILED
     return _cli.UNDECIDED if VerdictKind.UNDECIDED in kinds else 0
@@ -116,8 +119,9 @@ def compute(cell: Mapping[str, Any]) -> dict[str, Any]:
     return run_task(Task(cell["function"], cell["arguments"]))
 
 
-def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
-    parser = _cli.Parser(__doc__ or "", _EXAMPLES, _VERDICTS)
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of the command's arguments."""
+    parser = _cli.Parser(__doc__ or "", _EXAMPLES, _VERDICTS, activations=True)
     parser.add_argument("--list", action="store_true", help="list the claims and leave")
     parser.add_argument(
         "--claims",
@@ -133,9 +137,9 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="the same as --profile quick")
     parser.add_argument(
         "--variant",
-        choices=sorted(planted_errors()),
+        type=_variant,
         metavar="NAME",
-        help=f"ask whether a formula is right: {', '.join(sorted(released_variants()))}, or a planted error",
+        help=f"ask whether a formula is right: {', '.join(sorted(RELEASED_VARIANTS))}, or a planted error",
     )
     parser.add_argument(
         "--activation",
@@ -151,20 +155,34 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         help="draws of the data at each of them (default: those of the profile)",
     )
     parser.add_argument("--seed", type=_cli.integer_between(0, 2**63), default=0, help="root seed (default 0)")
-    parser.add_argument("--sigma-a2", type=_cli.number, default=_cli.number("0.2"), help="recurrent weight variance")
-    parser.add_argument("--sigma-b2", type=_cli.number, default=_cli.number("0.8"), help="input weight variance")
+    parser.add_argument("--sigma-a2", type=_cli.number, default="1/5", help="recurrent weight variance")
+    parser.add_argument("--sigma-b2", type=_cli.number, default="4/5", help="input weight variance")
     _campaign_options.add_arguments(parser)
     parser.add_argument("--json", metavar="PATH", help="write everything to a file, or to standard output for -")
     parser.add_argument("--markdown", metavar="PATH", help="write a report in Markdown")
     parser.add_argument("--html", metavar="PATH", help="write a report with plots as one HTML file")
-    arguments = parser.parse_args(argv)
+    return parser
+
+
+def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
+    options = parser()
+    arguments = options.parse_args(argv)
     if arguments.quick and arguments.profile not in (None, "quick"):
-        parser.error(f"--quick and --profile {arguments.profile} exclude each other: give one of them")
+        options.error(f"--quick and --profile {arguments.profile} exclude each other: give one of them")
     arguments.profile = "quick" if arguments.quick else arguments.profile or "default"
     for name in ("sigma_a2", "sigma_b2"):
         if not getattr(arguments, name).is_Rational:
-            parser.error(f"--{name.replace('_', '-')}: must be a fraction or a decimal here, such as 0.2 or 1/5")
+            options.error(f"--{name.replace('_', '-')}: must be a fraction or a decimal here, such as 0.2 or 1/5")
     return arguments
+
+
+def _variant(text: str) -> str:
+    """Read the name of a wrong theory."""
+    from theory.claims import planted_errors
+
+    if text not in planted_errors():
+        raise argparse.ArgumentTypeError(f"there is no {text!r}: accepted are {', '.join(sorted(planted_errors()))}")
+    return text
 
 
 def _ladder(text: str) -> tuple[int, ...]:
@@ -195,6 +213,8 @@ def _plan(arguments: argparse.Namespace) -> Plan:
 
 
 def _claims(arguments: argparse.Namespace, plan: Plan) -> tuple[str, ...]:
+    from theory.claims import CLAIMS
+
     if arguments.variant is not None:
         return ("variant-centred-T",)
     chosen = tuple(arguments.claims or (claim for claim in CLAIMS if claim not in plan.profile.left_out))
@@ -208,6 +228,8 @@ def _claims(arguments: argparse.Namespace, plan: Plan) -> tuple[str, ...]:
 
 
 def _list(arguments: argparse.Namespace) -> int:
+    from theory.claims import CLAIMS
+
     if arguments.json:
         _cli.write_json(arguments.json, {"claims": _claim_records(), **_cli.provenance()})
     if arguments.json != "-":
@@ -218,6 +240,8 @@ def _list(arguments: argparse.Namespace) -> int:
 
 
 def _claim_records() -> list[dict[str, str]]:
+    from theory.claims import CLAIMS
+
     return [
         {
             "id": claim.identifier,
@@ -241,6 +265,8 @@ def _record(
     *,
     code: int,
 ) -> dict[str, Any]:
+    from theory.claims import CLAIMS
+
     status = {
         0: "every claim stands as expected",
         _cli.UNDECIDED: "no claim fails, but the evidence on one cannot tell",
@@ -302,6 +328,8 @@ def _write_reports(arguments: argparse.Namespace, record: Mapping[str, Any]) -> 
 
 def _print_verdicts(console: Console, verdicts: Sequence[Verdict], *, expected: bool) -> None:
     """A block for each verdict: what it is and of what on a line, and the evidence below."""
+    from theory.claims import CLAIMS, VerdictKind
+
     kinds = max(len(verdict.kind.value) for verdict in verdicts)
     names = max(len(verdict.claim) for verdict in verdicts)
     for verdict in verdicts:

@@ -6,11 +6,10 @@ share the first two moments, and differ in the fourth.
 
 from __future__ import annotations
 
-from typing import Literal, get_args
-
 import numpy as np
 
 from numerics.arrays import Array
+from numerics.named import ENTRY_LAWS, EntryLaw
 
 __all__ = [
     "ENTRY_LAWS",
@@ -20,11 +19,9 @@ __all__ = [
     "draw_entries",
 ]
 
-#: "student" is Student's t with STUDENT_DEGREES degrees of freedom, standardised.
-EntryLaw = Literal["gaussian", "rademacher", "uniform", "student"]
-ENTRY_LAWS: tuple[EntryLaw, ...] = get_args(EntryLaw)
-#: The fewest whole degrees of freedom with a finite fourth moment, without which the operator norm of a matrix of such
-#: entries over sqrt(m) grows without bound (Bai and Yin, 1988): then the DEQ has no equilibrium for large m.
+#: Of "student", Student's t, standardised.  The fewest whole degrees of freedom with a finite fourth moment, without
+#: which the operator norm of a matrix of such entries over sqrt(m) grows without bound (Bai and Yin, 1988): then the
+#: DEQ has no equilibrium for large m.
 STUDENT_DEGREES = 5
 #: E[x^4] of each law.
 FOURTH_MOMENTS: dict[EntryLaw, float] = {

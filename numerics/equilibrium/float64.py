@@ -101,7 +101,7 @@ class FloatEquilibrium:
         if not all(self.certified.get(key, False) for key in wanted):
             raise EquilibriumError(
                 f"the coefficients are not certified, and no verdict is given on such: {self.reason}; an activation "
-                "that solve.py certifies would be accepted"
+                "that deqverify solve certifies would be accepted"
             )
         return self
 
@@ -309,7 +309,7 @@ def checked_moments(phi: PointwiseActivation, scale: float) -> MomentValues[floa
         except (UncertifiedError, UnsupportedExpressionError) as error:
             raise EquilibriumError(
                 f"the moments of {phi.name} at tau = {scale:.6g} are not certified, and no verdict is given on such: "
-                f"{error}; an activation that solve.py certifies would be accepted"
+                f"{error}; an activation that deqverify solve certifies would be accepted"
             ) from error
     values, errors = FloatMoments(phi).estimated(scale)
     pairs = zip(vars(values).values(), vars(errors).values(), strict=True)

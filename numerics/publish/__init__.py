@@ -11,12 +11,11 @@ from numerics.publish.figures import (
     spectrum_figure,
     sweep_figure,
 )
-from numerics.publish.network_code import CODE_FORMATS, EmissionError, emit_network
+from numerics.publish.network_code import EmissionError, emit_network
 from numerics.publish.report import html_report, markdown_report
 from numerics.publish.verdict_file import Planted, RecordedVerdict, VerdictFile, VerdictFileError, read_verdicts
 
 __all__ = [
-    "CODE_FORMATS",
     "STYLE",
     "EmissionError",
     "Planted",

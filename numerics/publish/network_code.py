@@ -15,18 +15,16 @@ from sympy.printing.numpy import NumPyPrinter
 from sympy.printing.pycode import PythonCodePrinter
 from sympy.printing.pytorch import TorchPrinter
 
+from numerics.named import CODE_FORMATS
 from theory.matching import hermite_family, named_family
 from theory.symbols import x
 
-__all__ = ["CODE_FORMATS", "EmissionError", "emit_network"]
+__all__ = ["EmissionError", "emit_network"]
 
 
 class EmissionError(ValueError):
     """A form of code that is not offered."""
 
-
-#: What ``emit_network`` writes.
-CODE_FORMATS = ("numpy", "torch", "sympy")
 
 Layer = Mapping[str, Any]
 #: Activations by family, of families that have no name in ``theory.matching``.

@@ -17,7 +17,6 @@ import threadpoolctl
 import deqverify.commands.spectrum
 import numerics.experiments.spectral_study
 from numerics import memory
-from numerics.data import ENTRY_LAWS
 from numerics.memory import NotEnoughMemoryError
 from tests.scripts.conftest import Script
 
@@ -247,10 +246,6 @@ def test_a_long_list_of_unexpected_eigenvalues_is_cut_short(
     record = run_to_record(spectrum, "--p", "200", "--width", "40")
     assert len(record["outliers_unexpected"]) > 6
     assert f"{len(record['outliers_unexpected']) - 6} more" in capsys.readouterr().out
-
-
-def test_laws_of_entries_are_those_of_the_library(spectrum: ModuleType) -> None:
-    assert spectrum._cli.LAWS == ENTRY_LAWS
 
 
 def test_the_picture_says_what_it_was_made_from(spectrum: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:

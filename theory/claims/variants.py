@@ -19,6 +19,7 @@ import sympy as sp
 
 from theory.equations import ck_coefficients, kernel_coefficients, preactivation_coefficients
 from theory.kernels import PARTS, Kernel, KernelCoefficients
+from theory.named import RELEASED_VARIANTS
 from theory.symbols import d1, d2, d22, mean, sigma_a2, sigma_b2, tau_0, variance
 
 __all__ = [
@@ -104,7 +105,6 @@ def released_variants() -> Mapping[str, Theory]:
     variants = (
         replace(
             true,
-            identifier="extra-diagonal",
             description="the diagonal has an extra - tau_0^4 alpha_3",
             source=paper_2022,
             coefficients=replace(
@@ -113,20 +113,19 @@ def released_variants() -> Mapping[str, Theory]:
         ),
         replace(
             true,
-            identifier="centred-T",
             description=Statistic.T_CENTRED.value,
             source=paper_2024,
             statistics=frozenset({Statistic.T_CENTRED}),
         ),
         replace(
             true,
-            identifier="elementwise-T",
             description=Statistic.T_ELEMENTWISE.value,
             source=paper_2024,
             statistics=frozenset({Statistic.T_ELEMENTWISE}),
         ),
     )
-    return MappingProxyType({variant.identifier: variant for variant in variants})
+    named = zip(RELEASED_VARIANTS, variants, strict=True)
+    return MappingProxyType({name: replace(variant, identifier=name) for name, variant in named})
 
 
 @cache

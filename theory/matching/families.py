@@ -33,6 +33,7 @@ from theory.activations import Activation, Parameter
 from theory.equations import LayerMoments
 from theory.grammar import parse_activation
 from theory.moments import GaussianMoments
+from theory.named import FAMILY_NAMES
 from theory.symbols import tau, x, xi
 
 __all__ = [
@@ -48,9 +49,6 @@ __all__ = [
     "named_family",
     "scaling_exponents",
 ]
-
-#: The families that a person may ask for by name.
-FAMILY_NAMES = ("leaky_relu", "hard_tanh", "rational", "hermite", "erf", "sin")
 
 
 class FamilyError(ValueError):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import importlib.util
 import json
 import operator
 import subprocess
@@ -11,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from functools import cache
+from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -31,18 +31,8 @@ SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "fuzz_parser.py"
 
 @cache
 def fuzzer() -> ModuleType:
-    """The fuzzing script as a module (its folder is no package)."""
-    specification = importlib.util.spec_from_file_location("fuzz_parser", SCRIPT)
-    assert specification is not None
-    assert specification.loader is not None
-    module = importlib.util.module_from_spec(specification)
-    sys.modules["fuzz_parser"] = module  # dataclasses look their module up
-    sys.path.insert(0, str(SCRIPT.parent))  # as for a script that is run
-    try:
-        specification.loader.exec_module(module)
-    finally:
-        sys.path.remove(str(SCRIPT.parent))
-    return module
+    """What draws and tries the texts."""
+    return import_module("deqverify.commands._fuzzing")
 
 
 def test_bounded_run_finds_nothing() -> None:
