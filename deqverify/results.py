@@ -243,7 +243,7 @@ class ConvergenceStudy:
         """
         axes = axes_or_new(ax)
         name = self.deq.activation.name
-        title = f"{self.kernel}: error against {self.against}"
+        title = f"{self.kernel.upper()}: error against {self.against}"
         convergence_figure(
             self.sizes, {name: list(self.errors)}, {name: self.report}, symbol=self.against, title=title, axes=axes
         )
@@ -285,9 +285,10 @@ class KernelPair:
         """
         axes = axes_or_new(ax)
         above = np.triu_indices(len(self.deq), 1)
-        axes.plot(self.deq[above], self.network[above], ".", ms=2, alpha=0.4, rasterized=True, label="pairs of samples")
+        points: dict[str, Any] = {"ms": 3, "alpha": 0.5, "rasterized": True, "zorder": 3}
+        axes.plot(self.deq[above], self.network[above], ".", label="pairs of samples", **points)
         axes.axline((0, 0), slope=1, color="black", lw=0.9, label="equal")
-        axes.set(xlabel=f"DEQ, {self.kernel}", ylabel="explicit network")
+        axes.set(xlabel=f"DEQ, {self.kernel.upper()}", ylabel="explicit network")
         axes.legend()
         return axes
 

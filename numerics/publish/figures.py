@@ -23,7 +23,6 @@ from numerics.experiments import RateCheck, RateReport
 from numerics.spectrum import SpectralLaw, isolated_eigenvalues
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 __all__ = [
@@ -163,12 +162,12 @@ def spectrum_figure(
 
 
 def draw_spectrum(
-    axes: Axes, law: SpectralLaw, eigenvalues: ArrayLike, isolated: ArrayLike, *, draws: int = 1, label: str = ""
+    axes: Any, law: SpectralLaw, eigenvalues: ArrayLike, isolated: ArrayLike, *, draws: int = 1, label: str = ""
 ) -> None:
     """Draw measured eigenvalues under the predicted density on axes; isolated ones, of both, are marks on their foot.
 
     Args:
-        axes: to draw on.
+        axes: Matplotlib axes to draw on.
         law: the prediction.
         eigenvalues: (n,) array, of one kernel, or of several draws of equal size one after the other.
         isolated: (k,) array of those that are marks, not in the histogram.
@@ -185,7 +184,7 @@ def draw_spectrum(
         style = {"marker": "v", "color": MARK, "ms": 9, "mfc": "none", "mew": 1.5, "label": "isolated, predicted"}
         axes.plot(predicted, np.zeros(predicted.size), **foot, **style)
     axes.plot(apart, np.zeros(apart.size), marker="x", color=_CROSS, ms=6, mew=1.4, **foot, **_labelled(apart))
-    axes.legend()
+    axes.legend(frameon=False)
 
 
 def _draw_strip(
@@ -299,7 +298,7 @@ def convergence_figure(
     ylabel: str = "error in operator norm",
     title: str = "",
     caption: str = "",
-    axes: Axes | None = None,
+    axes: Any = None,
 ) -> Figure:
     """Draw errors against size on logarithmic axes: draws, means with standard errors, and the law that was tested.
 
@@ -317,7 +316,7 @@ def convergence_figure(
         ylabel: what the errors are.
         title: above the picture.
         caption: below it, in small type.
-        axes: to draw on, the legend inside them, in place of those of a new figure.
+        axes: Matplotlib axes to draw on, the legend inside them, in place of those of a new figure.
 
     Raises:
         ValueError: sizes or errors that are not positive, or not one sequence of errors for each size.
@@ -378,7 +377,7 @@ def convergence_figure(
     if own:
         _finish(figure, (handles, [handle.get_label() for handle in handles]), caption, columns)
     else:
-        axes.legend(handles=[handle for points, beside in lines for handle in (points, *beside)])
+        axes.legend(frameon=False, handles=[handle for points, beside in lines for handle in (points, *beside)])
     return figure
 
 
