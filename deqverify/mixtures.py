@@ -63,7 +63,7 @@ class Mixture:
 
     @property
     def population(self) -> GaussianMixture:
-        """The mixture as the theory has it, samples in columns divided by sqrt(p)."""
+        """What the theory has: samples in columns, divided by sqrt(p); raises ValueError where there is none."""
         if isinstance(self.means, float):
             plain = GaussianMixture.released_experiment(
                 self.p, ratio=self.ratio, means=self.means, cov_shift=0.0, classes=self.classes, noise=self.noise
