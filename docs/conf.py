@@ -115,7 +115,8 @@ def _escaped(text: str) -> str:
 
 def _prepare_docstring(app: Any, what: str, name: str, thing: Any, options: Any, lines: list[str]) -> None:
     """Write a docstring's plain text and indented formulas so that they are read as what they are."""
-    found: list[str] = []
+    # Of an attribute what stands before a colon would be taken for its type, were it on the first line.
+    found: list[str] = [""] if what in ("attribute", "data", "property") else []
     section = formula = prompt = False
     for line in lines:
         text = line.strip()
@@ -128,6 +129,16 @@ def _prepare_docstring(app: Any, what: str, name: str, thing: Any, options: Any,
         prompt = text.startswith(">>>") or (prompt and bool(text))
         found.append(line if prompt or formula else _escaped(line))
     lines[:] = found
+
+
+_ALIAS = re.compile(r"TypeAliasForwardRef\('(\w+)'\)")
+
+
+def _prepare_signature(
+    app: Any, what: str, name: str, thing: Any, options: Any, signature: str | None, returned: str | None
+) -> tuple[str | None, str | None]:
+    """Write the names of type aliases inside of other types as themselves."""
+    return tuple(text and _ALIAS.sub(r"\1", text) for text in (signature, returned))  # type: ignore[return-value]
 
 
 # --- references -------------------------------------------------------------------------------------------------------
@@ -174,5 +185,6 @@ def _prepare_page(app: Any, page: str, source: list[str]) -> None:
 def setup(app: Any) -> None:
     """Connect what is above."""
     app.connect("autodoc-process-docstring", _prepare_docstring, priority=100)
+    app.connect("autodoc-process-signature", _prepare_signature)
     app.connect("source-read", _prepare_page)
     app.connect("missing-reference", _find_home)
