@@ -12,7 +12,7 @@ CANDIDATES := $(if $(strip $(PYTHON)),$(PYTHON),python3.13 python3.12 python3.11
 USABLE := import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup verify test lint format format-check types bench lock clean
+.PHONY: help setup verify test lint format format-check types bench docs lock clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' Makefile
@@ -61,6 +61,9 @@ format-check: $(STAMP) ## say what `make format` would change
 
 types: $(STAMP) ## check types (mypy, strict)
 	@$(PY) -m mypy $(ARGS)
+
+docs: $(STAMP) ## build the site from docs/ and the docstrings into build/site, warnings as errors (Sphinx)
+	@$(PY) -m sphinx --quiet --fail-on-warning --keep-going --builder html --conf-dir docs . build/site $(ARGS)
 
 bench: $(STAMP) ## time the main computations (scripts/bench.py)
 	@$(PY) scripts/bench.py $(ARGS)

@@ -1,12 +1,70 @@
-"""The front door: the names that tasks start from."""
+"""The front door: the names that tasks start from.
+
+``import deqverify as dv`` is quick: a name is imported when it is first used.  ``docs/library.md`` shows each at work.
+
+Example:
+    >>> import deqverify as dv
+    >>> solution = dv.certify(dv.DEQ("tanh", sigma_a2="1/5"), digits=20)
+    >>> solution.decimal("alpha1")
+    '0.34498763265979871208'
+"""
 
 from __future__ import annotations
 
-from importlib.metadata import PackageNotFoundError, version
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["__version__"]
+if TYPE_CHECKING:
+    from deqverify.api import certify, check, converge, equilibria, kernels, latex, match, spectrum
+    from deqverify.mixtures import Mixture
+    from theory.claims import CLAIMS
+    from theory.equations import DEQ
+    from theory.kernels import Kernel
 
-try:
-    __version__ = version("deqverify")
-except PackageNotFoundError:  # a checkout that was never installed
-    __version__ = "unknown"
+    __version__: str
+
+__all__ = [
+    "CLAIMS",
+    "DEQ",
+    "Kernel",
+    "Mixture",
+    "__version__",
+    "certify",
+    "check",
+    "converge",
+    "equilibria",
+    "kernels",
+    "latex",
+    "match",
+    "spectrum",
+]
+
+#: Where a name that is not of ``deqverify.api`` lives.
+_HOMES = {
+    "CLAIMS": "theory.claims",
+    "DEQ": "theory.equations",
+    "Kernel": "theory.kernels",
+    "Mixture": "deqverify.mixtures",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module 'deqverify' has no attribute {name!r}: it offers {', '.join(__all__)}")
+    found = _version() if name == "__version__" else getattr(import_module(_HOMES.get(name, "deqverify.api")), name)
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    return list(__all__)
+
+
+def _version() -> str:
+    """Of the installed package; a checkout that was never installed has none."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("deqverify")
+    except PackageNotFoundError:
+        return "unknown"

@@ -32,7 +32,7 @@ LEVELS = {
         {"matching", "claims", "latex"},
     ),
     "numerics": (
-        {"arrays", "parameters", "budget", "memory", "named"},
+        {"arrays", "parameters", "budget", "memory", "named", "display"},
         {"arithmetic", "linalg", "records"},
         {"data", "moments"},
         {"equilibrium", "kernels", "networks", "equivalents"},

@@ -362,11 +362,9 @@ def test_the_notebook_is_valid_and_runs(tmp_path: Path) -> None:
     assert all(cell["execution_count"] is None and cell["outputs"] == [] for cell in code)
     assert len(_text(NOTEBOOK)) < 50_000
     check = (
-        "from matplotlib.figure import Figure\n"
-        "assert isinstance(figure, Figure) and figure.axes[0].lines and figure.axes[0].patches\n"
-        "assert isinstance(ladder, Figure) and ladder._repr_png_().startswith(b'\\x89PNG')\n"
+        "assert figure.lines and figure.patches and ladder.lines and entries.lines\n"
         "assert solution._repr_latex_().startswith('$') and solution.followed\n"
-        "assert outcome.status == 'exact'\n"
+        "assert match.exact and pair.difference < 0.05\n"
     )
     program = "\n".join([*("".join(cell["source"]) for cell in code), check])
     done = _run(["-W", "error", "-"], tmp_path, program)

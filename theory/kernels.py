@@ -10,6 +10,8 @@ from dataclasses import dataclass, fields
 from enum import StrEnum
 from typing import Any, Generic, TypeVar
 
+import sympy as sp
+
 __all__ = [
     "COEFFICIENTS",
     "NTK_COEFFICIENTS",
@@ -150,6 +152,17 @@ class KernelCoefficients(Generic[T_co]):
     def identity(self, tau0: Any) -> Any:
         """Return the coefficient of the identity, diagonal - tau_0^2 linear."""
         return self.diagonal - tau0**2 * self.linear
+
+    def _repr_latex_(self) -> str:
+        symbols = ("k_1", "k_2", "k_3", "k_0")
+        return (
+            "$" + r",\quad ".join(f"{name} = {_latex(value)}" for name, value in zip(symbols, self, strict=True)) + "$"
+        )
+
+
+def _latex(value: Any) -> str:
+    """A coefficient of any kind in LaTeX."""
+    return str(sp.latex(value)) if isinstance(value, sp.Basic) else str(value)
 
 
 #: Names of the four coefficients, in order.

@@ -10,21 +10,33 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import sympy as sp
 from flint import arb, ctx
 
-from numerics.arithmetic import ball_from_text, ball_to_text, constant_ball, hull
+from numerics.arithmetic import ball_from_text, ball_to_text, constant_ball, hull, pointwise, proved_decimal
 from numerics.budget import OverBudgetError, spent
+from numerics.display import MARK, axes_or_new, html_table
 from numerics.equilibrium.asymptotics import largest_scale
 from numerics.equilibrium.interval_newton import enclose_equilibrium
-from numerics.moments import TAIL_BITS, CertifiedMoments, Key, UncertifiedError, certified_moments, coarse_variance
+from numerics.moments import (
+    TAIL_BITS,
+    CertifiedMoments,
+    FloatMoments,
+    Key,
+    UncertifiedError,
+    certified_moments,
+    coarse_variance,
+)
 from theory.activations import Activation
 from theory.analysis import GrowthError, UndecidedError, limit_at
 from theory.equations import DEQ, EquilibriumError
 from theory.symbols import x
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 __all__ = [
     "Equilibrium",
@@ -105,6 +117,43 @@ class EquilibriumSet:
     def followed(self) -> Equilibrium | None:
         """The equilibrium that iteration from tau_0 is proved to reach, or None."""
         return next((root for root in self.equilibria if root.followed), None)
+
+    def _rows(self) -> list[tuple[str, str, str]]:
+        """Of each root its tau, whether it is stable, and whether it is reached from tau_0."""
+        reached = {True: "reached from tau_0", False: "", None: "perhaps reached from tau_0"}
+        return [
+            (proved_decimal(root.tau, 10), "stable" if root.stable else "unstable", reached[root.followed])
+            for root in self.equilibria
+        ]
+
+    def __repr__(self) -> str:
+        roots = ", ".join(f"{tau} ({', '.join(filter(None, words))})" for tau, *words in self._rows())
+        known = "complete" if self.complete else "not proved to be all"
+        return f"EquilibriumSet({known}: tau_* = {roots or 'none'})"
+
+    def _repr_html_(self) -> str:
+        caption = "all equilibria" if self.complete else f"equilibria, not proved to be all: {self.reason}"
+        return html_table(caption, ("tau_*", "stability", ""), self._rows())
+
+    def plot(self, ax: Axes | None = None) -> Axes:
+        """Draw the map of tau^2 whose fixed points the equilibria are, on axes that are given or new.
+
+        Args:
+            ax: Matplotlib axes; those of a new figure by default.
+        """
+        phi = pointwise(self.deq.activation)
+        weight_a, weight_b, scale0 = map(float, (*self.deq.variances, self.deq.tau0))
+        axes, places = axes_or_new(ax), [float(root.tau) ** 2 for root in self.equilibria]
+        squares = np.linspace(0, 1.3 * max(*places, scale0**2), 200)[1:]
+        response = weight_a * FloatMoments(phi).variance(np.sqrt(squares)) + weight_b * scale0**2
+        axes.plot(squares, response, label=r"$\sigma_a^2 \mathrm{Var}\,\phi_0(\tau\xi) + \sigma_b^2 \tau_0^2$")
+        axes.plot(squares, squares, color="black", lw=0.9, label=r"$\tau^2$")
+        for place, root in zip(places, self.equilibria, strict=True):
+            axes.plot(place, place, "o", color=MARK, mfc=MARK if root.stable else "white", zorder=3)
+        axes.plot(scale0**2, 0, "|", color="black", ms=12, clip_on=False, label=r"$\tau_0^2$")
+        axes.set(xlabel=r"$\tau^2$", ylim=(0, None))
+        axes.legend()
+        return axes
 
 
 class VarianceEnclosure:

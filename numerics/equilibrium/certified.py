@@ -129,10 +129,23 @@ class CertifiedCoefficients:
         """
         return contains_decimal(self.balls[key], text)
 
-    def _repr_latex_(self) -> str:
+    def __repr__(self) -> str:
+        proved = sum(self.certified.values())
+        shown = ", ".join(f"{key} = {self.decimal(key)}" for key in ("tau", "alpha1", "alpha2", "alpha3", "gamma2"))
+        return (
+            f"CertifiedCoefficients({proved} of {len(self.certified)} coefficients certified to {self.digits} digits)\n"
+            f"  {shown}"
+        )
+
+    def latex(self, digits: int | None = None) -> str:
+        """Return all coefficients in LaTeX, an ``aligned`` block of amsmath.
+
+        Args:
+            digits: significant digits at most, of which those that are not proved are left out.
+        """
         from theory.latex import COEFFICIENT_SYMBOLS
 
-        digits = min(self.digits, 20)
+        digits = self.digits if digits is None else min(digits, self.digits)
         rows = []
         for key in COEFFICIENTS:
             ball = self.balls.get(key)
@@ -140,7 +153,10 @@ class CertifiedCoefficients:
             if shown is not None:
                 mark = "" if ball is not None else r"\quad\text{(not certified)}"
                 rows.append(rf"{COEFFICIENT_SYMBOLS[key]} &= {_latex_number(shown)}{mark}")
-        return r"$\begin{aligned}" + r"\\ ".join(rows) + r"\end{aligned}$"
+        return "\\begin{aligned}\n" + " \\\\\n".join(rows) + "\n\\end{aligned}"
+
+    def _repr_latex_(self) -> str:
+        return f"${self.latex(20)}$"
 
     def __getstate__(self) -> dict[str, Any]:
         state = {name: getattr(self, name) for name in self.__dataclass_fields__}

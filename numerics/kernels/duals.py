@@ -387,8 +387,7 @@ def slow_dual(
 
     Args:
         phi: the activation, uncentred; the closed form of one made by ``numerics.arithmetic.pointwise`` is derived
-        here,
-            where it is needed.
+            here, where it is needed.
         scales: (n,) array of standard deviations.
         bias: subtracted from phi.
         refinement: of the panels of Gauss-Legendre nodes, see ``numerics.moments.select_refinement``.

@@ -10,12 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
+import numpy as np
 import threadpoolctl
 from flint import arb, ctx
 
 from numerics.arithmetic import BITS_PER_DIGIT
+from numerics.display import axes_or_new, html_table
 from numerics.equilibrium import CertifiedCoefficients, certify
 from numerics.matching.boxes import FamilyBox, FamilyBoxError, closest_in_box, match_own, own_residual_bound
 from numerics.matching.constructive import match_hermite
@@ -27,6 +29,9 @@ from numerics.matching.rational import match_rational
 from numerics.matching.targets import Decision, Target, TargetError, target_of
 from theory.equations import DEQ
 from theory.matching import FAMILY_NAMES, MatchStatus
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 __all__ = [
     "LAYER_COUNTS",
@@ -87,6 +92,33 @@ class Design:
     target: Target
     digits: int
     solution: CertifiedCoefficients
+
+    def __repr__(self) -> str:
+        return f"Design({self.kernel}: {self.status}, {len(self.network.layers)} x {self.family})\n  {self.reason}"
+
+    def _repr_html_(self) -> str:
+        rows = [
+            (str(number), layer.family.name, ", ".join(f"{k} = {float(v):.10g}" for k, v in layer.parameters.items()))
+            for number, layer in enumerate(self.network.layers, start=1)
+        ]
+        return html_table(f"{self.kernel}, {self.status}: {self.reason}", ("layer", "family", "parameters"), rows)
+
+    def plot(self, ax: Axes | None = None) -> Axes:
+        """Draw the centred activations of the network's layers over three standard deviations of their inputs.
+
+        Args:
+            ax: Matplotlib axes; those of a new figure by default.
+        """
+        axes = axes_or_new(ax)
+        for number, ((phi, bias), report) in enumerate(
+            zip(self.network.pointwise(), self.network.ball_reports(self.digits), strict=True), start=1
+        ):
+            places = np.linspace(-3, 3, 601)
+            name = self.network.layers[number - 1].family.name
+            axes.plot(places, phi.value(float(report.scale) * places) - bias, label=f"layer {number}: {name}")
+        axes.set(xlabel="input in standard deviations", ylabel="activation, centred")
+        axes.legend()
+        return axes
 
 
 def solve_target(target: Target, family: str, layers: int) -> Decision:

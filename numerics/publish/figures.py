@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from numerics.arrays import Array
+from numerics.display import COLOURS, MARK, MEASURED, PREDICTED, STYLE
 from numerics.experiments import RateCheck, RateReport
 from numerics.spectrum import SpectralLaw, isolated_eigenvalues
 
@@ -31,6 +32,7 @@ __all__ = [
     "STYLE",
     "coefficient_figure",
     "convergence_figure",
+    "draw_spectrum",
     "figure_bytes",
     "made_from",
     "new_figure",
@@ -39,22 +41,9 @@ __all__ = [
     "sweep_figure",
 ]
 
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
 #: Marks of the curves of one picture, by which they differ in grey.
 _MARKS = ("o", "s", "^", "D", "v", "P", "X")
-_PREDICTED, _MARK, _MEASURED, _CROSS = "#0072B2", "#D55E00", "#C8C8C8", "#222222"
-#: Matplotlib's settings for all figures.
-STYLE: dict[Any, Any] = {
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "grid.alpha": 0.25,
-    "legend.frameon": False,
-    "font.size": 10,
-    "legend.fontsize": 9,
-    "figure.dpi": 150,
-    "svg.hashsalt": "deqverify",
-}
+_CROSS = "#222222"
 _FEWEST_BINS, _MOST_BINS = 20, 120
 #: Characters of a name, which may be an expression, for which titles and legends have room.
 _NAME_LENGTH = 40
@@ -104,7 +93,7 @@ def new_figure(
     from cycler import cycler
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-    with mpl.rc_context({**STYLE, "axes.prop_cycle": cycler(color=_COLOURS)}):
+    with mpl.rc_context({**STYLE, "axes.prop_cycle": cycler(color=COLOURS)}):
         figure = _figure_type()(figsize=(width, height), layout="constrained")
         FigureCanvasAgg(figure)
         axes = figure.subplots(rows, columns, height_ratios=heights, sharex=heights is not None)
@@ -202,7 +191,7 @@ def spectrum_figure(
         walls = _walls(law, within)
         highest = _draw_histogram(axes, spectrum, apart, walls, draws, label, law)
     else:
-        axes.fill_between(*smoothed, color=_MEASURED, lw=0, label=label)
+        axes.fill_between(*smoothed, color=MEASURED, lw=0, label=label)
         highest = float(smoothed[1].max())
         within = smoothed[0][smoothed[1] > 0]
     top = _draw_law(axes, law, highest, walls)
@@ -214,26 +203,52 @@ def spectrum_figure(
     return figure
 
 
+def draw_spectrum(
+    axes: Any, law: SpectralLaw, eigenvalues: ArrayLike, isolated: ArrayLike, *, draws: int = 1, label: str = ""
+) -> None:
+    """Draw measured eigenvalues under the predicted density on axes; isolated ones, of both, are marks on their foot.
+
+    Args:
+        axes: Matplotlib axes to draw on.
+        law: the prediction.
+        eigenvalues: (n,) array, of one kernel, or of several draws of equal size one after the other.
+        isolated: (k,) array of those that are marks, not in the histogram.
+        draws: number of draws.
+        label: what was measured, for the legend.
+    """
+    spectrum, apart = np.asarray(eigenvalues, dtype=np.float64), np.asarray(isolated, dtype=np.float64)
+    walls = _walls(law, spectrum[~np.isin(spectrum, apart)])
+    highest = _draw_histogram(axes, spectrum, apart, walls, draws, label, law)
+    axes.set(ylim=(0, _draw_law(axes, law, highest, walls)), xlabel="eigenvalue", ylabel="density")
+    foot = {"clip_on": False, "ls": "none", "zorder": 4}
+    predicted = law.outlier_values
+    if predicted.size:
+        style = {"marker": "v", "color": MARK, "ms": 9, "mfc": "none", "mew": 1.5, "label": "isolated, predicted"}
+        axes.plot(predicted, np.zeros(predicted.size), **foot, **style)
+    axes.plot(apart, np.zeros(apart.size), marker="x", color=_CROSS, ms=6, mew=1.4, **foot, **_labelled(apart))
+    axes.legend(frameon=False)
+
+
 def _draw_strip(
     strip: Any, law: SpectralLaw, within: Array, apart: Array, averages: tuple[Array, Array] | None
 ) -> None:
     """Two rows, predicted and measured: extents of the bulk as bars, isolated eigenvalues as marks."""
     bar = {"lw": 5, "solid_capstyle": "butt"}
     for left, right in law.edges:
-        strip.plot([left, right], [1, 1], color=_PREDICTED, **bar)
+        strip.plot([left, right], [1, 1], color=PREDICTED, **bar)
     if law.point is not None:
-        strip.plot([law.point], [1], "|", color=_PREDICTED, ms=9, mew=1.6)
+        strip.plot([law.point], [1], "|", color=PREDICTED, ms=9, mew=1.6)
     if within.size:
         strip.plot([within.min(), within.max()], [0, 0], color="0.6", **bar)
     if law.outliers:
         strip.plot(
-            [o.value for o in law.outliers], np.ones(len(law.outliers)), "v", color=_MARK, ms=7, mfc="none", mew=1.5,
+            [o.value for o in law.outliers], np.ones(len(law.outliers)), "v", color=MARK, ms=7, mfc="none", mew=1.5,
             label="isolated, predicted",
         )  # fmt: skip
     for outlier in law.outliers:
         if outlier.multiplicity > 1:
             text, place = f"\u00d7{outlier.multiplicity}", (outlier.value, 1)
-            strip.annotate(text, place, (6, 0), textcoords="offset points", va="center", fontsize=8, color=_MARK)
+            strip.annotate(text, place, (6, 0), textcoords="offset points", va="center", fontsize=8, color=MARK)
     if averages is None:
         strip.plot(apart, np.zeros(apart.size), "x", color=_CROSS, ms=6, mew=1.4, **_labelled(apart))
     else:
@@ -276,7 +291,7 @@ def _draw_histogram(
     heights = np.array([np.histogram(row[~np.isin(row, apart)], bins=walls)[0] for row in rows])
     shares = heights / rows.shape[1] / np.diff(walls)
     share, middles = shares.mean(axis=0), (walls[1:] + walls[:-1]) / 2
-    axes.stairs(share, walls, fill=True, color=_MEASURED, label=label)
+    axes.stairs(share, walls, fill=True, color=MEASURED, label=label)
     if draws > 1:
         error = shares.std(axis=0, ddof=1) / np.sqrt(draws)
         seen = share > 0
@@ -294,14 +309,14 @@ def _draw_law(axes: Any, law: SpectralLaw, highest: float, walls: Array | None) 
     for left, right in law.edges:
         part = (places >= left) & (places <= right)
         name = "predicted density" if left == law.edges[0][0] else None
-        axes.plot(places[part], density[part], color=_PREDICTED, lw=1.6, label=name)
+        axes.plot(places[part], density[part], color=PREDICTED, lw=1.6, label=name)
     if walls is not None and law.bulk is not None:
         means = np.diff(law.cumulative(walls)) / np.diff(walls)
         axes.stairs(means, walls, color="black", lw=0.9, label="the same, mean over bins")
         highest = max(highest, float(means[_without_point(walls, law)].max(initial=0.0)))
     if law.point is not None:
         name = f"point mass {law.point_mass:.3g}, predicted"
-        axes.axvline(law.point, color=_PREDICTED, lw=1.2, ls=":", label=name)
+        axes.axvline(law.point, color=PREDICTED, lw=1.2, ls=":", label=name)
     seen = float(density[np.isfinite(density)].max(initial=0.0))
     return 1.08 * min(max(seen, highest), _TALLEST * highest)
 
@@ -325,6 +340,7 @@ def convergence_figure(
     ylabel: str = "error in operator norm",
     title: str = "",
     caption: str = "",
+    axes: Any = None,
 ) -> Figure:
     """Draw errors against size on logarithmic axes: draws, means with standard errors, and the law that was tested.
 
@@ -342,6 +358,7 @@ def convergence_figure(
         ylabel: what the errors are.
         title: above the picture.
         caption: below it, in small type.
+        axes: Matplotlib axes to draw on, the legend inside them, in place of those of a new figure.
 
     Raises:
         ValueError: sizes or errors that are not positive, or not one sequence of errors for each size.
@@ -356,7 +373,8 @@ def convergence_figure(
             raise ValueError(f"the errors of {name} must be {values.size} sequences of positive numbers, one a size")
     if not draws or not (values > 0).all():
         raise ValueError("sizes must be positive, and there must be errors")
-    figure, axes = new_figure(width=6.4, height=4.8)
+    own = axes is None
+    figure, axes = new_figure(width=6.4, height=4.8) if axes is None else (axes.get_figure(root=True), axes)
     fine = np.geomspace(values[0], values[-1], 200)
     lines: list[tuple[Any, list[Any]]] = []
     for position, (name, rows) in enumerate(draws.items()):
@@ -398,7 +416,10 @@ def convergence_figure(
     handles = [row[column] for column in range(columns) for row in table]
     if max(len(points.get_label()) for points, _ in lines) > _WIDEST_COLUMN:
         columns, handles = 1, [handle for points, beside in lines for handle in (points, *beside)]
-    _finish(figure, (handles, [handle.get_label() for handle in handles]), caption, columns)
+    if own:
+        _finish(figure, (handles, [handle.get_label() for handle in handles]), caption, columns)
+    else:
+        axes.legend(frameon=False, handles=[handle for points, beside in lines for handle in (points, *beside)])
     return figure
 
 
@@ -457,10 +478,10 @@ def sweep_figure(
     panels = np.atleast_1d(axes).ravel()
     shown = {what: end for what, end in (ends or {}).items() if x.min() <= end <= x.max()}
     for position, (panel, (label, values)) in enumerate(zip(panels, heights.items(), strict=False)):
-        panel.plot(x, values, color=_PREDICTED, lw=1.5)
+        panel.plot(x, values, color=PREDICTED, lw=1.5)
         # A single point between others that do not exist has no line.
         lone = np.isfinite(values) & ~np.isfinite(np.roll(values, 1)) & ~np.isfinite(np.roll(values, -1))
-        panel.plot(x[lone], values[lone], ".", color=_PREDICTED)
+        panel.plot(x[lone], values[lone], ".", color=PREDICTED)
         panel.set(xlim=(x.min(), x.max()))
         panel.set_ylabel(label, rotation=0, ha="right", va="center")
         panel.ticklabel_format(axis="y", style="sci", scilimits=(-3, 4), useMathText=True)
@@ -468,7 +489,7 @@ def sweep_figure(
             # The range that is chosen for nothing but zeros has no meaning.
             panel.set_yticks([0])
         for end, style in zip(shown.values(), _END_STYLES, strict=False):
-            panel.axvline(end, color=_MARK, lw=1.1, ls=style)
+            panel.axvline(end, color=MARK, lw=1.1, ls=style)
         if position + columns >= len(heights):
             panel.set_xlabel(xlabel)
         else:

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import threadpoolctl
@@ -26,11 +27,15 @@ from scipy.optimize import brentq
 
 from numerics.arrays import Array
 from numerics.data import GaussianMixture
+from numerics.display import MARK, PREDICTED, axes_or_new, html_table
 from numerics.equivalents import identity_coefficient, without_rounding
 from numerics.spectrum.bulk import Bulk, isolate_spikes, solve_bulk
 from numerics.spectrum.outliers import Outlier, OutlierSystem, Side, point_outliers
 from numerics.spectrum.population import Population
 from theory.kernels import KernelCoefficients
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 __all__ = [
     "SpectralLaw",
@@ -197,6 +202,34 @@ class SpectralLaw:
         if not 0 <= index < levels.size:
             return -1.0
         return float(-levels[index] if side == "right" else levels[index])
+
+    def __repr__(self) -> str:
+        support = ", ".join(f"[{left:.6g}, {right:.6g}]" for left, right in self.edges)
+        point = "" if self.point is None else f", the share {self.point_mass:.3g} at {self.point:.6g}"
+        isolated = ", ".join(f"{value:.6g}" for value in self.outlier_values) or "none"
+        return f"SpectralLaw(support {support}{point}; isolated: {isolated})"
+
+    def _repr_html_(self) -> str:
+        rows = [(f"{o.value:.6g}", str(o.multiplicity), f"{o.alignment.trace():.3f}") for o in self.outliers]
+        return html_table(repr(self), ("isolated eigenvalue", "multiplicity", "alignment with the classes"), rows)
+
+    def plot(self, ax: Axes | None = None) -> Axes:
+        """Draw the density, the point mass as a dotted line, and isolated eigenvalues as marks on the foot.
+
+        Args:
+            ax: Matplotlib axes; those of a new figure by default.
+        """
+        axes, places = axes_or_new(ax), self.density_points(1000)
+        for left, right in self.edges:
+            part = places[(places >= left) & (places <= right)]
+            axes.plot(part, self.density(part), color=PREDICTED)
+        if self.point is not None:
+            axes.axvline(self.point, color=PREDICTED, ls=":", label=f"point mass {self.point_mass:.3g}")
+        values = self.outlier_values
+        axes.plot(values, np.zeros(values.size), "v", color=MARK, mfc="none", clip_on=False, label="isolated")
+        axes.set(xlabel="eigenvalue", ylabel="density", ylim=(0, None))
+        axes.legend()
+        return axes
 
 
 def phase_transition(

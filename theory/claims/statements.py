@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
+from html import escape
 from typing import Any
 
 __all__ = [
@@ -65,6 +66,25 @@ class Verdict:
     kind: VerdictKind
     evidence: str
     details: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def as_expected(self) -> bool:
+        """Whether it is the verdict that a correct theory gets."""
+        return self.claim in CLAIMS and self.kind is CLAIMS[self.claim].expected
+
+    def __repr__(self) -> str:
+        expected = "as expected" if self.as_expected else "not as expected"
+        subject = f" on {self.subject}" if self.subject else ""
+        return f"Verdict({self.claim}{subject}: {self.kind.value}, {expected})\n  {self.evidence}"
+
+    def _repr_html_(self) -> str:
+        colour = "#009E73" if self.as_expected else "#D55E00"
+        subject = f" on {self.subject}" if self.subject else ""
+        statement = CLAIMS[self.claim].statement if self.claim in CLAIMS else ""
+        return (
+            f'<p><b style="color:{colour}">{self.kind.value}</b>: {escape(self.claim + subject)}</p>'
+            f"<p>{escape(statement)}</p><p><small>{escape(self.evidence)}</small></p>"
+        )
 
 
 _MIXTURE = "Gaussian mixture, n/p fixed, ||C_a|| and ||mu_a|| bounded, tr(C_a - C°) = O(sqrt p)"

@@ -1,0 +1,326 @@
+"""What the front door does: one function for each task, of a ``DEQ`` and of plain NumPy arrays.
+
+The numbers and proofs come from ``numerics``; here are the names, and the conventions of a data matrix: its rows are
+samples with entries of order 1, so that S = X X^T/p, and random numbers come from the generator that is passed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from deqverify.results import ConvergenceStudy, KernelMatrices, Match, SpectrumComparison, gram_of_rows
+from numerics.equilibrium import certify as _certify
+from numerics.equilibrium import find_equilibria
+from numerics.experiments import (
+    Cell,
+    Experiment,
+    Network,
+    distance_to_equivalent,
+    distance_to_limit,
+    exact_kernels,
+    measure,
+    predict,
+    report_rate,
+    summarise_outliers,
+)
+from numerics.matching import design
+from theory.claims import CLAIMS
+from theory.equations import DEQ
+from theory.kernels import Kernel
+
+if TYPE_CHECKING:
+    from deqverify.mixtures import Mixture
+    from numerics.data import EntryLaw, GaussianMixture
+    from numerics.equilibrium import CertifiedCoefficients, EquilibriumSet
+    from theory.claims import Verdict
+
+__all__ = ["certify", "check", "converge", "equilibria", "kernels", "latex", "match", "spectrum"]
+
+_SEEDS = 2**63
+
+
+# --- the lower floors, one line a call -------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Study(Experiment):
+    """An experiment on a mixture of the front door."""
+
+    data: Mixture | None = None
+
+    def mixture(self, p: int) -> GaussianMixture:
+        """Return the data model in dimension p."""
+        assert self.data is not None  # noqa: S101
+        return self.data.at(p).population
+
+
+def _study(deq: DEQ, mixture: Mixture, rng: np.random.Generator) -> _Study:
+    seed = int(rng.integers(_SEEDS))
+    return _Study((deq.activation,), float(deq.sigma_a2), float(deq.sigma_b2), seed=seed, data=mixture)
+
+
+def _implicit(deq: DEQ, gram: Any, asked: Sequence[Kernel]) -> tuple[dict[Kernel, Any], float]:
+    """The kernels at a Gram matrix, the activation centred at the equilibrium of the DEQ's tau_0; and the residual."""
+    found = exact_kernels(deq, gram=gram, kernels=asked)
+    return {kernel: found[kernel] for kernel in asked}, found.evidence.residual
+
+
+# --- the tasks -------------------------------------------------------------------------------------------------------
+
+
+def certify(deq: DEQ, digits: int = 15) -> CertifiedCoefficients:
+    """Solve a DEQ's equations with proof: every coefficient in a ball that holds it.
+
+    Args:
+        deq: the model.
+        digits: significant digits, >= 1.
+
+    Raises:
+        EquilibriumError: no stable equilibrium is reached from tau_0.
+
+    Example:
+        >>> solution = certify(DEQ("tanh", "1/5"), digits=30)
+        >>> solution.decimal("alpha1")
+        '0.344987632659798712080705117170'
+        >>> solution.certified["alpha1"], solution.followed
+        (True, True)
+    """
+    return _certify(deq, digits)
+
+
+def equilibria(deq: DEQ, digits: int = 15) -> EquilibriumSet:
+    """Find every equilibrium of a DEQ, with proof where that is possible.
+
+    Args:
+        deq: the model.
+        digits: significant digits of the roots.
+
+    Example:
+        >>> equilibria(DEQ("x + x**3/10", "1/5"), digits=10)
+        EquilibriumSet(complete: tau_* = 1.179592950 (stable, reached from tau_0), 1.563796048 (unstable))
+    """
+    return find_equilibria(deq, digits)
+
+
+def kernels(
+    deq: DEQ, X: ArrayLike, kernels: str | Sequence[str] = Kernel.CK, *, tau0: Any = "empirical"
+) -> KernelMatrices:
+    """The kernels of a data matrix in the limit of infinite width: exact, no equivalent.
+
+    Rows are samples and S = X X^T/p, as in neural-tangents, whose first layer divides by sqrt(p): columns scaled to
+    mean 0 and variance 1 have tau_0 = 1.
+
+    Args:
+        deq: the model; its own tau_0 is not used unless it is passed.
+        X: (n, p) array, a sample in each row.
+        kernels: "ck", "ntk-recurrent", "ntk-preactivation", "ntk-all", or several of them.
+        tau0: how the input scale is read, at whose equilibrium the activation is centred: "empirical" for
+            sqrt(tr S/n), or a number.
+
+    Raises:
+        ValueError: X is not an (n, p) array of finite numbers, or an unknown kernel.
+        EquilibriumError: no stable equilibrium at this tau_0.
+        KernelConvergenceError: an entry has no stable fixed point, or an NTK does not exist.
+
+    Example:
+        >>> X = np.random.default_rng(0).standard_normal((5, 100))
+        >>> found = kernels(DEQ("relu", "1/5"), X, ["ck", "ntk-all"])
+        >>> found
+        KernelMatrices(ck, ntk-all: n = 5, tau0 = 1.01396 (empirical))
+        >>> found["ck"].shape
+        (5, 5)
+    """
+    asked = [Kernel.read(name) for name in ([kernels] if isinstance(kernels, str) else kernels)]
+    gram = gram_of_rows(X)
+    reading = "empirical" if isinstance(tau0, str) and tau0 == "empirical" else "given"
+    scale = float(np.sqrt(np.trace(gram) / len(gram))) if reading == "empirical" else tau0
+    centred = DEQ(deq.activation, deq.sigma_a2, deq.sigma_b2, scale)
+    matrices, residual = _implicit(centred, gram, asked)
+    return KernelMatrices(centred, MappingProxyType(matrices), float(centred.tau0), reading, residual)
+
+
+def spectrum(
+    deq: DEQ,
+    mixture: Mixture,
+    kernel: str = Kernel.CK,
+    *,
+    rng: np.random.Generator,
+    draws: int = 1,
+    width: int | None = None,
+    weights: EntryLaw = "gaussian",
+) -> SpectrumComparison:
+    """Compare the predicted spectrum of a kernel with that of simulated data.
+
+    Args:
+        deq: the model; tau_0 is the mixture's, sqrt(tr C/p).
+        mixture: of the data.
+        kernel: which kernel, by name.
+        rng: gives the seed of all draws.
+        draws: number of draws of the data.
+        width: neurons of finite networks whose kernels are measured; None for the exact kernel.
+        weights: law of the networks' weights.
+
+    Raises:
+        EquilibriumError: no stable equilibrium, or an NTK that does not exist.
+        SpectralLawError: the law was not found to the accuracy asked for.
+        ValueError: no draws, an unknown kernel, or covariances that the law does not cover.
+
+    Example:
+        >>> from deqverify import Mixture
+        >>> found = spectrum(DEQ("relu", "1/5"), Mixture(p=200, means=3), rng=np.random.default_rng(0))
+        >>> found.law.outlier_values.round(2), found.isolated.round(2)
+        (array([1.75, 1.47]), array([1.87, 1.4 ]))
+    """
+    if draws < 1:
+        raise ValueError(f"the number of draws must be at least 1, not {draws}")
+    which, study = Kernel.read(kernel), _study(deq, mixture, rng)
+    network = None if width is None else Network(width, weights)
+    law, solution = predict(study, deq.activation, which, mixture.p)
+    found = tuple(
+        measure(study, deq.activation, which, mixture.p, index, law, solution, network=network)
+        for index in range(draws)
+    )
+    return SpectrumComparison(deq, mixture, which, width, law, found, summarise_outliers(law, found))
+
+
+def converge(
+    deq: DEQ,
+    mixture: Mixture,
+    sizes: Sequence[int],
+    kernel: str = Kernel.CK,
+    *,
+    rng: np.random.Generator,
+    draws: int = 8,
+    against: str = "p",
+    weights: EntryLaw = "gaussian",
+) -> ConvergenceStudy:
+    """Measure how fast an error falls with the size, and test the theory's rate of -1/2.
+
+    Args:
+        deq: the model; tau_0 is the mixture's.
+        mixture: of the data; against p it is taken to every dimension, n/p fixed.
+        sizes: three or more, ascending.
+        kernel: which kernel, by name.
+        rng: gives the seed of all draws, and resamples them.
+        draws: draws at every size, at least two.
+        against: "p" for the distance of the exact kernel to its equivalent, over dimensions; "m" for that of a finite
+            network's to the exact one, over widths, at the mixture's dimension.
+        weights: law of the finite networks' weights.
+
+    Raises:
+        EquilibriumError: no stable equilibrium, or an NTK that does not exist.
+        ValueError: another ``against``, an unknown kernel, or a mixture that does not exist in every dimension.
+
+    Example:
+        >>> from deqverify import Mixture
+        >>> study = converge(DEQ("relu"), Mixture(), [60, 90, 120], rng=np.random.default_rng(0), draws=3)
+        >>> study.errors.shape, study.verdict
+        ((3, 3), 'undecided')
+    """
+    if against not in ("p", "m"):
+        raise ValueError(f'errors fall against "p" (dimensions) or "m" (widths), not {against!r}')
+    which, study = Kernel.read(kernel), _study(deq, mixture, rng)
+    ladder = tuple(sorted({int(size) for size in sizes}))
+    activation = deq.activation
+
+    def error(size: int, index: int) -> float:
+        if against == "p":
+            return distance_to_equivalent(study, activation, which, Cell(size, index)).error
+        return distance_to_limit(study, activation, which, Cell(mixture.p, index), size, weights).error
+
+    errors = np.array([[error(size, index) for index in range(draws)] for size in ladder])
+    report = report_rate(ladder, errors, rng, symbol=against)
+    return ConvergenceStudy(deq, mixture, which, against, ladder, errors, report)
+
+
+def match(
+    deq: DEQ, kernel: str = Kernel.CK, *, family: str | None = None, layers: int | None = None, digits: int = 15
+) -> Match:
+    """Find an explicit network with the kernel of a DEQ, with proof, or prove that a family has none.
+
+    Args:
+        deq: the model; the network matches at its tau_0.
+        kernel: which kernel, by name.
+        family: of the layers: one of ``theory.matching.FAMILY_NAMES``; None lets the DEQ decide.
+        layers: number of hidden layers; None for what suits the family.
+        digits: significant digits of the parameters.
+
+    Raises:
+        DesignError: a family or a kernel that is not offered; UndecidedDesignError where nothing is proved.
+        EquilibriumError: the DEQ has no stable equilibrium.
+
+    Example:
+        >>> found = match(DEQ("tanh", "1/5"))
+        >>> found
+        Match(tanh, ck: exact, one hard_tanh layer)
+        >>> {name: round(float(value), 6) for name, value in found.network.layers[0].parameters.items()}
+        {'a': 0.764297, 'c': 1.196485}
+    """
+    found = design(deq, kernel=Kernel.read(kernel), family=family, layers=layers, digits=digits)
+    return Match(deq, Kernel.read(kernel), found, _implicit)
+
+
+def check(claim: str, deq: DEQ, *, rng: np.random.Generator | None = None, profile: str = "quick") -> Verdict:
+    """Check one claim of the ledger for a DEQ: derived, certified, or tested on exact kernels of random data.
+
+    Args:
+        claim: one of ``deqverify.CLAIMS``.
+        deq: the model; the data and tau_0 are the ledger's own.
+        rng: gives the seed of the data; claims that are decided without random data need none.
+        profile: how much work: "quick", "default" or "full".
+
+    Returns:
+        The verdict; of several, as on several data sets, one that is not as expected where there is one.
+
+    Raises:
+        ValueError: an unknown claim or profile, weights that are not rational, or no generator where one is needed.
+
+    Example:
+        >>> verdict = check("equilibrium", DEQ("tanh", "1/5"))
+        >>> verdict.kind.value, verdict.as_expected
+        ('certified', True)
+    """
+    from numerics.ledger import PROFILES, Plan, checks_for, judge, run_task, tasks_for
+    from theory.activations import resolve
+
+    for name, accepted in ((claim, CLAIMS), (profile, PROFILES)):
+        if name not in accepted:
+            what = "claim" if accepted is CLAIMS else "profile"
+            raise ValueError(f"there is no {what} {name!r}: accepted are {', '.join(accepted)}")
+    if not (deq.sigma_a2.is_Rational and deq.sigma_b2.is_Rational):
+        raise ValueError(f"the ledger's weights are fractions, not {deq.sigma_a2} and {deq.sigma_b2}")
+    seed = 0 if rng is None else int(rng.integers(_SEEDS))
+    text = deq.activation.name
+    if not text.isidentifier() or resolve(text).with_parameters({}) != deq.activation:
+        text = str(deq.activation.expr)
+    plan = Plan(PROFILES[profile], seed, str(deq.sigma_a2), str(deq.sigma_b2), activations=(text,))
+    checks = checks_for([claim])
+    tasks = tasks_for(checks, plan)
+    if rng is None and any("seed" in task.arguments for task in tasks):
+        raise ValueError(f"{claim} is tested on random data: pass rng, a numpy.random.Generator")
+    results = {task.name: run_task(task) for task in tasks}
+    verdicts = judge(checks, plan, results, [claim])
+    return next((one for one in verdicts if not one.as_expected), verdicts[0])
+
+
+def latex(deq: DEQ, digits: int = 10) -> str:
+    r"""LaTeX of all constants of a DEQ, every digit proved: an ``aligned`` block, which needs amsmath.
+
+    Args:
+        deq: the model.
+        digits: significant digits at most; a constant that is not certified is marked.
+
+    Raises:
+        EquilibriumError: no stable equilibrium is reached from tau_0.
+
+    Example:
+        >>> print(latex(DEQ("relu", "1/5"), digits=5).splitlines()[1])
+        \tau_* &= 0.92657 \\
+    """
+    return certify(deq, digits).latex(digits)
