@@ -26,6 +26,7 @@ include_patterns = ["README.md", "CHANGELOG.md", "CONTRIBUTING.md", "docs/*.md",
 exclude_patterns = ["docs/_*"]
 templates_path = ["_templates"]
 default_role = "py:obj"
+rst_prolog = ".. |colon| unicode:: 0x3A\n   :ltrim:\n"
 
 myst_enable_extensions = ["dollarmath"]
 myst_fence_as_directive = ["math"]
@@ -115,8 +116,7 @@ def _escaped(text: str) -> str:
 
 def _prepare_docstring(app: Any, what: str, name: str, thing: Any, options: Any, lines: list[str]) -> None:
     """Write a docstring's plain text and indented formulas so that they are read as what they are."""
-    # Of an attribute what stands before a colon would be taken for its type, were it on the first line.
-    found: list[str] = [""] if what in ("attribute", "data", "property") else []
+    found: list[str] = []
     section = formula = prompt = False
     for line in lines:
         text = line.strip()
@@ -128,6 +128,9 @@ def _prepare_docstring(app: Any, what: str, name: str, thing: Any, options: Any,
             formula = True
         prompt = text.startswith(">>>") or (prompt and bool(text))
         found.append(line if prompt or formula else _escaped(line))
+    if found and what in ("attribute", "data", "property"):
+        # Napoleon would take what stands before a colon for the attribute's type.
+        found[0] = found[0].replace(": ", " |colon| ")
     lines[:] = found
 
 
