@@ -16,6 +16,7 @@ import pytest
 
 from deqverify.commands import _campaign_options as options
 from deqverify.commands._cli import UsageError
+from numerics.records import CellKey
 from tests.scripts.conftest import ROOT, Script
 
 SMALL = ("--sizes", "60,80,120", "--draws", "4", "--activation", "tanh", "--means", "2", "--seed", "3")
@@ -118,3 +119,27 @@ def test_a_cluster_that_runs_elsewhere_gives_the_same_bytes(
             cluster.communicate()
     assert len(list((tmp_path / "r").glob("*.json"))) == 12
     assert not list(elsewhere.glob("r*"))
+
+
+def _double(cell: CellKey) -> dict[str, int]:
+    return {"value": 2 * cell["index"]}
+
+
+def test_a_campaign_says_how_far_it_is(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """Where stderr is no terminal, in lines; none of them within the first ten seconds."""
+    cells = [{"index": index} for index in range(3)]
+    found = options.run_campaign(_double, cells, {}, jobs=1, label="draws")
+    assert [result["value"] for result in found] == [0, 2, 4]
+    assert capsys.readouterr().err == ""
+    monkeypatch.setattr(options, "_LINE_SECONDS", 0.0)
+    options.run_campaign(_double, cells, {}, jobs=1, label="draws")
+    assert capsys.readouterr().err.splitlines() == [f"draws: {done} of 3 done" for done in range(4)]
+
+
+def test_a_folder_where_a_record_belongs_is_bad_use(tmp_path: Path) -> None:
+    options.run_campaign(_double, [{"index": 0}], {}, folder=tmp_path, jobs=1)
+    (record,) = tmp_path.iterdir()
+    record.unlink()
+    record.mkdir()
+    with pytest.raises(UsageError, match=f"{record.name} in it is a folder"):
+        options.run_campaign(_double, [{"index": 0}], {}, folder=tmp_path, jobs=1)

@@ -26,12 +26,13 @@ from theory.equations import DEQ
 from theory.latex import COEFFICIENT_SYMBOLS
 
 DIGITS = 10
+#: Environment of programs that import this checkout's packages.
+CHECKOUT = os.environ | {"PYTHONPATH": str(ROOT)}
 
 #: Writes the record of verify.py for a run that never was: its own code, with a plan, verdicts and outcomes given.
 _RECORD = """
 import json, sys
 from argparse import Namespace
-sys.path[:0] = [{root!r}]
 from deqverify.commands import verify
 from numerics.ledger.checks import PROFILES, Plan
 from numerics.ledger import PlantedOutcome
@@ -63,8 +64,10 @@ NASTY = (
 
 def verdict_record(planted: int = 40) -> dict[str, Any]:
     """What verify.py --json writes."""
-    program = _RECORD.format(root=str(ROOT), planted=planted, nasty=NASTY)
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120, check=True)
+    program = _RECORD.format(planted=planted, nasty=NASTY)
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, env=CHECKOUT, timeout=120, check=True
+    )
     record: dict[str, Any] = json.loads(done.stdout)
     return record
 
@@ -334,7 +337,6 @@ def test_what_is_not_certified_is_not_printed(script: Script, tmp_path: Path) ->
 
 _TWO_NAMES = """
 import sys
-sys.path[:0] = [{root!r}]
 from functools import partial
 import numerics.matching
 import theory.activations
@@ -347,11 +349,10 @@ _cli.run(export_latex.main)
 
 def test_an_activation_of_the_registry_without_equilibrium_is_said(tmp_path: Path) -> None:
     """With a registry of two: one has no equilibrium, the other no network of the family given."""
-    program = _TWO_NAMES.format(root=str(ROOT))
     command = [
         sys.executable,
         "-c",
-        program,
+        _TWO_NAMES,
         "--registry",
         "--sigma-a2",
         "1.5",
@@ -361,7 +362,7 @@ def test_an_activation_of_the_registry_without_equilibrium_is_said(tmp_path: Pat
         "--output",
         "out",
     ]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=300, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=CHECKOUT, timeout=300, check=False)
     assert done.returncode == 0, done.stderr
     assert "no constants for identity: " in done.stdout
     files = _files(tmp_path / "out")
