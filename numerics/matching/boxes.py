@@ -18,10 +18,10 @@ from flint import arb
 from scipy.optimize import minimize
 
 from numerics.arithmetic import BallSystem, FloatArithmetic, Search, compile_program, constant_ball, hull, search
-from numerics.matching.constructive import one_layer_excluded
+from numerics.matching.constructive import no_single_layer, one_layer_excluded
 from numerics.matching.explicit_network import ExplicitLayer, ExplicitNetwork
 from numerics.matching.targets import Decision, Target, infeasible, undecided
-from theory.matching import TARGETS, Family, MatchingSystem, matching_system, one_layer
+from theory.matching import TARGETS, Family, MatchingSystem, matching_system
 from theory.symbols import tau, tau_0
 
 __all__ = [
@@ -133,8 +133,7 @@ def match_own(target: Target, wanted: FamilyBox) -> Decision:
     where = wanted.statement()
     _equations(target, wanted)
     if len(wanted.families) == 1 and one_layer_excluded(target):
-        ratio = one_layer(target.kernel).ratio
-        return infeasible(f"every network with one hidden layer has k_3 = {ratio} k_2, and the DEQ has not")
+        return no_single_layer(target)
     outcome = search_networks(replace(target, effort=_EFFORT), wanted)
     if not outcome.complete:
         return undecided(

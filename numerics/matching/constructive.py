@@ -22,6 +22,7 @@ from theory.matching import chi2, hermite_family, one_layer, two_layers
 
 __all__ = [
     "match_hermite",
+    "no_single_layer",
     "one_layer_excluded",
 ]
 
@@ -41,8 +42,7 @@ def match_hermite(target: Target, layers: int = 2) -> Decision:
         return _one_hermite(target)
     if layers == 1:
         if one_layer_excluded(target):
-            ratio = one_layer(target.kernel).ratio
-            return infeasible(f"every network with one hidden layer has k_3 = {ratio} k_2, and the DEQ has not")
+            return no_single_layer(target)
         return undecided("whether k_3 has one layer's ratio to k_2 is not decided")
     if not (k3 > 0 and k2 > 0 and (k1 > 0 or k1.is_zero())):
         return undecided("whether k_1, k_2 and k_3 are positive is not decided")
@@ -53,6 +53,12 @@ def one_layer_excluded(target: Target) -> bool:
     """Return whether k_3/k_2 is proved not to be that of every network with one hidden layer."""
     ratio = arb(constant_ball(one_layer(target.kernel).ratio))
     return not (target.coefficients.square - ratio * target.coefficients.variance).contains(0)
+
+
+def no_single_layer(target: Target) -> Decision:
+    """Return the decision where one hidden layer is excluded."""
+    ratio = one_layer(target.kernel).ratio
+    return infeasible(f"every network with one hidden layer has k_3 = {ratio} k_2, and the DEQ has not")
 
 
 def _one_hermite(target: Target) -> Decision:
