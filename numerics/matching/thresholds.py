@@ -109,10 +109,10 @@ def locate_threshold(
 
     def rough(value: float) -> float:
         try:
-            solution = solve_float(phi, value, 1 - value if tied else float(sigma_b2), float(tau0))
+            found = solve_float(phi, value, 1 - value if tied else float(sigma_b2), float(tau0))
         except EquilibriumError:
             return float("nan")
-        return float(program(*(solution[key] for key in ("alpha1", "alpha2", "alpha3", "gamma2")), float(tau0))[0])
+        return float(program(*(found[key] for key in ("alpha1", "alpha2", "alpha3", "gamma2")), float(tau0))[0])
 
     bracket = _nearest_change(rough, float(sigma_a2))
     if bracket is None:

@@ -113,10 +113,10 @@ class DEQ:
                 "the activation must be a registered name, an expression in x as a text, or an Activation, "
                 f"not {type(activation).__name__}: {activation!r}"
             )
-        resolved = resolve(activation) if isinstance(activation, str) else activation
-        if resolved.parameters or parameters:
+        found = resolve(activation) if isinstance(activation, str) else activation
+        if found.parameters or parameters:
             values = {name: exact_number(value, name) for name, value in (parameters or {}).items()}
-            resolved = resolved.with_parameters(values)
+            found = found.with_parameters(values)
         weight_a = exact_number(sigma_a2, "sigma_a2")
         weight_b = 1 - weight_a if sigma_b2 is None else exact_number(sigma_b2, "sigma_b2")
         scale = exact_number(tau0, "tau0")
@@ -126,7 +126,7 @@ class DEQ:
             raise EquilibriumError(f"sigma_b2 must be a number > 0, not {weight_b}")
         if not scale > 0:
             raise EquilibriumError(f"tau0 must be a number > 0, not {scale}")
-        for name, value in (("activation", resolved), ("sigma_a2", weight_a), ("sigma_b2", weight_b), ("tau0", scale)):
+        for name, value in (("activation", found), ("sigma_a2", weight_a), ("sigma_b2", weight_b), ("tau0", scale)):
             object.__setattr__(self, name, value)
 
     @property
