@@ -134,7 +134,6 @@ def run_campaign(
         label: what the progress bar counts.
     """
     import joblib
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
     context = {"question": question, "versions": _cli.provenance()["versions"], "code": code_digest()}
     paths = [None if folder is None else folder / f"{_digest({'cell': cell, **context})}.json" for cell in cells]
@@ -144,10 +143,7 @@ def run_campaign(
     # Through JSON and back, so that a result is the same whether it was computed or read.
     found = [None if path is None else _read(path) for path in paths]
     missing = [position for position, result in enumerate(found) if result is None]
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    shown = _cli.console(error=True)
-    with Progress(*columns, console=shown, transient=True, disable=not shown.is_terminal) as progress:
-        bar = progress.add_task(label, total=len(cells), completed=len(cells) - len(missing))
+    with _cli.progress(label, len(cells), len(cells) - len(missing)) as advance:
         if missing:
             with _workers(backend, jobs, len(missing)) as pool:
                 finish = partial(_finish, compute, one_thread=backend == "dask")
@@ -155,7 +151,7 @@ def run_campaign(
                 try:
                     for position, text in pool(tasks):
                         found[position] = json.loads(text)
-                        progress.advance(bar)
+                        advance()
                 except BrokenExecutor as error:
                     raise _cli.UsageError(
                         "a worker was killed, perhaps because memory ran out; give smaller sizes, or fewer --jobs"

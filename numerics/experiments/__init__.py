@@ -2,6 +2,7 @@
 
 from numerics.experiments.distances import KernelDistance, distance_to_equivalent, distance_to_limit
 from numerics.experiments.experiment import Cell, Experiment, Network, check_network, exact_kernel
+from numerics.experiments.ladders import ConvergenceStudy, Ladder, RateClaim, summary
 from numerics.experiments.pairs import NoMatchError, PairDistance, distance_to_explicit
 from numerics.experiments.rates import (
     ROUNDING,
@@ -26,15 +27,18 @@ __all__ = [
     "LARGEST_DENSE",
     "ROUNDING",
     "Cell",
+    "ConvergenceStudy",
     "Experiment",
     "FittedLine",
     "KernelDistance",
+    "Ladder",
     "MeasuredSpectrum",
     "Network",
     "NoMatchError",
     "OutlierSummary",
     "PairDistance",
     "RateCheck",
+    "RateClaim",
     "RateReport",
     "check_network",
     "check_rate",
@@ -48,4 +52,5 @@ __all__ = [
     "predict",
     "report_rate",
     "summarise_outliers",
+    "summary",
 ]

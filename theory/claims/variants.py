@@ -22,6 +22,7 @@ from theory.kernels import PARTS, Kernel, KernelCoefficients
 from theory.symbols import d1, d2, d22, mean, sigma_a2, sigma_b2, tau_0, variance
 
 __all__ = [
+    "RELEASED_VARIANTS",
     "PopulationChange",
     "Statistic",
     "Theory",
@@ -89,6 +90,10 @@ def true_theory(kernel: str) -> Theory:
     """
     which = Kernel.read(kernel)
     return Theory("true", which, "the theory", "theory sheet, section 4", kernel_coefficients(which))
+
+
+#: Identifiers of `released_variants`, which derives them.
+RELEASED_VARIANTS = ("extra-diagonal", "centred-T", "elementwise-T")
 
 
 @cache

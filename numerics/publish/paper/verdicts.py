@@ -23,7 +23,7 @@ from theory.claims import CLAIMS, Claim, VerdictKind
 from theory.grammar import ActivationSyntaxError, parse_number
 from theory.latex import inline, width
 
-__all__ = ["Planted", "Verdict", "VerdictFile", "VerdictFileError", "claims", "read_verdicts"]
+__all__ = ["Planted", "RecordedVerdict", "VerdictFile", "VerdictFileError", "claims", "read_verdicts"]
 
 _SIZE_AT_MOST = 20_000_000
 _MEGABYTE = 1_000_000
@@ -39,7 +39,7 @@ class VerdictFileError(ValueError):
 
 
 @dataclass(frozen=True)
-class Verdict:
+class RecordedVerdict:
     """One verdict of the file.
 
     Attributes:
@@ -101,7 +101,7 @@ class VerdictFile:
     seed: int
     sigma_a2: sp.Expr
     sigma_b2: sp.Expr
-    verdicts: tuple[Verdict, ...]
+    verdicts: tuple[RecordedVerdict, ...]
     planted: tuple[Planted, ...]
 
 
@@ -199,7 +199,7 @@ def _quoted(text: str) -> str:
     return repr(text[:40])
 
 
-def _verdicts(reader: _Reader, records: list[Any]) -> Iterator[Verdict]:
+def _verdicts(reader: _Reader, records: list[Any]) -> Iterator[RecordedVerdict]:
     kinds = {kind.value: kind for kind in VerdictKind}
     for position, each in enumerate(records):
         place = f"verdicts[{position}]."
@@ -211,7 +211,7 @@ def _verdicts(reader: _Reader, records: list[Any]) -> Iterator[Verdict]:
         if reader.get(each, "as_expected", bool, place) is not as_expected:
             reader.fail(f"{place}as_expected contradicts its verdict, {kind}")
         evidence = reader.get(each, "evidence", str, place)
-        yield Verdict(claim, reader.get(each, "subject", str, place), kinds[kind], as_expected, evidence)
+        yield RecordedVerdict(claim, reader.get(each, "subject", str, place), kinds[kind], as_expected, evidence)
 
 
 def _planted(reader: _Reader, records: list[Any]) -> Iterator[Planted]:
