@@ -17,7 +17,16 @@ if TYPE_CHECKING:
 
     from numerics.ledger import LedgerOutcome, PlantedOutcome
 
-__all__ = ["show_blocks", "show_left_out", "show_legend", "show_line", "show_planted", "show_table", "summary"]
+__all__ = [
+    "show_blocks",
+    "show_escaped",
+    "show_left_out",
+    "show_legend",
+    "show_line",
+    "show_planted",
+    "show_table",
+    "summary",
+]
 
 #: How far what belongs to a line is moved to the right below it.
 _INDENT = "    "
@@ -123,7 +132,7 @@ def summary(outcome: LedgerOutcome, seconds: float) -> str:
     """
     failing = {verdict.claim for verdict in outcome.verdicts if not verdict.as_expected}
     total = len({verdict.claim for verdict in outcome.verdicts})
-    parts = [f"{outcome.status}: {total - len(failing)} of {total} claims stand"]
+    parts = [f"{outcome.status} ({total - len(failing)} of {total}{' stand' * bool(failing)})"]
     if outcome.planted:
         caught = sum(one.refuted for one in outcome.planted)
         parts.append(f"{caught} of {len(outcome.planted)} wrong theories caught")
@@ -151,14 +160,13 @@ def show_blocks(console: Console, verdicts: Sequence[Verdict], *, expected: bool
         show_line(console, f"{mark} {line}", below=verdict.evidence, style=style)
 
 
-def show_planted(console: Console, planted: Sequence[PlantedOutcome], *, all_of_them: bool) -> None:
-    """Print how the wrong theories fared, or only those that were not caught."""
-    if all_of_them and planted:
-        refuted = sum(outcome.refuted for outcome in planted)
-        show_line(console, f"wrong theories: {refuted} of {len(planted)} refuted", style="bold")
+def show_planted(console: Console, planted: Sequence[PlantedOutcome]) -> None:
+    """Print how the wrong theories fared, a line for each."""
+    if not planted:
+        return
+    refuted = sum(outcome.refuted for outcome in planted)
+    show_line(console, f"wrong theories: {refuted} of {len(planted)} refuted", style="bold")
     for outcome in planted:
-        if outcome.refuted and not all_of_them:
-            continue
         told = "refuted" if outcome.refuted else "not refuted"
         mark = _signs(console)[0 if outcome.refuted else 1 if outcome.detectable > 1 else 2]
         line = (
@@ -166,6 +174,13 @@ def show_planted(console: Console, planted: Sequence[PlantedOutcome], *, all_of_
             f"would see {100 * outcome.detectable:.2g} % of it"
         )
         show_line(console, line, style="" if outcome.refuted else "bold red")
+
+
+def show_escaped(console: Console, planted: Sequence[PlantedOutcome]) -> None:
+    """Print the names of the wrong theories that were not caught, in one paragraph."""
+    names = [outcome.theory.identifier for outcome in planted if not outcome.refuted]
+    if names:
+        show_line(console, f"wrong theories not caught on these draws: {'; '.join(names)}", style="yellow")
 
 
 def show_left_out(console: Console, profile: str, left_out: Mapping[str, str]) -> None:
@@ -182,8 +197,8 @@ def show_legend(console: Console) -> None:
     """Print what marks, letters and the last column mean."""
     signs = _signs(console)
     line = (
-        f"{signs[0]} as expected, {signs[1]} cannot tell, {signs[2]} not as expected; {_LETTERS}; sees: smallest change that "
-        "would be seen on every activation; --details shows the evidence"
+        f"{signs[0]} as expected, {signs[1]} cannot tell, {signs[2]} not as expected; {_LETTERS}; sees: smallest "
+        "change that would be seen on every activation; --details shows the evidence"
     )
     show_line(console, line, style="dim")
 

@@ -175,7 +175,10 @@ def _print(outcome: LedgerOutcome, arguments: argparse.Namespace, seconds: float
     shown.show_legend(console)
     blocks = [verdict for verdict in outcome.verdicts if arguments.details or not verdict.as_expected]
     shown.show_blocks(console, blocks)
-    shown.show_planted(console, outcome.planted, all_of_them=arguments.details)
+    if arguments.details:
+        shown.show_planted(console, outcome.planted)
+    else:
+        shown.show_escaped(console, outcome.planted)
     shown.show_left_out(console, outcome.run.plan.profile.name, outcome.run.left_out)
 
 

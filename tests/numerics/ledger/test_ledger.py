@@ -229,8 +229,9 @@ def test_wrong_theories_are_refuted_and_the_true_one_is_not() -> None:
 # --- the system ----------------------------------------------------------------------------------
 
 
-#: Of tau and alpha_1..4; of lambda_1..3, twice; of three NTKs' four coefficients; of nine coefficients of a layer, plain
-#: and tied; of the heat equation and the slope; of four fixed points, four gains, ten that do not feed back and the scale.
+#: Of tau and alpha_1..4; of lambda_1..3, twice; of three NTKs' four coefficients; of nine coefficients of a layer,
+#: plain and tied; of the heat equation and the slope; of four fixed points, four gains, ten that do not feed back and
+#: the scale.
 IDENTITIES = {"system": 5, "forms": 6, "ntk-system": 12, "layers": 18, "stability": 2, "tied-layers": 19}
 
 
