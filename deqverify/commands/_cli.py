@@ -11,6 +11,7 @@ import signal
 import stat
 import sys
 import tempfile
+import textwrap
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
@@ -50,12 +51,13 @@ __all__ = [
     "one_blas_thread",
     "parameter",
     "prepare_output",
-    "program",
+    "progress",
     "provenance",
     "resolve_text",
     "run",
     "short_number",
     "track",
+    "verdict_lines",
     "write_bytes",
     "write_json",
     "write_text",
@@ -222,6 +224,16 @@ def _activations(_: str) -> str:
         settings = [f"{' or '.join((each.name, *each.aliases))} = {each.default}" for each in entry.parameters]
         also = f"; also {', '.join(entry.aliases)}" if entry.aliases else ""
         lines.append(f"{name:17} {entry.description}{also}{'; ' * bool(settings)}{', '.join(settings)}")
+    return "\n".join(lines)
+
+
+def verdict_lines(meanings: Mapping[str, str]) -> str:
+    """The end of a help that says what verdicts mean: each by name, with its meaning beside it."""
+    width = max(map(len, meanings))
+    lines = []
+    for name, meaning in meanings.items():
+        lead = f"  {name:<{width}}  "
+        lines.append(textwrap.fill(meaning, 100, initial_indent=lead, subsequent_indent=" " * len(lead)))
     return "\n".join(lines)
 
 
@@ -408,22 +420,53 @@ def track(items: Iterable[_Item], description: str, total: int | None = None) ->
 
     ``total`` is how many there are, by default the length of the items.
     """
-    from rich.progress import Progress
-
     count = len(items) if total is None and isinstance(items, Sized) else total
+    with progress(description, count) as advance:
+        for item in items:
+            yield item
+            advance()
+
+
+@contextmanager
+def progress(description: str, total: int | None = None, completed: int = 0) -> Iterator[Callable[[], None]]:
+    """Show on stderr how far a block is: a bar on a terminal, elsewhere a line every ten seconds.
+
+    The line is written by a thread of its own, so that it comes while one long piece is being computed too.
+
+    Args:
+        description: what is being done.
+        total: how many pieces there are; None for a block that has none.
+        completed: how many of them were there before.
+
+    Yields:
+        A function to call when a piece is done.
+    """
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
     shown = console(error=True)
     if shown.is_terminal:
-        with Progress(console=shown, transient=True) as progress:
-            yield from progress.track(items, total=count, description=description)
+        columns = [TextColumn("{task.description}"), BarColumn(), *[MofNCompleteColumn()] * (total is not None)]
+        with Progress(*columns, TimeElapsedColumn(), console=shown, transient=True) as bar:
+            task = bar.add_task(description, total=total, completed=completed)
+            yield lambda: bar.advance(task)
         return
-    last = time.monotonic()
-    for done, item in enumerate(items):
-        now = time.monotonic()
-        if now - last >= _PROGRESS_SECONDS:
-            last = now
-            sys.stderr.write(f"{description}: {done} of {count} done\n")
-            sys.stderr.flush()
-        yield item
+    done, finished, begun = [completed], threading.Event(), time.monotonic()
+
+    def advance() -> None:
+        done[0] += 1
+
+    def tell() -> None:
+        while not finished.wait(_PROGRESS_SECONDS):
+            far = "" if total is None else f": {done[0]} of {total} done"
+            _say(f"{description}{far} ({time.monotonic() - begun:.0f} s)")
+
+    teller = threading.Thread(target=tell, daemon=True)
+    teller.start()
+    try:
+        yield advance
+    finally:
+        finished.set()
+        teller.join()
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = ["show_columns", "show_rows", "total_width"]
+__all__ = ["print_parts", "show_columns", "show_rows", "total_width"]
 
 _GAP = 2
 #: Characters that a column of words, or of digits, must have to stand beside another.
@@ -58,7 +58,7 @@ def show_rows(
         if below_label:
             lines.insert(0, [])
         for number, line in enumerate(lines or [[]]):
-            _print_parts(console, [(0, label if number == 0 else "", ""), *line])
+            print_parts(console, [(0, label if number == 0 else "", ""), *line])
 
 
 def show_columns(
@@ -91,7 +91,7 @@ def show_columns(
                 shift = 0 if k in left else widths[k] - cell_len(cell)
                 parts.append((place + shift, cell, "bold" if number < height else ""))
                 place += widths[k] + _GAP
-            _print_parts(console, parts)
+            print_parts(console, parts)
 
 
 def total_width(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> int:
@@ -119,7 +119,7 @@ def _words(text: str, width: int) -> list[str]:
     return textwrap.wrap(text, width, break_on_hyphens=False) if text else []
 
 
-def _print_parts(console: Console, parts: Sequence[tuple[int, str, str]]) -> None:
+def print_parts(console: Console, parts: Sequence[tuple[int, str, str]]) -> None:
     """Print one line of (column, text, style), whatever its length."""
     from rich.text import Text
 

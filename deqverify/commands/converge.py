@@ -12,14 +12,13 @@ missing.
 
 from __future__ import annotations
 
-import dataclasses
 import math
-from collections.abc import Mapping, Sequence
-from functools import partial
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from deqverify.commands import _campaign_options, _cli, _figures, _layout
 from numerics.named import ENTRY_LAWS
+from theory.claims import RateVerdict
 from theory.kernels import Kernel
 
 if TYPE_CHECKING:
@@ -27,8 +26,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-    from numerics.data import EntryLaw
-    from numerics.experiments import Experiment, FittedLine, RateReport
+    from numerics.experiments import Experiment, Ladder
     from theory.activations import Activation
 
 __all__ = ["main", "parser"]
@@ -41,11 +39,7 @@ _EXAMPLES = """\
   deqverify converge --explicit --activation elu --means 2 --png pair.png
 """
 
-_VERDICTS = """\
-  supported   the errors fall like the size to the power -1/2, with or without a term of next order, and a test
-              that could have shown otherwise did not
-  refuted     they do not: another rate, or a floor
-  undecided   too few sizes or draws to tell; the sentence says what is missing"""
+_VERDICTS = _cli.verdict_lines({verdict.value: verdict.meaning for verdict in RateVerdict if verdict})
 
 _SIZES = {"p": [200, 400, 800, 1600], "m": [200, 400, 800, 1600]}
 #: A network of this many neurons holds 3.2 GB of recurrent weights.
@@ -77,9 +71,9 @@ def main(argv: Sequence[str] | None) -> int:
     if arguments.json:
         _cli.write_json(arguments.json, _record(results, arguments, activations))
     verdicts = {result.verdict for result in results}
-    if "refuted" in verdicts:
+    if RateVerdict.REFUTED in verdicts:
         return _cli.CLAIM_FAILED
-    return _cli.UNDECIDED if "undecided" in verdicts else 0
+    return _cli.UNDECIDED if RateVerdict.UNDECIDED in verdicts else 0
 
 
 def parser() -> argparse.ArgumentParser:
@@ -187,105 +181,35 @@ def _experiment(arguments: argparse.Namespace) -> Experiment:
     return experiment
 
 
-@dataclasses.dataclass(frozen=True)
-class _Result:
-    """Errors of one activation over the ladder, (sizes, draws), and what they say.
+def _study(
+    arguments: argparse.Namespace, experiment: Experiment, activation: Activation, folder: Any
+) -> tuple[Ladder, ...]:
+    """Compute every cell of one activation that is not recorded yet, and put the errors to the test."""
+    from numerics.experiments import ConvergenceStudy, experiment_question
 
-    With --explicit ``network`` is "matched" or "naive", ``floor`` what the theory predicts a naive one's errors to tend
-    to, at each size, and ``limit`` the errors of infinite width where they are a limit of the others; ``claimed`` says
-    whether the theory claims the rate.
-    """
-
-    activation: str
-    cells: list[dict[str, Any]]
-    errors: list[list[float]]
-    report: RateReport
-    network: str = ""
-    limit: list[float] = dataclasses.field(default_factory=list)
-    floor: list[list[float]] = dataclasses.field(default_factory=list)
-    claimed: bool = True
-
-    @property
-    def label(self) -> str:
-        """What the errors are of."""
-        return f"{self.activation}, {self.network}" if self.network else self.activation
-
-    @property
-    def verdict(self) -> str:
-        """Of the claim; "" where there is none.  Matched networks may come closer faster than is claimed."""
-        if not self.claimed:
-            return ""
-        return "supported (faster than claimed)" if self.network and self.report.faster else self.report.verdict
-
-
-def _measure(
-    experiment: Experiment,
-    activation: Activation,
-    kernel: Kernel,
-    weights: EntryLaw,
-    explicit: bool,
-    cell: Mapping[str, Any],
-) -> dict[str, Any]:
-    """One cell, in a worker."""
-    from numerics.experiments import Cell, distance_to_equivalent, distance_to_explicit, distance_to_limit
-
-    draw = Cell(cell["p"], cell["index"])
-    if explicit:
-        return distance_to_explicit(experiment, activation, kernel, draw, cell["width"]).record()
-    if cell["width"] is None:
-        return distance_to_equivalent(experiment, activation, kernel, draw).record()
-    return distance_to_limit(experiment, activation, kernel, draw, cell["width"], weights).record()
-
-
-def _study(arguments: argparse.Namespace, experiment: Experiment, activation: Activation, folder: Any) -> list[_Result]:
-    """Compute every cell of one activation that is not recorded yet, and fit the rate."""
-    import numpy as np
-
-    from numerics.experiments import experiment_question, report_rate
-
-    # The longest cells first: workers then end together.
-    ladder = [(size, index) for size in reversed(arguments.sizes) for index in range(arguments.draws)]
-    if arguments.against == "p":
-        cells = [{"p": size, "width": None, "index": index} for size, index in ladder]
-    else:
-        cells = [{"p": arguments.p, "width": size, "index": index} for size, index in ladder]
-        if arguments.explicit:
-            cells += [{"p": arguments.p, "width": None, "index": index} for index in range(arguments.draws)]
+    study = ConvergenceStudy(
+        experiment,
+        activation,
+        arguments.kernel,
+        tuple(arguments.sizes),
+        arguments.draws,
+        width_dimension=None if arguments.against == "p" else arguments.p,
+        weights=arguments.weights,
+        explicit=arguments.explicit,
+    )
     question = experiment_question(
         experiment, activation, kernel=arguments.kernel, weights=arguments.weights, explicit=arguments.explicit
     )
     found = _campaign_options.run_campaign(
-        partial(_measure, experiment, activation, arguments.kernel, arguments.weights, arguments.explicit),
-        cells,
+        study.measure,
+        study.cells(),
         question,
         folder=folder,
         jobs=arguments.jobs,
         backend=arguments.backend,
         label=f"{activation.name}, {arguments.kernel}: draws",
     )
-    size = "p" if arguments.against == "p" else "width"
-    found.sort(key=lambda result: (result[size] or float("inf"), result["index"]))
-    results = []
-    for network in ("matched", "naive") if arguments.explicit else ("",):
-        key = network or "error"
-        errors = [[result[key] for result in found if result[size] == value] for value in arguments.sizes]
-        rng = np.random.default_rng([arguments.seed, arguments.draws])
-        report = report_rate(arguments.sizes, errors, rng, symbol=arguments.against)
-        limit = [result[key] for result in found if result[size] is None]
-        naive = network == "naive"
-        floor = [[result["floor"] for result in found if result[size] == value] for value in arguments.sizes if naive]
-        # Pairs of finite networks fall to their distance at infinite width, and naive ones to a floor.
-        claimed = not naive and not limit
-        results.append(_Result(activation.name, found, errors, report, network, limit, floor, claimed))
-    return results
-
-
-def _summary(errors: Sequence[float]) -> tuple[float, float | None]:
-    """Mean, and its standard error where there are two draws or more."""
-    import numpy as np
-
-    mean = float(np.mean(errors))
-    return mean, float(np.std(errors, ddof=1) / np.sqrt(len(errors))) if len(errors) > 1 else None
+    return study.ladders(found)
 
 
 def _distance(arguments: argparse.Namespace) -> str:
@@ -295,7 +219,9 @@ def _distance(arguments: argparse.Namespace) -> str:
     return f"‖{letter}* − {letter}̄‖" if arguments.against == "p" else f"‖{letter}ₘ − {letter}*‖"
 
 
-def _print(results: Sequence[_Result], arguments: argparse.Namespace, console: Console) -> None:
+def _print(results: Sequence[Ladder], arguments: argparse.Namespace, console: Console) -> None:
+    from numerics.experiments import summary
+
     at = "" if arguments.against == "p" else f" at p = {arguments.p}"
     kernel = _figures.KERNEL_NAMES[arguments.kernel]
     title = f"{_distance(arguments)}{at}, {kernel}, mean of {arguments.draws} draws ± standard error"
@@ -307,21 +233,22 @@ def _print(results: Sequence[_Result], arguments: argparse.Namespace, console: C
     rows = []
     for result in results:
         shown = []
-        for mean, spread in map(_summary, [*result.errors, *([result.limit] if result.limit else [])]):
+        for mean, spread in [*result.means, *([summary(result.limit)] if result.limit else [])]:
             shown.append(f"{mean:.3g}" if spread is None else f"{mean:.3g} ± {spread:.1g}")
         rows.append((result.label, *shown, *[""] * (len(headings) - 1 - len(shown))))
         if result.floor:
-            floors = [f"{_summary(row)[0]:.3g}" for row in result.floor]
+            floors = [f"{summary(row)[0]:.3g}" for row in result.floor]
             rows.append((f"{result.activation}, floor", *floors, *[""] * (len(headings) - 1 - len(floors))))
     _layout.show_columns(console, headings, rows, left=(0,))
     for result in results:
-        verdict = f"{result.verdict}. " if result.claimed else ""
+        verdict = f"{result.verdict}. " if result.verdict else ""
         console.print(f"{result.label}: {verdict}{result.report.sentence}.", soft_wrap=True)
         console.print(f"  {result.report.limits}", soft_wrap=True, style="dim")
 
 
-def _draw(results: Sequence[_Result], arguments: argparse.Namespace, target: str, option: str) -> None:
+def _draw(results: Sequence[Ladder], arguments: argparse.Namespace, target: str, option: str) -> None:
     """Errors of every draw, their means, and the law that was tested, with its verdict."""
+    from numerics.experiments import summary
     from numerics.publish import convergence_figure, made_from
 
     at = "" if arguments.against == "p" else f", $p = {arguments.p}$"
@@ -331,8 +258,8 @@ def _draw(results: Sequence[_Result], arguments: argparse.Namespace, target: str
         {result.label: result.errors for result in results},
         {result.label: result.report for result in results},
         verdicts={result.label: result.verdict for result in results},
-        floors={r.label: [_summary(row)[0] for row in r.floor] for r in results if r.floor},
-        limits={r.label: _summary(r.limit)[0] for r in results if r.limit},
+        floors={r.label: [summary(row)[0] for row in r.floor] for r in results if r.floor},
+        limits={r.label: summary(r.limit)[0] for r in results if r.limit},
         symbol=arguments.against,
         ylabel=_mathtext_distance(arguments),
         title=f"{_figures.KERNEL_NAMES[arguments.kernel]}: $n = {arguments.ratio:g}\\,p${at}, {weights}",
@@ -357,7 +284,7 @@ def _mathtext_distance(arguments: argparse.Namespace) -> str:
 
 
 def _record(
-    results: Sequence[_Result], arguments: argparse.Namespace, activations: Sequence[Activation]
+    results: Sequence[Ladder], arguments: argparse.Namespace, activations: Sequence[Activation]
 ) -> dict[str, Any]:
     kept = ("against", "sizes", "draws", "kernel", "sigma_a2", "sigma_b2", "ratio", "means", "cov_shift", "data")
     params = {name: getattr(arguments, name) for name in (*kept, "tau0_reading", "explicit")}
@@ -365,53 +292,6 @@ def _record(
         params |= {"p": arguments.p, "weights": arguments.weights}
     return {
         "params": params | {"activations": {a.name: str(a.expr) for a in activations}},
-        "results": [_result_record(result) for result in results],
+        "results": [result.record() for result in results],
         **_cli.provenance(arguments.seed),
-    }
-
-
-def _result_record(result: _Result) -> dict[str, Any]:
-    summaries = [_summary(row) for row in result.errors]
-    report = result.report
-    record: dict[str, Any] = {
-        "activation": result.activation,
-        "verdict": result.verdict,
-        "sentence": report.sentence,
-        "limits": report.limits,
-        "means": [mean for mean, _ in summaries],
-        "standard_errors": [spread for _, spread in summaries],
-        "errors": result.errors,
-        "cells": result.cells,
-    }
-    if result.network:
-        record["network"] = result.network
-    if result.floor:
-        record["predicted_floor"] = [_summary(row)[0] for row in result.floor]
-    if result.limit:
-        record["infinite_width"] = result.limit
-    if report.fit is not None:
-        record |= {"level": report.fit.level} | _line_record("", report.fit.plain)
-        record |= {} if report.fit.corrected is None else _line_record("corrected_", report.fit.corrected)
-    if report.check is not None:
-        record |= {
-            "tested_exponent": report.check.slope,
-            "lack_of_fit": report.check.lack_of_fit,
-            "amplitudes": list(report.check.amplitudes),
-            "law": [float(value) for value in report.check.law(report.fit.sizes)] if report.fit else [],
-            "missing": report.check.missing,
-            "detectable_floor": _finite(report.check.detectable),
-            "also_accepted": list(report.also_accepted),
-        }
-    return record
-
-
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None
-
-
-def _line_record(prefix: str, line: FittedLine) -> dict[str, Any]:
-    return {
-        f"{prefix}slope": line.slope,
-        f"{prefix}slope_interval": list(line.interval),
-        f"{prefix}slope_bootstrap": list(line.bootstrap),
     }

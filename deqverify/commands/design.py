@@ -8,9 +8,9 @@ Without --family, a family that can match is chosen.  `infeasible` is an answer:
 from __future__ import annotations
 
 import argparse
-import math
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict
 from decimal import ROUND_CEILING, ROUND_FLOOR, Context, Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -38,8 +38,6 @@ _THRESHOLD_SHARE = 0.8
 _VERDICTS = "\n".join(f"  {each:12} {each.sentence}" for each in (MatchStatus.EXACT, MatchStatus.INFEASIBLE))
 _GAUGE = "multiply layer 1 by k > 0 and divide the input of layer 2 by k: no kernel changes"
 _SIGNS = "phi -> -phi in any layer, and x -> -x at the input, change no kernel either"
-#: Relative accuracy at which the DEQ's iteration is compared with the explicit network.
-_ACCURACY = 1e-6
 
 #: What --emit writes; LaTeX as in the export, fitted to lines of that many hundredths of a point.
 _LATEX, _LATEX_WIDTH = "latex", 39_000
@@ -232,22 +230,8 @@ def _record(outcome: Design, threshold: Threshold | None) -> dict[str, Any]:
             "path": threshold.path,
             "matches_below": threshold.works_below,
         },
-        "cost": _cost(outcome),
+        "cost": None if outcome.cost is None else asdict(outcome.cost),
     } | _cli.provenance()
-
-
-def _cost(outcome: Design) -> dict[str, Any] | None:
-    """Products of an m x m matrix with a vector in a forward pass, at equal width m."""
-    margin = outcome.solution.margins.get("ntk")
-    if margin is None or not 0 < float(margin) < 1:
-        return None
-    rate = math.sqrt(float(margin))
-    return {
-        "deq_products": math.ceil(math.log(_ACCURACY) / math.log(rate)),
-        "explicit_products": len(outcome.network.layers) - 1,
-        "accuracy": _ACCURACY,
-        "contraction": rate,
-    }
 
 
 def _title(outcome: Design) -> str:

@@ -9,42 +9,31 @@ tell, and the verdict says what is missing.
 from __future__ import annotations
 
 import argparse
-import textwrap
-from collections.abc import Mapping, Sequence, Set
-from dataclasses import asdict, replace
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from deqverify.commands import _campaign_options, _cli
+from deqverify.commands import _verdict_table as shown
+from theory.claims import VerdictKind
 from theory.named import RELEASED_VARIANTS
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
-    from numerics.ledger import Plan, PlantedOutcome
-    from theory.claims import Verdict, VerdictKind
+    from numerics.ledger import LedgerOutcome, LedgerRun
 
 __all__ = ["main", "parser"]
 
 _EXAMPLES = """\
   deqverify verify --quick
+  deqverify verify --quick --details
   deqverify verify --list
   deqverify verify --profile full --resume runs --html report.html
   deqverify verify --claims ck ntk-recurrent --activation gelu
   deqverify verify --variant centred-T
 """
-#: How far what belongs to a line is moved to the right below it.
-_INDENT = "    "
-_VERDICTS = """\
-  derived     algebra: both sides were reached by different ways, and their difference is 0
-  certified   interval arithmetic: proved for the numbers given
-  supported   statistics: a test that could have refuted the claim did not; the figures say how sharp it was
-  refuted     the claim fails; expected of those that contradict the theory (--list)
-  undecided   the evidence cannot tell, and the sentence says what is missing"""
-_STYLE: dict[str, Any] = {"box": None, "pad_edge": False, "title_justify": "left", "title_style": "bold"}
+_VERDICTS = _cli.verdict_lines({kind.value: kind.meaning for kind in VerdictKind})
 _PROFILES = ("quick", "default", "full")
-#: The wrong theories are tried on the data of these claims.
-_PLANTED_NEEDS = {f"variant-{name}" for name in RELEASED_VARIANTS}
-_SPECTRAL_NEEDS = {"bulk", "outliers"}
 
 
 def main(argv: Sequence[str] | None) -> int:
@@ -52,71 +41,30 @@ def main(argv: Sequence[str] | None) -> int:
     arguments = _arguments(argv)
     if arguments.list:
         return _list(arguments)
+    begun = time.monotonic()
     folder = _campaign_options.prepare(arguments)
     for text in arguments.activation or ():
         _cli.activation_argument(text)
-    plan = _plan(arguments)
-    claims = _claims(arguments, plan)
-    console = _cli.console(error=arguments.json == "-")
 
-    from numerics.ledger import (
-        checks_for,
-        failures,
-        judge,
-        planted_outcomes,
-        planted_spectra,
-        tasks_for,
-        variant_verdict,
-        with_power,
-    )
-    from theory.claims import CLAIMS, VerdictKind, planted_errors
+    from numerics.ledger import Standing, run_cell
 
-    checks = checks_for(claims)
-    tasks = tasks_for(checks, plan)
-    cells = [{"function": task.function, "arguments": dict(task.arguments)} for task in tasks]
+    run = _run(arguments)
     found = _campaign_options.run_campaign(
-        compute, cells, {}, folder=folder, jobs=arguments.jobs, backend=arguments.backend, label="checking"
+        run_cell,
+        [task.cell for task in run.tasks],
+        {},
+        folder=folder,
+        jobs=arguments.jobs,
+        backend=arguments.backend,
+        label="checking",
     )
-    results = {task.name: result for task, result in zip(tasks, found, strict=True)}
-    planted: list[PlantedOutcome] = []
-    if arguments.variant is not None:
-        verdicts = [with_power(variant_verdict(planted_errors()[arguments.variant], plan, results))]
-        code = _code({verdict.kind for verdict in verdicts})
-    else:
-        verdicts = judge(checks, plan, results, claims)
-        if not failures(checks, plan, results):
-            planted += planted_outcomes(plan, results) if _PLANTED_NEEDS & set(claims) else []
-            planted += planted_spectra(plan, results) if _SPECTRAL_NEEDS & set(claims) else []
-        unexpected = {one.kind for one in verdicts if one.kind is not CLAIMS[one.claim].expected}
-        # Whatever is not as expected fails, unless it is undecided.
-        code = _code({one if one is VerdictKind.UNDECIDED else VerdictKind.REFUTED for one in unexpected})
-        # Below the full profile's sizes a wrong theory may escape; the list says which.
-        if plan.profile.name == "full" and not all(outcome.refuted for outcome in planted):
-            code = _cli.CLAIM_FAILED
-    record = _record(arguments, plan, claims, verdicts, planted, code=code)
-    _print_verdicts(console, verdicts, expected=arguments.variant is None)
-    if planted:
-        _print_planted(console, planted)
-    _print_left_out(console, plan.profile.name, record["left_out"])
-    _print_block(console, record["status"])
-    _write_reports(arguments, record)
-    return code
-
-
-def _code(kinds: Set[VerdictKind]) -> int:
-    """The exit code of some verdicts none of which is what was hoped for, unless it is neither of these."""
-    from theory.claims import VerdictKind
-
-    if VerdictKind.REFUTED in kinds:
-        return _cli.CLAIM_FAILED
-    return _cli.UNDECIDED if VerdictKind.UNDECIDED in kinds else 0
-
-
-def compute(cell: Mapping[str, Any]) -> dict[str, Any]:
-    """Do one task, in whatever process."""
-    from numerics.ledger import Task, run_task
-
-    return run_task(Task(cell["function"], cell["arguments"]))
+    with _cli.progress("weighing the evidence, and trying the wrong theories"):
+        outcome = run.outcome(found)
+    _print(outcome, arguments, time.monotonic() - begun)
+    _write_reports(arguments, outcome.record() | _cli.provenance(arguments.seed))
+    return {Standing.AS_EXPECTED: 0, Standing.FAILED: _cli.CLAIM_FAILED, Standing.UNDECIDED: _cli.UNDECIDED}[
+        outcome.standing
+    ]
 
 
 def parser() -> argparse.ArgumentParser:
@@ -158,6 +106,7 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--sigma-a2", type=_cli.number, default="1/5", help="recurrent weight variance")
     parser.add_argument("--sigma-b2", type=_cli.number, default="4/5", help="input weight variance")
     _campaign_options.add_arguments(parser)
+    parser.add_argument("--details", action="store_true", help="print the evidence of every verdict below the table")
     parser.add_argument("--json", metavar="PATH", help="write everything to a file, or to standard output for -")
     parser.add_argument("--markdown", metavar="PATH", help="write a report in Markdown")
     parser.add_argument("--html", metavar="PATH", help="write a report with plots as one HTML file")
@@ -190,9 +139,9 @@ def _ladder(text: str) -> tuple[int, ...]:
     return tuple(sorted({read(part.strip()) for part in text.split(",")}))
 
 
-def _plan(arguments: argparse.Namespace) -> Plan:
+def _run(arguments: argparse.Namespace) -> LedgerRun:
     from numerics.data import GaussianMixture
-    from numerics.ledger import PROFILES, Plan
+    from numerics.ledger import PROFILES, LedgerRun, Plan, UnknownClaimError
     from numerics.memory import check_memory
     from numerics.records import workers
     from theory.equations import exact_numbers
@@ -209,109 +158,43 @@ def _plan(arguments: argparse.Namespace) -> Plan:
         profile, rate_sizes=arguments.p or profile.rate_sizes, rate_draws=arguments.seeds or profile.rate_draws
     )
     weights = str(arguments.sigma_a2), str(arguments.sigma_b2)
-    return Plan(profile, arguments.seed, *weights, activations=tuple(arguments.activation or ()))
-
-
-def _claims(arguments: argparse.Namespace, plan: Plan) -> tuple[str, ...]:
-    from theory.claims import CLAIMS
-
-    if arguments.variant is not None:
-        return ("variant-centred-T",)
-    chosen = tuple(arguments.claims or (claim for claim in CLAIMS if claim not in plan.profile.left_out))
-    unknown = [claim for claim in chosen if claim not in CLAIMS]
-    if unknown:
-        raise _cli.UsageError(f"--claims {unknown[0]}: there is no such claim; accepted are {', '.join(CLAIMS)}")
-    return chosen
-
-
-# --------------------------------------------------------------------------------------------------------------------
+    plan = Plan(profile, arguments.seed, *weights, activations=tuple(arguments.activation or ()))
+    try:
+        return LedgerRun(plan, tuple(arguments.claims or ()), arguments.variant or "")
+    except UnknownClaimError as error:
+        option = "--variant" if arguments.variant else "--claims"
+        raise _cli.UsageError(f"{option} {error}") from error
 
 
 def _list(arguments: argparse.Namespace) -> int:
     from theory.claims import CLAIMS
 
     if arguments.json:
-        _cli.write_json(arguments.json, {"claims": _claim_records(), **_cli.provenance()})
+        _cli.write_json(arguments.json, {"claims": [claim.record() for claim in CLAIMS.values()], **_cli.provenance()})
     if arguments.json != "-":
         console = _cli.console()
         for claim in CLAIMS.values():
-            _print_block(console, f"{claim.identifier}  expected: {claim.expected.value}", below=claim.statement)
+            shown.show_line(console, f"{claim.identifier}  expected: {claim.expected.value}", below=claim.statement)
     return 0
 
 
-def _claim_records() -> list[dict[str, str]]:
-    from theory.claims import CLAIMS
-
-    return [
-        {
-            "id": claim.identifier,
-            "statement": claim.statement,
-            "latex": claim.latex,
-            "assumptions": claim.assumptions,
-            "source": claim.source,
-            "evidence": claim.evidence,
-            "expected": claim.expected.value,
-        }
-        for claim in CLAIMS.values()
-    ]
-
-
-def _record(
-    arguments: argparse.Namespace,
-    plan: Plan,
-    claims: Sequence[str],
-    verdicts: Sequence[Verdict],
-    planted: Sequence[PlantedOutcome],
-    *,
-    code: int,
-) -> dict[str, Any]:
-    from theory.claims import CLAIMS
-
-    status = {
-        0: "every claim stands as expected",
-        _cli.UNDECIDED: "no claim fails, but the evidence on one cannot tell",
-    }.get(code, "a claim does not stand as expected")
-    chosen = arguments.variant is not None or arguments.claims
-    left_out = {} if chosen else {name: why for name, why in plan.profile.left_out.items() if name not in claims}
-    if arguments.variant is not None:
-        status = f"{arguments.variant}: {verdicts[0].kind.value}"
-    return {
-        "status": status,
-        "as_expected": code == 0,
-        "parameters": {
-            "profile": asdict(plan.profile),
-            "sigma_a2": plan.sigma_a2,
-            "sigma_b2": plan.sigma_b2,
-            "activations": list(plan.activations),
-            "variant": arguments.variant,
-        },
-        "claims": _claim_records(),
-        "left_out": left_out,
-        "verdicts": [
-            {
-                "claim": verdict.claim,
-                "subject": verdict.subject,
-                "verdict": verdict.kind.value,
-                "as_expected": arguments.variant is None and verdict.kind is CLAIMS[verdict.claim].expected,
-                "evidence": verdict.evidence,
-                "details": dict(verdict.details),
-            }
-            for verdict in verdicts
-        ],
-        "planted": [
-            {
-                "id": outcome.theory.identifier,
-                "kernel": outcome.theory.kernel,
-                "description": outcome.theory.description,
-                "refuted": outcome.refuted,
-                "witness": outcome.witness,
-                "score": outcome.score,
-                "detectable": None if outcome.detectable == float("inf") else outcome.detectable,
-            }
-            for outcome in planted
-        ],
-        **_cli.provenance(arguments.seed),
-    }
+def _print(outcome: LedgerOutcome, arguments: argparse.Namespace, seconds: float) -> None:
+    """The table, one sentence, and the evidence: of all verdicts, or of those that are not as expected."""
+    console = _cli.console(error=arguments.json == "-")
+    if outcome.run.variant:
+        shown.show_blocks(console, outcome.verdicts, expected=False)
+        shown.show_line(console, outcome.status)
+        return
+    shown.show_table(console, outcome)
+    shown.show_line(console, shown.summary(outcome, seconds), style="bold")
+    shown.show_legend(console)
+    blocks = [verdict for verdict in outcome.verdicts if arguments.details or not verdict.as_expected]
+    shown.show_blocks(console, blocks)
+    if arguments.details:
+        shown.show_planted(console, outcome.planted)
+    else:
+        shown.show_escaped(console, outcome.planted)
+    shown.show_left_out(console, outcome.run.plan.profile.name, outcome.run.left_out)
 
 
 def _write_reports(arguments: argparse.Namespace, record: Mapping[str, Any]) -> None:
@@ -324,62 +207,3 @@ def _write_reports(arguments: argparse.Namespace, record: Mapping[str, Any]) -> 
             _cli.write_text(arguments.html, html_report(record))
     if arguments.json:
         _cli.write_json(arguments.json, record)
-
-
-def _print_verdicts(console: Console, verdicts: Sequence[Verdict], *, expected: bool) -> None:
-    """A block for each verdict: what it is and of what on a line, and the evidence below."""
-    from theory.claims import CLAIMS, VerdictKind
-
-    kinds = max(len(verdict.kind.value) for verdict in verdicts)
-    names = max(len(verdict.claim) for verdict in verdicts)
-    for verdict in verdicts:
-        met = expected and verdict.kind is CLAIMS[verdict.claim].expected
-        open_ = not expected or verdict.kind is VerdictKind.UNDECIDED
-        subject = f"  on {verdict.subject}" if verdict.subject else ""
-        line = f"{verdict.kind.value:<{kinds}}  {verdict.claim:<{names}}{subject}"
-        style = "green" if met else "yellow" if open_ else "bold red"
-        _print_block(console, f"{_mark(console, met, open_)} {line.rstrip()}", below=verdict.evidence, style=style)
-
-
-def _print_planted(console: Console, planted: Sequence[PlantedOutcome]) -> None:
-    refuted = sum(outcome.refuted for outcome in planted)
-    _print_block(console, f"wrong theories: {refuted} of {len(planted)} refuted", style="bold")
-    for outcome in planted:
-        told = "refuted" if outcome.refuted else "not refuted"
-        mark = _mark(console, outcome.refuted, outcome.detectable > 1)
-        line = (
-            f"{mark} {told}  {outcome.theory.identifier}: by {outcome.witness}, {outcome.score:+.1f} standard errors; "
-            f"would see {100 * outcome.detectable:.2g} % of it"
-        )
-        _print_block(console, line, style="" if outcome.refuted else "bold red")
-
-
-def _print_left_out(console: Console, profile: str, left_out: Mapping[str, str]) -> None:
-    if not left_out:
-        return
-    _print_block(console, f"left out by the {profile} profile, unless --claims asks for them:", style="bold")
-    for why in dict.fromkeys(left_out.values()):
-        names = ", ".join(name for name, reason in left_out.items() if reason == why)
-        _print_block(console, f"{why}: {names}")
-
-
-def _mark(console: Console, met: bool, open_: bool) -> str:
-    """A sign before a verdict, from the letters that the output's encoding has."""
-    signs = "\N{CHECK MARK}\N{BALLOT X}?"
-    try:
-        signs.encode(console.encoding)
-    except (UnicodeEncodeError, LookupError):
-        signs = "+x?"
-    return signs[0] if met else signs[2] if open_ else signs[1]
-
-
-def _print_block(console: Console, line: str, *, below: str = "", style: str = "") -> None:
-    """Print a line, and indented below it what belongs to it, both as wide as the terminal and no wider."""
-    from rich.text import Text
-
-    width = max(console.width, 4 * len(_INDENT))
-    # A number and its per cent sign stay together.
-    line, below = (text.replace(" %", "\N{NO-BREAK SPACE}%") for text in (line, below))
-    for text, first, rest, look in ((line, "", 2 * _INDENT, style), (below, _INDENT, _INDENT, "")):
-        for part in textwrap.wrap(text, width, initial_indent=first, subsequent_indent=rest, break_on_hyphens=False):
-            console.print(Text(part.replace("\N{NO-BREAK SPACE}", " "), look), soft_wrap=True)

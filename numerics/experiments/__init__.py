@@ -1,15 +1,9 @@
 """Draws of data, and how far a kernel is from what is predicted on them."""
 
 from numerics.experiments.distances import KernelDistance, distance_to_equivalent, distance_to_limit
-from numerics.experiments.experiment import (
-    Cell,
-    Experiment,
-    Network,
-    check_network,
-    exact_kernel,
-    experiment_question,
-)
+from numerics.experiments.experiment import Cell, Experiment, Network, check_network, exact_kernel, experiment_question
 from numerics.experiments.kernels import exact_kernels
+from numerics.experiments.ladders import ConvergenceStudy, Ladder, RateClaim, summary
 from numerics.experiments.pairs import NoMatchError, PairDistance, distance_to_explicit
 from numerics.experiments.rates import (
     ROUNDING,
@@ -34,15 +28,18 @@ __all__ = [
     "LARGEST_DENSE",
     "ROUNDING",
     "Cell",
+    "ConvergenceStudy",
     "Experiment",
     "FittedLine",
     "KernelDistance",
+    "Ladder",
     "MeasuredSpectrum",
     "Network",
     "NoMatchError",
     "OutlierSummary",
     "PairDistance",
     "RateCheck",
+    "RateClaim",
     "RateReport",
     "check_network",
     "check_rate",
@@ -58,4 +55,5 @@ __all__ = [
     "predict",
     "report_rate",
     "summarise_outliers",
+    "summary",
 ]

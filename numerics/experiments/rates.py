@@ -26,6 +26,7 @@ from scipy.stats import f as f_distribution
 from scipy.stats import t as t_distribution
 
 from numerics.arrays import Array
+from theory.claims import RateVerdict
 
 __all__ = [
     "FALSE_ALARM",
@@ -112,7 +113,7 @@ class RateCheck:
         share: the most of the error at the largest size that can be of the order p^slope, by the longest curve.
         detectable: the smallest floor that would be found with probability 0.9, as a share of the error, if the errors
             did not fall at all; 1 and more is no power.
-        verdict: "supported", "refuted" or "undecided".
+        verdict: supported, refuted or undecided.
         missing: what would decide it, where it is undecided; otherwise empty.
     """
 
@@ -131,7 +132,7 @@ class RateCheck:
     shown_floor: float = 0.0
     share: float = 1.0
     detectable: float = float("inf")
-    verdict: str = "undecided"
+    verdict: RateVerdict = RateVerdict.UNDECIDED
     missing: str = ""
 
     @property
@@ -153,7 +154,7 @@ class RateReport:
         fit: slope of log error against log size with its intervals, or None with too little data.
         check: test of the rate, or None with too little data.
         also_accepted: the other exponents that the same test accepts.
-        verdict: "supported", "refuted", or "undecided": the sentence says what is missing.
+        verdict: supported, refuted, or undecided: the sentence says what is missing.
         sentence: the figures that decide it.
         limits: what these data cannot tell.
     """
@@ -161,7 +162,7 @@ class RateReport:
     fit: RateFit | None
     check: RateCheck | None
     also_accepted: tuple[float, ...]
-    verdict: str
+    verdict: RateVerdict
     sentence: str
     limits: str
 
@@ -169,7 +170,10 @@ class RateReport:
     def faster(self) -> bool:
         """The errors are shown to fall faster than the rate named beforehand, and to leave no floor."""
         return (
-            self.check is not None and self.verdict == "refuted" and self.check.shown_floor <= 0 and self.check.faster
+            self.check is not None
+            and self.verdict is RateVerdict.REFUTED
+            and self.check.shown_floor <= 0
+            and self.check.faster
         )
 
 
@@ -457,11 +461,11 @@ def _decide(chosen: RateCheck, ladder: _Ladder, terms: Array, false_alarm: float
     )
     if chosen.compatible:
         if complete.detectable < 1 or not needs_power:
-            return replace(complete, verdict="supported")
+            return replace(complete, verdict=RateVerdict.SUPPORTED)
         # Both of its parts are chance, for the law that is tried here has no next terms.
         return replace(complete, missing=_missing(ladder, complete.detectable))
     if complete.shown_floor > 0 or complete.faster:
-        return replace(complete, verdict="refuted")
+        return replace(complete, verdict=RateVerdict.REFUTED)
     # More draws help where chance hides a floor, or an A_0 above 0; next to lack of fit only further terms do.
     factor = float("inf")
     if chosen.fits and not chosen.floor_free and excess > 0:
@@ -517,13 +521,13 @@ def report_rate(
     largest = max((float(row.max(initial=0.0)) for row in rows), default=0.0)
     if rows and largest <= ROUNDING:
         sentence = f"the two kernels are equal to within rounding at every {symbol} (largest distance {largest:.1e})"
-        return RateReport(None, None, (), "supported", sentence, "no rate can be read off rounding errors")
+        return RateReport(None, None, (), RateVerdict.SUPPORTED, sentence, "no rate can be read off rounding errors")
     if len(rows) < 3 or min(row.size for row in rows) < 2:
         sentence = f"a rate in {symbol} needs at least three sizes and two draws of each"
-        return RateReport(None, None, (), "undecided", sentence, "nothing was fitted")
+        return RateReport(None, None, (), RateVerdict.UNDECIDED, sentence, "nothing was fitted")
     if max(float(np.ptp(row)) / largest for row in rows) <= _SAME:
         sentence = f"the errors at every {symbol} do not vary between draws: there is no scatter to test a rate against"
-        return RateReport(None, None, (), "undecided", sentence, "nothing was fitted")
+        return RateReport(None, None, (), RateVerdict.UNDECIDED, sentence, "nothing was fitted")
     fit = fit_rate(sizes, rows, rng, level=level)
     check = check_rate(sizes, rows, slope=slope, false_alarm=false_alarm, needs_power=needs_power)
     also = tuple(
@@ -538,7 +542,7 @@ def report_rate(
         low, high = fit.corrected.interval
         shown += f"; with one correction {fit.corrected.slope:.3f} [{low:.3f}, {high:.3f}]"
     law = f"{symbol}^({slope:g}) ({_law_terms(len(check.amplitudes), symbol)})"
-    faster = "fall" if check.verdict == "refuted" and check.faster else "may fall"
+    faster = "fall" if check.verdict is RateVerdict.REFUTED and check.faster else "may fall"
     reasons = (
         (check.fits, f"{law} does not fit (probability {check.lack_of_fit:.1e})"),
         (check.decays, f"A_0 is not shown positive: the errors {faster} faster than {symbol}^({slope:g})"),
@@ -552,7 +556,7 @@ def report_rate(
         if check.compatible
         else "; ".join(reason for held, reason in reasons if not held)
     )
-    if check.compatible and check.verdict == "undecided":
+    if check.compatible and check.verdict is RateVerdict.UNDECIDED:
         outcome += "; no power here: errors that did not fall at all would not be told from it"
     if check.missing:
         outcome += f"; missing: {check.missing}"

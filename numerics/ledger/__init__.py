@@ -1,10 +1,11 @@
 """The evidence for the claims of ``theory.claims``, one module for each kind of evidence."""
 
-from numerics.ledger.checks import PROFILES, Plan, Task, with_power
-from numerics.ledger.coefficients import PlantedOutcome, planted_outcomes, variant_verdict
+from numerics.ledger.checks import PROFILES, Plan, PlantedOutcome, Task, with_power
+from numerics.ledger.coefficients import planted_outcomes, variant_verdict
 from numerics.ledger.limits import limit_test
 from numerics.ledger.populations import MIXTURES, mixture, population
-from numerics.ledger.registry import TASKS, checks_for, failures, judge, run_task, tasks_for
+from numerics.ledger.registry import checks_for, failures, judge, run_cell, run_task, tasks_for
+from numerics.ledger.run import LedgerOutcome, LedgerRun, Standing, UnknownClaimError
 from numerics.ledger.spectra import planted_spectra
 from numerics.ledger.spectral_witnesses import (
     Setting,
@@ -29,12 +30,15 @@ from numerics.ledger.witnesses import (
 __all__ = [
     "MIXTURES",
     "PROFILES",
-    "TASKS",
+    "LedgerOutcome",
+    "LedgerRun",
     "Plan",
     "PlantedOutcome",
     "Setting",
     "SpectrumRecord",
+    "Standing",
     "Task",
+    "UnknownClaimError",
     "WitnessRecord",
     "checks_for",
     "coefficients_of",
@@ -52,6 +56,7 @@ __all__ = [
     "proof_task",
     "ranks_of",
     "residuals",
+    "run_cell",
     "run_task",
     "spectral_residuals",
     "spectrum_cell",

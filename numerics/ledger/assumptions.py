@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import sympy as sp
 
 from numerics.equilibrium import LossKind, find_equilibria, locate_stability_loss
 from numerics.ledger.checks import Check, Plan, Results, Task
-from numerics.ledger.coefficients import coefficient_power, deq_cells, read_records, theory_test
-from numerics.ledger.limits import figures, power_list
-from numerics.ledger.witnesses import coefficients_of
-from theory.claims import Theory, Verdict, VerdictKind, true_theory
+from numerics.ledger.coefficients import deq_cells, deq_verdict, read_records
+from theory.claims import Verdict, VerdictKind
 from theory.equations import DEQ
-from theory.kernels import KernelCoefficients
+from theory.kernels import Kernel
 
 __all__ = [
-    "ASSUMPTION_CHECK",
-    "UNSTABLE_CHECK",
+    "CHECKS",
     "past_the_fold_task",
 ]
 
@@ -25,35 +23,24 @@ __all__ = [
 _CASES = (("limit-spike", "relu", "spiked"), ("limit-jump", "sign", "released"), ("limit-traces", "relu", "far"))
 
 
+def _tasks(plan: Plan) -> list[Task]:
+    return [task for _, activation, data in _CASES for task in deq_cells(plan, activation, data)]
+
+
 def _judge(plan: Plan, results: Results) -> list[Verdict]:
     verdicts = []
     for claim, activation, data in _CASES:
         records = read_records(deq_cells(plan, activation, data), results)
-        theory = true_theory("ck")
-        test = theory_test(theory, activation, plan, records, data)
-
-        def coefficients(
-            tau0: float, theory: Theory = theory, activation: str = activation
-        ) -> KernelCoefficients[float]:
-            weights = float(sp.Rational(plan.sigma_a2)), float(sp.Rational(plan.sigma_b2))
-            return coefficients_of(theory, activation, *weights, tau0)
-
-        power = coefficient_power(test, "ck", coefficients, records, data)
-        kind = VerdictKind.REFUTED if test.refuted else VerdictKind.SUPPORTED
-        why = f"{test.sentence()}; would detect: {power_list(power)}"
+        verdict = deq_verdict(claim, f"{activation}, {data} data", Kernel.CK, activation, plan, records, data)
         if claim == "limit-jump":
             missing = all("ntk-all" not in record.kernels for rows in records.values() for record in rows)
-            kind = kind if missing else VerdictKind.REFUTED
-            why += f"; NTKs {'absent' if missing else 'present'}"
-        verdicts.append(Verdict(claim, f"{activation}, {data} data", kind, why, figures(test) | {"power": power}))
+            kind = verdict.kind if missing else VerdictKind.REFUTED
+            why = f"{verdict.evidence}; NTKs {'absent' if missing else 'present'}"
+            verdict = replace(verdict, kind=kind, evidence=why)
+        verdicts.append(verdict)
     return verdicts
 
 
-ASSUMPTION_CHECK = Check(
-    tuple(claim for claim, _, _ in _CASES),
-    lambda plan: [task for _, activation, data in _CASES for task in deq_cells(plan, activation, data)],
-    _judge,
-)
 #: Relative distance from the fold, on either side, at which all equilibria are isolated.
 _STEP = sp.Rational(1, 1000)
 
@@ -73,7 +60,7 @@ def past_the_fold_task() -> dict[str, Any]:
     return found
 
 
-_FOLD = Task("past the fold", {}, cost=1e7)
+_FOLD = Task(past_the_fold_task, {}, cost=1e7)
 
 
 def _judge_unstable(plan: Plan, results: Results) -> list[Verdict]:
@@ -89,7 +76,10 @@ def _judge_unstable(plan: Plan, results: Results) -> list[Verdict]:
             "other exists"
         )
     kind = VerdictKind.CERTIFIED if holds else VerdictKind.REFUTED if proved else VerdictKind.UNDECIDED
-    return [Verdict("limit-unstable", "cubic", kind, why)]
+    return [Verdict("limit-unstable", "cubic", kind, why, activation="cubic")]
 
 
-UNSTABLE_CHECK = Check(("limit-unstable",), lambda plan: [_FOLD], _judge_unstable)
+CHECKS = (
+    Check(tuple(claim for claim, _, _ in _CASES), _tasks, _judge),
+    Check(("limit-unstable",), lambda plan: [_FOLD], _judge_unstable),
+)

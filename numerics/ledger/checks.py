@@ -1,26 +1,35 @@
 """How a claim is checked: tasks that can run anywhere, and a judge that reads their results.
 
 A task is a function of plain values that returns plain values, so that it can be run in another process, kept in a
-file and taken up again.  Claims that need the same task share its result.
+file and taken up again.  Claims that need the same task share its result.  Each module of evidence declares its checks
+in ``CHECKS``; ``numerics.ledger.registry`` puts them together.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from importlib import import_module
+from typing import Any, TypeVar
 
-from theory.claims import Verdict, VerdictKind
+import sympy as sp
+
+from theory.claims import Theory, Verdict, VerdictKind
 
 __all__ = [
     "PROFILES",
     "Check",
     "Plan",
+    "PlantedOutcome",
     "Profile",
     "Results",
     "Task",
+    "by_size",
+    "ladder",
     "with_power",
 ]
+
+_Value = TypeVar("_Value")
 
 #: Results of tasks, by the task's name.
 Results = Mapping[str, Mapping[str, Any]]
@@ -31,19 +40,72 @@ class Task:
     """A piece of work.
 
     Attributes:
-        function: name of a function in ``numerics.ledger.TASKS``.
-        arguments: its arguments, plain JSON values.
+        function: of a module of evidence: of plain JSON values, which returns such values by name.
+        arguments: its arguments.
         cost: rough size of the work, to start the longest first.
     """
 
-    function: str
+    function: Callable[..., dict[str, Any]]
     arguments: Mapping[str, Any]
     cost: float = 0.0
 
     @property
     def name(self) -> str:
         """What its result is found by."""
-        return f"{self.function}({', '.join(f'{key}={value!r}' for key, value in sorted(self.arguments.items()))})"
+        shown = ", ".join(f"{key}={value!r}" for key, value in sorted(self.arguments.items()))
+        return f"{self.cell['function']}({shown})"
+
+    @property
+    def cell(self) -> dict[str, Any]:
+        """The task as plain JSON values, the function by its dotted name."""
+        function = f"{self.function.__module__}.{self.function.__qualname__}"
+        return {"function": function, "arguments": dict(self.arguments)}
+
+    @classmethod
+    def from_cell(cls, cell: Mapping[str, Any]) -> Task:
+        """The task of a cell; its cost, which only decides when it is started, is not kept.
+
+        Raises:
+            KeyError: its function is not one of the ledger's.
+        """
+        module, _, name = str(cell["function"]).rpartition(".")
+        if module.rpartition(".")[0] != __package__:
+            raise KeyError(f"{cell['function']} is not a function of {__package__}")
+        return cls(getattr(import_module(module), name), cell["arguments"])
+
+
+def ladder(
+    function: Callable[..., dict[str, Any]],
+    arguments: Mapping[str, Any],
+    sizes: Sequence[int],
+    draws: Sequence[int],
+    *,
+    size: str = "p",
+    cost: float = 1.0,
+) -> list[Task]:
+    """One task for each draw at each size.
+
+    Args:
+        function: of the arguments, the size and the draw's number, called ``index``.
+        arguments: all others.
+        sizes: dimensions or widths.
+        draws: how many there are at each size.
+        size: name of the argument that is the size.
+        cost: of a task, over the square of its size.
+    """
+    return [
+        Task(function, {**arguments, size: value, "index": index}, cost=cost * float(value) ** 2)
+        for value, count in zip(sizes, draws, strict=True)
+        for index in range(count)
+    ]
+
+
+def by_size(tasks: Sequence[Task], value: Callable[[Task], _Value], size: str = "p") -> dict[int, list[_Value]]:
+    """Values of tasks, one list for each size."""
+    found: dict[int, list[_Value]] = {}
+    for task in tasks:
+        found.setdefault(int(task.arguments[size]), []).append(value(task))
+    return found
 
 
 @dataclass(frozen=True)
@@ -166,6 +228,16 @@ class Plan:
     activations: tuple[str, ...] = ()
 
     @property
+    def weights(self) -> dict[str, str]:
+        """The weight variances by name, as tasks that take exact numbers have them."""
+        return {"sigma_a2": self.sigma_a2, "sigma_b2": self.sigma_b2}
+
+    @property
+    def float_weights(self) -> dict[str, float]:
+        """The weight variances by name, in float64."""
+        return {name: float(sp.Rational(value)) for name, value in self.weights.items()}
+
+    @property
     def witness_activations(self) -> tuple[str, ...]:
         """Activations of the witness checks."""
         return self.activations or self.profile.witness_activations
@@ -177,6 +249,42 @@ class Plan:
 
 
 @dataclass(frozen=True)
+class PlantedOutcome:
+    """What a check says of a wrong theory.
+
+    Attributes:
+        theory: the wrong theory.
+        refuted: whether it is refuted, as it must be.
+        witness: the functional that says so.
+        score: its limit in standard errors.
+        detectable: smallest fraction of the error that would be detected with probability 0.9; inf where there is none.
+    """
+
+    theory: Theory
+    refuted: bool
+    witness: str
+    score: float
+    detectable: float
+
+    def record(self) -> dict[str, Any]:
+        """Return the outcome as plain JSON values."""
+        return {
+            "id": self.theory.identifier,
+            "kernel": self.theory.kernel.value,
+            "description": self.theory.description,
+            "refuted": self.refuted,
+            "witness": self.witness,
+            "score": self.score,
+            "detectable": None if self.detectable == float("inf") else self.detectable,
+        }
+
+
+def _none_planted(plan: Plan, results: Results) -> Sequence[PlantedOutcome]:
+    """What a check has to say of wrong theories that it is not tried on."""
+    return ()
+
+
+@dataclass(frozen=True)
 class Check:
     """How one or several claims are checked.
 
@@ -184,11 +292,13 @@ class Check:
         claims: identifiers of the claims that the judge decides.
         tasks: what has to be computed for a plan.
         judge: verdicts from a plan and the results of its tasks.
+        planted: what the same tasks say of wrong theories, which they must refute.
     """
 
     claims: tuple[str, ...]
     tasks: Callable[[Plan], Sequence[Task]]
     judge: Callable[[Plan, Results], Sequence[Verdict]]
+    planted: Callable[[Plan, Results], Sequence[PlantedOutcome]] = _none_planted
 
 
 def with_power(verdict: Verdict) -> Verdict:

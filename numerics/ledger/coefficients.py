@@ -3,32 +3,40 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
-import sympy as sp
 
-from numerics.ledger.checks import Check, Plan, Results, Task
-from numerics.ledger.limits import LimitTest, figures, limit_test, power_list
+from numerics.ledger.checks import Check, Plan, PlantedOutcome, Results, Task, by_size, ladder
+from numerics.ledger.limits import LimitTest, figures, limit_test, limit_verdict, power_of
 from numerics.ledger.populations import population
 from numerics.ledger.witnesses import (
     WitnessRecord,
     coefficients_of,
     explicit_coefficients,
+    explicit_witness_cell,
     residuals,
+    witness_cell,
     witness_names,
 )
-from theory.claims import Statistic, Theory, Verdict, VerdictKind, planted_errors, released_variants, true_theory
-from theory.kernels import PARTS, Kernel, KernelCoefficients
+from theory.claims import (
+    RELEASED_VARIANTS,
+    Statistic,
+    Theory,
+    Verdict,
+    VerdictKind,
+    planted_errors,
+    released_variants,
+    true_theory,
+)
+from theory.kernels import Kernel, KernelCoefficients
 
 __all__ = [
-    "DEQ_CHECK",
-    "EXPLICIT_CHECK",
-    "VARIANT_CHECK",
-    "PlantedOutcome",
-    "coefficient_power",
+    "CHECKS",
     "deq_cells",
+    "deq_verdict",
     "planted_outcomes",
     "read_records",
     "theory_test",
@@ -38,44 +46,39 @@ __all__ = [
 #: The data of all witness checks, and the layers of the explicit network.
 _DATA = "rich"
 _LAYERS = ("relu", "tanh")
-#: A coefficient below this is 0, computed with rounding.
-_ROUNDING = 1e-12
-#: Names of an equivalent's four coefficients, as reports call them.
+#: The explicit network's kernels, by claim and in the records.
+_EXPLICIT = ("explicit-ck", "explicit-ntk")
 #: What the released variants and the planted errors are tried on: all its coefficients differ from 0.
 _PLANTED_ACTIVATION = "relu"
 
+#: An equivalent's coefficients from tau_0.
+Coefficients = Callable[[float], KernelCoefficients[float]]
 
-def _cells(plan: Plan, function: str, arguments: Mapping[str, Any], data: str = _DATA) -> list[Task]:
-    profile = plan.profile
-    counts = profile.witness_draws if data == _DATA else profile.limit_draws
-    return [
-        Task(function, {"data": data, **arguments, "p": p, "index": index, "seed": plan.seed}, cost=float(p) ** 2)
-        for p, draws in zip(profile.witness_sizes, counts, strict=True)
-        for index in range(draws)
-    ]
+
+def _cells(
+    plan: Plan, function: Callable[..., dict[str, Any]], arguments: Mapping[str, Any], data: str = _DATA
+) -> list[Task]:
+    counts = plan.profile.witness_draws if data == _DATA else plan.profile.limit_draws
+    return ladder(function, {"data": data, **arguments, "seed": plan.seed}, plan.profile.witness_sizes, counts)
 
 
 def deq_cells(plan: Plan, activation: str, data: str = _DATA) -> list[Task]:
     """Return the draws of a DEQ's kernels, at the profile's sizes."""
-    weights = {"sigma_a2": float(sp.Rational(plan.sigma_a2)), "sigma_b2": float(sp.Rational(plan.sigma_b2))}
-    return _cells(plan, "witness", {"activation": activation, **weights}, data)
+    return _cells(plan, witness_cell, {"activation": activation, **plan.float_weights}, data)
 
 
 def _explicit_cells(plan: Plan) -> list[Task]:
-    return _cells(plan, "explicit witness", {"activations": list(_LAYERS)})
+    return _cells(plan, explicit_witness_cell, {"activations": list(_LAYERS)})
 
 
 def read_records(tasks: Sequence[Task], results: Results) -> dict[int, list[WitnessRecord]]:
     """Return the witnesses of the draws by p."""
-    found: dict[int, list[WitnessRecord]] = {}
-    for task in tasks:
-        found.setdefault(int(task.arguments["p"]), []).append(WitnessRecord.from_json(results[task.name]))
-    return found
+    return by_size(tasks, lambda task: WitnessRecord.from_json(results[task.name]))
 
 
 def _test(
     kernel: str,
-    coefficients: Callable[[float], KernelCoefficients[float]],
+    coefficients: Coefficients,
     records: Mapping[int, Sequence[WitnessRecord]],
     level: float,
     changes: frozenset[Statistic] = frozenset(),
@@ -104,49 +107,60 @@ def theory_test(
         records: witnesses of the draws at every p.
         data: the mixture that they are of.
     """
-    weights = float(sp.Rational(plan.sigma_a2)), float(sp.Rational(plan.sigma_b2))
-
-    def coefficients(tau0: float) -> KernelCoefficients[float]:
-        return coefficients_of(theory, activation, *weights, tau0)
-
+    coefficients = _deq_coefficients(theory, activation, plan)
     return _test(theory.kernel, coefficients, records, plan.profile.level, theory.statistics, data)
 
 
-def coefficient_power(
-    test: LimitTest,
-    kernel: str,
-    coefficients: Callable[[float], KernelCoefficients[float]],
+def _deq_coefficients(theory: Theory, activation: str, plan: Plan) -> Coefficients:
+    return lambda tau0: coefficients_of(theory, activation, **plan.float_weights, tau0=tau0)
+
+
+def deq_verdict(
+    claim: str,
+    subject: str,
+    kernel: Kernel,
+    activation: str,
+    plan: Plan,
     records: Mapping[int, Sequence[WitnessRecord]],
     data: str = _DATA,
-) -> dict[str, float | None]:
-    """Smallest relative change of each coefficient that is detected with probability 0.9; None where it is 0.
+) -> Verdict:
+    """The verdict on the equivalent of a DEQ's kernel.
 
     Args:
-        test: of the coefficients as they are.
-        kernel: key of the records' kernels.
-        coefficients: of the kernel, from tau_0.
+        claim: identifier of the claim.
+        subject: what it was checked on.
+        kernel: which kernel.
+        activation: what the records are of.
+        plan: its weight variances and level.
         records: witnesses of the draws at every p.
         data: the mixture that they are of.
     """
-    found: dict[str, float | None] = {}
-    for part in PARTS:
-
-        def changed(tau0: float, part: str = part) -> KernelCoefficients[float]:
-            old = coefficients(tau0)
-            return replace(old, **{part: 2 * getattr(old, part)})
-
-        if max(abs(getattr(coefficients(population(data, p).tau0), part)) for p in records) < _ROUNDING:
-            found[part] = None
-            continue
-        moved = _test(kernel, changed, records, test.level, data=data)
-        found[part] = test.detectable(moved.limits - test.limits)
-    return found
+    coefficients = _deq_coefficients(true_theory(kernel), activation, plan)
+    return _verdict(claim, subject, kernel, coefficients, plan, records, data, activation=activation)
 
 
-def _verdict(claim: str, subject: str, test: LimitTest, power: Mapping[str, float | None]) -> Verdict:
-    kind = VerdictKind.REFUTED if test.refuted else VerdictKind.SUPPORTED
-    why = f"{test.sentence()}; would detect: {power_list(power)}"
-    return Verdict(claim, subject, kind, why, figures(test) | {"power": dict(power)})
+def _verdict(
+    claim: str,
+    subject: str,
+    kernel: str,
+    coefficients: Coefficients,
+    plan: Plan,
+    records: Mapping[int, Sequence[WitnessRecord]],
+    data: str = _DATA,
+    *,
+    activation: str,
+) -> Verdict:
+    """The verdict on an equivalent with these coefficients; the power is found by doubling each."""
+
+    def test(part: str = "") -> LimitTest:
+        def numbers(tau0: float) -> KernelCoefficients[float]:
+            found = coefficients(tau0)
+            return replace(found, **{part: 2 * getattr(found, part)}) if part else found
+
+        return _test(kernel, numbers, records, plan.profile.level, data=data)
+
+    true = test()
+    return limit_verdict(claim, subject, true, power_of(true, test), activation=activation)
 
 
 # --- the DEQ's kernels ---------------------------------------------------------------------------
@@ -157,28 +171,16 @@ def _deq_tasks(plan: Plan) -> list[Task]:
 
 
 def _judge_deq(plan: Plan, results: Results) -> list[Verdict]:
-    weights = float(sp.Rational(plan.sigma_a2)), float(sp.Rational(plan.sigma_b2))
     verdicts = []
     for activation in plan.witness_activations:
         records = read_records(deq_cells(plan, activation), results)
         for kernel in Kernel:
             if any(kernel not in record.kernels for rows in records.values() for record in rows):
                 why = "the NTKs do not exist: sigma_a^2 E[phi'^2] is not below 1"
-                verdicts.append(Verdict(kernel, activation, VerdictKind.UNDECIDED, why))
-                continue
-            theory = true_theory(kernel)
-            test = theory_test(theory, activation, plan, records)
-
-            def coefficients(
-                tau0: float, theory: Theory = theory, activation: str = activation
-            ) -> KernelCoefficients[float]:
-                return coefficients_of(theory, activation, *weights, tau0)
-
-            verdicts.append(_verdict(kernel, activation, test, coefficient_power(test, kernel, coefficients, records)))
+                verdicts.append(Verdict(kernel, activation, VerdictKind.UNDECIDED, why, activation=activation))
+            else:
+                verdicts.append(deq_verdict(kernel, activation, kernel, activation, plan, records))
     return verdicts
-
-
-DEQ_CHECK = Check(tuple(Kernel), _deq_tasks, _judge_deq)
 
 
 # --- explicit networks ---------------------------------------------------------------------------
@@ -187,19 +189,10 @@ DEQ_CHECK = Check(tuple(Kernel), _deq_tasks, _judge_deq)
 def _judge_explicit(plan: Plan, results: Results) -> list[Verdict]:
     records = read_records(_explicit_cells(plan), results)
     verdicts = []
-    for kernel in ("explicit-ck", "explicit-ntk"):
-
-        def coefficients(tau0: float, kernel: str = kernel) -> KernelCoefficients[float]:
-            return explicit_coefficients(kernel, _LAYERS, tau0)
-
-        test = _test(kernel, coefficients, records, plan.profile.level)
-        verdicts.append(
-            _verdict(kernel, " then ".join(_LAYERS), test, coefficient_power(test, kernel, coefficients, records))
-        )
+    for kernel in _EXPLICIT:
+        coefficients = partial(explicit_coefficients, kernel, _LAYERS)
+        verdicts.append(_verdict(kernel, " then ".join(_LAYERS), kernel, coefficients, plan, records, activation=""))
     return verdicts
-
-
-EXPLICIT_CHECK = Check(("explicit-ck", "explicit-ntk"), _explicit_cells, _judge_explicit)
 
 
 # --- released variants and planted errors --------------------------------------------------------
@@ -214,56 +207,39 @@ def _judge_variants(plan: Plan, results: Results) -> list[Verdict]:
 
 
 def variant_verdict(variant: Theory, plan: Plan, results: Results) -> Verdict:
-    """Decide whether a variant of the theory is right; needs the tasks of ``VARIANT_CHECK``."""
+    """Decide whether a variant of the theory is right; needs the tasks of the variants' check."""
     records = read_records(_variant_tasks(plan), results)
     base = theory_test(true_theory(variant.kernel), _PLANTED_ACTIVATION, plan, records)
     test = theory_test(variant, _PLANTED_ACTIVATION, plan, records)
     change = test.limits - base.limits
-    floor = float(np.max(np.abs(change)))
+    floor, detectable = float(np.max(np.abs(change))), base.detectable(change)
     evidence = f"{test.sentence()}; by the theory the norm of its error stays above {floor:.3g} as p grows"
     kind = VerdictKind.REFUTED if test.refuted else VerdictKind.SUPPORTED
-    if not test.refuted and floor > 0 and base.detectable(change) > 1:
+    if not test.refuted and 1 < detectable < float("inf"):
         kind = VerdictKind.UNDECIDED
         evidence += ", which these draws are too few to see"
     details = figures(test) | {"floor": floor, "description": variant.description, "source": variant.source}
-    details |= {"power": {"variant": base.detectable(change) if floor > 0 else None}}
-    return Verdict(f"variant-{variant.identifier}", _PLANTED_ACTIVATION, kind, evidence, details)
-
-
-VARIANT_CHECK = Check(
-    tuple(f"variant-{identifier}" for identifier in released_variants()), _variant_tasks, _judge_variants
-)
-
-
-@dataclass(frozen=True)
-class PlantedOutcome:
-    """What the witness check says of a wrong theory.
-
-    Attributes:
-        theory: the wrong theory.
-        refuted: whether it is refuted, as it must be.
-        witness: the functional that says so.
-        score: its limit in standard errors.
-        detectable: smallest fraction of the error that would be detected with probability 0.9.
-    """
-
-    theory: Theory
-    refuted: bool
-    witness: str
-    score: float
-    detectable: float
+    details |= {"power": {"variant": None if np.isinf(detectable) else detectable}}
+    claim, activation = f"variant-{variant.identifier}", _PLANTED_ACTIVATION
+    return Verdict(claim, activation, kind, evidence, details, activation)
 
 
 def planted_outcomes(plan: Plan, results: Results) -> list[PlantedOutcome]:
-    """Put every wrong theory of ``theory.claims`` to the witness check; needs the tasks of ``VARIANT_CHECK``."""
+    """Put every wrong theory of the equivalents to the witness check; needs the tasks of the variants' check."""
     records = read_records(_variant_tasks(plan), results)
     bases = {kernel: theory_test(true_theory(kernel), _PLANTED_ACTIVATION, plan, records) for kernel in Kernel}
     outcomes = []
     for theory in planted_errors().values():
         test = theory_test(theory, _PLANTED_ACTIVATION, plan, records)
-        change = test.limits - bases[theory.kernel].limits
-        detectable = bases[theory.kernel].detectable(change) if np.any(change != 0) else float("inf")
+        detectable = bases[theory.kernel].detectable(test.limits - bases[theory.kernel].limits)
         outcomes.append(
             PlantedOutcome(theory, test.refuted, test.names[test.worst], float(test.scores[test.worst]), detectable)
         )
     return outcomes
+
+
+CHECKS = (
+    Check(tuple(Kernel), _deq_tasks, _judge_deq),
+    Check(_EXPLICIT, _explicit_cells, _judge_explicit),
+    Check(tuple(f"variant-{name}" for name in RELEASED_VARIANTS), _variant_tasks, _judge_variants, planted_outcomes),
+)

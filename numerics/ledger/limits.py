@@ -8,7 +8,7 @@ the series that are left out: the next one is taken to be at most as large as th
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,16 +18,20 @@ import scipy.stats
 
 from numerics.arithmetic import percent
 from numerics.arrays import Array
+from theory.claims import Verdict, VerdictKind
 from theory.kernels import PARTS
 
 __all__ = [
     "LimitTest",
     "figures",
     "limit_test",
+    "limit_verdict",
     "power_list",
+    "power_of",
 ]
 
-#: The numbers of an equivalent, in the order in which a power is stated; other names go after them.
+#: Changes of a limit below this are rounding.
+_ROUNDING = 1e-9
 #: Probability with which a change is to be detected before it is called detectable.
 _POWER = 0.9
 
@@ -71,11 +75,13 @@ class LimitTest:
         return bool(np.abs(self.scores[self.worst]) > self.critical)
 
     def detectable(self, limits: Array) -> float:
-        """Smallest multiple of a change in the limits that is detected with probability 0.9.
+        """Smallest multiple of a change in the limits that is detected with probability 0.9; inf where there is none.
 
         Args:
             limits: (W,) array, what a change of unit size adds to the limits.
         """
+        if not np.abs(limits).max() > _ROUNDING:
+            return float("inf")
         quantile = float(scipy.stats.norm.ppf(_POWER))
         with np.errstate(divide="ignore"):
             return float(np.min(((self.critical + quantile) * self.errors + 2 * self.allowances) / np.abs(limits)))
@@ -154,6 +160,38 @@ def _smooth_variances(places: Array, variances: Array, spare: Array) -> tuple[Ar
     covariance = np.linalg.inv(design.T @ (design * spare[:, None] / 2))
     found = covariance @ design.T @ (logs * spare[:, None] / 2)
     return np.asarray(np.exp(design @ found)), np.asarray(covariance)
+
+
+def power_of(test: LimitTest, changed: Callable[[str], LimitTest], change: float = 1.0) -> dict[str, float | None]:
+    """Smallest relative change of each of an equivalent's numbers that is detected with probability 0.9.
+
+    None stands for a number that has no effect.
+
+    Args:
+        test: of the numbers as they are.
+        changed: the same test with one of the numbers, by name, larger by the relative change.
+        change: that relative change.
+    """
+    found = {part: test.detectable((changed(part).limits - test.limits) / change) for part in PARTS}
+    return {part: None if np.isinf(value) else value for part, value in found.items()}
+
+
+def limit_verdict(
+    claim: str, subject: str, test: LimitTest, power: Mapping[str, float | None], *, activation: str, before: str = ""
+) -> Verdict:
+    """The verdict on a claim that all limits are 0.
+
+    Args:
+        claim: identifier of the claim.
+        subject: what it was checked on.
+        test: of the limits.
+        power: of the test, by name.
+        activation: the one that it is about, or "".
+        before: figures to state before the test's.
+    """
+    kind = VerdictKind.REFUTED if test.refuted else VerdictKind.SUPPORTED
+    why = f"{before}{test.sentence()}; would detect: {power_list(power)}"
+    return Verdict(claim, subject, kind, why, figures(test) | {"power": dict(power)}, activation)
 
 
 def figures(test: LimitTest) -> dict[str, Any]:

@@ -15,29 +15,25 @@ from numerics.experiments import (
     ROUNDING,
     Cell,
     Experiment,
-    RateReport,
+    Ladder,
     check_rate,
     distance_to_equivalent,
     distance_to_limit,
     fit_rate,
-    report_rate,
 )
-from numerics.ledger.checks import Check, Plan, Results, Task
+from numerics.ledger.checks import Check, Plan, Results, Task, by_size, ladder
 from numerics.ledger.limits import power_list
 from theory.activations import resolve
-from theory.claims import Verdict, VerdictKind
+from theory.claims import RateVerdict, Verdict, VerdictKind
 from theory.kernels import Kernel
 
 __all__ = [
     "CHANGES",
-    "FINITE_CHECK",
+    "CHECKS",
     "MAGNITUDES",
-    "NTK_RATE_CHECK",
-    "RATE_CHECK",
-    "READING_CHECK",
-    "UNIVERSALITY_CHECK",
     "distance_task",
     "ladder_report",
+    "ladder_verdict",
     "shown_power",
     "width_task",
 ]
@@ -61,7 +57,7 @@ _NOTHING = 1e-9
 
 def distance_task(
     activation: str,
-    kernel: Kernel,
+    kernel: str,
     p: int,
     index: int,
     seed: int,
@@ -75,7 +71,7 @@ def distance_task(
 
     Args:
         activation: a name or an expression in x.
-        kernel: which kernel.
+        kernel: name of the kernel.
         p: dimension.
         index: number of the draw.
         seed: root of the random numbers.
@@ -86,12 +82,12 @@ def distance_task(
         noise: law of the entries of the whitened noise.
     """
     experiment, chosen = _experiment(activation, seed, sigma_a2, sigma_b2, means, reading, noise)
-    return distance_to_equivalent(experiment, chosen, kernel, Cell(p, index), CHANGES).record()
+    return distance_to_equivalent(experiment, chosen, Kernel.read(kernel), Cell(p, index), CHANGES).record()
 
 
 def width_task(
     activation: str,
-    kernel: Kernel,
+    kernel: str,
     width: int,
     index: int,
     seed: int,
@@ -103,7 +99,7 @@ def width_task(
 
     Args:
         activation: a name or an expression in x.
-        kernel: which kernel.
+        kernel: name of the kernel.
         width: m.
         index: number of the draw.
         seed: root of the random numbers.
@@ -113,7 +109,7 @@ def width_task(
     """
     experiment, chosen = _experiment(activation, seed, sigma_a2, sigma_b2, _SMALL_MEANS, "population", "gaussian")
     cell = Cell(_WIDTH_DIMENSION, index)
-    return distance_to_limit(experiment, chosen, kernel, cell, width, weights, CHANGES).record()
+    return distance_to_limit(experiment, chosen, Kernel.read(kernel), cell, width, weights, CHANGES).record()
 
 
 def _experiment(
@@ -134,31 +130,19 @@ def _experiment(
 # --- ladders -------------------------------------------------------------------------------------
 
 
-def _common(plan: Plan) -> dict[str, Any]:
-    return {"seed": plan.seed, "sigma_a2": plan.sigma_a2, "sigma_b2": plan.sigma_b2}
-
-
 def _p_ladder(plan: Plan, **arguments: Any) -> list[Task]:
-    return [
-        Task("distance", {**arguments, **_common(plan), "p": p, "index": index}, cost=float(p) ** 2)
-        for p in plan.profile.rate_sizes
-        for index in range(plan.profile.rate_draws)
-    ]
+    sizes, draws = plan.profile.rate_sizes, [plan.profile.rate_draws] * len(plan.profile.rate_sizes)
+    return ladder(distance_task, {**arguments, **plan.weights, "seed": plan.seed}, sizes, draws)
 
 
 def _m_ladder(plan: Plan, **arguments: Any) -> list[Task]:
-    return [
-        Task("width distance", {**arguments, **_common(plan), "width": m, "index": index}, cost=float(m) ** 2)
-        for m in plan.profile.widths
-        for index in range(plan.profile.width_draws)
-    ]
+    sizes, draws = plan.profile.widths, [plan.profile.width_draws] * len(plan.profile.widths)
+    return ladder(width_task, {**arguments, **plan.weights, "seed": plan.seed}, sizes, draws, size="width")
 
 
-def _rows(tasks: Sequence[Task], size: str, value: Callable[[Task], float]) -> tuple[list[int], list[list[float]]]:
-    rows: dict[int, list[float]] = {}
-    for task in tasks:
-        rows.setdefault(int(task.arguments[size]), []).append(value(task))
-    return list(rows), list(rows.values())
+def _size_of(tasks: Sequence[Task]) -> str:
+    """Name of the argument that is the size: of a finite network the width, else the dimension."""
+    return "width" if "width" in tasks[0].arguments else "p"
 
 
 #: What a ladder's errors (sizes, and one list for each) say of a claim, at a probability of a false alarm.
@@ -166,7 +150,7 @@ Judge = Callable[[list[int], list[list[float]], float], VerdictKind]
 
 
 def _judge_rate(sizes: list[int], rows: list[list[float]], false_alarm: float) -> VerdictKind:
-    return VerdictKind(check_rate(sizes, rows, false_alarm=false_alarm, needs_power=False).verdict)
+    return check_rate(sizes, rows, false_alarm=false_alarm, needs_power=False).verdict.kind
 
 
 def _judge_rounding(sizes: list[int], rows: list[list[float]], false_alarm: float) -> VerdictKind:
@@ -175,24 +159,28 @@ def _judge_rounding(sizes: list[int], rows: list[list[float]], false_alarm: floa
 
 
 def ladder_report(
-    tasks: Sequence[Task], results: Results, size: str, plan: Plan, judge: Judge = _judge_rate, share: float = 1.0
-) -> tuple[RateReport, dict[str, Any]]:
-    """The report on a ladder, and the figures for the record.
+    tasks: Sequence[Task], results: Results, plan: Plan, judge: Judge = _judge_rate, share: float = 1.0
+) -> tuple[Ladder, dict[str, Any]]:
+    """The errors of a ladder and the report on them, and the figures for the record.
 
     Args:
         tasks: of the ladder.
         results: of the tasks.
-        size: name of the argument that is the size, p or width.
         plan: whose profile's level is the probability of a false alarm.
         judge: decides the claim; it is run on the errors of changed theories too, which it should refute.
         share: of that probability, where a claim has several ladders.
     """
-    sizes, rows = _rows(tasks, size, lambda task: float(results[task.name]["error"]))
-    symbol, level = "p" if size == "p" else "m", share * plan.profile.level
-    rng = np.random.default_rng([plan.seed, len(tasks)])
-    report = report_rate(sizes, rows, rng, symbol=symbol, false_alarm=level, needs_power=False)
-    details: dict[str, Any] = {"symbol": symbol, "sizes": sizes, "errors": rows, "limits": report.limits}
-    details |= {"level": level}
+    size, level = _size_of(tasks), share * plan.profile.level
+    found = Ladder.of(
+        by_size(tasks, lambda task: float(results[task.name]["error"]), size),
+        np.random.default_rng([plan.seed, len(tasks)]),
+        symbol="p" if size == "p" else "m",
+        false_alarm=level,
+        needs_power=False,
+    )
+    report, rows = found.report, [list(row) for row in found.errors]
+    details: dict[str, Any] = {"symbol": found.symbol, "sizes": list(found.sizes), "errors": rows}
+    details |= {"limits": report.limits, "level": level}
     if report.fit is not None:
         details |= {"slope": report.fit.plain.slope, "slope_interval": list(report.fit.plain.interval)}
     if report.check is not None:
@@ -200,13 +188,14 @@ def ladder_report(
     else:
         judge = _judge_rounding
     # What is not supported as it is says nothing by its changes.
-    if judge(sizes, rows, level) is VerdictKind.SUPPORTED:
-        details |= _measured_power(tasks, results, size, judge, level)
-    return report, details
+    if judge(details["sizes"], rows, level) is VerdictKind.SUPPORTED:
+        details |= _measured_power(tasks, results, judge, level)
+    return found, details
 
 
-def _measured_power(tasks: Sequence[Task], results: Results, size: str, judge: Judge, level: float) -> dict[str, Any]:
+def _measured_power(tasks: Sequence[Task], results: Results, judge: Judge, level: float) -> dict[str, Any]:
     """The smallest change of each number from which on the same draws refute every larger one, up or down."""
+    size = _size_of(tasks)
     power: dict[str, float | None] = {}
     unseen = []
     for part in results[tasks[0].name]["changed"]:
@@ -214,11 +203,10 @@ def _measured_power(tasks: Sequence[Task], results: Results, size: str, judge: J
         if all(abs(value - results[name]["error"]) < _NOTHING for name, row in rows.items() for value in row):
             power[part] = None
             continue
-        refuted = [
-            judge(*_rows(tasks, size, lambda task, k=k, rows=rows: float(rows[task.name][k])), level)  # type: ignore[misc]
-            is VerdictKind.REFUTED
-            for k in range(len(CHANGES))
-        ]
+        refuted = []
+        for k in range(len(CHANGES)):
+            errors = by_size(tasks, lambda task, k=k, rows=rows: float(rows[task.name][k]), size)  # type: ignore[misc]
+            refuted.append(judge(list(errors), list(errors.values()), level) is VerdictKind.REFUTED)
         either = [up and down for up, down in zip(refuted[::2], refuted[1::2], strict=True)]
         kept = next((k for k in range(len(either)) if all(either[k:])), None)
         if kept is None:
@@ -228,8 +216,22 @@ def _measured_power(tasks: Sequence[Task], results: Results, size: str, judge: J
     return {"power": power, "unseen": unseen}
 
 
-def _verdict(claim: str, subject: str, report: RateReport, details: Mapping[str, Any]) -> Verdict:
-    return Verdict(claim, subject, VerdictKind(report.verdict), f"{report.sentence}{shown_power(details)}", details)
+def ladder_verdict(
+    claim: str, subject: str, activation: str, tasks: Sequence[Task], results: Results, plan: Plan
+) -> Verdict:
+    """The verdict on a claim that the errors of a ladder fall like the size to the power -1/2.
+
+    Args:
+        claim: identifier of the claim.
+        subject: what it was checked on.
+        activation: the one that it is about, or "".
+        tasks: of the ladder.
+        results: of the tasks.
+        plan: whose profile's level is the probability of a false alarm.
+    """
+    found, details = ladder_report(tasks, results, plan)
+    why = f"{found.report.sentence}{shown_power(details)}"
+    return Verdict(claim, subject, found.verdict.kind, why, details, activation)
 
 
 def shown_power(details: Mapping[str, Any]) -> str:
@@ -238,47 +240,84 @@ def shown_power(details: Mapping[str, Any]) -> str:
     return f"; on these draws would detect: {shown}" if shown else ""
 
 
-# --- the DEQ's kernels against their equivalents -------------------------------------------------
+# --- checks that are ladders ---------------------------------------------------------------------
+
+#: Claim, subject, activation and tasks of a ladder.
+Case = tuple[str, str, str, list[Task]]
 
 
-def _rate_ladders(plan: Plan) -> list[tuple[str, str, list[Task]]]:
-    """(claim, subject, tasks) of every ladder of the CK in p."""
-    found = []
-    for text in plan.rate_activations:
-        found.append(("ck-rate", text, _p_ladder(plan, activation=text, kernel="ck", means=_RELEASED_MEANS)))
-        found.append(("ck-slope", text, _p_ladder(plan, activation=text, kernel="ck", means=_SMALL_MEANS)))
-    return found
+def _ladder_check(claims: tuple[str, ...], cases: Callable[[Plan], list[Case]]) -> Check:
+    """A check of some claims by ladders, each judged by the test of the rate."""
+    return Check(
+        claims,
+        lambda plan: [task for *_, tasks in cases(plan) for task in tasks],
+        lambda plan, results: [
+            ladder_verdict(claim, subject, activation, tasks, results, plan)
+            for claim, subject, activation, tasks in cases(plan)
+        ],
+    )
 
 
-def _ntk_ladders(plan: Plan) -> list[tuple[str, list[Task]]]:
-    """(subject, tasks) of every NTK's ladder in p."""
+def _ck_cases(plan: Plan) -> list[Case]:
+    return [
+        ("ck-rate", text, text, _p_ladder(plan, activation=text, kernel="ck", means=_RELEASED_MEANS))
+        for text in plan.rate_activations
+    ]
+
+
+def _ntk_cases(plan: Plan) -> list[Case]:
     text = plan.rate_activations[0]
     return [
         (
+            "ntk-rate",
             f"{text}, {kernel.removeprefix('ntk-')}",
-            _p_ladder(plan, activation=text, kernel=kernel, means=_SMALL_MEANS),
+            text,
+            _p_ladder(plan, activation=text, kernel=kernel.value, means=_SMALL_MEANS),
         )
         for kernel in _NTKS
     ]
 
 
-def _judge_rates(plan: Plan, results: Results) -> list[Verdict]:
-    verdicts = []
-    for claim, subject, tasks in _rate_ladders(plan):
-        if claim == "ck-slope":
-            verdicts.append(_slope_verdict(subject, tasks, results, plan))
-        else:
-            verdicts.append(_verdict(claim, subject, *ladder_report(tasks, results, "p", plan)))
-    return verdicts
+def _finite_cases(plan: Plan) -> list[Case]:
+    text = plan.rate_activations[0]
+    found: list[Case] = [("finite-width", text, text, _m_ladder(plan, activation=text, kernel="ck"))]
+    for kernel in ("ntk-recurrent", "ntk-all"):
+        tasks = _m_ladder(plan, activation=text, kernel=kernel)
+        found.append(("ntk-parameters", f"{text}, {kernel.removeprefix('ntk-')}", text, tasks))
+    for law in _OTHER_LAWS:
+        tasks = _m_ladder(plan, activation=text, kernel="ck", weights=law)
+        found.append(("universality-weights", f"{text}, {law}", text, tasks))
+    return found
+
+
+def _noise_cases(plan: Plan) -> list[Case]:
+    text = plan.rate_activations[0]
+    return [
+        (
+            "universality-data",
+            f"{text}, {law}",
+            text,
+            _p_ladder(plan, activation=text, kernel="ck", means=_SMALL_MEANS, noise=law),
+        )
+        for law in _OTHER_LAWS
+    ]
+
+
+# --- the corrected slope -------------------------------------------------------------------------
+
+
+def _slope_ladders(plan: Plan) -> list[tuple[str, list[Task]]]:
+    """(activation, tasks) of every ladder of the CK with small class means."""
+    return [(text, _p_ladder(plan, activation=text, kernel="ck", means=_SMALL_MEANS)) for text in plan.rate_activations]
 
 
 def _slope_verdict(subject: str, tasks: Sequence[Task], results: Results, plan: Plan) -> Verdict:
     """Decide "ck-slope": the corrected slope's interval holds -1/2 and excludes 0, and the corrected line fits."""
-    report, details = ladder_report(tasks, results, "p", plan, _judge_slope)
-    if report.fit is None:
-        return Verdict("ck-slope", subject, VerdictKind(report.verdict), report.sentence, details)
-    kind, why, found = _slope_decision(details["sizes"], details["errors"], details["level"])
-    return Verdict("ck-slope", subject, kind, f"{why}{shown_power(details)}", details | found)
+    found, details = ladder_report(tasks, results, plan, _judge_slope)
+    if found.report.fit is None:
+        return Verdict("ck-slope", subject, found.verdict.kind, found.report.sentence, details, subject)
+    kind, why, slopes = _slope_decision(details["sizes"], details["errors"], details["level"])
+    return Verdict("ck-slope", subject, kind, f"{why}{shown_power(details)}", details | slopes, subject)
 
 
 def _slope_decision(
@@ -315,21 +354,6 @@ def _judge_slope(sizes: list[int], rows: list[list[float]], false_alarm: float) 
     return _slope_decision(sizes, rows, false_alarm)[0]
 
 
-RATE_CHECK = Check(
-    ("ck-rate", "ck-slope"),
-    lambda plan: [task for _, _, tasks in _rate_ladders(plan) for task in tasks],
-    _judge_rates,
-)
-NTK_RATE_CHECK = Check(
-    ("ntk-rate",),
-    lambda plan: [task for _, tasks in _ntk_ladders(plan) for task in tasks],
-    lambda plan, results: [
-        _verdict("ntk-rate", subject, *ladder_report(tasks, results, "p", plan))
-        for subject, tasks in _ntk_ladders(plan)
-    ],
-)
-
-
 # --- the reading of tau_0 ------------------------------------------------------------------------
 
 
@@ -343,10 +367,10 @@ def _judge_reading(plan: Plan, results: Results) -> list[Verdict]:
     reports = {}
     for reading in ("population", "empirical"):
         tasks = _reading_tasks(plan, reading)
-        reports[reading] = ladder_report(tasks, results, "p", plan, share=1 / 3)
-    kinds = {report.verdict for report, _ in reports.values()}
+        reports[reading] = ladder_report(tasks, results, plan, share=1 / 3)
+    kinds = {found.verdict for found, _ in reports.values()}
     last = {reading: float(np.mean(details["errors"][-1])) for reading, (_, details) in reports.items()}
-    shown = "; ".join(f"{reading}: {report.sentence}" for reading, (report, _) in reports.items())
+    shown = "; ".join(f"{reading}: {found.report.sentence}" for reading, (found, _) in reports.items())
     # Both readings are of the same draws.
     pairs = (reports[reading][1]["errors"][-1] for reading in ("population", "empirical"))
     test = ttest_rel(*pairs)
@@ -356,63 +380,28 @@ def _judge_reading(plan: Plan, results: Results) -> list[Verdict]:
         f"{shown}"
     )
     kind = VerdictKind.UNDECIDED
-    if "refuted" in kinds or (faster and test.statistic < 0):
+    if RateVerdict.REFUTED in kinds or (faster and test.statistic < 0):
         kind = VerdictKind.REFUTED
-    elif kinds == {"supported"} and faster:
+    elif kinds == {RateVerdict.SUPPORTED} and faster:
         kind = VerdictKind.SUPPORTED
-    elif kinds == {"supported"}:
+    elif kinds == {RateVerdict.SUPPORTED}:
         evidence += "; which of them is nearer is not shown; missing: more draws"
-    return [Verdict("tau0-reading", "relu", kind, evidence, reports["empirical"][1])]
+    return [Verdict("tau0-reading", "relu", kind, evidence, reports["empirical"][1], "relu")]
 
 
-READING_CHECK = Check(
-    ("tau0-reading",),
-    lambda plan: [*_reading_tasks(plan, "population"), *_reading_tasks(plan, "empirical")],
-    _judge_reading,
-)
-
-
-# --- finite networks -----------------------------------------------------------------------------
-
-
-def _finite_ladders(plan: Plan) -> list[tuple[str, str, list[Task]]]:
-    text = plan.rate_activations[0]
-    found = [("finite-width", text, _m_ladder(plan, activation=text, kernel="ck"))]
-    for kernel in ("ntk-recurrent", "ntk-all"):
-        ladder = _m_ladder(plan, activation=text, kernel=kernel)
-        found.append(("ntk-parameters", f"{text}, {kernel.removeprefix('ntk-')}", ladder))
-    for law in _OTHER_LAWS:
-        ladder = _m_ladder(plan, activation=text, kernel="ck", weights=law)
-        found.append(("universality-weights", f"{text}, {law}", ladder))
-    return found
-
-
-FINITE_CHECK = Check(
-    ("finite-width", "ntk-parameters", "universality-weights"),
-    lambda plan: [task for _, _, tasks in _finite_ladders(plan) for task in tasks],
-    lambda plan, results: [
-        _verdict(claim, subject, *ladder_report(tasks, results, "width", plan))
-        for claim, subject, tasks in _finite_ladders(plan)
-    ],
-)
-
-
-# --- other laws of the data ----------------------------------------------------------------------
-
-
-def _universality_ladders(plan: Plan) -> list[tuple[str, list[Task]]]:
-    text = plan.rate_activations[0]
-    return [
-        (f"{text}, {law}", _p_ladder(plan, activation=text, kernel="ck", means=_SMALL_MEANS, noise=law))
-        for law in _OTHER_LAWS
-    ]
-
-
-UNIVERSALITY_CHECK = Check(
-    ("universality-data",),
-    lambda plan: [task for _, tasks in _universality_ladders(plan) for task in tasks],
-    lambda plan, results: [
-        _verdict("universality-data", subject, *ladder_report(tasks, results, "p", plan))
-        for subject, tasks in _universality_ladders(plan)
-    ],
+CHECKS = (
+    _ladder_check(("ck-rate",), _ck_cases),
+    Check(
+        ("ck-slope",),
+        lambda plan: [task for _, tasks in _slope_ladders(plan) for task in tasks],
+        lambda plan, results: [_slope_verdict(text, tasks, results, plan) for text, tasks in _slope_ladders(plan)],
+    ),
+    _ladder_check(("ntk-rate",), _ntk_cases),
+    Check(
+        ("tau0-reading",),
+        lambda plan: [*_reading_tasks(plan, "population"), *_reading_tasks(plan, "empirical")],
+        _judge_reading,
+    ),
+    _ladder_check(("finite-width", "ntk-parameters", "universality-weights"), _finite_cases),
+    _ladder_check(("universality-data",), _noise_cases),
 )

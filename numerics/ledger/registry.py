@@ -1,36 +1,13 @@
-"""All checks of the ledger, and the claims that each decides."""
+"""All checks of the ledger, as the modules of evidence declare them, and their tasks and verdicts."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from types import MappingProxyType
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from numerics.kernels import KernelConvergenceError
-from numerics.ledger.assumptions import ASSUMPTION_CHECK, UNSTABLE_CHECK, past_the_fold_task
+from numerics.ledger import assumptions, coefficients, rates, spectra, system, twins
 from numerics.ledger.checks import Check, Plan, Results, Task, with_power
-from numerics.ledger.coefficients import DEQ_CHECK, EXPLICIT_CHECK, VARIANT_CHECK
-from numerics.ledger.rates import (
-    FINITE_CHECK,
-    NTK_RATE_CHECK,
-    RATE_CHECK,
-    READING_CHECK,
-    UNIVERSALITY_CHECK,
-    distance_task,
-    width_task,
-)
-from numerics.ledger.spectra import SPECTRUM_CHECK, TRANSITION_CHECK, side_task, transition_task
-from numerics.ledger.spectral_witnesses import spectrum_cell
-from numerics.ledger.system import (
-    EQUILIBRIUM_CHECK,
-    PROOF_CHECK,
-    TIED_CHECK,
-    equilibrium_task,
-    proof_task,
-    tied_layers_task,
-)
-from numerics.ledger.twins import FEW_CHECK, few_task
-from numerics.ledger.witnesses import explicit_witness_cell, witness_cell
 from numerics.moments import MomentAccuracyError
 from numerics.networks import NonConvergenceError
 from numerics.spectrum import SpectralLawError
@@ -39,32 +16,17 @@ from theory.equations import EquilibriumError
 
 __all__ = [
     "CHECKS",
-    "TASKS",
     "checks_for",
     "failures",
     "judge",
+    "run_cell",
     "run_task",
     "tasks_for",
 ]
 
-CHECKS: tuple[Check, ...] = (
-    PROOF_CHECK,
-    EQUILIBRIUM_CHECK,
-    TIED_CHECK,
-    DEQ_CHECK,
-    EXPLICIT_CHECK,
-    VARIANT_CHECK,
-    RATE_CHECK,
-    NTK_RATE_CHECK,
-    READING_CHECK,
-    FINITE_CHECK,
-    UNIVERSALITY_CHECK,
-    FEW_CHECK,
-    SPECTRUM_CHECK,
-    TRANSITION_CHECK,
-    ASSUMPTION_CHECK,
-    UNSTABLE_CHECK,
-)
+#: A module of evidence belongs here; its ``CHECKS`` say which claims it decides.
+_EVIDENCE = (system, coefficients, rates, twins, spectra, assumptions)
+CHECKS: tuple[Check, ...] = tuple(check for module in _EVIDENCE for check in module.CHECKS)
 
 
 def checks_for(claims: Iterable[str]) -> tuple[Check, ...]:
@@ -102,33 +64,15 @@ def judge(checks: Iterable[Check], plan: Plan, results: Results, claims: Iterabl
     return sorted((verdict for verdict in verdicts if verdict.claim in wanted), key=lambda one: order[one.claim])
 
 
-TASKS: Mapping[str, Callable[..., dict[str, Any]]] = MappingProxyType(
-    {
-        "proof": proof_task,
-        "equilibrium": equilibrium_task,
-        "tied layers": tied_layers_task,
-        "witness": witness_cell,
-        "explicit witness": explicit_witness_cell,
-        "distance": distance_task,
-        "width distance": width_task,
-        "few": few_task,
-        "spectrum": spectrum_cell,
-        "transition": transition_task,
-        "transition side": side_task,
-        "past the fold": past_the_fold_task,
-    }
-)
+def run_cell(cell: Mapping[str, Any]) -> dict[str, Any]:
+    """Do the work of a task that is given as plain values (`Task.cell`), in whatever process."""
+    return run_task(Task.from_cell(cell))
 
 
 def run_task(task: Task) -> dict[str, Any]:
-    """Do a task's work; what the theory's assumptions rule out is returned as ``failure``, not raised.
-
-    Raises:
-        KeyError: there is no such function.
-    """
-    function = TASKS[task.function]
+    """Do a task's work; what the theory's assumptions rule out is returned as ``failure``, not raised."""
     try:
-        return function(**task.arguments)
+        return task.function(**task.arguments)
     except (
         EquilibriumError,
         KernelConvergenceError,

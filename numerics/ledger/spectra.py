@@ -12,26 +12,25 @@ import sympy as sp
 
 from numerics.equilibrium import FloatEquilibrium
 from numerics.experiments import Experiment, measure, predict
-from numerics.ledger.checks import Check, Plan, Results, Task
-from numerics.ledger.coefficients import PlantedOutcome
-from numerics.ledger.limits import LimitTest, figures, limit_test, power_list
+from numerics.ledger.checks import Check, Plan, PlantedOutcome, Results, Task, by_size, ladder
+from numerics.ledger.limits import LimitTest, limit_test, limit_verdict, power_of
 from numerics.ledger.spectral_witnesses import (
     Setting,
     SpectrumRecord,
     law_of,
     ranks_of,
     spectral_residuals,
+    spectrum_cell,
     spectrum_names,
     spectrum_walls,
 )
 from numerics.spectrum import SpectralLaw, phase_transition
 from theory.activations import Activation, resolve
 from theory.claims import Theory, Verdict, VerdictKind, planted_spectral_errors, true_theory
-from theory.kernels import PARTS, Kernel
+from theory.kernels import Kernel
 
 __all__ = [
-    "SPECTRUM_CHECK",
-    "TRANSITION_CHECK",
+    "CHECKS",
     "planted_spectra",
     "side_task",
     "transition_task",
@@ -47,8 +46,6 @@ _PLANTED_DATA = "uneven"
 _PLANTED_ACTIVATIONS = ("relu", "Abs(x) + x/5")
 #: Relative change of a coefficient by which its effect on the spectrum is found.
 _CHANGE = 0.01
-#: Changes of a witness below this are rounding.
-_ROUNDING = 1e-9
 #: The mean's norm below and above the transition, in units of the critical one.
 _SIDES = (0.6, 1.5)
 _TRANSITION_DRAWS = 6
@@ -58,16 +55,12 @@ _TRANSITION_DRAWS = 6
 
 
 def _setting(plan: Plan, data: str, activation: str) -> Setting:
-    return Setting(data, activation, float(sp.Rational(plan.sigma_a2)), float(sp.Rational(plan.sigma_b2)))
+    return Setting(data, activation, **plan.float_weights)
 
 
 def _cells(plan: Plan, data: str, activation: str) -> list[Task]:
     common = {**vars(_setting(plan, data, activation)), "seed": plan.seed}
-    return [
-        Task("spectrum", {**common, "p": p, "index": index}, cost=3.0 * p**2)
-        for p, draws in zip(plan.profile.spectrum_sizes, plan.profile.spectrum_draws, strict=True)
-        for index in range(draws)
-    ]
+    return ladder(spectrum_cell, common, plan.profile.spectrum_sizes, plan.profile.spectrum_draws, cost=3.0)
 
 
 def _spectrum_tasks(plan: Plan) -> list[Task]:
@@ -76,10 +69,7 @@ def _spectrum_tasks(plan: Plan) -> list[Task]:
 
 
 def _records(plan: Plan, results: Results, data: str, activation: str) -> dict[int, list[SpectrumRecord]]:
-    found: dict[int, list[SpectrumRecord]] = {}
-    for task in _cells(plan, data, activation):
-        found.setdefault(int(task.arguments["p"]), []).append(SpectrumRecord.from_json(results[task.name]))
-    return found
+    return by_size(_cells(plan, data, activation), lambda task: SpectrumRecord.from_json(results[task.name]))
 
 
 def _test(
@@ -109,12 +99,12 @@ def _power(
     bulk: bool,
 ) -> dict[str, float | None]:
     """Smallest relative change of each number that is detected with probability 0.9; None where it has no effect."""
-    found: dict[str, float | None] = {}
-    for part in PARTS:
+
+    def changed(part: str) -> LimitTest:
         laws = _laws(true_theory("ck"), setting, list(records), part)
-        change = (_test(laws, setting, records, ranks, test.level, bulk=bulk).limits - test.limits) / _CHANGE
-        found[part] = test.detectable(change) if np.abs(change).max() > _ROUNDING else None
-    return found
+        return _test(laws, setting, records, ranks, test.level, bulk=bulk)
+
+    return power_of(test, changed, _CHANGE)
 
 
 def _judge_spectrum(plan: Plan, results: Results) -> list[Verdict]:
@@ -139,7 +129,7 @@ def _outliers(
     ranks = ranks_of(list(laws.values()))
     if not any(ranks):
         why = "no isolated eigenvalue is predicted at every p of the ladder"
-        return Verdict("outliers", _subject(setting), VerdictKind.UNDECIDED, why)
+        return Verdict("outliers", _subject(setting), VerdictKind.UNDECIDED, why, {}, setting.activation)
     test = _test(laws, setting, records, ranks, plan.profile.level, bulk=False)
     power = _power(test, setting, records, ranks, bulk=False)
     last = max(records)
@@ -151,9 +141,8 @@ def _outliers(
         f"{name}: predicted {predicted[k]:.4g}, measured {means[k]:.4g} +- {errors[k]:.1g}"
         for k, name in enumerate(test.names)
     )
-    kind = VerdictKind.REFUTED if test.refuted else VerdictKind.SUPPORTED
-    why = f"at p = {last}, {shown}; {test.sentence()}; would detect: {power_list(power)}"
-    return Verdict("outliers", _subject(setting), kind, why, figures(test) | {"power": power})
+    before = f"at p = {last}, {shown}; "
+    return limit_verdict("outliers", _subject(setting), test, power, activation=setting.activation, before=before)
 
 
 def _bulk(
@@ -162,14 +151,10 @@ def _bulk(
     test = _test(laws, setting, records, (0, 0), plan.profile.level, bulk=True)
     power = _power(test, setting, records, (0, 0), bulk=True)
     means = ", ".join(f"{np.mean([row.ks for row in rows]):.3g}" for rows in records.values())
-    kind = VerdictKind.REFUTED if test.refuted else VerdictKind.SUPPORTED
-    why = (
-        f"Kolmogorov distance {means} at p = {', '.join(map(str, records))}; {test.sentence()}; "
-        f"would detect: {power_list(power)}"
-    )
+    before = f"Kolmogorov distance {means} at p = {', '.join(map(str, records))}; "
+    verdict = limit_verdict("bulk", _subject(setting), test, power, activation=setting.activation, before=before)
     last = max(records)
-    details = figures(test) | {"power": power, "spectrum": _picture(laws[last], last, records[last])}
-    return Verdict("bulk", _subject(setting), kind, why, details)
+    return replace(verdict, details={**verdict.details, "spectrum": _picture(laws[last], last, records[last])})
 
 
 def _picture(law: SpectralLaw, p: int, records: Sequence[SpectrumRecord]) -> dict[str, Any]:
@@ -191,11 +176,8 @@ def _picture(law: SpectralLaw, p: int, records: Sequence[SpectrumRecord]) -> dic
     }
 
 
-SPECTRUM_CHECK = Check(("outliers", "bulk"), _spectrum_tasks, _judge_spectrum)
-
-
 def planted_spectra(plan: Plan, results: Results) -> list[PlantedOutcome]:
-    """Put every wrong theory of the spectrum to the checks of bulk and outliers; needs ``SPECTRUM_CHECK``'s tasks."""
+    """Put every wrong theory of the spectrum to the checks of bulk and outliers; needs their tasks."""
     return [_planted_outcome(theory, plan, results) for theory in planted_spectral_errors().values()]
 
 
@@ -209,8 +191,7 @@ def _planted_outcome(theory: Theory, plan: Plan, results: Results) -> PlantedOut
         ranks = max(right for right, _ in counts), max(left for _, left in counts)
         base = _test(true, setting, records, ranks, level, bulk=True)
         test = _test(wrong, setting, records, ranks, level, bulk=True)
-        change = test.limits - base.limits
-        detectable = base.detectable(change) if np.abs(change).max() > _ROUNDING else float("inf")
+        detectable = base.detectable(test.limits - base.limits)
         score = float(test.scores[test.worst])
         tried.append(PlantedOutcome(theory, test.refuted, f"{test.names[test.worst]}, {text}", score, detectable))
     seen = max(tried, key=lambda one: abs(one.score))
@@ -244,9 +225,8 @@ def transition_task(activation: str, sigma_a2: str, sigma_b2: str, p: int) -> di
 
 
 def _critical_task(plan: Plan) -> Task:
-    weights = {"sigma_a2": plan.sigma_a2, "sigma_b2": plan.sigma_b2}
-    sizes = {"p": max(plan.profile.spectrum_sizes)}
-    return Task("transition", {"activation": plan.rate_activations[0], **weights, **sizes}, cost=1e7)
+    arguments = {"activation": plan.rate_activations[0], **plan.weights, "p": max(plan.profile.spectrum_sizes)}
+    return Task(transition_task, arguments, cost=1e7)
 
 
 def side_task(
@@ -266,8 +246,7 @@ def side_task(
 
 def _side_tasks(plan: Plan, factor: float) -> list[Task]:
     arguments = {**_critical_task(plan).arguments, "seed": plan.seed, "factor": factor}
-    p = float(arguments["p"])
-    return [Task("transition side", {**arguments, "index": k}, cost=3 * p**2) for k in range(_TRANSITION_DRAWS)]
+    return ladder(side_task, arguments, [arguments["p"]], [_TRANSITION_DRAWS], cost=3.0)
 
 
 def _judge_transition(plan: Plan, results: Results) -> Sequence[Verdict]:
@@ -284,11 +263,15 @@ def _judge_transition(plan: Plan, results: Results) -> Sequence[Verdict]:
     )
     kind = VerdictKind.SUPPORTED if holds else VerdictKind.REFUTED
     details = {"critical": critical, "power": {"critical norm": max(1 - low, high - 1)}}
-    return [Verdict("transition", plan.rate_activations[0], kind, why, details)]
+    activation = plan.rate_activations[0]
+    return [Verdict("transition", activation, kind, why, details, activation)]
 
 
-TRANSITION_CHECK = Check(
-    ("transition",),
-    lambda plan: [_critical_task(plan), *(task for factor in _SIDES for task in _side_tasks(plan, factor))],
-    _judge_transition,
+CHECKS = (
+    Check(("outliers", "bulk"), _spectrum_tasks, _judge_spectrum, planted_spectra),
+    Check(
+        ("transition",),
+        lambda plan: [_critical_task(plan), *(task for factor in _SIDES for task in _side_tasks(plan, factor))],
+        _judge_transition,
+    ),
 )

@@ -19,9 +19,7 @@ from theory.equations import DEQ, EquilibriumError, LayerCoefficients, LayerMome
 from theory.symbols import tau_0
 
 __all__ = [
-    "EQUILIBRIUM_CHECK",
-    "PROOF_CHECK",
-    "TIED_CHECK",
+    "CHECKS",
     "equilibrium_task",
     "proof_task",
     "tied_layers_task",
@@ -41,7 +39,7 @@ def proof_task(claim: str) -> dict[str, Any]:
 
 
 def _proof_tasks(plan: Plan) -> list[Task]:
-    return [Task("proof", {"claim": claim}, cost=1e5) for claim in _PROVED]
+    return [Task(proof_task, {"claim": claim}, cost=1e5) for claim in _PROVED]
 
 
 def _judge_proofs(plan: Plan, results: Results) -> list[Verdict]:
@@ -55,9 +53,6 @@ def _judge_proofs(plan: Plan, results: Results) -> list[Verdict]:
             why = f"{found['count']} identities between two ways of reaching them cancel to 0 symbolically"
             verdicts.append(Verdict(claim, "any activation", VerdictKind.DERIVED, why))
     return verdicts
-
-
-PROOF_CHECK = Check(_PROVED, _proof_tasks, _judge_proofs)
 
 
 # --- equilibria ----------------------------------------------------------------------------------
@@ -80,8 +75,8 @@ def equilibrium_task(activation: str, sigma_a2: str, sigma_b2: str, tau0: str) -
 
 
 def _equilibrium_tasks(plan: Plan) -> list[Task]:
-    weights = {"sigma_a2": plan.sigma_a2, "sigma_b2": plan.sigma_b2, "tau0": "1"}
-    return [Task("equilibrium", {"activation": text, **weights}) for text in plan.rate_activations]
+    weights = {**plan.weights, "tau0": "1"}
+    return [Task(equilibrium_task, {"activation": text, **weights}) for text in plan.rate_activations]
 
 
 def _judge_equilibrium(plan: Plan, results: Results) -> list[Verdict]:
@@ -89,21 +84,18 @@ def _judge_equilibrium(plan: Plan, results: Results) -> list[Verdict]:
     for task in _equilibrium_tasks(plan):
         found, subject = results[task.name], str(task.arguments["activation"])
         if "refused" in found:
-            verdicts.append(Verdict("equilibrium", subject, VerdictKind.REFUTED, found["refused"]))
+            verdicts.append(Verdict("equilibrium", subject, VerdictKind.REFUTED, found["refused"], {}, subject))
         elif not found["proved"]:
             why = f"tau_* = {found['tau']} is computed but not certified: {found['reason']}"
-            verdicts.append(Verdict("equilibrium", subject, VerdictKind.UNDECIDED, why))
+            verdicts.append(Verdict("equilibrium", subject, VerdictKind.UNDECIDED, why, {}, subject))
         else:
             why = (
                 f"tau_* = {found['tau']} +- {found['radius']}, one root there; sigma_a^2 E[(phi^2)'']/2 = "
                 f"{found['margin tau']} and sigma_a^2 E[phi']^2 = {found['margin ck']} are below 1"
             )
             why += f"; {found['ntk_missing']}" if found["ntk_missing"] else ""
-            verdicts.append(Verdict("equilibrium", subject, VerdictKind.CERTIFIED, why, dict(found)))
+            verdicts.append(Verdict("equilibrium", subject, VerdictKind.CERTIFIED, why, dict(found), subject))
     return verdicts
-
-
-EQUILIBRIUM_CHECK = Check(("equilibrium",), _equilibrium_tasks, _judge_equilibrium)
 
 
 # --- tied layers ---------------------------------------------------------------------------------
@@ -188,10 +180,10 @@ def _numeric(layer: LayerCoefficients, context: Any) -> LayerCoefficients:
 
 
 def _tied_tasks(plan: Plan) -> list[Task]:
-    weights = {"sigma_a2": plan.sigma_a2, "sigma_b2": plan.sigma_b2, "tau0": "1"}
+    weights = {**plan.weights, "tau0": "1"}
     # Seconds where a moment has no closed form: the quick profile has time for one activation.
     chosen = plan.rate_activations[:1] if plan.profile.name == "quick" else plan.rate_activations
-    return [Task("tied layers", {"activation": text, **weights}, cost=1e8) for text in chosen]
+    return [Task(tied_layers_task, {"activation": text, **weights}, cost=1e8) for text in chosen]
 
 
 def _judge_tied(plan: Plan, results: Results) -> Sequence[Verdict]:
@@ -201,7 +193,7 @@ def _judge_tied(plan: Plan, results: Results) -> Sequence[Verdict]:
         found: Mapping[str, Any] = results[task.name]
         subject = str(task.arguments["activation"])
         if "refused" in found:
-            verdicts.append(Verdict("tied-layers", subject, VerdictKind.UNDECIDED, found["refused"]))
+            verdicts.append(Verdict("tied-layers", subject, VerdictKind.UNDECIDED, found["refused"], {}, subject))
             continue
         holds = found["recurrence"] < _RECURRENCE
         kind = VerdictKind.SUPPORTED if holds and not failed else VerdictKind.REFUTED
@@ -212,8 +204,12 @@ def _judge_tied(plan: Plan, results: Results) -> Sequence[Verdict]:
             f"would detect a change of the gains: {power_list(found['power'])}; "
             f"{count - len(failed)} of {count} identities of the layer and its Jacobian hold symbolically"
         )
-        verdicts.append(Verdict("tied-layers", subject, kind, why, dict(found)))
+        verdicts.append(Verdict("tied-layers", subject, kind, why, dict(found), subject))
     return verdicts
 
 
-TIED_CHECK = Check(("tied-layers",), _tied_tasks, _judge_tied)
+CHECKS = (
+    Check(_PROVED, _proof_tasks, _judge_proofs),
+    Check(("equilibrium",), _equilibrium_tasks, _judge_equilibrium),
+    Check(("tied-layers",), _tied_tasks, _judge_tied),
+)

@@ -19,17 +19,17 @@ from numerics.arithmetic import pointwise
 from numerics.data import GaussianMixture
 from numerics.equilibrium import checked_moments, solve_float
 from numerics.kernels import implicit_kernels
-from numerics.ledger.checks import Check, Plan, Results, Task
-from numerics.ledger.rates import CHANGES, ladder_report, shown_power
+from numerics.ledger.checks import Check, Plan, Results, Task, ladder
+from numerics.ledger.rates import CHANGES, ladder_verdict
 from numerics.linalg import operator_norm, perturbed_norms
 from theory.activations import Activation
-from theory.claims import Verdict, VerdictKind
+from theory.claims import Verdict
 from theory.equations import DEQ, EquilibriumError
 from theory.kernels import Kernel
 from theory.symbols import x
 
 __all__ = [
-    "FEW_CHECK",
+    "CHECKS",
     "few_task",
     "polynomial_twin",
 ]
@@ -92,18 +92,12 @@ def few_task(p: int, index: int, seed: int, sigma_a2: str, sigma_b2: str) -> dic
 
 
 def _tasks(plan: Plan) -> list[Task]:
-    weights = {"sigma_a2": plan.sigma_a2, "sigma_b2": plan.sigma_b2, "seed": plan.seed}
-    return [
-        Task("few", {**weights, "p": p, "index": index}, cost=float(p) ** 2)
-        for p in plan.profile.rate_sizes
-        for index in range(plan.profile.rate_draws)
-    ]
+    sizes, draws = plan.profile.rate_sizes, [plan.profile.rate_draws] * len(plan.profile.rate_sizes)
+    return ladder(few_task, {**plan.weights, "seed": plan.seed}, sizes, draws)
 
 
 def _judge(plan: Plan, results: Results) -> list[Verdict]:
-    report, details = ladder_report(_tasks(plan), results, "p", plan)
-    why = f"{report.sentence}{shown_power(details)}"
-    return [Verdict("few-coefficients", "relu, quartic", VerdictKind(report.verdict), why, details)]
+    return [ladder_verdict("few-coefficients", "relu, quartic", "", _tasks(plan), results, plan)]
 
 
-FEW_CHECK = Check(("few-coefficients",), _tasks, _judge)
+CHECKS = (Check(("few-coefficients",), _tasks, _judge),)

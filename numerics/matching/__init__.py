@@ -2,7 +2,7 @@
 
 from numerics.matching.boxes import FamilyBox, match_own, search_networks
 from numerics.matching.constructive import match_hermite
-from numerics.matching.designs import Design, DesignError, UndecidedDesignError, design
+from numerics.matching.designs import Design, DesignError, ForwardCost, UndecidedDesignError, design
 from numerics.matching.explicit_network import ExplicitLayer, ExplicitNetwork
 from numerics.matching.impossibility import ck_is_forbidden, ntk_is_forbidden, width_of_rational
 from numerics.matching.leaky import match_leaky
@@ -15,6 +15,7 @@ __all__ = [
     "ExplicitLayer",
     "ExplicitNetwork",
     "FamilyBox",
+    "ForwardCost",
     "Target",
     "Threshold",
     "ThresholdError",

@@ -8,6 +8,7 @@ every network's residual, the largest of the four differences between what a net
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
@@ -37,6 +38,7 @@ __all__ = [
     "LAYER_COUNTS",
     "Design",
     "DesignError",
+    "ForwardCost",
     "UndecidedDesignError",
     "design",
     "solve_target",
@@ -47,6 +49,8 @@ LAYER_COUNTS = {
     "leaky_relu": (2, 1), "hard_tanh": (1,), "rational": (2, 1), "hermite": (2, 1), "erf": (1,), "sin": (1,)
 }  # fmt: skip
 _GUARD = 15
+#: Relative accuracy at which the DEQ's iteration is compared with the explicit network.
+_ACCURACY = 1e-6
 _ATTEMPTS = 4
 
 
@@ -56,6 +60,23 @@ class DesignError(ValueError):
 
 class UndecidedDesignError(DesignError):
     """Whether a network matches is not decided: neither one nor a proof that there is none was found."""
+
+
+@dataclass(frozen=True)
+class ForwardCost:
+    """Products of an m x m matrix with a vector in a forward pass, at equal width m.
+
+    Attributes:
+        deq_products: of the DEQ's iteration, to the relative accuracy.
+        explicit_products: of the explicit network.
+        accuracy: relative accuracy of the iteration's limit.
+        contraction: factor by which a step of the iteration shrinks the error, sigma_a sqrt(E[phi'^2]).
+    """
+
+    deq_products: int
+    explicit_products: int
+    accuracy: float
+    contraction: float
 
 
 @dataclass(frozen=True)
@@ -119,6 +140,19 @@ class Design:
         axes.set(xlabel="input in standard deviations", ylabel="activation, centred")
         axes.legend()
         return axes
+
+    @property
+    def cost(self) -> ForwardCost | None:
+        """What a forward pass costs; None where networks of finite width do not contract.
+
+        The spectral radius of their Jacobian tends to sigma_a sqrt(E[phi'^2]) (theory sheet, section 3).
+        """
+        margin = self.solution.margins.get("ntk")
+        if margin is None or not 0 < float(margin) < 1:
+            return None
+        rate = math.sqrt(float(margin))
+        products = math.ceil(math.log(_ACCURACY) / math.log(rate))
+        return ForwardCost(products, len(self.network.layers) - 1, _ACCURACY, rate)
 
 
 def solve_target(target: Target, family: str, layers: int) -> Decision:

@@ -16,7 +16,7 @@ from numerics.arithmetic import percent
 from numerics.publish.mathml import mathml
 from numerics.publish.paper.words import pieces
 from numerics.publish.svg import Ladder, Spectrum, Witnesses, ladder_plot, spectrum_plot, witness_plot
-from theory.claims import CLAIMS
+from theory.claims import CLAIMS, VerdictKind
 
 __all__ = ["html_report", "markdown_report"]
 
@@ -27,15 +27,7 @@ _ABOUT = (
     "part of that theory. It gets a verdict from evidence that could have gone against it, and where the evidence is "
     "statistical the report says how small an error it would have noticed."
 )
-_VERDICTS = {
-    "derived": "algebra decides: SymPy reaches both sides in different ways and their difference cancels to 0 exactly",
-    "certified": "interval arithmetic proves it for these parameters: rounding is accounted for",
-    "supported": "statistics: the data are compatible with it, and the test would have noticed the errors named "
-    "beside it, of which one at least is below 100 %; this is no proof, and it holds for the sizes that were run",
-    "refuted": "counter-evidence beyond chance or by algebra; this is expected of the variants of released codes and "
-    "where an assumption is broken on purpose",
-    "undecided": "the evidence does not suffice; the sentence says what is missing",
-}
+_VERDICTS = {kind.value: kind.meaning for kind in VerdictKind}
 _SYMBOLS = {
     "G*, K*": "exact kernels of the data in the limit of infinite width: the conjugate kernel (CK) and an NTK",
     "Ḡ, K̄ (Gbar, Kbar)": "their equivalents, linear S + V C V^T + identity I",

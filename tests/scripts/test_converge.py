@@ -13,6 +13,7 @@ import pytest
 
 import deqverify.commands.converge
 import numerics.experiments.experiment
+import numerics.experiments.ladders
 import numerics.experiments.pairs
 from numerics.arithmetic import pointwise
 from numerics.data import EntryLaw
@@ -20,7 +21,9 @@ from numerics.experiments import (
     Cell,
     Experiment,
     KernelDistance,
+    Ladder,
     PairDistance,
+    RateClaim,
     distance_to_equivalent,
     distance_to_limit,
     report_rate,
@@ -29,6 +32,7 @@ from numerics.kernels import implicit_kernels
 from numerics.networks import FiniteDEQ
 from tests.scripts.conftest import Script
 from theory.activations import registered
+from theory.claims import RateVerdict
 from theory.equations import DEQ
 from theory.kernels import Kernel
 
@@ -155,7 +159,7 @@ def test_too_little_data_and_rounding_are_named() -> None:
     assert "rounding" in rounding.sentence
 
 
-CODES = {"supported": 0, "supported (faster than claimed)": 0, "refuted": 1, "undecided": 3}
+CODES = {RateVerdict.SUPPORTED: 0, RateVerdict.FASTER: 0, RateVerdict.REFUTED: 1, RateVerdict.UNDECIDED: 3}
 
 
 # --- the script ----------------------------------------------------------------------------------
@@ -231,15 +235,15 @@ def test_pairs_of_finite_networks(converge: ModuleType, tmp_path: Path, capsys: 
 def test_the_picture_of_explicit_networks(converge: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
     """The matched network's law with its verdict, the naive one's predicted floor, and formulas in place of names."""
     shown: list[Any] = []
-    monkeypatch.setattr(converge._figures, "write_figure", lambda _, figure, option="": shown.append(figure))
+    monkeypatch.setattr(converge._figures, "write_figure", lambda _, figure, _option: shown.append(figure))
     arguments = converge._arguments(["--explicit", "--sizes", "100,200,400,800", "--draws", "8", "--seed", "7"])
     rng, scatter = np.random.default_rng(0), 1 + np.linspace(-0.05, 0.05, 8)
     results = []
     for network, level in (("matched", 0.0), ("naive", 0.5)):
-        errors = [((level + 2 / p**0.5) * scatter).tolist() for p in arguments.sizes]
-        floor = [[0.5, 0.5]] * 4 if network == "naive" else []
-        report = report_rate(arguments.sizes, errors, rng)
-        results.append(converge._Result("tanh", [], errors, report, network, [], floor, network == "matched"))
+        errors = {p: ((level + 2 / p**0.5) * scatter).tolist() for p in arguments.sizes}
+        floor = ((0.5, 0.5),) * 4 if network == "naive" else ()
+        claim = RateClaim.BOUND if network == "matched" else RateClaim.NOTHING
+        results.append(Ladder.of(errors, rng, activation="tanh", network=network, claim=claim, floor=floor))
     converge._draw(results, arguments, "x.png", "--png")
     (figure,) = shown
     (axes,) = figure.axes
@@ -275,7 +279,7 @@ def test_a_floor_gives_code_1(converge: ModuleType, monkeypatch: pytest.MonkeyPa
         error = (0.3 + cell.p**-0.5) * (1 + 0.01 * np.sin(7.0 * cell.p + 3 * cell.index))
         return KernelDistance("relu", kernel, cell.p, cell.p, None, cell.index, error, 0.0, 0.0, None, {})
 
-    monkeypatch.setattr(numerics.experiments, "distance_to_equivalent", planted)
+    monkeypatch.setattr(numerics.experiments.ladders, "distance_to_equivalent", planted)
     sizes = "100,200,400,800,1600,3200,6400"
     assert converge.main(["--sizes", sizes, "--draws", "12", "--jobs", "1"]) == 1
     assert converge.main(["--sizes", "100,200", "--draws", "12", "--jobs", "1"]) == 3
@@ -290,7 +294,7 @@ def test_the_accepted_curve_is_in_the_record(
         error = (2 * cell.p**-0.5 + 5 / cell.p) * (1 + 0.01 * np.sin(7.0 * cell.p + 3 * cell.index))
         return KernelDistance("relu", kernel, cell.p, cell.p, None, cell.index, error, 0.0, 0.0, None, {})
 
-    monkeypatch.setattr(numerics.experiments, "distance_to_equivalent", planted)
+    monkeypatch.setattr(numerics.experiments.ladders, "distance_to_equivalent", planted)
     sizes = [100, 200, 400, 800, 1600]
     ladder = ["--sizes", ",".join(map(str, sizes)), "--draws", "6", "--jobs", "1", "--json", "law.json"]
     assert converge.main(ladder) == 0
@@ -308,7 +312,7 @@ def test_a_pair_that_comes_closer_faster_is_supported(
         error = 30 / cell.p * (1 + 0.01 * np.sin(7.0 * cell.p + 3 * cell.index))
         return PairDistance("relu", kernel, cell.p, cell.p, None, cell.index, "elu", error, 1.0, 1.0)
 
-    monkeypatch.setattr(numerics.experiments, "distance_to_explicit", pair)
+    monkeypatch.setattr(numerics.experiments.ladders, "distance_to_explicit", pair)
     ladder = ["--sizes", "100,200,400,800,1600,3200", "--draws", "12", "--jobs", "1"]
     assert converge.main([*ladder, "--explicit"]) == 0
     assert "supported (faster than claimed)" in capsys.readouterr().out

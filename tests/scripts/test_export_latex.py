@@ -32,28 +32,24 @@ CHECKOUT = os.environ | {"PYTHONPATH": str(ROOT)}
 #: Writes the record of verify.py for a run that never was: its own code, with a plan, verdicts and outcomes given.
 _RECORD = """
 import json, sys
-from argparse import Namespace
-from deqverify.commands import verify
-from numerics.ledger.checks import PROFILES, Plan
-from numerics.ledger import PlantedOutcome
+sys.path[:0] = [{root!r}]
+from deqverify.commands import _cli
+from numerics.ledger import PROFILES, LedgerOutcome, LedgerRun, Plan, PlantedOutcome
 from theory.claims import Verdict, VerdictKind, planted_errors
 theories = list(planted_errors().values())[:{planted}]
-record = verify._record(
-    Namespace(variant=None, claims=None, seed=7),
-    Plan(PROFILES["quick"], 7, "1/4", "3/4", activations=("relu",)),
-    ("ck", "forms"),
-    [
+outcome = LedgerOutcome(
+    LedgerRun(Plan(PROFILES["quick"], 7, "1/4", "3/4", activations=("relu",))),
+    (
         Verdict("ck", "relu", VerdictKind.SUPPORTED, "at most 2 % of it is left"),
         Verdict("ck", "x_{{1}}" + "*Max(0,x)" * 40, VerdictKind.REFUTED, {nasty!r}),
         Verdict("forms", "any activation", VerdictKind.DERIVED, "6 identities cancel to 0"),
-    ],
-    [
+    ),
+    tuple(
         PlantedOutcome(theory, k % 3 > 0, "class 1 x psi", (-1) ** k * 12.34, float("inf") if k == 1 else 0.05)
         for k, theory in enumerate(theories)
-    ],
-    code=1,
+    ),
 )
-json.dump(record, sys.stdout)
+json.dump(outcome.record() | _cli.provenance(7), sys.stdout)
 """
 #: Everything that LaTeX reads as something else, and what would not fit a line.
 NASTY = (

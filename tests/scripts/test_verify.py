@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
-from io import StringIO
+from io import BytesIO, StringIO, TextIOWrapper
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 
+from numerics.ledger import PROFILES, LedgerOutcome, LedgerRun, Plan, PlantedOutcome
 from numerics.memory import free_bytes
 from tests.scripts.conftest import Script, command_module
-from theory.claims import Verdict, VerdictKind
+from theory.claims import CLAIMS, Verdict, VerdictKind, planted_errors
 
 RATES = ("--claims", "equilibrium", "forms", "ck-rate", "ck-slope", "--activation", "relu")
 
@@ -30,7 +31,7 @@ def test_a_small_run_writes_the_same_bytes_whatever_the_workers(script: Script, 
     ladder = next(verdict["details"] for verdict in record["verdicts"] if verdict["claim"] == "ck-rate")
     assert ladder["sizes"] == [100, 200, 400, 800]
     assert [len(row) for row in ladder["errors"]] == [16] * 4
-    assert "supported" in first.stdout
+    assert "every claim stands as expected (4 of 4), in" in first.stdout
 
 
 def test_a_killed_run_is_taken_up_again(script: Script, tmp_path: Path) -> None:
@@ -57,7 +58,7 @@ def test_standard_output_is_only_json(script: Script) -> None:
     record = json.loads(done.stdout)
     assert done.returncode == 0
     assert record["as_expected"]
-    assert "derived  system" in done.stderr
+    assert "every claim stands as expected (2 of 2)" in done.stderr
 
 
 def test_a_claim_that_fails_gives_code_1(script: Script) -> None:
@@ -68,10 +69,129 @@ def test_a_claim_that_fails_gives_code_1(script: Script) -> None:
     assert "does not stand" in done.stdout
 
 
+# --- the table -----------------------------------------------------------------------------------
+
+LONG = "Piecewise((x, x > 0), (exp(x) - 1, x <= 0))"
+
+
+def _outcome() -> LedgerOutcome:
+    """A run with every kind of verdict, several on one activation, and wrong theories of which one escapes."""
+    power = {"power": {"linear": 0.05, "square": 0.2, "variance": None}}
+    blunt = {"power": {"linear": 0.4}, "unseen": ["square"]}
+    verdicts = (
+        Verdict("equilibrium", "relu", VerdictKind.CERTIFIED, "one root", {}, "relu"),
+        Verdict("equilibrium", LONG, VerdictKind.REFUTED, "no root", {}, LONG),
+        Verdict("forms", "any activation", VerdictKind.DERIVED, "it cancels"),
+        Verdict("ck", "relu", VerdictKind.SUPPORTED, "it fits", power, "relu"),
+        Verdict("ck", LONG, VerdictKind.SUPPORTED, "it fits", blunt, LONG),
+        Verdict("ntk-rate", "relu, recurrent", VerdictKind.SUPPORTED, "it fits", power, "relu"),
+        Verdict("ntk-rate", "relu, all", VerdictKind.UNDECIDED, "missing: more draws", {}, "relu"),
+        Verdict("variant-centred-T", "relu", VerdictKind.REFUTED, "it is not 0", {"power": {"variant": 0.013}}, "relu"),
+        Verdict("limit-jump", "sign", VerdictKind.SUPPORTED, "it fits", {"power": {"linear": 1.0}}, "sign"),
+    )
+    planted = tuple(
+        PlantedOutcome(planted_errors()[name], refuted, "I", 9.0, 0.1)
+        for name, refuted in (("alpha_3 absent", True), ("alpha_2 absent", False))
+    )
+    claims = tuple(dict.fromkeys(verdict.claim for verdict in verdicts))
+    plan = Plan(PROFILES["quick"], 0, activations=("relu", LONG))
+    return LedgerOutcome(LedgerRun(plan, claims), verdicts, planted)
+
+
+def _table(columns: int) -> list[str]:
+    file = StringIO()
+    command_module("_verdict_table").show_table(Console(file=file, width=columns), _outcome())
+    return file.getvalue().splitlines()
+
+
+def test_the_table_has_a_row_a_claim_and_a_column_an_activation() -> None:
+    assert _table(80) == [
+        "claim                                relu  phi_1  other  expected   sees",
+        "an equilibrium exists and is stable  ✓C    ✗R            certified  proof",
+        "both forms of the system agree                    ✓D     derived    proof",
+        "CK follows its equivalent            ✓S    ✓S            supported  40 %",
+        "NTKs' errors fall like p^(-1/2)      ?U                  supported  5 %",
+        "released code of 2024: centred T     ✓R                  refuted    1.3 %",
+        "an activation may jump                            ✓S     supported  100 %",
+        f"phi_1(x) = {LONG}",
+    ]
+
+
+@pytest.mark.parametrize("columns", [40, 60, 80, 200])
+def test_the_table_is_no_wider_than_the_terminal(columns: int) -> None:
+    lines = _table(columns)
+    assert max(map(len, lines)) <= max(columns, 59)
+    # A title that is broken goes on below, indented; a verdict is never broken.
+    assert sum("✓" in line or "✗" in line or "?" in line for line in lines) == 6
+
+
+def test_every_claim_of_the_full_profile_fits_80_columns() -> None:
+    profile = PROFILES["full"]
+    power = {"power": {"linear": 0.00123}}
+    verdicts = [
+        Verdict(claim.identifier, name, claim.expected, "", power, name)
+        for claim in CLAIMS.values()
+        for name in (*profile.rate_activations, "sign")
+    ]
+    file = StringIO()
+    outcome = LedgerOutcome(LedgerRun(Plan(profile, 0)), tuple(verdicts))
+    command_module("_verdict_table").show_table(Console(file=file, width=80), outcome)
+    lines = file.getvalue().splitlines()
+    assert max(map(len, lines)) <= 80
+    assert len([line for line in lines if not line.startswith(" ")]) == len(CLAIMS) + 1
+
+
+def test_the_table_reads_in_ascii_and_without_colour() -> None:
+    file = TextIOWrapper(BytesIO(), encoding="ascii")
+    command_module("_verdict_table").show_table(Console(file=file, width=80), _outcome())
+    file.seek(0)
+    text = file.read()
+    assert "+C    xR" in text
+    assert "?U" in text
+    assert "\x1b" not in text
+
+
+def test_marks_have_colours_on_a_terminal() -> None:
+    file = StringIO()
+    console = Console(file=file, width=80, force_terminal=True, color_system="standard", no_color=False)
+    command_module("_verdict_table").show_table(console, _outcome())
+    for code, cell in (("32", "✓C"), ("1;31", "✗R"), ("33", "?U")):
+        assert f"\x1b[{code}m{cell}" in file.getvalue()
+
+
+def test_one_sentence_says_how_it_went() -> None:
+    table = command_module("_verdict_table")
+    said = "a claim does not stand as expected (4 of 6 stand), 1 of 2 wrong theories caught, in 3 min 51 s"
+    assert table.summary(_outcome(), 231.4) == said
+    single = LedgerOutcome(LedgerRun(Plan(PROFILES["quick"], 0), ("forms",)), _outcome().verdicts[2:3])
+    assert table.summary(single, 0.7) == "every claim stands as expected (1 of 1), in 1 s"
+
+
+def test_the_evidence_is_shown_when_asked_for_or_needed(script: Script) -> None:
+    arguments = ("verify", "--claims", "forms", "equilibrium", "--activation", "relu", "--sigma-a2")
+    short = script(*arguments, "1/5")
+    assert short.returncode == 0
+    assert "identities" not in short.stdout
+    assert "✓D" in short.stdout
+    assert "6 identities" in script(*arguments, "1/5", "--details").stdout
+    # What is not as expected says why, asked or not.
+    failed = script(*arguments, "9")
+    assert failed.returncode == 1
+    assert "no stable equilibrium" in failed.stdout
+    assert "identities" not in failed.stdout
+
+
+def test_the_help_lists_every_verdict(script: Script) -> None:
+    shown = script("verify", "--help").stdout.split("verdicts:\n")[1]
+    for kind in VerdictKind:
+        assert f"  {kind.value} " in shown
+        assert kind.meaning in " ".join(shown.split())
+
+
 @pytest.mark.parametrize("columns", [40, 80, 200])
 def test_blocks_are_as_wide_as_the_terminal(columns: int) -> None:
     """A line for each verdict and its evidence below it, which fills the lines: no narrow column at any width."""
-    verify = command_module("verify")
+    table = command_module("_verdict_table")
     evidence = "one witness of many has the limit +1.41e-03 +- 9.8e-04; would detect: linear 0.57 %, square 6.2 %; " * 4
     verdicts = [
         Verdict("ck", "Piecewise((x, x > 0), (exp(x) - 1, x <= 0))", VerdictKind.SUPPORTED, evidence),
@@ -79,7 +199,7 @@ def test_blocks_are_as_wide_as_the_terminal(columns: int) -> None:
         Verdict("ntk-rate", "", VerdictKind.UNDECIDED, evidence),
     ]
     file = StringIO()
-    verify._print_verdicts(Console(file=file, width=columns), verdicts, expected=True)
+    table.show_blocks(Console(file=file, width=columns), verdicts)
     lines = file.getvalue().splitlines()
     assert max(map(len, lines)) <= columns
     heads = [k for k, line in enumerate(lines) if not line.startswith(" ")]
@@ -103,6 +223,7 @@ def test_undecided_gives_code_3(script: Script) -> None:
     done = script("verify", "--claims", "ck-rate", "forms", "--activation", "relu", "--quick", "--p", "64,96")
     assert done.returncode == 3
     assert "? undecided  ck-rate  on relu" in done.stdout
+    assert "?U" in done.stdout
     assert "at least three sizes" in done.stdout
     assert "cannot tell" in done.stdout
 

@@ -4,26 +4,78 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import Enum
+from enum import Enum, StrEnum
 from html import escape
 from typing import Any
 
 __all__ = [
     "CLAIMS",
     "Claim",
+    "RateVerdict",
     "Verdict",
     "VerdictKind",
 ]
 
 
 class VerdictKind(Enum):
-    """What the evidence says of a claim."""
+    """What the evidence says of a claim; the value is its name in files."""
 
     DERIVED = "derived"
     CERTIFIED = "certified"
     SUPPORTED = "supported"
     REFUTED = "refuted"
     UNDECIDED = "undecided"
+
+    @property
+    def meaning(self) -> str:
+        """What the verdict means, in a sentence without its full stop."""
+        return _MEANINGS[self]
+
+
+_MEANINGS = {
+    VerdictKind.DERIVED: "algebra decides: SymPy reaches both sides in different ways and their difference cancels to "
+    "0 exactly",
+    VerdictKind.CERTIFIED: "interval arithmetic proves it for these parameters: rounding is accounted for",
+    VerdictKind.SUPPORTED: "statistics: the data are compatible with it, and the test would have noticed the errors "
+    "named beside it, of which one at least is below 100 %; this is no proof, and it holds for the sizes that were run",
+    VerdictKind.REFUTED: "counter-evidence beyond chance or by algebra; this is expected of the variants of released "
+    "codes and where an assumption is broken on purpose",
+    VerdictKind.UNDECIDED: "the evidence does not suffice; the sentence says what is missing",
+}
+
+
+class RateVerdict(StrEnum):
+    """What errors over a ladder of sizes say of the rate that is claimed for them; the value is its name in files."""
+
+    SUPPORTED = "supported"
+    FASTER = "supported (faster than claimed)"
+    REFUTED = "refuted"
+    UNDECIDED = "undecided"
+    UNCLAIMED = ""
+
+    @property
+    def meaning(self) -> str:
+        """What the verdict means, in a sentence without its full stop."""
+        return _RATE_MEANINGS[self]
+
+    @property
+    def kind(self) -> VerdictKind:
+        """The verdict on a claim of the ledger that it makes.
+
+        Raises:
+            ValueError: nothing is claimed.
+        """
+        return VerdictKind(self.value.partition(" (")[0])
+
+
+_RATE_MEANINGS = {
+    RateVerdict.SUPPORTED: "the errors fall like the size to the power -1/2, with or without a term of next order, and "
+    "a test that could have shown otherwise did not",
+    RateVerdict.FASTER: "the errors fall faster than that, where no more was claimed than that they fall so fast",
+    RateVerdict.REFUTED: "they do not: another rate, or a floor",
+    RateVerdict.UNDECIDED: "too few sizes or draws to tell; the sentence says what is missing",
+    RateVerdict.UNCLAIMED: "no rate is claimed for these errors",
+}
 
 
 @dataclass(frozen=True)
@@ -32,6 +84,7 @@ class Claim:
 
     Attributes:
         identifier: short name for the command line and files.
+        title: the statement in a few words, for tables.
         statement: the statement in words.
         latex: the statement as LaTeX.
         assumptions: what it needs to hold.
@@ -41,12 +94,25 @@ class Claim:
     """
 
     identifier: str
+    title: str
     statement: str
     latex: str
     assumptions: str
     source: str
     evidence: str
     expected: VerdictKind
+
+    def record(self) -> dict[str, str]:
+        """Return the claim as plain JSON values."""
+        return {
+            "id": self.identifier,
+            "statement": self.statement,
+            "latex": self.latex,
+            "assumptions": self.assumptions,
+            "source": self.source,
+            "evidence": self.evidence,
+            "expected": self.expected.value,
+        }
 
 
 @dataclass(frozen=True)
@@ -59,6 +125,7 @@ class Verdict:
         kind: the verdict.
         evidence: one sentence with the figures that decide it.
         details: figures for reports: plain JSON values by name.
+        activation: the one that it is about, or "" where it is about none or several.
     """
 
     claim: str
@@ -66,10 +133,11 @@ class Verdict:
     kind: VerdictKind
     evidence: str
     details: Mapping[str, Any] = field(default_factory=dict)
+    activation: str = ""
 
     @property
     def as_expected(self) -> bool:
-        """Whether it is the verdict that a correct theory gets."""
+        """Whether it is the verdict that a correct theory gets; False for what is no claim of the ledger."""
         return self.claim in CLAIMS and self.kind is CLAIMS[self.claim].expected
 
     def __repr__(self) -> str:
@@ -101,6 +169,7 @@ _WIDTH = "finite networks of several widths m against the exact kernel of the sa
 _SYSTEM = (
     Claim(
         "equilibrium",
+        "an equilibrium exists and is stable",
         "tau^2 = sigma_a^2 Var phi_0(tau xi) + sigma_b^2 tau_0^2 has a root tau_* reached from tau_0, unique in a "
         "ball, at which sigma_a^2 E[(phi^2)'']/2 and sigma_a^2 E[phi']^2 are below 1: the CK's coefficients exist",
         r"\tau_*^2 = \sigma_a^2 \operatorname{Var}[\phi_0(\tau_*\xi)] + \sigma_b^2 \tau_0^2,\quad "
@@ -113,6 +182,7 @@ _SYSTEM = (
     ),
     Claim(
         "stability",
+        "a slope below 1 makes a root attract",
         "the right side of the tau equation has the derivative sigma_a^2 E[(phi^2)'']/2 with respect to tau^2: "
         "roots at which it is below 1 attract the iteration, the others repel it",
         r"\frac{d}{d\tau^2}\bigl(\sigma_a^2\operatorname{Var}[\phi_0(\tau\xi)]\bigr) "
@@ -124,6 +194,7 @@ _SYSTEM = (
     ),
     Claim(
         "system",
+        "the CK's equations follow",
         "expanding the kernel's fixed-point recursion order by order in p^(-1/2) gives the four equations of alpha_1 "
         "to alpha_4 and the diagonal",
         r"\alpha_1 = d_1^2(\sigma_a^2\alpha_1+\sigma_b^2),\ \ldots,\ "
@@ -135,6 +206,7 @@ _SYSTEM = (
     ),
     Claim(
         "forms",
+        "both forms of the system agree",
         "the post-activation and the pre-activation form of the system are the same: lambda_1 = sigma_a^2 alpha_1 "
         "+ sigma_b^2, lambda_2 = sigma_a^2 alpha_2, lambda_3 = sigma_a^2 alpha_3",
         r"\lambda_1 = \sigma_a^2\alpha_1 + \sigma_b^2,\quad (\lambda_2, \lambda_3) = \sigma_a^2 (\alpha_2, \alpha_3)",
@@ -145,6 +217,7 @@ _SYSTEM = (
     ),
     Claim(
         "ntk-system",
+        "the NTKs' coefficients follow",
         "expanding the entrywise formulas of the three NTKs gives their coefficients",
         r"\beta_1 = \alpha_1/D,\ \beta_2 = \alpha_2/D,\ "
         r"\beta_3 = \alpha_3/D + \sigma_a^2 d_2^2\alpha_1\lambda_1/D^2,\ D = 1-\sigma_a^2 d_1^2",
@@ -155,6 +228,7 @@ _SYSTEM = (
     ),
     Claim(
         "layers",
+        "the layers' recursion follows",
         "expanding the kernel of an explicit network layer by layer gives the recursion of its CK's and NTK's "
         "coefficients",
         r"a_{l,1} = d_1^2 a_{l-1,1},\ a_{l,2} = d_1^2 a_{l-1,2} + \tfrac14 d_2^2 a_{l-1,4}^2,\ \ldots",
@@ -165,6 +239,7 @@ _SYSTEM = (
     ),
     Claim(
         "tied-layers",
+        "tied layers tend to the DEQ",
         "the coefficients of L weight-tied layers with input injection tend to the DEQ's geometrically in L, with the "
         "gains r = sigma_a^2 d22/2 and s = sigma_a^2 d1^2: errors are (A + B L) r^L + (C + D L) s^L to first "
         "order",
@@ -179,6 +254,7 @@ _SYSTEM = (
 _KERNELS = (
     Claim(
         "ck-rate",
+        "CK's error falls like p^(-1/2)",
         "the exact Implicit-CK G* of the data and its equivalent Gbar approach each other in operator norm at the "
         "rate p^(-1/2), up to a logarithm that the largest of the fluctuations delta_i brings",
         r"\|G_* - \bar G\| = \tilde O(p^{-1/2})",
@@ -189,6 +265,7 @@ _KERNELS = (
     ),
     Claim(
         "ck-slope",
+        "CK's error has the slope -1/2",
         "with class means of norm 2, where the next order of the expansion is small, the slope of log error "
         "against log p, corrected for that order, is -1/2",
         r"\log\|G_* - \bar G\| = c - \tfrac12 \log p + O(p^{-1/2})",
@@ -200,6 +277,7 @@ _KERNELS = (
     *(
         Claim(
             identifier,
+            f"{short} follows its equivalent",
             f"every coefficient of the equivalent of the {what} is right: no functional of the error that the operator "
             "norm bounds has a limit other than 0",
             rf"\operatorname{{tr}} M({symbol}_* - \bar {symbol}) \to 0 \text{{ for }} \|M\|_{{\mathrm{{tr}}}} \le 1",
@@ -208,19 +286,20 @@ _KERNELS = (
             _WITNESSES,
             VerdictKind.SUPPORTED,
         )
-        for identifier, what, symbol, assumptions in (
-            ("ck", "Implicit-CK", "G", f"{_MIXTURE}; {_STABLE}"),
-            ("ntk-recurrent", "NTK of readout and recurrent weights", "K", _NTK),
-            ("ntk-preactivation", "NTK of the recursion on pre-activations", "K", _NTK),
-            ("ntk-all", "NTK of readout, recurrent and input weights", "K", _NTK),
-            ("explicit-ck", "CK of an explicit network of two layers", "G", _MIXTURE),
-            ("explicit-ntk", "NTK of an explicit network of two layers", "K", _MIXTURE),
+        for identifier, short, what, symbol, assumptions in (
+            ("ck", "CK", "Implicit-CK", "G", f"{_MIXTURE}; {_STABLE}"),
+            ("ntk-recurrent", "recurrent NTK", "NTK of readout and recurrent weights", "K", _NTK),
+            ("ntk-preactivation", "pre-activation NTK", "NTK of the recursion on pre-activations", "K", _NTK),
+            ("ntk-all", "full NTK", "NTK of readout, recurrent and input weights", "K", _NTK),
+            ("explicit-ck", "explicit CK", "CK of an explicit network of two layers", "G", _MIXTURE),
+            ("explicit-ntk", "explicit NTK", "NTK of an explicit network of two layers", "K", _MIXTURE),
         )
     ),
 )
 _RATES = (
     Claim(
         "ntk-rate",
+        "NTKs' errors fall like p^(-1/2)",
         "each exact NTK K* of the data and its equivalent Kbar approach each other in operator norm at the "
         "rate p^(-1/2)",
         r"\|K_* - \bar K\| = O(p^{-1/2})",
@@ -231,6 +310,7 @@ _RATES = (
     ),
     Claim(
         "finite-width",
+        "CK of m neurons: error like m^(-1/2)",
         "the CK of a DEQ of m neurons tends to the exact infinite-width CK G* of the same data at the rate m^(-1/2)",
         r"\|G_m - G_*\| = O(m^{-1/2})",
         f"{_STABLE}; Gaussian weights, tied over the iteration",
@@ -240,6 +320,7 @@ _RATES = (
     ),
     Claim(
         "ntk-parameters",
+        "NTK of m neurons: error like m^(-1/2)",
         "the NTK from the exact implicit Jacobian of a DEQ of m neurons tends to K_recurrent when readout and A are "
         "trained, and to K_all when readout, A and B are",
         r"\|K_m - K_*\| = O(m^{-1/2})",
@@ -250,6 +331,7 @@ _RATES = (
     ),
     Claim(
         "universality-weights",
+        "other laws of weights, same limit",
         "the limit of infinite width is the same for Rademacher and Student weights of the same variance",
         r"\|G_m - G_*\| = O(m^{-1/2})",
         f"{_STABLE}; independent weights with finite variance",
@@ -259,6 +341,7 @@ _RATES = (
     ),
     Claim(
         "universality-data",
+        "other laws of noise, same equivalent",
         "the equivalent of the CK holds for Rademacher and Student noise with the same first two moments",
         r"\|G_* - \bar G\| = O(p^{-1/2})",
         f"{_MIXTURE.replace('Gaussian mixture', 'mixture with independent whitened entries')}; {_STABLE}",
@@ -270,6 +353,7 @@ _RATES = (
 _VARIANTS = (
     Claim(
         "variant-extra-diagonal",
+        "released code of 2022: extra diagonal",
         "the identity's coefficient in Gbar is gamma_*^2 - tau_0^2 alpha_1 - tau_0^4 alpha_3",
         r"\bar G = \ldots + (\gamma_*^2 - \tau_0^2\alpha_1 - \tau_0^4\alpha_3) I",
         _MIXTURE,
@@ -279,6 +363,7 @@ _VARIANTS = (
     ),
     Claim(
         "variant-centred-T",
+        "released code of 2024: centred T",
         "T is made from centred covariances, T_ab = tr(C_a° C_b°)/p",
         r"T_{ab} = \operatorname{tr}(C_a^\circ C_b^\circ)/p",
         _MIXTURE,
@@ -288,6 +373,7 @@ _VARIANTS = (
     ),
     Claim(
         "variant-elementwise-T",
+        "released code of 2024: elementwise T",
         "T is made from the covariances' diagonals",
         r"T_{ab} = \tfrac1p\sum_i (C_a)_{ii} (C_b)_{ii}",
         f"{_MIXTURE}; covariances that are not diagonal",
@@ -297,6 +383,7 @@ _VARIANTS = (
     ),
     Claim(
         "tau0-reading",
+        "tau_0 may be read in two ways",
         "tau_0^2 may be read as tr C°/p or as tr S/n: both equivalents converge, the second faster for ReLU",
         r"\tau_0^2 = \operatorname{tr} C^\circ/p \text{ or } \operatorname{tr} S/n",
         f"{_MIXTURE}; {_STABLE}",
@@ -308,6 +395,7 @@ _VARIANTS = (
 _SPECTRA = (
     Claim(
         "few-coefficients",
+        "four numbers decide the CK",
         "the CK depends on the activation only through alpha_1, alpha_2, alpha_3 and gamma_*^2: the kernels of two "
         "very different activations with equal coefficients approach each other at the rate p^(-1/2)",
         r"\|G_*[\phi] - G_*[\tilde\phi]\| = \tilde O(p^{-1/2})",
@@ -318,6 +406,7 @@ _SPECTRA = (
     ),
     Claim(
         "bulk",
+        "bulk of the spectrum as predicted",
         "the bulk of the CK's spectrum is the image of the sample covariance's law under x -> alpha_1 x + gamma_*^2 - "
         "tau_0^2 alpha_1",
         r"x \mapsto \alpha_1 x + \gamma_*^2 - \tau_0^2 \alpha_1",
@@ -328,6 +417,7 @@ _SPECTRA = (
     ),
     Claim(
         "outliers",
+        "isolated eigenvalues as predicted",
         "the CK's isolated eigenvalues are the roots of the determinant equation",
         r"\det(I + \Lambda\, U^\top Q(z) U/\alpha_1) = 0",
         f"{_MIXTURE}; {_STABLE}",
@@ -337,6 +427,7 @@ _SPECTRA = (
     ),
     Claim(
         "transition",
+        "an eigenvalue leaves where predicted",
         "an eigenvalue leaves the bulk when the means' norm passes the predicted critical value, and not before",
         r"\|\mu\| > \|\mu\|_{\mathrm{crit}}",
         f"{_MIXTURE}; {_STABLE}",
@@ -348,6 +439,7 @@ _SPECTRA = (
 _LIMITS = (
     Claim(
         "limit-spike",
+        "a spiked covariance does no harm",
         "a spike of bounded strength in a covariance leaves the CK's equivalent right",
         r"C_2 = (1 + 8/\sqrt p) I + 9\, e_1 e_1^\top",
         f"{_MIXTURE}; {_STABLE}",
@@ -357,6 +449,7 @@ _LIMITS = (
     ),
     Claim(
         "limit-jump",
+        "an activation may jump",
         "an activation with a jump has a CK with the same equivalent; its NTKs do not exist, as E[phi'^2] is infinite",
         r"\phi(x) = \operatorname{sgn}(x)",
         f"{_MIXTURE}; {_STABLE}",
@@ -366,6 +459,7 @@ _LIMITS = (
     ),
     Claim(
         "limit-traces",
+        "traces may differ by order p",
         "the CK's equivalent still holds where the classes' traces differ by order p",
         r"\operatorname{tr}(C_a - C^\circ) = \Theta(p)",
         "an assumption of the theory is broken on purpose",
@@ -375,6 +469,7 @@ _LIMITS = (
     ),
     Claim(
         "limit-unstable",
+        "past the fold: no equilibrium",
         "past the fold of the tau equation there is no equilibrium at all, and before it there is",
         r"\tfrac12\sigma_a^2 d_{22} = 1",
         "phi(x) = x + x^3/10, sigma_b^2 = 4/5, tau_0 = 1",

@@ -23,6 +23,7 @@ from theory.named import RELEASED_VARIANTS
 from theory.symbols import d1, d2, d22, mean, sigma_a2, sigma_b2, tau_0, variance
 
 __all__ = [
+    "RELEASED_VARIANTS",
     "PopulationChange",
     "Statistic",
     "Theory",

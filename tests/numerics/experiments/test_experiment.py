@@ -8,10 +8,7 @@ import joblib
 import numpy as np
 import pytest
 
-from numerics.arithmetic import pointwise
-from numerics.equivalents import DeterministicEquivalent
 from numerics.experiments import Cell, Experiment, distance_to_equivalent
-from numerics.kernels import implicit_kernels
 from theory.activations import Activation, registry
 from theory.kernels import Kernel
 
@@ -29,26 +26,33 @@ def test_results_do_not_depend_on_the_number_of_workers() -> None:
     assert _records(1) == _records(2)
 
 
-def test_the_error_is_the_norm_of_the_difference() -> None:
-    """One cell recomputed with dense matrices and a full eigenvalue decomposition."""
-    result = distance_to_equivalent(SMALL, RELU, Kernel.CK, Cell(48, 1))
-    sample = SMALL.mixture(48).sample(np.random.default_rng([3, 48, 1]))
-    gram, statistics = sample.gram(), sample.statistics()
-    solution = SMALL.solve(RELU, statistics.tau0_population)
-    kernel = implicit_kernels(gram, pointwise(RELU), 0.2, 0.8, solution["bias"])[Kernel.CK]
-    equivalent = DeterministicEquivalent.from_statistics(
-        statistics,
-        solution.kernel(Kernel.CK),
-        tau0=statistics.tau0_population,
-        gram=gram,
-    ).dense()
-    assert result.error == pytest.approx(np.abs(np.linalg.eigvalsh(kernel - equivalent)).max(), rel=1e-9)
-
-
 def test_a_linear_network_is_its_own_equivalent() -> None:
     """phi(x) = x: G* = alpha_1 S exactly, so the distance is rounding."""
     identity = registry.registered("identity")
     assert max(distance_to_equivalent(SMALL, identity, Kernel.CK, cell).error for cell in CELLS) < 1e-9
+
+
+def test_errors_planted_in_a_linear_network_have_the_norms_of_what_they_multiply() -> None:
+    """phi(x) = x, white data: alpha_1 = gamma_*^2 = 1, and G* = S is exact, so that a change of a number is all of it.
+
+    alpha_1 multiplies S - I, whose largest eigenvalue is that of Marchenko and Pastur's law, (1 + sqrt(n/p))^2 - 1, and
+    the diagonal multiplies I; alpha_2 and alpha_3 are 0.
+    """
+    white = Experiment(activations=(), means=0.0, cov_shift=0.0, seed=3)
+    change = 0.1
+    changed = distance_to_equivalent(white, registry.registered("identity"), Kernel.CK, Cell(600, 0), (change,)).changed
+    assert changed["linear"][0] == pytest.approx(change * ((1 + np.sqrt(0.8)) ** 2 - 1), rel=0.05)
+    assert changed["diagonal"][0] == pytest.approx(change, rel=1e-9)
+    assert max(changed["variance"][0], changed["square"][0]) < 1e-9
+
+
+def test_a_kernel_and_its_equivalent_scale_with_the_activation() -> None:
+    """h = phi(sqrt(sigma_a^2) A h + ...): 2 phi with sigma_a^2/4 has 2 h, so that both kernels are multiplied by 4."""
+    twice = dataclasses.replace(SMALL, sigma_a2=SMALL.sigma_a2 / 4)
+    double = Activation.from_text("2*tanh(x)")
+    for cell in CELLS:
+        one = distance_to_equivalent(SMALL, registry.registered("tanh"), Kernel.CK, cell).error
+        assert distance_to_equivalent(twice, double, Kernel.CK, cell).error == pytest.approx(4 * one, rel=1e-7)
 
 
 def test_a_wrong_coefficient_is_seen_in_the_norm() -> None:
@@ -57,20 +61,8 @@ def test_a_wrong_coefficient_is_seen_in_the_norm() -> None:
     (With means of norm 8 the error that remains at p = 400 is so large that it does not; the ledger's witnesses
     see it.)
     """
-    experiment = Experiment(activations=(RELU,), means=2.0)
-    sample = experiment.mixture(400).sample(np.random.default_rng(0))
-    gram, statistics = sample.gram(), sample.statistics()
-    solution = experiment.solve(RELU, statistics.tau0_population)
-    kernel = implicit_kernels(gram, pointwise(RELU), 0.2, 0.8, solution["bias"])[Kernel.CK]
-    right = solution.kernel(Kernel.CK)
-    errors = []
-    for factor in (1.0, 1.1):
-        wrong = dataclasses.replace(right, linear=right.linear * factor)
-        equivalent = DeterministicEquivalent.from_statistics(
-            statistics, wrong, tau0=statistics.tau0_population, gram=gram
-        ).dense()
-        errors.append(np.abs(np.linalg.eigvalsh(kernel - equivalent)).max())
-    assert errors[1] > 1.5 * errors[0]
+    found = distance_to_equivalent(Experiment(activations=(), means=2.0), RELU, Kernel.CK, Cell(400, 0), (0.1,))
+    assert found.changed["linear"][0] > 1.5 * found.error
 
 
 def test_activations_from_text_take_part() -> None:

@@ -1,50 +1,44 @@
-"""A DEQ beside explicit networks: one cell recomputed by other means, and the ladder that tells them apart."""
+"""A DEQ beside explicit networks: cells whose distances are known, and the ladder that tells them apart."""
 
 from __future__ import annotations
+
+import dataclasses
 
 import numpy as np
 import pytest
 
-from numerics.arithmetic import pointwise
 from numerics.experiments import Cell, Experiment, NoMatchError, distance_to_explicit, local_slopes
-from numerics.kernels import explicit_kernels, implicit_kernels
-from numerics.matching import design
-from numerics.moments import FloatMoments
-from numerics.networks import FiniteDEQ, FiniteExplicitNetwork
 from theory.activations import registered
-from theory.equations import DEQ
 from theory.kernels import Kernel
 
 EXPERIMENT = Experiment(activations=(), means=2.0, seed=5)
 RELU, TANH = (registered(name).with_parameters() for name in ("relu", "tanh"))
 
 
-@pytest.mark.parametrize("width", [None, 60])
-def test_a_cell_is_the_norms_of_the_differences(width: int | None) -> None:
-    cell = Cell(50, 2)
-    found = distance_to_explicit(EXPERIMENT, TANH, Kernel.CK, cell, width)
-    assert found.family == "hard_tanh"
-    assert (found.p, found.n, found.width, found.index) == (50, 40, width, 2)
-    rng = np.random.default_rng([5, 50, 2] if width is None else [5, 50, 60, 2])
-    mixture = EXPERIMENT.mixture(50)
-    sample = mixture.sample(rng)
-    tau0 = sample.statistics().tau0("population")
-    matched = design(DEQ(TANH, 0.2, 0.8, tau0)).network.pointwise()
-    phi = pointwise(TANH)
-    naive = [(phi, FloatMoments(phi).at(tau0).mean)]
-    if width is None:
-        own = implicit_kernels(sample.gram(), phi, 0.2, 0.8, 0.0)[Kernel.CK]
-        others = [explicit_kernels(sample.gram(), layers)[Kernel.CK] for layers in (matched, naive)]
-    else:
-        network = FiniteDEQ.draw(DEQ(TANH, 0.2), 0.0, width=width, dimension=50, rng=rng)
-        states = network.equilibrium(sample.data, tolerance=1e-10).states
-        own = states.T @ states / width
-        others = [
-            FiniteExplicitNetwork.draw(layers, width=width, dimension=50, rng=rng).ck(sample.data)
-            for layers in (matched, naive)
-        ]
-    for value, kernel in zip((found.matched, found.naive), others, strict=True):
-        assert value == pytest.approx(np.linalg.norm(own - kernel, 2), rel=1e-7)
+def test_without_recurrence_the_naive_network_is_the_deq() -> None:
+    """sigma_a^2 = 0: one layer.  At infinite width the two are equal; at width m independent draws of one law."""
+    single = dataclasses.replace(EXPERIMENT, sigma_a2=0.0, sigma_b2=1.0)
+    exact = distance_to_explicit(single, TANH, Kernel.CK, Cell(50, 2))
+    assert (exact.p, exact.n, exact.width, exact.index, exact.family) == (50, 40, None, 2, "hard_tanh")
+    assert max(exact.naive, exact.floor) < 1e-9 < exact.matched
+    small, large = (
+        np.mean([distance_to_explicit(single, TANH, Kernel.CK, Cell(50, k), width).naive for k in range(4)])
+        for width in (100, 400)
+    )
+    # m^(-1/2), the means of four draws each.
+    assert large / small == pytest.approx(0.5, rel=0.25)
+
+
+def test_linear_networks_differ_by_a_multiple_of_the_gram_matrix() -> None:
+    """phi(x) = x with sigma_b^2 = 8/5: alpha_1 = 2, which linear layers have too; the naive layer's is 1.
+
+    On white data ||S|| is near the edge of Marchenko and Pastur's law, (1 + sqrt(n/p))^2.
+    """
+    white = Experiment(activations=(), sigma_b2=1.6, means=0.0, cov_shift=0.0, seed=3)
+    found = distance_to_explicit(white, registered("identity").with_parameters(), Kernel.CK, Cell(300, 0))
+    assert found.matched < 1e-9
+    assert found.naive == pytest.approx((1 + np.sqrt(0.8)) ** 2, rel=0.05)
+    assert found.floor == pytest.approx(found.naive, rel=1e-9)
 
 
 @pytest.mark.parametrize(("name", "family"), [("elu", "rational"), ("relu", "leaky_relu"), ("tanh", "hard_tanh")])
