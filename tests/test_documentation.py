@@ -2,9 +2,10 @@
 
 The convention, which CONTRIBUTING.md states for authors:
 
-* ``console`` blocks: lines that begin with ``$ .venv/bin/python scripts/`` are run, in a folder of the document's own,
-  and what they print is compared with the lines below.  ``...`` stands for anything within a line, and alone on a line
-  for any lines; runs of spaces count as one.  The exit code is 0 unless ``$ echo $?`` follows and shows another.
+* ``console`` blocks: lines that begin with ``$ .venv/bin/python scripts/`` or ``$ deqverify`` are run, in a folder of
+  the document's own, and what they print is compared with the lines below.  ``...`` stands for anything within a line,
+  and alone on a line for any lines; runs of spaces count as one.  The exit code is 0 unless ``$ echo $?`` follows and
+  shows another.
 * ``python`` blocks: those of a document run one after another in one process; a ``text`` block that follows shows what
   is printed.
 * ``<!-- not run: reason -->`` before a block exempts it.  ``sh`` blocks show commands that are no examples.
@@ -38,8 +39,8 @@ INTERPRETER = ".venv/bin/python"
 
 #: Blocks that may be exempt from running, in all documents together.
 MOST_NOT_RUN = 4
-#: Options of other programs that the documents name.
-FOREIGN_OPTIONS = {"--require-hashes"}
+#: Options of other programs, and of deqverify before its command, that the documents name.
+FOREIGN_OPTIONS = {"--require-hashes", "--print-completion"}
 
 _FENCE = re.compile(r"^```(\w*)\s*$")
 _NOT_RUN = re.compile(r"^<!-- not run: (?P<reason>\S.*) -->$")
@@ -175,9 +176,12 @@ def test_console_examples(document: Path, tmp_path: Path) -> None:
         if block.language != "console" or block.not_run:
             continue
         for command in commands(block.lines):
-            interpreter, script, *arguments = command.words
-            assert interpreter == INTERPRETER, f"{_name(document)}:{block.line}: mark it as not run, or call a script"
-            done = _run([str(ROOT / script), *arguments], tmp_path)
+            program, *arguments = command.words
+            if program == "deqverify":
+                done = _run(["-m", "deqverify", *arguments], tmp_path)
+            else:
+                assert program == INTERPRETER, f"{_name(document)}:{block.line}: mark it as not run, or call a script"
+                done = _run([str(ROOT / arguments[0]), *arguments[1:]], tmp_path)
             printed = done.stdout + (done.stderr if done.returncode == 2 else "")
             where = f"{_name(document)}:{block.line}: {shlex.join(command.words)}"
             assert done.returncode == command.code, f"{where}\n{printed}{done.stderr}"
