@@ -15,7 +15,8 @@ import numpy as np
 import pytest
 import sympy as sp
 
-from numerics.publish import CODE_FORMATS, EmissionError, emit_network
+from numerics.named import CODE_FORMATS
+from numerics.publish import EmissionError, emit_network
 
 #: A layer of every family, and its phi written out for one number.
 LAYERS: dict[str, tuple[dict[str, str], Callable[[float], float]]] = {
