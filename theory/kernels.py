@@ -10,8 +10,6 @@ from dataclasses import dataclass, fields
 from enum import StrEnum
 from typing import Any, Generic, TypeVar
 
-import sympy as sp
-
 __all__ = [
     "COEFFICIENTS",
     "NTK_COEFFICIENTS",
@@ -162,6 +160,8 @@ class KernelCoefficients(Generic[T_co]):
 
 def _latex(value: Any) -> str:
     """A coefficient of any kind in LaTeX."""
+    import sympy as sp  # names of kernels are wanted where nothing else needs SymPy
+
     return str(sp.latex(value)) if isinstance(value, sp.Basic) else str(value)
 
 
