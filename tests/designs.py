@@ -11,7 +11,7 @@ from numerics.equilibrium import ImplicitCoefficients, solve
 from numerics.matching import Design, design
 from theory.equations import DEQ
 from theory.kernels import Kernel
-from theory.matching import MatchStatus
+from theory.named import MatchStatus
 
 __all__ = ["DEFAULT", "assert_matches", "made"]
 

@@ -1,4 +1,4 @@
-"""What has a name: activations as data, texts in the grammar of ``theory.grammar``; families of layers; variants.
+"""What has a name: activations as data, in the grammar of ``theory.grammar``; families of layers; variants; outcomes.
 
 Nothing here needs SymPy.  ``theory.activations.registry`` makes activations of these texts, and
 ``theory.grammar.parsing`` reads a name that is called, such as ``leaky_relu(2*x, 0.2)``, by its text.  Parameters carry
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass, field
+from enum import StrEnum
 
 __all__ = [
     "FAMILY_NAMES",
@@ -17,6 +18,7 @@ __all__ = [
     "NAMED",
     "NOT_READ",
     "RELEASED_VARIANTS",
+    "MatchStatus",
     "Named",
     "NamedParameter",
     "key_of",
@@ -284,4 +286,29 @@ NOT_READ: dict[str, str] = {
     **_each(("dropout", "batch_norm", "layer_norm"), "it is not a function of one number"),
     **_each(("gamma", "lgamma", "gammaln", "digamma"), "it has poles: functions must be finite everywhere"),
     **_each(("arctan2", "atan2", "hypot"), "it takes two numbers; atan(x) and sqrt(x**2 + 1) take one"),
+}
+
+
+class MatchStatus(StrEnum):
+    """Whether a family has a network with a DEQ's kernel; a member is its own name as text.
+
+    Example:
+        >>> MatchStatus("exact").sentence
+        'proved: a network that matches lies within the radius shown of the parameters'
+    """
+
+    EXACT = "exact"
+    INFEASIBLE = "infeasible"
+    UNDECIDED = "undecided"
+
+    @property
+    def sentence(self) -> str:
+        """What it means, in one sentence."""
+        return _SENTENCES[self]
+
+
+_SENTENCES = {
+    MatchStatus.EXACT: "proved: a network that matches lies within the radius shown of the parameters",
+    MatchStatus.INFEASIBLE: "proved: no network of the family matches, and each is off by more than the bound shown",
+    MatchStatus.UNDECIDED: "neither a network nor a proof that there is none was found",
 }

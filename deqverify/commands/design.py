@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from deqverify.commands import _cli, _families
 from numerics.named import CODE_FORMATS
 from theory.kernels import Kernel
-from theory.matching import MatchStatus
+from theory.named import MatchStatus
 
 if TYPE_CHECKING:
     from flint import arb

@@ -33,7 +33,7 @@ from numerics.networks import FiniteExplicitNetwork, explicit_ntk
 from theory.activations import Activation
 from theory.equations import DEQ
 from theory.kernels import Kernel
-from theory.matching import MatchStatus
+from theory.named import MatchStatus
 
 __all__ = [
     "NoMatchError",

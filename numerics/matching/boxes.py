@@ -21,7 +21,8 @@ from numerics.arithmetic import BallSystem, FloatArithmetic, Search, compile_pro
 from numerics.matching.constructive import no_single_layer, one_layer_excluded
 from numerics.matching.explicit_network import ExplicitLayer, ExplicitNetwork
 from numerics.matching.targets import Decision, Target, infeasible, undecided
-from theory.matching import TARGETS, Family, MatchingSystem, MatchStatus, matching_system
+from theory.matching import TARGETS, Family, MatchingSystem, matching_system
+from theory.named import MatchStatus
 from theory.symbols import tau, tau_0
 
 __all__ = [

@@ -18,7 +18,8 @@ from numerics.matching.first_layers import FirstLayer, first_layers
 from numerics.matching.impossibility import ck_is_forbidden, ntk_is_forbidden
 from numerics.matching.rational import best_first_layer, energies
 from numerics.matching.targets import Decision, Target, evaluate, infeasible, undecided
-from theory.matching import MatchStatus, chi2, hermite_family, one_layer, two_layers
+from theory.matching import chi2, hermite_family, one_layer, two_layers
+from theory.named import MatchStatus
 
 __all__ = [
     "match_hermite",

@@ -29,7 +29,8 @@ from numerics.matching.odd import match_odd
 from numerics.matching.rational import match_rational
 from numerics.matching.targets import Decision, Target, TargetError, target_of
 from theory.equations import DEQ
-from theory.matching import FAMILY_NAMES, MatchStatus
+from theory.matching import FAMILY_NAMES
+from theory.named import MatchStatus
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

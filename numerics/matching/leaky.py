@@ -18,7 +18,6 @@ from numerics.matching.targets import Decision, Layers, Target, evaluate, infeas
 from theory.matching import (
     TARGETS,
     LeakyReduction,
-    MatchStatus,
     compose,
     kernel_part,
     leaky_reductions,
@@ -27,6 +26,7 @@ from theory.matching import (
     one_layer,
     two_layers,
 )
+from theory.named import MatchStatus
 from theory.symbols import tau, tau_0
 
 __all__ = ["match_leaky"]

@@ -23,7 +23,6 @@ from numerics.matching.targets import Target, evaluate
 from theory.kernels import KernelCoefficients
 from theory.matching import (
     TARGETS,
-    MatchStatus,
     compose,
     kernel_part,
     leaky_kernel,
@@ -32,6 +31,7 @@ from theory.matching import (
     named_family,
     odd_ratio_limit,
 )
+from theory.named import MatchStatus
 from theory.symbols import tau, tau_0
 
 __all__ = [

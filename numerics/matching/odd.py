@@ -19,7 +19,8 @@ from numerics.arithmetic import (
 )
 from numerics.matching.explicit_network import ExplicitLayer
 from numerics.matching.targets import Decision, Target, infeasible, undecided
-from theory.matching import TARGETS, MatchStatus, compose, kernel_part, named_family, odd_ratio_limit
+from theory.matching import TARGETS, compose, kernel_part, named_family, odd_ratio_limit
+from theory.named import MatchStatus
 from theory.symbols import tau, tau_0
 
 __all__ = ["match_odd"]

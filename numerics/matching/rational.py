@@ -19,7 +19,8 @@ from numerics.matching.explicit_network import ExplicitLayer
 from numerics.matching.first_layers import first_layers
 from numerics.matching.impossibility import width_of_rational
 from numerics.matching.targets import Decision, Layers, Target, evaluate, undecided
-from theory.matching import MatchStatus, chi2, named_family, one_layer, rational_layer, rational_width, two_layers
+from theory.matching import chi2, named_family, one_layer, rational_layer, rational_width, two_layers
+from theory.named import MatchStatus
 from theory.symbols import tau
 
 __all__ = [

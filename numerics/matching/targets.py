@@ -16,8 +16,9 @@ from numerics.equilibrium import CertifiedCoefficients
 from numerics.matching.explicit_network import ExplicitLayer
 from theory.activations import Activation
 from theory.kernels import Kernel, KernelCoefficients, UnknownKernelError
-from theory.matching import TARGETS, MatchStatus
+from theory.matching import TARGETS
 from theory.moments import GaussianMoments
+from theory.named import MatchStatus
 from theory.symbols import tau_0, x
 
 __all__ = [

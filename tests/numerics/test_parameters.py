@@ -30,7 +30,7 @@ from theory.analysis import DomainError
 from theory.equations import DEQ, EquilibriumError, exact_number, exact_numbers
 from theory.grammar import ActivationSyntaxError
 from theory.kernels import Kernel
-from theory.matching import MatchStatus
+from theory.named import MatchStatus
 
 FIFTH = sp.Rational(1, 5)
 

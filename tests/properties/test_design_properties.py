@@ -21,7 +21,8 @@ from numerics.matching import (
 from theory.activations import Activation
 from theory.equations import DEQ, EquilibriumError
 from theory.kernels import Kernel
-from theory.matching import MatchStatus, hermite_family, named_family
+from theory.matching import hermite_family, named_family
+from theory.named import MatchStatus
 
 #: Shapes with coefficients to be filled in: kinked, saturating, polynomial, even, odd, oscillating.
 SHAPES = (

@@ -17,7 +17,7 @@ from numerics.publish.paper.document import Export
 from numerics.publish.paper.numbers import Subject, decimal_cell, in_math
 from numerics.publish.paper.words import worded
 from theory.latex import Chunk, Run, aligned, run, script, width
-from theory.matching import MatchStatus
+from theory.named import MatchStatus
 
 if TYPE_CHECKING:
     from flint import arb

@@ -15,7 +15,8 @@ from numerics.matching import Design, DesignError, FamilyBox, Target, design, ma
 from theory.activations import Activation, Parameter, resolve
 from theory.equations import DEQ
 from theory.grammar import parse_activation
-from theory.matching import Family, MatchStatus, family_of, named_family
+from theory.matching import Family, family_of, named_family
+from theory.named import MatchStatus
 
 R = sp.Rational
 ZERO, ONE, TWO = sp.S.Zero, sp.S.One, sp.Integer(2)

@@ -26,7 +26,8 @@ from numerics.matching.impossibility import _bound, _Problem, _sloped_fails
 from numerics.networks import FiniteExplicitNetwork
 from tests.designs import assert_matches, made
 from theory.kernels import Kernel, KernelCoefficients
-from theory.matching import MatchStatus, hermite_family
+from theory.matching import hermite_family
+from theory.named import MatchStatus
 
 R = sp.Rational
 #: A DEQ that is nearly linear and close to its edge: alpha_4 < lambda_1 by much, and little variance to spare.

@@ -23,7 +23,7 @@ from tests.designs import assert_matches, made
 from theory.activations import resolve
 from theory.equations import DEQ
 from theory.kernels import Kernel, KernelCoefficients
-from theory.matching import MatchStatus
+from theory.named import MatchStatus
 
 R = sp.Rational
 
