@@ -29,6 +29,7 @@ def _kernels(say: Say) -> list[Measurement]:
     from numerics.data import GaussianMixture
     from numerics.equilibrium import solve_float
     from numerics.kernels import implicit_kernels, with_dual
+    from theory.equations import DEQ
 
     p = 3200
     say("drawing the data")
@@ -36,8 +37,8 @@ def _kernels(say: Say) -> list[Measurement]:
     gram, tau0 = sample.gram(), sample.mixture.tau0
     measured = []
     for name in ("relu", "tanh"):
-        phi = with_dual(_cli.activation_argument(name))
-        bias = solve_float(phi, 0.2, 0.8, tau0)["bias"]
+        activation = _cli.activation_argument(name)
+        phi, bias = with_dual(activation), solve_float(DEQ(activation, "1/5", "4/5", tau0))["bias"]
         wanted = ("ck", "recurrent")
         say(f"{name}, kernels of {len(gram)} samples")
         seconds, found = timed(lambda: implicit_kernels(gram, phi, 0.2, 0.8, bias, kernels=wanted))  # noqa: B023
@@ -58,16 +59,16 @@ def _kernels(say: Say) -> list[Measurement]:
 
 def _spectral_law(say: Say) -> list[Measurement]:
     """Density at 400 points, edges and isolated eigenvalues, from the population alone."""
-    from numerics.arithmetic import pointwise
     from numerics.data import GaussianMixture
     from numerics.equilibrium import solve_float
     from numerics.spectrum import SpectralLaw
+    from theory.equations import DEQ
 
     measured = []
-    phi = pointwise(_cli.activation_argument("relu"))
+    activation = _cli.activation_argument("relu")
     for p in (400, 1600, 6400):
         mixture = GaussianMixture.released_experiment(p, means=2.0, cov_shift=20.0)
-        numbers = solve_float(phi, 0.2, 0.8, mixture.tau0).kernel(Kernel.CK)
+        numbers = solve_float(DEQ(activation, "1/5", "4/5", mixture.tau0)).kernel(Kernel.CK)
 
         def law(mixture: GaussianMixture = mixture, numbers: KernelCoefficients[float] = numbers) -> SpectralLaw:
             found = SpectralLaw.of(mixture, numbers)
@@ -90,6 +91,7 @@ def _many_samples(say: Say) -> list[Measurement]:
     from numerics.equilibrium import solve_float
     from numerics.kernels import implicit_kernels, with_dual
     from numerics.linalg import lanczos_spectrum
+    from theory.equations import DEQ
 
     rng = np.random.default_rng(0)
     say(f"S of {_MANY} samples in dimension {_MANY_DIMENSION}")
@@ -97,8 +99,8 @@ def _many_samples(say: Say) -> list[Measurement]:
     data /= np.sqrt(_MANY_DIMENSION)
     # scipy's syrk would need a second array to mirror the triangle: NumPy calls it for X^T X by itself.
     gram = data.T @ data
-    phi = with_dual(_cli.activation_argument("relu"))
-    bias = solve_float(phi, 0.2, 0.8, 1.0)["bias"]
+    deq = DEQ(_cli.activation_argument("relu"), "1/5")
+    phi, bias = with_dual(deq.activation), solve_float(deq)["bias"]
     say("the exact CK, tile by tile")
     seconds, found = timed(lambda: implicit_kernels(gram, phi, 0.2, 0.8, bias, kernels=("ck",)))
     kernel = found.ck
@@ -127,23 +129,20 @@ def _many_samples(say: Say) -> list[Measurement]:
 def _forward(say: Say) -> list[Measurement]:
     """A forward pass of the matching explicit network, against the DEQ's at equal width: what the match is good for."""
     import numpy as np
-    import sympy as sp
 
-    from numerics.arithmetic import pointwise
     from numerics.equilibrium import solve_float
     from numerics.matching import design
     from numerics.networks import FiniteDEQ, FiniteExplicitNetwork
+    from theory.equations import DEQ
 
     width, p, samples = 2000, 400, 256
     measured = []
     for name in ("relu", "tanh", "gelu"):
-        activation = _cli.activation_argument(name)
+        deq = DEQ(_cli.activation_argument(name), "1/5")
         rng = np.random.default_rng(0)
         data = rng.standard_normal((p, samples)) / np.sqrt(p)
-        phi = pointwise(activation)
-        bias = solve_float(phi, 0.2, 0.8, 1.0)["bias"]
-        network = FiniteDEQ.draw(phi, bias, 0.2, 0.8, width=width, dimension=p, rng=rng)
-        found = design(activation, sp.Rational(1, 5), sp.Rational(4, 5), sp.S.One)
+        network = FiniteDEQ.draw(deq, solve_float(deq)["bias"], width=width, dimension=p, rng=rng)
+        found = design(deq)
         explicit = FiniteExplicitNetwork.draw(found.network.pointwise(), width=width, dimension=p, rng=rng)
         say(f"{name}, the DEQ's equilibrium")
         reference, equilibrium = timed(lambda: network.equilibrium(data, tolerance=1e-6))  # noqa: B023

@@ -77,14 +77,14 @@ def walk(text: str, goal: str, seconds: int, *, compare: bool) -> dict[str, Any]
 def _way(text: str, goal: str, seconds: int, *, compare: bool) -> dict[str, Any]:
     from numerics.equilibrium import certify
     from numerics.records import derive
+    from theory.equations import DEQ
 
     with _cli.budgeted(seconds):
         activation = _cli.activation_argument(text)
         derived = derive(activation, use_cache=False)
         if goal == "derive":
             return {} if derived.finished else {"what": "closed forms were not all sought to the end"}
-        exact = tuple(_cli.number(value) for value in ("1/5", "4/5", "1"))
-        solution = certify(activation, *exact)
+        solution = certify(DEQ(activation, "1/5"))
         if not all(solution.certified.values()):
             return {"what": f"UNPROVED: {'; '.join(sorted(set(solution.reason.values())))}"[:300]}
     if not compare:

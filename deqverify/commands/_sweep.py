@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import sympy as sp
     from flint import arb
 
-    from numerics.equilibrium import Point, StabilityLoss, SweepPoint
+    from numerics.equilibrium import StabilityLoss, SweepLine, SweepPoint
     from theory.activations import Activation
 
 __all__ = ["SHOWN_DIGITS", "axis", "number_or_tied", "run"]
@@ -69,8 +69,7 @@ def run(arguments: argparse.Namespace, activation: Activation) -> int:
 
     from numerics.equilibrium import line
 
-    points = [(value, _point(arguments, name, value)) for value in line(start, stop, count)]
-    solved = _solved(activation, points, arguments)
+    solved = _solved(_deqs(arguments, activation), line(start, stop, count), arguments)
     losses = _losses(activation, arguments) if name == "sigma-a2" else ()
     if arguments.json != "-":
         _print(arguments, activation, solved, losses)
@@ -81,20 +80,18 @@ def run(arguments: argparse.Namespace, activation: Activation) -> int:
     return 0
 
 
-def _point(arguments: argparse.Namespace, name: str, value: sp.Expr) -> Point:
-    numbers = {"sigma-a2": arguments.sigma_a2, "sigma-b2": arguments.sigma_b2, "tau0": arguments.tau0, name: value}
-    if numbers["sigma-b2"] is None:
-        numbers["sigma-b2"] = 1 - numbers["sigma-a2"]
-    return numbers["sigma-a2"], numbers["sigma-b2"], numbers["tau0"]
+def _deqs(arguments: argparse.Namespace, activation: Activation) -> SweepLine:
+    from numerics.equilibrium import SweepLine
+
+    name = arguments.sweep[0].replace("-", "_")
+    return SweepLine(activation, name, arguments.sigma_a2, arguments.sigma_b2, arguments.tau0)
 
 
-def _solved(
-    activation: Activation, points: Sequence[tuple[sp.Expr, Point]], arguments: argparse.Namespace
-) -> list[SweepPoint]:
+def _solved(along: SweepLine, values: Sequence[sp.Expr], arguments: argparse.Namespace) -> list[SweepPoint]:
     from numerics.equilibrium import sweep
 
-    found = sweep(activation, points, arguments.digits, certified=arguments.certify)
-    return list(_cli.track(_budgeted(found, arguments.budget), "solving", total=len(points)))
+    found = sweep(along, values, arguments.digits, certified=arguments.certify)
+    return list(_cli.track(_budgeted(found, arguments.budget), "solving", total=len(values)))
 
 
 def _budgeted(found: Iterator[SweepPoint], seconds: int) -> Iterator[SweepPoint]:
@@ -107,18 +104,19 @@ def _budgeted(found: Iterator[SweepPoint], seconds: int) -> Iterator[SweepPoint]
         yield point
 
 
-def _losses(activation: Activation, arguments: argparse.Namespace) -> tuple[StabilityLoss, StabilityLoss]:
+def _losses(activation: Activation, arguments: argparse.Namespace) -> tuple[StabilityLoss, ...]:
     """Where the equilibrium is lost as sigma_a^2 grows, and where the NTK is."""
     from numerics.budget import stage
     from numerics.equilibrium import locate_ntk_loss, locate_stability_loss
+    from theory.equations import DEQ
 
     with (
         _cli.console(error=True).status("locating the loss of stability"),
         _cli.budgeted(arguments.budget),
         stage("locating the loss of stability"),
     ):
-        numbers = arguments.sigma_b2, arguments.tau0, arguments.digits
-        return locate_stability_loss(activation, *numbers), locate_ntk_loss(activation, *numbers)
+        deq, tied = DEQ(activation, 0, arguments.sigma_b2, arguments.tau0), arguments.sigma_b2 is None
+        return tuple(locate(deq, arguments.digits, tied=tied) for locate in (locate_stability_loss, locate_ntk_loss))
 
 
 # --------------------------------------------------------------------------------------------------------------------
@@ -138,10 +136,11 @@ def _record(
     from theory.kernels import COEFFICIENTS
 
     name, start, stop, count = arguments.sweep
+    along = _deqs(arguments, activation)
     rows = []
     for point in solved:
         row: dict[str, Any] = {"value": str(point.value)}
-        row |= dict(zip(("sigma_a2", "sigma_b2", "tau0"), map(str, point.parameters), strict=True))
+        row |= {key: str(number) for key, number in along.numbers(point.value).items()}
         row |= {"stable": point.stable, "certified": point.certified, "missing": point.missing}
         row |= {key: point.decimals.get(key) for key in COEFFICIENTS}
         row["margins"] = dict(point.margins)
@@ -229,11 +228,13 @@ def _float_limit(arguments: argparse.Namespace) -> str:
 def _print_loss(console: Any, loss: StabilityLoss) -> None:
     from rich.text import Text
 
+    from numerics.equilibrium import LossKind
+
     if loss.sigma_a2 is None:
         console.print(Text(loss.explanation))
         return
     proof = "" if loss.certified else " (not certified)"
-    what = "loss of the NTK" if loss.kind == "ntk" else "loss of stability"
+    what = "loss of the NTK" if loss.kind is LossKind.NTK else "loss of stability"
     console.print(Text(f"{what} at σa² = {loss.decimal()}{proof}: {loss.explanation}"))
 
 
@@ -248,6 +249,7 @@ def _draw(
     arguments: argparse.Namespace, activation: Activation, solved: Sequence[SweepPoint], losses: Sequence[StabilityLoss]
 ) -> None:
     """Every coefficient in axes of its own."""
+    from numerics.equilibrium import LossKind
     from numerics.publish import sweep_figure
 
     name = arguments.sweep[0]
@@ -267,7 +269,7 @@ def _draw(
         curves,
         xlabel=f"${_MATHTEXT[name]}$",
         ends={
-            "the NTK is lost" if loss.kind == "ntk" else "stability is lost": float(loss.sigma_a2)
+            "the NTK is lost" if loss.kind is LossKind.NTK else "stability is lost": float(loss.sigma_a2)
             for loss in losses
             if loss.sigma_a2 is not None
         },

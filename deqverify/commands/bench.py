@@ -7,10 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from deqverify.commands import _bench_laboratory, _cli
 from deqverify.commands._measuring import Benchmark, Measurement, Say, timed
+
+if TYPE_CHECKING:
+    from theory.equations import DEQ
 
 __all__ = ["BENCHMARKS", "Measurement", "main"]
 
@@ -22,12 +25,10 @@ _EXAMPLES = """\
 """
 
 
-def _default_activation(name: str) -> Any:
-    return _cli.activation_argument(name)
+def _deq(name: str, sigma_a2: Any = "1/5", sigma_b2: Any = None, tau0: Any = 1) -> DEQ:
+    from theory.equations import DEQ
 
-
-def _parameters() -> tuple[Any, Any, Any]:
-    return _cli.number("0.2"), _cli.number("0.8"), _cli.number("1")
+    return DEQ(_cli.activation_argument(name), sigma_a2, sigma_b2, tau0)
 
 
 def _against_naive(names: Sequence[str], digits: int, factor: float) -> Callable[[Say], list[Measurement]]:
@@ -42,14 +43,14 @@ def _against_naive(names: Sequence[str], digits: int, factor: float) -> Callable
         measured = []
         for name in names:
             say(f"{name}, {digits} digits, certified")
-            activation = _default_activation(name)
-            certify(activation, *_parameters(), 15)
+            deq = _deq(name)
+            certify(deq, 15)
             certified_moments.cache_clear()
-            first, _ = timed(lambda: certify(activation, *_parameters(), digits))  # noqa: B023
-            again, found = timed(lambda: certify(activation, *_parameters(), digits))  # noqa: B023
+            first, _ = timed(lambda: certify(deq, digits))  # noqa: B023
+            again, found = timed(lambda: certify(deq, digits))  # noqa: B023
             say(f"{name}, {digits} digits, plain mpmath script")
             start = float(found["tau"])
-            naive, plain = timed(lambda: solve_naively(activation, *_parameters(), digits, start))  # noqa: B023
+            naive, plain = timed(lambda: solve_naively(deq, digits, start))  # noqa: B023
             with mp.workdps(digits + 10):
                 wrong = [key for key in found.balls if not found.contains(key, nstr(plain[key], digits - 5))]
             complaint = f"; the two disagree in {', '.join(wrong)}" if wrong else ""
@@ -76,7 +77,7 @@ def _thousand_digits(say: Say) -> list[Measurement]:
 
     say("tanh, 1000 digits, certified")
     certified_moments.cache_clear()
-    seconds, found = timed(lambda: certify(_default_activation("tanh"), *_parameters(), 1000))
+    seconds, found = timed(lambda: certify(_deq("tanh"), 1000))
     done = all(found.certified.values())
     detail = f"radius of tau_* {found.radius['tau']}"
     name = "tanh: certified, 1000 digits"
@@ -86,22 +87,20 @@ def _thousand_digits(say: Say) -> list[Measurement]:
 def _sweep(say: Say) -> list[Measurement]:
     """1000 certified solutions of one activation, against a plain mpmath script at as many digits."""
     from numerics.equilibrium import certify, solve_naively
+    from theory.equations import DEQ
 
     measured = []
     digits, count, few = 15, 1000, 5
     weights = [_cli.number(f"{0.0008 * (1 + k):.4f}") for k in range(count)]
     for name in ("tanh", "relu", "gelu", "swish"):
-        activation = _default_activation(name)
-
-        def solve(weight: Any, activation: Any = activation) -> Any:
-            return certify(activation, weight, 1 - weight, _cli.number("1"), digits)
-
+        activation = _cli.activation_argument(name)
+        deqs = [DEQ(activation, weight) for weight in weights]
         say(f"{name}, {count} certified solutions of {digits} digits")
-        seconds, found = timed(lambda: [solve(weight) for weight in weights])
+        seconds, found = timed(lambda: [certify(deq, digits) for deq in deqs])  # noqa: B023
         say(f"{name}, {few} of them by a plain mpmath script")
-        picked = [(weights[k], float(found[k]["tau"])) for k in range(count // few // 2, count, count // few)]
+        picked = [(deqs[k], float(found[k]["tau"])) for k in range(count // few // 2, count, count // few)]
         slow, _ = timed(
-            lambda: [solve_naively(activation, w, 1 - w, _cli.number("1"), digits, start) for w, start in picked]  # noqa: B023
+            lambda: [solve_naively(deq, digits, start) for deq, start in picked]  # noqa: B023
         )
         reference = slow / few * count
         proved = all(all(one.certified.values()) for one in found)
@@ -137,9 +136,8 @@ def _hard_cases(say: Say) -> list[Measurement]:
     measured = []
     for title, text, numbers in cases:
         say(title)
-        activation = _cli.activation_argument(text)
-        a, b, scale = (_cli.number(number) for number in numbers)
-        seconds, found = timed(lambda: certify(activation, a, b, scale, 30))  # noqa: B023
+        deq = _deq(text, *numbers)
+        seconds, found = timed(lambda: certify(deq, 30))  # noqa: B023
         refused = sorted({found.reason[key] for key, fine in found.certified.items() if not fine})
         detail = "; ".join(refused) or f"radius of tau_* {found.radius['tau']}"
         measured.append(Measurement(title, seconds, None, None, "certified", not refused, detail))
@@ -159,13 +157,12 @@ def _all_equilibria(say: Say) -> list[Measurement]:
     cases.append(("5*sigmoid(20*x - 40)", 3, ("1", "1/2", "1")))
     for text, count, numbers in cases:
         say(f"{text}, all equilibria")
-        activation = _cli.activation_argument(text)
-        exact = [_cli.number(number) for number in numbers]
-        seconds, found = timed(lambda: find_equilibria(activation, *exact))  # noqa: B023
-        weight, source, scale = (float(number) for number in exact)
+        deq = _deq(text, *numbers)
+        seconds, found = timed(lambda: find_equilibria(deq))  # noqa: B023
+        weight, source, scale = float(deq.sigma_a2), float(deq.sigma_b2), float(deq.tau0)
         grid = np.geomspace(source * scale**2, found.searched_to**2, 20_000)
 
-        def crossings(activation: Any = activation, grid: Any = grid, weight: float = weight) -> int:
+        def crossings(activation: Any = deq.activation, grid: Any = grid, weight: float = weight) -> int:
             gap = grid - weight * FloatMoments(pointwise(activation)).variance(np.sqrt(grid))
             return int(np.sum(np.diff(np.sign(gap - source * scale**2)) != 0))  # noqa: B023
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from deqverify.commands import _cli, _families
 from numerics.publish import network_code
 from theory.kernels import Kernel
+from theory.matching import MatchStatus
 
 if TYPE_CHECKING:
     from flint import arb
@@ -34,9 +35,7 @@ _EXAMPLES = """\
 """
 #: Part of the processor time left that the threshold may take.
 _THRESHOLD_SHARE = 0.8
-_VERDICTS = """\
-  exact        proved: a network that matches lies within the radius shown of the parameters
-  infeasible   proved: no network of the family matches, and each is off by more than the bound shown"""
+_VERDICTS = "\n".join(f"  {each:12} {each.sentence}" for each in (MatchStatus.EXACT, MatchStatus.INFEASIBLE))
 _GAUGE = "multiply layer 1 by k > 0 and divide the input of layer 2 by k: no kernel changes"
 _SIGNS = "phi -> -phi in any layer, and x -> -x at the input, change no kernel either"
 #: Relative accuracy at which the DEQ's iteration is compared with the explicit network.
@@ -90,19 +89,20 @@ def _design(arguments: argparse.Namespace) -> int:
 
     from numerics.budget import OverBudgetError, share, stage
     from numerics.matching import DesignError, ThresholdError, UndecidedDesignError, design, locate_threshold
+    from theory.equations import DEQ
 
     tied = arguments.sigma_b2 is None
-    weights = (arguments.sigma_a2, 1 - arguments.sigma_a2 if tied else arguments.sigma_b2, arguments.tau0)
-    if tied and not weights[1] > 0:
+    if tied and not arguments.sigma_a2 < 1:
         raise _cli.UsageError(
             f"--sigma-a2 {arguments.sigma_a2}: sigma_b2 = 1 - sigma_a2 would not be positive; give a sigma-a2 below 1, "
             "or --sigma-b2 as well"
         )
     sys.stderr.write("designing ...\n")
+    deq = DEQ(activation, arguments.sigma_a2, arguments.sigma_b2, arguments.tau0)
     try:
         with _cli.one_blas_thread(), stage("looking for the network, with proof"):
             outcome = design(
-                activation, *weights, kernel=arguments.kernel, family=named, own=own,
+                deq, kernel=arguments.kernel, family=named, own=own,
                 layers=None if own is not None else arguments.layers, digits=arguments.digits,
             )  # fmt: skip
     except UndecidedDesignError as error:
@@ -117,7 +117,7 @@ def _design(arguments: argparse.Namespace) -> int:
             stage("locating where the family stops matching"),
         ):
             threshold = locate_threshold(
-                activation, *weights, family=outcome.family, kernel=outcome.kernel, layers=len(outcome.network.layers),
+                deq, family=outcome.family, kernel=outcome.kernel, layers=len(outcome.network.layers),
                 tied=tied, digits=arguments.digits,
             )  # fmt: skip
     except (ThresholdError, OverBudgetError) as error:
@@ -195,7 +195,7 @@ def _conditions(outcome: Design) -> list[str]:
 def _record(outcome: Design, threshold: Threshold | None) -> dict[str, Any]:
     from numerics.arithmetic import radius_text, rounded_decimal
 
-    deq, exact = outcome.deq, outcome.status == "exact"
+    deq, exact = outcome.solution.deq, outcome.status is MatchStatus.EXACT
     digits = outcome.digits
     shown = _layers(outcome.network, digits)
     return {
@@ -237,7 +237,7 @@ def _record(outcome: Design, threshold: Threshold | None) -> dict[str, Any]:
 
 def _cost(outcome: Design) -> dict[str, Any] | None:
     """Products of an m x m matrix with a vector in a forward pass, at equal width m."""
-    margin = outcome.deq.margins.get("ntk")
+    margin = outcome.solution.margins.get("ntk")
     if margin is None or not 0 < float(margin) < 1:
         return None
     rate = math.sqrt(float(margin))
@@ -250,8 +250,8 @@ def _cost(outcome: Design) -> dict[str, Any] | None:
 
 
 def _title(outcome: Design) -> str:
-    deq = outcome.deq
-    what = "Has" if outcome.status == "exact" else "Is near"
+    deq = outcome.solution.deq
+    what = "Has" if outcome.status is MatchStatus.EXACT else "Is near"
     return (
         f"{what} the kernel {outcome.kernel} of the DEQ with phi(x) = {deq.activation.expr}, "
         f"sigma_a^2 = {deq.sigma_a2}, sigma_b^2 = {deq.sigma_b2}, tau_0 = {deq.tau0}."
@@ -263,10 +263,10 @@ def _write_network(arguments: Any, outcome: Design, record: dict[str, Any]) -> N
 
     from numerics.arithmetic import constant_ball, rounded_decimal
 
-    if outcome.status != "exact":
+    if outcome.status is not MatchStatus.EXACT:
         sys.stderr.write("no network of this family matches: what is written is the closest one found\n")
     with ctx.workdps(outcome.digits + 10):
-        tau0 = rounded_decimal(constant_ball(outcome.deq.tau0), outcome.digits)[0]
+        tau0 = rounded_decimal(constant_ball(outcome.solution.deq.tau0), outcome.digits)[0]
     if arguments.emit == _LATEX:
         from numerics.publish.paper.networks import network_latex
 
@@ -286,16 +286,18 @@ def _print(outcome: Design, record: dict[str, Any]) -> None:
     console.print(Text(f"{record['status']}: {outcome.reason}"))
     if outcome.choice:
         console.print(Text(f"family {outcome.family}: {outcome.choice}", "dim"))
-    shown = record["branches"] if outcome.status == "exact" else [record["closest"]]
+    shown = record["branches"] if outcome.status is MatchStatus.EXACT else [record["closest"]]
     for number, layers in enumerate(shown, 1):
-        heading = f"solution {number} of {len(shown)}" if outcome.status == "exact" else "the closest network found"
+        heading = (
+            f"solution {number} of {len(shown)}" if outcome.status is MatchStatus.EXACT else "the closest network found"
+        )
         console.print(Text(heading))
         for place, layer in enumerate(layers, 1):
             values = ", ".join(f"{name} = {value}" for name, value in layer["parameters"].items())
             bias = f"; minus {layer['bias']}" if layer["bias"].strip("-0.") else ""
             # In one line, so that it can be copied.
             console.print(Text(f"  layer {place}: {layer['family']}, {values}{bias}"), soft_wrap=True)
-    if outcome.status == "exact":
+    if outcome.status is MatchStatus.EXACT:
         console.print(Text(f"proved; the kernel's numbers agree within {record['residual']}", "dim"))
     else:
         console.print(

@@ -256,13 +256,11 @@ def _suffix(slug: str) -> str:
 def _solution(activation: Activation, arguments: argparse.Namespace) -> tuple[CertifiedCoefficients | None, str]:
     """The certified coefficients; an activation of the registry may have none."""
     from numerics.equilibrium import certify
-    from numerics.parameters import check_parameters
-    from theory.equations import EquilibriumError
+    from theory.equations import DEQ, EquilibriumError
 
-    exact = (arguments.sigma_a2, arguments.sigma_b2, arguments.tau0)
-    check_parameters(*exact)
+    deq = DEQ(activation, arguments.sigma_a2, arguments.sigma_b2, arguments.tau0)
     try:
-        return certify(activation, *exact, arguments.digits), ""
+        return certify(deq, arguments.digits), ""
     except EquilibriumError as error:
         if not arguments.registry:
             raise EquilibriumError(f"{activation.name}: {error}") from error
@@ -283,12 +281,11 @@ def _networks(subjects: Sequence[Subject], arguments: argparse.Namespace) -> dic
         return {}
     from numerics.publish.paper.networks import match
 
-    exact = (arguments.sigma_a2, arguments.sigma_b2, arguments.tau0)
     tracked = _cli.track(subjects, "designing networks")
     found = {}
     for subject in tracked:
         with _cli.budgeted(arguments.budget):
-            found[subject.slug] = match(subject, exact, arguments.digits)
+            found[subject.slug] = match(subject, arguments.digits)
     return found
 
 

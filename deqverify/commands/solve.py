@@ -14,12 +14,11 @@ from deqverify.commands import _cli, _layout, _sweep
 from theory.kernels import NTK_KINDS
 
 if TYPE_CHECKING:
-    import sympy as sp
     from flint import arb
     from rich.console import Console
 
     from numerics.equilibrium import CertifiedCoefficients, EquilibriumSet
-    from theory.activations import Activation
+    from theory.equations import DEQ
 
 __all__ = ["main"]
 
@@ -74,12 +73,10 @@ def main(argv: Sequence[str] | None) -> int:
 def _solve(arguments: argparse.Namespace) -> int:
     """Solve at one point, print."""
     activation = _cli.activation_argument(arguments.activation, dict(arguments.parameter))
-    if arguments.sigma_b2 is None:
-        arguments.sigma_b2 = 1 - arguments.sigma_a2
-    exact = (arguments.sigma_a2, arguments.sigma_b2, arguments.tau0)
 
-    from theory.equations import EquilibriumError
+    from theory.equations import DEQ, EquilibriumError
 
+    deq = DEQ(activation, arguments.sigma_a2, arguments.sigma_b2, arguments.tau0)
     solution: CertifiedCoefficients | None = None
     status, code = "ok", 0
     if arguments.all_equilibria:
@@ -91,9 +88,9 @@ def _solve(arguments: argparse.Namespace) -> int:
             share(_SEARCH_SHARE),
             stage("isolating every equilibrium"),
         ):
-            equilibria = find_equilibria(activation, *exact, arguments.digits)
+            equilibria = find_equilibria(deq, arguments.digits)
         try:
-            solution = _solution(activation, exact, arguments)
+            solution = _solution(deq, arguments)
         except EquilibriumError as error:
             # All equilibria were asked for and are known: that none is reached from tau_0 is part of the answer.
             status = str(error)
@@ -101,13 +98,13 @@ def _solve(arguments: argparse.Namespace) -> int:
             status, code = f"no coefficients: {error}", _cli.UNDECIDED
     else:
         equilibria = None
-        solution = _solution(activation, exact, arguments)
+        solution = _solution(deq, arguments)
     if solution is not None and solution.ntk_missing:
         status = f"ok without NTK: {solution.ntk_missing}"
     if arguments.json != "-":
-        _print(activation, exact, arguments, solution, equilibria, status)
+        _print(deq, arguments, solution, equilibria, status)
     if arguments.json:
-        _cli.write_json(arguments.json, _record(activation, exact, arguments, solution, equilibria, status))
+        _cli.write_json(arguments.json, _record(deq, arguments, solution, equilibria, status))
     return code
 
 
@@ -157,18 +154,15 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     return arguments
 
 
-def _solution(
-    activation: Activation, exact: tuple[sp.Expr, sp.Expr, sp.Expr], arguments: argparse.Namespace
-) -> CertifiedCoefficients:
+def _solution(deq: DEQ, arguments: argparse.Namespace) -> CertifiedCoefficients:
     from numerics.equilibrium import certify, solve_uncertified
 
     with _cli.console(error=True).status(f"solving to {arguments.digits} digits"):
-        return (certify if arguments.certify else solve_uncertified)(activation, *exact, arguments.digits)
+        return (certify if arguments.certify else solve_uncertified)(deq, arguments.digits)
 
 
 def _record(
-    activation: Activation,
-    exact: tuple[sp.Expr, sp.Expr, sp.Expr],
+    deq: DEQ,
     arguments: argparse.Namespace,
     solution: CertifiedCoefficients | None,
     equilibria: EquilibriumSet | None,
@@ -178,8 +172,8 @@ def _record(
     from theory.kernels import COEFFICIENTS, Kernel
 
     record: dict[str, Any] = {"status": status}
-    record |= {"activation": activation.name, "expression": str(activation.expr)}
-    record |= dict(zip(("sigma_a2", "sigma_b2", "tau0"), map(str, exact), strict=True))
+    record |= {"activation": deq.activation.name, "expression": str(deq.activation.expr)}
+    record |= {name: str(getattr(deq, name)) for name in ("sigma_a2", "sigma_b2", "tau0")}
     record |= {"digits": arguments.digits, "form": arguments.form, "ntk": arguments.ntk}
     record["ntk_keys"] = list(Kernel.ntk(arguments.ntk).keys)
     record |= {key: None if solution is None else solution.decimal(key) for key in COEFFICIENTS}
@@ -221,8 +215,7 @@ def _equilibria_record(found: EquilibriumSet, digits: int) -> dict[str, Any]:
 
 
 def _print(
-    activation: Activation,
-    exact: tuple[sp.Expr, sp.Expr, sp.Expr],
+    deq: DEQ,
     arguments: argparse.Namespace,
     solution: CertifiedCoefficients | None,
     equilibria: EquilibriumSet | None,
@@ -231,8 +224,8 @@ def _print(
     from rich.text import Text
 
     console = _cli.console()
-    weights = "σa² = {}, σb² = {}, τ₀ = {}".format(*map(_cli.short_number, exact))
-    console.print(Text(f"{activation.name}: φ₀(x) = {activation.expr};  {weights}"))
+    weights = "σa² = {}, σb² = {}, τ₀ = {}".format(*map(_cli.short_number, (*deq.variances, deq.tau0)))
+    console.print(Text(f"{deq.activation.name}: φ₀(x) = {deq.activation.expr};  {weights}"))
     if solution is None:
         console.print(Text(status))
     else:

@@ -176,9 +176,9 @@ def _plan(arguments: argparse.Namespace) -> Plan:
     from numerics.data import GaussianMixture
     from numerics.ledger import PROFILES, Plan
     from numerics.memory import check_memory
-    from numerics.parameters import check_parameters
+    from theory.equations import exact_numbers
 
-    check_parameters(arguments.sigma_a2, arguments.sigma_b2, 1)
+    exact_numbers(arguments.sigma_a2, arguments.sigma_b2, 1)
     profile = PROFILES[arguments.profile]
     for p in arguments.p or ():
         try:

@@ -433,7 +433,7 @@ def solve_float(deq: DEQ) -> FloatEquilibrium:
 
     Example:
         >>> solve_float(DEQ("relu", "1/5"))["alpha1"]
-        0.2631578947368421
+        0.21052631578947367
     """
     phi = pointwise(deq.activation)
     numbers = deq.sigma_a2, deq.sigma_b2, deq.tau0

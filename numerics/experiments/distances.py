@@ -91,9 +91,9 @@ def distance_to_equivalent(
         sample = experiment.mixture(cell.p).sample(rng)
         gram, statistics = sample.gram(), sample.statistics()
         tau0 = statistics.tau0(experiment.reading)
-        solution = experiment.solve(activation, tau0)
+        deq, solution = experiment.deq(activation, tau0), experiment.solve(activation, tau0)
         equivalent = equivalent_kernel(kernel, solution, statistics, tau0, gram)
-        exact, residual = exact_kernel(kernel, experiment, activation, solution, gram)
+        exact, residual = exact_kernel(kernel, deq, solution, gram)
         error = exact - equivalent.dense()
         norm = operator_norm(error, rng)
         changed: dict[str, list[float]] = {}
@@ -139,10 +139,11 @@ def distance_to_limit(
         rng = np.random.default_rng([experiment.seed, cell.p, width, cell.index])
         sample = experiment.mixture(cell.p).sample(rng)
         gram = sample.gram()
-        solution = experiment.solve(activation, sample.statistics().tau0(experiment.reading))
-        limit, residual = exact_kernel(kernel, experiment, activation, solution, gram)
+        tau0 = sample.statistics().tau0(experiment.reading)
+        deq, solution = experiment.deq(activation, tau0), experiment.solve(activation, tau0)
+        limit, residual = exact_kernel(kernel, deq, solution, gram)
         network = Network(width, weights)
-        finite, network_residual = finite_kernel(kernel, experiment, activation, solution, sample.data, network, rng)
+        finite, network_residual = finite_kernel(kernel, deq, solution, sample.data, network, rng)
         error = finite - limit
         norm = operator_norm(error, rng)
         factors = [-change for change in changes]

@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from numerics.arithmetic import pointwise
 from numerics.arrays import Array
 from numerics.data import (
     CovarianceShape,
@@ -28,9 +27,8 @@ from numerics.equilibrium import FloatEquilibrium, solve_float
 from numerics.equivalents import DeterministicEquivalent
 from numerics.kernels import implicit_kernels, with_dual
 from numerics.networks import FiniteDEQ, implicit_ntks
-from numerics.parameters import check_parameters
 from theory.activations import Activation
-from theory.equations import EquilibriumError
+from theory.equations import DEQ, EquilibriumError, exact_numbers
 from theory.kernels import Kernel
 
 __all__ = [
@@ -83,7 +81,7 @@ class Experiment:
     proportions: tuple[float, ...] | None = None
 
     def __post_init__(self) -> None:
-        check_parameters(self.sigma_a2, self.sigma_b2, 1.0)
+        exact_numbers(self.sigma_a2, self.sigma_b2, 1)
 
     def mixture(self, p: int) -> GaussianMixture:
         """Return the data model in dimension p.
@@ -105,13 +103,21 @@ class Experiment:
         made = class_covariances(self.covariances, p, class_scales(p, self.cov_shift, self.classes))
         return replace(released, covariances=made, sizes=class_sizes(released.samples, shares))
 
+    def deq(self, activation: Activation, tau0: float) -> DEQ:
+        """Return the DEQ of one activation at an input scale tau0 > 0.
+
+        Raises:
+            EquilibriumError: an input scale out of range.
+        """
+        return DEQ(activation, self.sigma_a2, self.sigma_b2, tau0)
+
     def solve(self, activation: Activation, tau0: float) -> FloatEquilibrium:
         """Return the coefficients of one activation at an input scale, those of the CK certified.
 
         Raises:
             EquilibriumError: no stable equilibrium, or coefficients that are not certified.
         """
-        return solve_float(pointwise(activation), self.sigma_a2, self.sigma_b2, tau0).checked()
+        return solve_float(self.deq(activation, tau0)).checked()
 
 
 @dataclass(frozen=True)
@@ -183,16 +189,13 @@ def check_network(solution: FloatEquilibrium) -> None:
         )
 
 
-def exact_kernel(
-    kernel: Kernel, experiment: Experiment, activation: Activation, solution: FloatEquilibrium, gram: Array
-) -> tuple[Array, float]:
+def exact_kernel(kernel: Kernel, deq: DEQ, solution: FloatEquilibrium, gram: Array) -> tuple[Array, float]:
     """The infinite-width kernel of samples with this Gram matrix, and the largest residual of its entries.
 
     Args:
         kernel: which kernel.
-        experiment: the variances.
-        activation: without free parameters.
-        solution: the equilibrium at the samples' tau_0.
+        deq: at the samples' tau_0.
+        solution: its equilibrium.
         gram: (n, n) array S.
 
     Raises:
@@ -201,17 +204,15 @@ def exact_kernel(
     """
     solution.checked(kernel)
     # At small p some pairs are nearly collinear: the closed form of the dual, where there is one, is quick there.
-    phi = with_dual(activation)
-    found = implicit_kernels(
-        gram, phi, experiment.sigma_a2, experiment.sigma_b2, solution["bias"], kernels=(kernel.kind,)
-    )
+    phi = with_dual(deq.activation)
+    weights = float(deq.sigma_a2), float(deq.sigma_b2)
+    found = implicit_kernels(gram, phi, *weights, solution["bias"], kernels=(kernel.kind,))
     return getattr(found, kernel.kind), found.residual
 
 
 def finite_kernel(
     kernel: Kernel,
-    experiment: Experiment,
-    activation: Activation,
+    deq: DEQ,
     solution: FloatEquilibrium,
     data: Array,
     network: Network,
@@ -228,10 +229,8 @@ def finite_kernel(
     solution.checked(kernel)
     check_network(solution)
     drawn = FiniteDEQ.draw(
-        pointwise(activation),
+        deq,
         solution["bias"],
-        experiment.sigma_a2,
-        experiment.sigma_b2,
         width=network.width,
         dimension=data.shape[0],
         rng=rng,

@@ -8,16 +8,16 @@ the width and the index only.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
-import sympy as sp
 import threadpoolctl
 
 from numerics.arithmetic import PointwiseActivation, pointwise
 from numerics.arrays import Array
+from numerics.equilibrium import solve_float
 from numerics.experiments.experiment import (
     Cell,
     Experiment,
@@ -31,7 +31,9 @@ from numerics.linalg import operator_norm
 from numerics.matching import Design, DesignError, design
 from numerics.networks import FiniteExplicitNetwork, explicit_ntk
 from theory.activations import Activation
+from theory.equations import DEQ
 from theory.kernels import Kernel
+from theory.matching import MatchStatus
 
 __all__ = [
     "NoMatchError",
@@ -97,11 +99,11 @@ def distance_to_explicit(
         rng = np.random.default_rng(seed)
         sample = experiment.mixture(cell.p).sample(rng)
         tau0 = sample.statistics().tau0(experiment.reading)
-        solution = experiment.solve(activation, tau0)
-        found = _designed(activation, experiment.sigma_a2, experiment.sigma_b2, tau0, kernel)
+        deq, solution = experiment.deq(activation, tau0), experiment.solve(activation, tau0)
+        found = _designed(deq, kernel)
         phi, gram = pointwise(activation), sample.gram()
         # One layer is the DEQ without recurrence, its NTK that of all parameters.
-        single = replace(experiment, sigma_a2=0.0, sigma_b2=1.0).solve(activation, tau0)
+        single = solve_float(DEQ(activation, 0, 1, tau0)).checked()
         naive = [(phi, single["bias"])]
         statistics = sample.statistics()
         equivalents = [
@@ -109,10 +111,10 @@ def distance_to_explicit(
             for which, numbers in ((kernel, solution), (Kernel.NTK_ALL if kernel.is_tangent else Kernel.CK, single))
         ]
         if width is None:
-            own = exact_kernel(kernel, experiment, activation, solution, gram)[0]
+            own = exact_kernel(kernel, deq, solution, gram)[0]
             others = [_exact_explicit(kernel, gram, layers) for layers in (found.network.pointwise(), naive)]
         else:
-            own = finite_kernel(kernel, experiment, activation, solution, sample.data, Network(width), rng)[0]
+            own = finite_kernel(kernel, deq, solution, sample.data, Network(width), rng)[0]
             others = [
                 _finite_explicit(kernel, layers, sample.data, width, rng)
                 for layers in (found.network.pointwise(), naive)
@@ -125,14 +127,14 @@ def distance_to_explicit(
 
 
 @lru_cache(maxsize=64)
-def _designed(activation: Activation, sigma_a2: float, sigma_b2: float, tau0: float, kernel: str) -> Design:
-    weights = [sp.Rational(str(value)) for value in (sigma_a2, sigma_b2, tau0)]
+def _designed(deq: DEQ, kernel: Kernel) -> Design:
+    name = deq.activation.name
     try:
-        found = design(activation, weights[0], weights[1], weights[2], kernel=kernel, digits=_DIGITS)
+        found = design(deq, kernel=kernel, digits=_DIGITS)
     except DesignError as error:
-        raise NoMatchError(f"no explicit network was designed for {activation.name}: {error}") from error
-    if found.status != "exact":
-        raise NoMatchError(f"no explicit network has the kernel {kernel} of {activation.name} here: {found.reason}")
+        raise NoMatchError(f"no explicit network was designed for {name}: {error}") from error
+    if found.status is not MatchStatus.EXACT:
+        raise NoMatchError(f"no explicit network has the kernel {kernel} of {name} here: {found.reason}")
     return found
 
 

@@ -195,11 +195,12 @@ def measure(
         del sample  # and with it the noise: arrays of p n and n n numbers are gigabytes here
         gram = gram_matrix(data)
         kernel_residual = network_residual = None
+        deq = experiment.deq(activation, law.population.tau0)
         if network is None:
             del data
-            matrix, kernel_residual = exact_kernel(kernel, experiment, activation, solution, gram)
+            matrix, kernel_residual = exact_kernel(kernel, deq, solution, gram)
         else:
-            matrix, network_residual = finite_kernel(kernel, experiment, activation, solution, data, network, rng)
+            matrix, network_residual = finite_kernel(kernel, deq, solution, data, network, rng)
             del data
         equivalent = equivalent_kernel(kernel, solution, statistics, law.population.tau0, gram)
         norm = operator_norm(aslinearoperator(matrix) - equivalent, rng)

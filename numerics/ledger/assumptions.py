@@ -6,13 +6,13 @@ from typing import Any
 
 import sympy as sp
 
-from numerics.equilibrium import find_equilibria, locate_stability_loss
+from numerics.equilibrium import LossKind, find_equilibria, locate_stability_loss
 from numerics.ledger.checks import Check, Plan, Results, Task
 from numerics.ledger.coefficients import coefficient_power, deq_cells, read_records, theory_test
 from numerics.ledger.limits import figures, power_list
 from numerics.ledger.witnesses import coefficients_of
-from theory.activations import get
 from theory.claims import Theory, Verdict, VerdictKind, true_theory
+from theory.equations import DEQ
 from theory.kernels import KernelCoefficients
 
 __all__ = [
@@ -60,15 +60,15 @@ _STEP = sp.Rational(1, 1000)
 
 def past_the_fold_task() -> dict[str, Any]:
     """Locate the cubic's loss of stability, and count its equilibria just before and just after."""
-    cubic, weight_b, scale0 = get("cubic").with_parameters({}), sp.Rational(4, 5), sp.S.One
-    loss = locate_stability_loss(cubic, weight_b, scale0, 20)
+    deq = DEQ("cubic", 0, "4/5")
+    loss = locate_stability_loss(deq, 20)
     text = loss.decimal()
     if text is None:
         return {"kind": loss.kind}
     fold = sp.Rational(text)
     found = {"kind": loss.kind, "certified": loss.certified, "sigma_a2": text}
     for name, factor in (("before", 1 - _STEP), ("after", 1 + _STEP)):
-        roots = find_equilibria(cubic, fold * factor, weight_b, scale0)
+        roots = find_equilibria(DEQ(deq.activation, fold * factor, deq.sigma_b2, deq.tau0))
         found[name] = {"complete": roots.complete, "stable": [root.stable for root in roots.equilibria]}
     return found
 
@@ -78,7 +78,7 @@ _FOLD = Task("past the fold", {}, cost=1e7)
 
 def _judge_unstable(plan: Plan, results: Results) -> list[Verdict]:
     found = results[_FOLD.name]
-    proved = found["kind"] == "fold" and found["certified"]
+    proved = found["kind"] == LossKind.FOLD and found["certified"]
     proved = proved and found["before"]["complete"] and found["after"]["complete"]
     holds = proved and found["before"]["stable"] == [True, False] and found["after"]["stable"] == []
     why = f"{found}"

@@ -25,8 +25,8 @@ from numerics.ledger.populations import mixture, population
 from numerics.ledger.witnesses import coefficients_of
 from numerics.linalg import eigenvalues
 from numerics.spectrum import Bulk, Population, SpectralLaw, hull, isolation_margin, kolmogorov_distance, solve_bulk
-from theory.activations import resolve
 from theory.claims import PopulationChange, Theory, true_theory
+from theory.equations import DEQ
 
 __all__ = [
     "Setting",
@@ -112,8 +112,8 @@ def spectrum_cell(
     setting = Setting(data, activation, sigma_a2, sigma_b2)
     with threadpoolctl.threadpool_limits(limits=1):
         sample = mixture(data, p).sample(np.random.default_rng([seed, p, index]))
-        phi = with_dual(resolve(activation).with_parameters({}))
-        bias = solve_float(phi, sigma_a2, sigma_b2, sample.mixture.tau0).checked()["bias"]
+        deq = DEQ(activation, sigma_a2, sigma_b2, sample.mixture.tau0)
+        phi, bias = with_dual(deq.activation), solve_float(deq).checked()["bias"]
         spectrum = eigenvalues(implicit_ck(sample.gram(), phi, sigma_a2, sigma_b2, bias).kernel)
     law = law_of(true_theory("ck"), setting, p)
     return {

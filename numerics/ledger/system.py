@@ -15,7 +15,7 @@ from numerics.ledger.limits import power_list
 from numerics.moments import HighPrecisionMoments, MomentAccuracyError
 from theory.activations import resolve
 from theory.claims import PROOFS, Verdict, VerdictKind, unproved
-from theory.equations import EquilibriumError, LayerCoefficients, LayerMoments, next_layer, rest
+from theory.equations import DEQ, EquilibriumError, LayerCoefficients, LayerMoments, next_layer, rest
 from theory.symbols import tau_0
 
 __all__ = [
@@ -65,9 +65,8 @@ PROOF_CHECK = Check(_PROVED, _proof_tasks, _judge_proofs)
 
 def equilibrium_task(activation: str, sigma_a2: str, sigma_b2: str, tau0: str) -> dict[str, Any]:
     """Certify an activation's equilibrium to 15 digits."""
-    weight_a, weight_b, scale0 = map(sp.Rational, (sigma_a2, sigma_b2, tau0))
     try:
-        found = certify(resolve(activation).with_parameters({}), weight_a, weight_b, scale0, 15)
+        found = certify(DEQ(activation, sigma_a2, sigma_b2, tau0), 15)
     except (EquilibriumError, MomentAccuracyError) as error:
         return {"refused": str(error)}
     proved = found.certified["tau"] and "tau" in found.margins
@@ -132,7 +131,7 @@ def tied_layers_task(activation: str, sigma_a2: str, sigma_b2: str, tau0: str) -
     if exact[0] == 0:
         return {"refused": "sigma_a^2 = 0: there is no recursion"}
     try:
-        deq = solve(chosen, exact[0], exact[1], exact[2], _DIGITS)
+        deq = solve(DEQ(chosen, *exact), _DIGITS)
     except EquilibriumError as error:
         return {"refused": str(error)}
     context = mpmath.MPContext()

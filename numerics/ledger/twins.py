@@ -15,16 +15,16 @@ import scipy.optimize
 import sympy as sp
 import threadpoolctl
 
-from numerics.arithmetic import PointwiseActivation, pointwise
+from numerics.arithmetic import pointwise
 from numerics.data import GaussianMixture
 from numerics.equilibrium import checked_moments, solve_float
 from numerics.kernels import implicit_ck
 from numerics.ledger.checks import Check, Plan, Results, Task
 from numerics.ledger.rates import CHANGES, ladder_report, shown_power
 from numerics.linalg import operator_norm, perturbed_norms
-from theory.activations import Activation, get
+from theory.activations import Activation
 from theory.claims import Verdict, VerdictKind
-from theory.equations import EquilibriumError
+from theory.equations import DEQ, EquilibriumError
 from theory.symbols import x
 
 __all__ = [
@@ -34,20 +34,17 @@ __all__ = [
 ]
 
 
-def polynomial_twin(phi: PointwiseActivation, sigma_a2: float, sigma_b2: float, tau0: float) -> Activation:
-    """Return the quartic whose DEQ has the same tau_*, d1, d2, d22 and variance as that of phi at tau_0.
+def polynomial_twin(deq: DEQ) -> Activation:
+    """Return the quartic whose DEQ with the same weights and tau_0 has the same tau_*, d1, d2, d22 and variance.
 
     Args:
-        phi: the activation, uncentred.
-        sigma_a2: variance of the recurrent weights.
-        sigma_b2: variance of the input weights.
-        tau0: input scale tau_0.
+        deq: the DEQ.
 
     Raises:
         EquilibriumError: no quartic has these moments.
     """
-    scale = solve_float(phi, sigma_a2, sigma_b2, tau0).checked()["tau"]
-    moments = checked_moments(phi, scale)
+    scale = solve_float(deq).checked()["tau"]
+    moments = checked_moments(pointwise(deq.activation), scale)
     first, second = scale * moments.d1, scale**2 * moments.d2 / np.sqrt(2)
     rest = moments.variance - first**2 - second**2
     if not rest > 0:
@@ -81,11 +78,11 @@ def few_task(p: int, index: int, seed: int, sigma_a2: str, sigma_b2: str) -> dic
         rng = np.random.default_rng([seed, p, index])
         sample = GaussianMixture.released_experiment(p, means=2.0).sample(rng)
         gram, tau0 = sample.gram(), sample.mixture.tau0
-        relu = pointwise(get("relu").with_parameters({}))
-        twin = pointwise(polynomial_twin(relu, *weights, tau0))
+        relu = DEQ("relu", sigma_a2, sigma_b2, tau0)
+        twin = DEQ(polynomial_twin(relu), sigma_a2, sigma_b2, tau0)
         first, second = (
-            implicit_ck(gram, phi, *weights, solve_float(phi, *weights, tau0).checked()["bias"]).kernel
-            for phi in (relu, twin)
+            implicit_ck(gram, pointwise(deq.activation), *weights, solve_float(deq).checked()["bias"]).kernel
+            for deq in (relu, twin)
         )
         error = first - second
         factors = [-change for change in CHANGES]

@@ -24,9 +24,9 @@ from numerics.equilibrium import FORMULA_INPUTS, checked_moments, solve_float
 from numerics.kernels import explicit_kernels, implicit_kernels
 from numerics.ledger.populations import PopulationStatistics, mixture
 from numerics.moments import MomentValues
-from theory.activations import resolve
+from theory.activations import Activation, resolve
 from theory.claims import Statistic, Theory
-from theory.equations import LayerCoefficients, LayerMoments, input_layer, next_layer
+from theory.equations import DEQ, LayerCoefficients, LayerMoments, input_layer, next_layer
 from theory.kernels import Kernel, KernelCoefficients
 from theory.matching import kernel_part
 from theory.symbols import mean, tau_0
@@ -97,7 +97,7 @@ def witness_cell(
     with threadpoolctl.threadpool_limits(limits=1):
         sample = mixture(data, p).sample(np.random.default_rng([seed, p, index]))
         phi = _phi(activation)
-        solution = solve_float(phi, sigma_a2, sigma_b2, sample.mixture.tau0).checked()
+        solution = solve_float(DEQ(_activation(activation), sigma_a2, sigma_b2, sample.mixture.tau0)).checked()
         wanted = ("ck", "recurrent", "preactivation", "all") if "kappa2" in solution.values else ("ck",)
         found = implicit_kernels(sample.gram(), phi, sigma_a2, sigma_b2, bias=solution["bias"], kernels=wanted)
         named = zip(Kernel, (found.ck, found.recurrent, found.preactivation, found.all), strict=True)
@@ -114,8 +114,12 @@ def explicit_witness_cell(data: str, activations: Sequence[str], p: int, index: 
 
 
 @lru_cache(maxsize=64)
+def _activation(text: str) -> Activation:
+    return resolve(text).with_parameters({})
+
+
 def _phi(text: str) -> PointwiseActivation:
-    return pointwise(resolve(text).with_parameters({}))
+    return pointwise(_activation(text))
 
 
 def _record(sample: MixtureSample, kernels: Mapping[str, Array]) -> dict[str, Any]:
@@ -177,9 +181,8 @@ def coefficients_of(
 @lru_cache(maxsize=256)
 def _moments(activation: str, sigma_a2: float, sigma_b2: float, tau0: float) -> tuple[float, MomentValues]:
     """tau_* and the moments there."""
-    phi = _phi(activation)
-    scale = solve_float(phi, sigma_a2, sigma_b2, tau0).checked()["tau"]
-    return scale, checked_moments(phi, scale)
+    scale = solve_float(DEQ(_activation(activation), sigma_a2, sigma_b2, tau0)).checked()["tau"]
+    return scale, checked_moments(_phi(activation), scale)
 
 
 @lru_cache(maxsize=64)

@@ -21,7 +21,7 @@ from numerics.arithmetic import BallSystem, FloatArithmetic, Search, compile_pro
 from numerics.matching.constructive import one_layer_excluded
 from numerics.matching.explicit_network import ExplicitLayer, ExplicitNetwork
 from numerics.matching.targets import Decision, Target, infeasible, undecided
-from theory.matching import TARGETS, Family, MatchingSystem, matching_system, one_layer
+from theory.matching import TARGETS, Family, MatchingSystem, MatchStatus, matching_system, one_layer
 from theory.symbols import tau, tau_0
 
 __all__ = [
@@ -148,7 +148,7 @@ def match_own(target: Target, wanted: FamilyBox) -> Decision:
         wanted.network(dict(zip(wanted.box, root, strict=True)), target.tau0).layers for root in found.roots
     )
     count = "one solution" if len(branches) == 1 else f"all {len(branches)} solutions"
-    return Decision("exact", branches, f"{count} with {where}, by a complete search")
+    return Decision(MatchStatus.EXACT, branches, f"{count} with {where}, by a complete search")
 
 
 def closest_in_box(target: Target, wanted: FamilyBox) -> ExplicitNetwork:

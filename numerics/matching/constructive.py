@@ -17,7 +17,7 @@ from numerics.matching.first_layers import FirstLayer, first_layers
 from numerics.matching.impossibility import ck_is_forbidden, ntk_is_forbidden
 from numerics.matching.rational import best_first_layer, energies
 from numerics.matching.targets import Decision, Target, evaluate, infeasible, undecided
-from theory.matching import chi2, hermite_family, one_layer, two_layers
+from theory.matching import MatchStatus, chi2, hermite_family, one_layer, two_layers
 
 __all__ = [
     "match_hermite",
@@ -66,7 +66,7 @@ def _one_hermite(target: Target) -> Decision:
     values = {f"c{k}": energy[k].nonnegative_part().sqrt() for k in energy if present[k]}
     layer = ExplicitLayer(hermite_family(tuple(k for k in energy if present[k])), values)
     return Decision(
-        "exact", ((layer,),), "one layer of Hermite polynomials, its energies those of the kernel by degree"
+        MatchStatus.EXACT, ((layer,),), "one layer of Hermite polynomials, its energies those of the kernel by degree"
     )
 
 
@@ -74,7 +74,7 @@ def _two_hermite(target: Target) -> Decision:
     for first, words in _mild_first_layers(target):
         second = _second_layer(target, first)
         if second is not None:
-            return Decision("exact", ((first.layer, second),), words)
+            return Decision(MatchStatus.EXACT, ((first.layer, second),), words)
     if _forbidden(target):
         return infeasible(_inequality(target), universal=True)
     if not evaluate([one_layer(target.kernel).leftover], target)[0] > 0:
@@ -86,7 +86,7 @@ def _two_hermite(target: Target) -> Decision:
                 "first layer with a tail x exp(g x^2): nothing milder leaves a positive variance, and finite networks "
                 "are slow to show it"
             )
-            return Decision("exact", ((first.layer, second),), words)
+            return Decision(MatchStatus.EXACT, ((first.layer, second),), words)
     return undecided(
         "k_0 is so near to the least that two hidden layers need that neither a network nor a proof is found",
         digits_help=False,

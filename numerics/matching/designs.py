@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-import sympy as sp
 import threadpoolctl
 from flint import arb, ctx
 
@@ -26,9 +25,8 @@ from numerics.matching.nearest import closest_network, largest_difference, resid
 from numerics.matching.odd import match_odd
 from numerics.matching.rational import match_rational
 from numerics.matching.targets import Decision, Target, TargetError, target_of
-from numerics.parameters import as_activation, exact_parameters
-from theory.activations import Activation
-from theory.matching import FAMILY_NAMES
+from theory.equations import DEQ
+from theory.matching import FAMILY_NAMES, MatchStatus
 
 __all__ = [
     "LAYER_COUNTS",
@@ -60,7 +58,7 @@ class Design:
     """The outcome for one DEQ, one kernel and one family.
 
     Attributes:
-        status: "exact" or "infeasible".
+        status: ``EXACT`` or ``INFEASIBLE``.
         network: the matching network (the first branch), or the closest one that was found.
         branches: all matching networks up to gauge and signs, as far as ``reason`` says; empty if infeasible.
         residual: upper bound of the largest difference between the network's four numbers and the DEQ's.
@@ -70,13 +68,13 @@ class Design:
         kernel: the kernel that is matched.
         reason: how it was found, or why there is none.
         choice: why this family was chosen, or "".
-        universal: for "infeasible": whether no one- or two-layer network of any activation matches.
+        universal: for ``INFEASIBLE``: whether no one- or two-layer network of any activation matches.
         target: the DEQ's four numbers.
         digits: digits to which the parameters are known.
-        deq: the certified solution of the DEQ.
+        solution: the certified solution of the DEQ.
     """
 
-    status: str
+    status: MatchStatus
     network: ExplicitNetwork
     branches: tuple[ExplicitNetwork, ...]
     residual: arb
@@ -88,7 +86,7 @@ class Design:
     universal: bool
     target: Target
     digits: int
-    deq: CertifiedCoefficients
+    solution: CertifiedCoefficients
 
 
 def solve_target(target: Target, family: str, layers: int) -> Decision:
@@ -115,16 +113,13 @@ def solve_target(target: Target, family: str, layers: int) -> Decision:
     if family == "rational":
         found = match_rational(target, layers)
         # What no polynomial layers match, no layers do.
-        proof = found if found.status == "exact" else match_hermite(target, layers)
-        return proof if proof.status == "infeasible" else found
+        proof = found if found.status is MatchStatus.EXACT else match_hermite(target, layers)
+        return proof if proof.status is MatchStatus.INFEASIBLE else found
     return match_odd(target, family)
 
 
 def design(
-    activation: Activation | str,
-    sigma_a2: Any,
-    sigma_b2: Any,
-    tau0: Any,
+    deq: DEQ,
     *,
     kernel: str = "ck",
     family: str | None = None,
@@ -135,11 +130,7 @@ def design(
     """Design a network with the kernel of a DEQ.
 
     Args:
-        activation: the DEQ's activation, without free parameters; or a registered name or an expression in x.
-        sigma_a2: variance of the recurrent weights, >= 0; like the next two an exact number, or what stands for one
-            (see ``numerics.parameters.exact_number``): a float is the decimal that it prints.
-        sigma_b2: variance of the input weights, > 0.
-        tau0: input scale tau_0 > 0.
+        deq: the DEQ.
         kernel: name of a ``theory.kernels.Kernel``.
         family: one of ``theory.matching.FAMILY_NAMES``; None lets the DEQ decide.
         layers: number of hidden layers; None for what suits the family.
@@ -151,8 +142,6 @@ def design(
         UndecidedDesignError: a question that stays undecided at eight times the digits.
         EquilibriumError, MomentAccuracyError: the DEQ has no solution, or none that is certified.
     """
-    activation = as_activation(activation)
-    sigma_a2, sigma_b2, tau0 = exact_parameters(sigma_a2, sigma_b2, tau0)
     if family is None and layers is not None:
         raise DesignError("a number of layers needs a family: give both or neither")
     if own is not None and family is not None:
@@ -160,7 +149,7 @@ def design(
     question = _NamedFamily(family, layers) if own is None else _OwnFamilies(own)
     # The float64 problems are tiny: threads only hinder each other.
     with threadpoolctl.threadpool_limits(limits=1):
-        return _design(activation, (sigma_a2, sigma_b2, tau0), kernel, question, digits)
+        return _design(deq, kernel, question, digits)
 
 
 class _Question(Protocol):
@@ -221,50 +210,50 @@ def _chosen(target: Target) -> tuple[str, str, Decision]:
     """The family that suits a target, why, and its decision."""
     if target.odd and not target.affine:
         found = solve_target(target, "hard_tanh", 1)
-        if found.status == "exact":
+        if found.status is MatchStatus.EXACT:
             return "hard_tanh", "k_2 = k_3 = 0 (odd activation), so one layer does, and hard tanh is bounded", found
         found = solve_target(target, "sin", 1)
-        if found.status == "exact":
+        if found.status is MatchStatus.EXACT:
             return "sin", "k_2 = k_3 = 0 (odd activation), and the variance is beyond what hard tanh reaches", found
     if target.homogeneous:
         found = solve_target(target, "leaky_relu", 2)
-        if found.status == "exact":
+        if found.status is MatchStatus.EXACT:
             return "leaky_relu", "the activation is homogeneous, and two leaky-ReLU layers match it", found
     why = "no family of fewer parameters matches in general"
     if target.homogeneous:
         why = "the activation is homogeneous, but two leaky-ReLU layers do not match it"
     found = match_rational(target)
-    if found.status == "exact":
+    if found.status is MatchStatus.EXACT:
         return "rational", f"{why}; the constructive family, of bounded layers", found
     return "hermite", f"{why}; the constructive family, of polynomial layers", match_hermite(target)
 
 
-def _design(
-    activation: Activation, weights: tuple[sp.Expr, sp.Expr, sp.Expr], kernel: str, question: _Question, digits: int
-) -> Design:
+def _design(deq: DEQ, kernel: str, question: _Question, digits: int) -> Design:
     working, reason = digits + _GUARD, ""
     for _ in range(_ATTEMPTS):
-        deq = certify(activation, *weights, working)
+        solution = certify(deq, working)
         with ctx.workprec(int((working + 10) * BITS_PER_DIGIT)):
             try:
-                target = target_of(deq, kernel)
+                target = target_of(solution, kernel)
             except TargetError as error:
                 raise DesignError(str(error)) from error
             family, choice, decision = question.decide(target)
             common: dict[str, Any] = {
                 "family": family, "kernel": kernel, "reason": decision.reason, "choice": choice,
-                "universal": decision.universal, "target": target, "digits": digits, "deq": deq,
+                "universal": decision.universal, "target": target, "digits": digits, "solution": solution,
             }  # fmt: skip
-            if decision.status == "exact" and _narrow(decision, digits):
+            if decision.status is MatchStatus.EXACT and _narrow(decision, digits):
                 networks = tuple(ExplicitNetwork(layers, target.tau0) for layers in decision.branches)
                 residual = _checked_residual(networks, target, working + 10)
-                return Design("exact", networks[0], networks, residual, arb(0), **common)
-            if decision.status == "infeasible":
+                return Design(MatchStatus.EXACT, networks[0], networks, residual, arb(0), **common)
+            if decision.status is MatchStatus.INFEASIBLE:
                 nearest = question.nearest(target, family)
                 residual = largest_difference(nearest.kernel_balls(kernel, digits + 20), target.numbers)
-                return Design("infeasible", nearest, (), residual, question.bound(target, family, residual), **common)
+                return Design(
+                    MatchStatus.INFEASIBLE, nearest, (), residual, question.bound(target, family, residual), **common
+                )
         reason = decision.reason
-        if decision.status == "undecided" and not decision.digits_help:
+        if decision.status is MatchStatus.UNDECIDED and not decision.digits_help:
             raise UndecidedDesignError(f"undecided: {reason}")
         working *= 2
     raise UndecidedDesignError(f"undecided with {working // 2} digits: {reason}")

@@ -19,6 +19,7 @@ from numerics.matching.targets import Decision, Layers, Target, evaluate, infeas
 from theory.matching import (
     TARGETS,
     LeakyReduction,
+    MatchStatus,
     compose,
     kernel_part,
     leaky_reductions,
@@ -87,7 +88,9 @@ def match_leaky(target: Target, layers: int = 2) -> Decision:
             found.append(_leaky_layers(squares))
     if not found:
         return infeasible("the polynomial for t = (w_1/u_1)^2 has no root with w_2^2 >= 0: the search is complete")
-    return Decision("exact", tuple(found), f"all {len(found)} solutions up to gauge and signs, by a complete search")
+    return Decision(
+        MatchStatus.EXACT, tuple(found), f"all {len(found)} solutions up to gauge and signs, by a complete search"
+    )
 
 
 def _linear(target: Target, layers: int) -> Decision:
@@ -98,7 +101,7 @@ def _linear(target: Target, layers: int) -> Decision:
     slopes = [slope2.sqrt(), arb(1)][:layers][::-1]
     family = named_family("leaky_relu")
     found = tuple(ExplicitLayer(family, {"a": slope, "b": slope}) for slope in slopes)
-    return Decision("exact", (found,), "the DEQ is affine, and so is the network")
+    return Decision(MatchStatus.EXACT, (found,), "the DEQ is affine, and so is the network")
 
 
 def _leaky_roots(reduction: LeakyReduction, equations: tuple[sp.Expr, ...], target: Target) -> list[arb] | None:
@@ -146,7 +149,9 @@ def _one_leaky(target: Target) -> Decision:
     forms = [TARGETS[0] / sp.cancel(sp.expand(k1) / u**2), TARGETS[2] / sp.cancel(sp.expand(k3) / w**2)]
     roots = [value.nonnegative_part().sqrt() for value in evaluate(forms, target)]
     layer = ExplicitLayer(family, {"a": roots[0] + roots[1], "b": roots[0] - roots[1]})
-    return Decision("exact", ((layer,),), "the DEQ is itself a network with one layer, up to the scale of its input")
+    return Decision(
+        MatchStatus.EXACT, ((layer,),), "the DEQ is itself a network with one layer, up to the scale of its input"
+    )
 
 
 # --------------------------------------------------------------------------------------------------------------------

@@ -23,6 +23,7 @@ from numerics.matching.odd import match_odd
 from numerics.matching.targets import Target, evaluate
 from theory.matching import (
     TARGETS,
+    MatchStatus,
     compose,
     kernel_part,
     leaky_kernel,
@@ -232,7 +233,7 @@ def _closest_odd(target: Target, name: str) -> ExplicitNetwork:
     zero = arb(0)
     if k1 > 0:
         decision = match_odd(replace(target, numbers=(k1, zero, zero, k0), odd=True), name)
-        if decision.status == "exact":
+        if decision.status is MatchStatus.EXACT:
             return ExplicitNetwork(decision.branches[0], target.tau0)
     family = named_family(name)
     amplitude, shape = family.symbols

@@ -21,7 +21,7 @@ from numerics.arithmetic import (
 )
 from numerics.matching.explicit_network import ExplicitLayer
 from numerics.matching.targets import Decision, Target, infeasible, undecided
-from theory.matching import TARGETS, compose, kernel_part, named_family, odd_ratio_limit
+from theory.matching import TARGETS, MatchStatus, compose, kernel_part, named_family, odd_ratio_limit
 from theory.symbols import tau, tau_0
 
 __all__ = ["match_odd"]
@@ -90,4 +90,4 @@ def match_odd(target: Target, name: str) -> Decision:
         else {amplitude.name: size * target.scale, shape.name: 1 / absolute}
     )
     reason = "the only solution up to signs, for k_0/(tau_0^2 k_1) falls as the width grows"
-    return Decision("exact", ((ExplicitLayer(family, parameters),),), reason)
+    return Decision(MatchStatus.EXACT, ((ExplicitLayer(family, parameters),),), reason)

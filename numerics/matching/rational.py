@@ -19,7 +19,7 @@ from numerics.matching.explicit_network import ExplicitLayer
 from numerics.matching.first_layers import first_layers
 from numerics.matching.impossibility import width_of_rational
 from numerics.matching.targets import Decision, Layers, Target, evaluate, undecided
-from theory.matching import chi2, named_family, one_layer, rational_layer, rational_width, two_layers
+from theory.matching import MatchStatus, chi2, named_family, one_layer, rational_layer, rational_width, two_layers
 from theory.symbols import tau
 
 __all__ = [
@@ -102,7 +102,9 @@ def match_rational(target: Target, layers: int = 2) -> Decision:
         found = next(_single(target) if target.one_layer else _double(target), None)
     if found is None:
         return undecided("no bounded rational layers of the widths tried match", digits_help=False)
-    return Decision("exact", (found,), "bounded layers, of the smallest width tried that leaves enough variance")
+    return Decision(
+        MatchStatus.EXACT, (found,), "bounded layers, of the smallest width tried that leaves enough variance"
+    )
 
 
 def _single(target: Target) -> Iterator[Layers]:

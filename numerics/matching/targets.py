@@ -15,8 +15,8 @@ from numerics.arithmetic import BallArithmetic, compile_program, constant_ball, 
 from numerics.equilibrium import CertifiedCoefficients
 from numerics.matching.explicit_network import ExplicitLayer
 from theory.activations import Activation
-from theory.kernels import Kernel, KernelCoefficients, UnknownKernelError
-from theory.matching import TARGETS
+from theory.kernels import Kernel, UnknownKernelError
+from theory.matching import TARGETS, MatchStatus
 from theory.moments import GaussianMoments
 from theory.symbols import tau_0, x
 
@@ -39,7 +39,7 @@ class TargetError(ValueError):
     """A kernel that no network can be designed for, because it is not known or does not exist."""
 
 
-def target_of(deq: CertifiedCoefficients, kernel: str) -> Target:
+def target_of(solution: CertifiedCoefficients, kernel: str) -> Target:
     """Return a DEQ's four numbers, with what its activation says of them exactly.
 
     Raises:
@@ -49,21 +49,24 @@ def target_of(deq: CertifiedCoefficients, kernel: str) -> Target:
         which = Kernel.read(kernel)
     except UnknownKernelError as error:
         raise TargetError(str(error)) from error
-    if which.is_tangent and deq.ntk_missing:
-        raise TargetError(f"the kernel {kernel} cannot be matched: {deq.ntk_missing}")
+    if which.is_tangent and solution.ntk_missing:
+        raise TargetError(f"the kernel {kernel} cannot be matched: {solution.ntk_missing}")
     for key in which.keys:
-        if not deq.certified.get(key, False):
-            raise TargetError(f"{key} of the DEQ is not certified: {deq.reason.get(key, 'it does not exist')}")
+        if not solution.certified.get(key, False):
+            raise TargetError(f"{key} of the DEQ is not certified: {solution.reason.get(key, 'it does not exist')}")
+    deq = solution.deq
     activation, shallow = deq.activation, deq.sigma_a2 == 0
     degree = _degree(activation)
     if degree == 0:
         raise TargetError("the activation is constant, so the DEQ's kernel vanishes and there is nothing to match")
-    first, second, third, diagonal = KernelCoefficients.of(deq.balls, which)
+    first, second, third, diagonal = solution.kernel(which)
     # L = sigma_a^2 G + sigma_b^2 S keeps its linear part, and nothing else where sigma_a^2 = 0.
     affine = degree == 1 or (shallow and kernel == "ntk-preactivation")
-    even = kernel != "ntk-preactivation" and (activation.parity == 1 or (first.contains(0) and _vanishes(deq, 1)))
+    even = kernel != "ntk-preactivation" and (activation.parity == 1 or (first.contains(0) and _vanishes(solution, 1)))
     odd = (
-        affine or _odd_up_to_a_constant(activation) or (second.contains(0) and third.contains(0) and _vanishes(deq, 2))
+        affine
+        or _odd_up_to_a_constant(activation)
+        or (second.contains(0) and third.contains(0) and _vanishes(solution, 2))
     )
     zero = arb(0)
     return Target(
@@ -97,16 +100,16 @@ def _odd_up_to_a_constant(activation: Activation) -> bool:
     return Activation(activation.name, activation.expr - at_zero).parity == -1
 
 
-def _vanishes(deq: CertifiedCoefficients, order: int) -> bool:
+def _vanishes(solution: CertifiedCoefficients, order: int) -> bool:
     """Whether E[phi'] or E[phi''] is proved to vanish at tau_*, which symmetry alone does not tell.
 
     A proof is found where tau_*^2 is a simple fraction and the moments have closed forms, as for Hermite polynomials.
     """
-    low, high = exact_bounds(deq["tau"])
+    low, high = exact_bounds(solution["tau"])
     simple = ((low + high) ** 2 / 4).limit_denominator(_SIMPLE)
-    if not (deq["tau"] ** 2 - arb(fmpq(simple.numerator, simple.denominator))).contains(0):
+    if not (solution["tau"] ** 2 - arb(fmpq(simple.numerator, simple.denominator))).contains(0):
         return False
-    square = sp.Rational(simple.numerator, simple.denominator)
+    deq, square = solution.deq, sp.Rational(simple.numerator, simple.denominator)
     moments = GaussianMoments(deq.activation, sp.sqrt(square))
     wanted = moments.first_derivative if order == 1 else moments.second_derivative
     gap = square - deq.sigma_a2 * moments.variance - deq.sigma_b2 * deq.tau0**2
@@ -171,14 +174,14 @@ class Decision:
     """What was found for one family.
 
     Attributes:
-        status: "exact", "infeasible" or "undecided".
+        status: what was found.
         branches: every network found, up to gauge and signs (for the polynomial family one of infinitely many).
         reason: one sentence: how the networks were found, or why there are none.
-        universal: for "infeasible": whether no network of one or two hidden layers of any activation exists.
-        digits_help: for "undecided": whether more digits may decide it.
+        universal: for ``INFEASIBLE``: whether no network of one or two hidden layers of any activation exists.
+        digits_help: for ``UNDECIDED``: whether more digits may decide it.
     """
 
-    status: str
+    status: MatchStatus
     branches: tuple[Layers, ...] = ()
     reason: str = ""
     universal: bool = False
@@ -187,12 +190,12 @@ class Decision:
 
 def infeasible(reason: str, *, universal: bool = False) -> Decision:
     """Return the decision that no network of the family matches."""
-    return Decision("infeasible", reason=reason, universal=universal)
+    return Decision(MatchStatus.INFEASIBLE, reason=reason, universal=universal)
 
 
 def undecided(reason: str, *, digits_help: bool = True) -> Decision:
     """Return the decision that the balls are too wide to tell, or that neither a network nor a proof was found."""
-    return Decision("undecided", reason=reason, digits_help=digits_help)
+    return Decision(MatchStatus.UNDECIDED, reason=reason, digits_help=digits_help)
 
 
 def evaluate(expressions: Sequence[sp.Expr], target: Target, extra: Mapping[sp.Symbol, arb] | None = None) -> list[arb]:

@@ -14,16 +14,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cache
+from typing import Any
 
 import numpy as np
 import sympy as sp
 from flint import arb, ctx, fmpq
 
-from numerics.arithmetic import BITS_PER_DIGIT, FloatArithmetic, compile_program, exact_bounds, pointwise
+from numerics.arithmetic import BITS_PER_DIGIT, FloatArithmetic, compile_program, exact_bounds
 from numerics.equilibrium import certify, solve_float
 from numerics.matching.targets import evaluate, target_of
-from theory.activations import Activation
-from theory.equations import EquilibriumError
+from theory.equations import DEQ, EquilibriumError
+from theory.kernels import Kernel
 from theory.matching import TARGETS, leaky_reductions, odd_ratio_limit
 from theory.symbols import tau_0
 
@@ -72,10 +73,7 @@ def _margin(family: str, kernel: str) -> sp.Expr | None:
 
 
 def locate_threshold(
-    activation: Activation,
-    sigma_a2: sp.Expr,
-    sigma_b2: sp.Expr,
-    tau0: sp.Expr,
+    deq: DEQ,
     *,
     family: str,
     kernel: str = "ck",
@@ -83,15 +81,13 @@ def locate_threshold(
     tied: bool = True,
     digits: int = 15,
 ) -> Threshold | None:
-    """Return the threshold in (0, 1) next to sigma_a2, or None where there is none or no closed form of it is known.
+    """Return the threshold in (0, 1) next to a DEQ's sigma_a^2, or None where there or in closed form none is known.
 
     For hard tanh and erf the DEQ must be odd up to a constant; whether it is, is the design's business.
 
     Args:
-        activation: the DEQ's activation; without free parameters.
-        sigma_a2: where to start: the next threshold above if the family works there, else the next one below.
-        sigma_b2: exact variance of the input weights, used unless tied.
-        tau0: exact input scale.
+        deq: where to start: the next threshold above if the family works there, else the next one below; its sigma_b^2
+            is kept unless tied.
         family: name of the family.
         kernel: the kernel that is matched.
         layers: number of hidden layers.
@@ -102,29 +98,30 @@ def locate_threshold(
         ThresholdError: a change of sign in float64 that could not be proved.
     """
     margin = _margin(family, kernel)
-    if margin is None or (family == "leaky_relu" and (layers != 2 or activation.homogeneity != 1)):
+    if margin is None or (family == "leaky_relu" and (layers != 2 or deq.activation.homogeneity != 1)):
         return None
-    phi = pointwise(activation)
     program = compile_program([margin], [*TARGETS, tau_0], FloatArithmetic())
+
+    def at(value: Any) -> DEQ:
+        return DEQ(deq.activation, value, None if tied else deq.sigma_b2, deq.tau0)
 
     def rough(value: float) -> float:
         try:
-            found = solve_float(phi, value, 1 - value if tied else float(sigma_b2), float(tau0))
+            found = solve_float(at(value)).kernel(Kernel.CK)
         except EquilibriumError:
             return float("nan")
-        return float(program(*(found[key] for key in ("alpha1", "alpha2", "alpha3", "gamma2")), float(tau0))[0])
+        return float(program(*found, float(deq.tau0))[0])
 
-    bracket = _nearest_change(rough, float(sigma_a2))
+    bracket = _nearest_change(rough, float(deq.sigma_a2))
     if bracket is None:
         return None
 
     def exact(value: sp.Rational) -> arb:
-        deq = certify(activation, value, 1 - value if tied else sigma_b2, tau0, digits + _GUARD)
-        return evaluate([margin], target_of(deq, kernel))[0]
+        return evaluate([margin], target_of(certify(at(value), digits + _GUARD), kernel))[0]
 
     with ctx.workprec(int((digits + 2 * _GUARD) * BITS_PER_DIGIT)):
         ball = _enclosed(exact, bracket, digits)
-    path = "sigma_b^2 = 1 - sigma_a^2" if tied else f"sigma_b^2 = {sigma_b2}"
+    path = "sigma_b^2 = 1 - sigma_a^2" if tied else f"sigma_b^2 = {deq.sigma_b2}"
     return Threshold(ball, path, works_below=rough(bracket[0]) > 0)
 
 

@@ -12,11 +12,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from numerics.arithmetic import Pointwise
+from numerics.arithmetic import Pointwise, pointwise
 from numerics.arrays import Array
 from numerics.data import EntryLaw, draw_entries
 from numerics.linalg import gram_matrix
 from numerics.networks.iteration import FixedPoint, IterationMethod, in_batches, solve_fixed_point
+from theory.equations import DEQ
 
 __all__ = [
     "Equilibrium",
@@ -85,10 +86,8 @@ class FiniteDEQ:
     @classmethod
     def draw(
         cls,
-        phi: Pointwise,
+        deq: DEQ,
         bias: float,
-        sigma_a2: float,
-        sigma_b2: float,
         *,
         width: int,
         dimension: int,
@@ -98,22 +97,21 @@ class FiniteDEQ:
         """Network of m = `width` neurons on p = `dimension` inputs, A drawn before B.
 
         Args:
-            phi: the activation, uncentred.
-            bias: subtracted from phi.
-            sigma_a2: variance of the recurrent weights.
-            sigma_b2: variance of the input weights.
+            deq: its activation and the weights' variances; the data bring their own scale.
+            bias: subtracted from the activation.
             width: m.
             dimension: p.
             rng: source of the weights.
             law: of the weights' entries, of mean 0 and variance 1.
 
         Raises:
-            ValueError: a width or dimension below 1, a variance out of range, or an unknown law.
+            ValueError: a width or dimension below 1, or an unknown law.
         """
         if width < 1 or dimension < 1:
             raise ValueError(f"the width and the dimension must be at least 1, got {width} and {dimension}")
         recurrent = draw_entries(law, (width, width), rng)
-        return cls(phi, bias, sigma_a2, sigma_b2, recurrent, draw_entries(law, (width, dimension), rng))
+        inputs = draw_entries(law, (width, dimension), rng)
+        return cls(pointwise(deq.activation), bias, float(deq.sigma_a2), float(deq.sigma_b2), recurrent, inputs)
 
     @property
     def width(self) -> int:

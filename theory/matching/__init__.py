@@ -15,6 +15,7 @@ from theory.matching.families import (
 )
 from theory.matching.leaky import LeakyReduction, leaky_kernel, leaky_reductions, leaky_relations
 from theory.matching.one_layer import odd_ratio_limit, one_layer
+from theory.matching.status import MatchStatus
 from theory.matching.two_layers import chi2, rational_layer, rational_width, two_layers, weighted_bound
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "Family",
     "FamilyError",
     "LeakyReduction",
+    "MatchStatus",
     "MatchingSystem",
     "chi2",
     "compose",

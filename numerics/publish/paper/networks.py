@@ -17,6 +17,7 @@ from numerics.publish.paper.document import Export
 from numerics.publish.paper.numbers import Subject, decimal_cell, in_math
 from numerics.publish.paper.words import worded
 from theory.latex import Chunk, Run, aligned, run, script, width
+from theory.matching import MatchStatus
 
 if TYPE_CHECKING:
     from flint import arb
@@ -55,12 +56,11 @@ class _Row:
     ball: arb
 
 
-def match(subject: Subject, parameters: tuple[sp.Expr, sp.Expr, sp.Expr], digits: int) -> Matching:
+def match(subject: Subject, digits: int) -> Matching:
     """Design the network for the conjugate kernel of one activation.
 
     Args:
         subject: the activation, with its certified coefficients.
-        parameters: exact sigma_a^2, sigma_b^2 and tau_0.
         digits: significant digits of the network's parameters.
     """
     from numerics.matching import DesignError, design
@@ -68,7 +68,7 @@ def match(subject: Subject, parameters: tuple[sp.Expr, sp.Expr, sp.Expr], digits
     if subject.solution is None:
         return Matching(None, f"there is no kernel to match: {subject.missing}")
     try:
-        return Matching(design(subject.activation, *parameters, digits=digits))
+        return Matching(design(subject.solution.deq, digits=digits))
     except DesignError as error:
         return Matching(None, str(error))
 
@@ -80,7 +80,7 @@ def network_record(subject: Subject, matching: Matching) -> dict[str, Any]:
     record: dict[str, Any] = {"activation": subject.activation.name, "file": f"network-{subject.slug}"}
     outcome = matching.design
     if outcome is None:
-        return record | {"status": "undecided", "reason": matching.missing, "solutions": []}
+        return record | {"status": MatchStatus.UNDECIDED, "reason": matching.missing, "solutions": []}
     solutions = []
     for network in outcome.branches:
         layers: list[dict[str, Any]] = [
@@ -211,7 +211,7 @@ def networks(export: Export, found: Mapping[str, Matching]) -> str:
     """
     parts = [r"\section{Matching explicit networks}", rf"All that follows is for {export.parameters}."]
     designs = (matching.design for matching in found.values())
-    matched = [outcome.network for outcome in designs if outcome is not None and outcome.status == "exact"]
+    matched = [outcome.network for outcome in designs if outcome is not None and outcome.status is MatchStatus.EXACT]
     parts += [_INTRODUCTION.strip(), *_explanations(matched), *([_DIGITS.strip()] if matched else [])]
     for subject in export.subjects:
         parts.append(rf"\subsection*{{{subject.title}}}")
@@ -256,7 +256,7 @@ def _probabilists(degree: int) -> sp.Expr:
 
 def network_latex(outcome: Design, available: int) -> str:
     """Return a network by itself: what its formulas mean, the formulas, and the numbers of every solution."""
-    branches = outcome.branches if outcome.status == "exact" else (outcome.network,)
+    branches = outcome.branches if outcome.status is MatchStatus.EXACT else (outcome.network,)
     return "\n".join(
         [
             *_explanations(branches),
@@ -272,7 +272,7 @@ def _matching(matching: Matching, available: int) -> str:
     outcome = matching.design
     if outcome is None:
         return f"No network was designed: {worded(matching.missing)}."
-    if outcome.status != "exact":
+    if outcome.status is not MatchStatus.EXACT:
         asked = _described([outcome.family] * len(outcome.network.layers))
         scope = "No network with one or two hidden layers" if outcome.universal else f"No network with {asked}"
         return f"{scope} has this conjugate kernel: {worded(outcome.reason)}."
