@@ -18,6 +18,7 @@ from numerics.equilibrium import find_equilibria
 from numerics.moments import CertifiedMoments
 from numerics.records import derivations
 from theory.activations import resolve
+from theory.equations import DEQ
 from theory.moments import GaussianExpectation, GaussianMoments
 from theory.symbols import tau, xi
 
@@ -173,6 +174,6 @@ def test_the_search_for_all_equilibria_leaves_the_rest_unresolved(clock: Clock) 
     activation = resolve("tanh(x)")
     with budget.limited(10):
         clock.now += 11
-        found = find_equilibria(activation, sp.Rational(1, 5), sp.Rational(4, 5), sp.S.One)
+        found = find_equilibria(DEQ(activation, sp.Rational(1, 5), sp.Rational(4, 5), sp.S.One))
         assert not found.complete
         assert found.unresolved[0][0] < 0.934871 < found.unresolved[-1][1]

@@ -12,14 +12,23 @@ import pytest
 import sympy as sp
 
 from numerics.arithmetic import pointwise
-from numerics.equilibrium import certify, find_equilibria, locate_stability_loss, solve, solve_uncertified, sweep
+from numerics.equilibrium import (
+    SweepLine,
+    certify,
+    find_equilibria,
+    locate_stability_loss,
+    solve,
+    solve_uncertified,
+    sweep,
+)
 from numerics.kernels import explicit_ck, implicit_ck, implicit_kernels
 from numerics.matching import design
-from numerics.parameters import as_activation, as_array, exact_parameters, margin_text
+from numerics.parameters import as_array, margin_text
 from theory.activations import Activation, get
 from theory.analysis import DomainError
-from theory.equations import EquilibriumError, exact_number
+from theory.equations import DEQ, EquilibriumError, exact_number, exact_numbers
 from theory.grammar import ActivationSyntaxError
+from theory.matching import MatchStatus
 
 FIFTH = sp.Rational(1, 5)
 
@@ -60,40 +69,45 @@ def test_what_is_no_number_is_one_sentence(value: Any) -> None:
 
 
 def test_ranges_are_checked_with_the_kind() -> None:
-    assert exact_parameters(0.2, "4/5", 1) == (FIFTH, sp.Rational(4, 5), 1)
+    assert exact_numbers(0.2, "4/5", 1) == exact_numbers(0.2, None, 1) == (FIFTH, sp.Rational(4, 5), 1)
+    for deq in (DEQ("tanh", 0.2, "4/5", 1), DEQ("tanh", 0.2)):
+        assert (*deq.variances, deq.tau0) == (FIFTH, sp.Rational(4, 5), 1)
     with pytest.raises(EquilibriumError, match="sigma_a2 must be a number >= 0"):
-        exact_parameters(-0.1, 1, 1)
+        DEQ("tanh", -0.1, 1)
+    with pytest.raises(EquilibriumError, match="sigma_b2 must be a number > 0"):
+        DEQ("tanh", 1)
     with pytest.raises(EquilibriumError, match="tau0 must be a number > 0"):
-        exact_parameters(0.1, 1, 0.0)
+        DEQ("tanh", 0.1, 1, 0.0)
 
 
 def test_activations_are_names_texts_or_activations() -> None:
-    assert as_activation("ReLU") == get("relu")
-    assert as_activation("leaky_relu") == get("leaky_relu").with_parameters({})
-    assert as_activation("x + x**2").expr == Activation.from_text("x + x**2").expr
-    assert as_activation(get("tanh")) is get("tanh")
-    with pytest.raises(TypeError, match=r"^the activation must be a registered name, an expression in x"):
-        as_activation(np.tanh)  # type: ignore[arg-type]
-    with pytest.raises(DomainError, match="no activation is named"):
-        as_activation("tanhh")
-    with pytest.raises(ActivationSyntaxError):
-        as_activation("tanh(x")
+    assert DEQ("ReLU").activation == get("relu")
+    assert DEQ("leaky_relu").activation == DEQ(get("leaky_relu")).activation == get("leaky_relu").with_parameters({})
+    assert DEQ("x + x**2").activation.expr == Activation.from_text("x + x**2").expr
+    assert DEQ(get("tanh")).activation is get("tanh")
+    for read in (DEQ, pointwise):
+        with pytest.raises(TypeError, match=r"^the activation must be a registered name, an expression in x"):
+            read(np.tanh)  # type: ignore[arg-type]
+        with pytest.raises(DomainError, match="no activation is named"):
+            read("tanhh")
+        with pytest.raises(ActivationSyntaxError):
+            read("tanh(x")
 
 
 def test_the_solvers_take_what_a_person_types() -> None:
-    exact = certify(get("tanh"), FIFTH, sp.Rational(4, 5), sp.Integer(1))
-    for found in (certify("tanh", 0.2, 0.8, 1), certify("tanh(x)", "1/5", Decimal("0.8"), np.float64(1.0))):
+    exact = certify(DEQ(get("tanh"), FIFTH, sp.Rational(4, 5), sp.Integer(1)))
+    for found in (certify(DEQ("tanh", 0.2, 0.8, 1)), certify(DEQ("tanh(x)", "1/5", Decimal("0.8"), np.float64(1.0)))):
         assert [found.decimal(key) for key in exact.balls] == [exact.decimal(key) for key in exact.balls]
-        assert (found.sigma_a2, found.tau0) == (FIFTH, 1)
-    assert solve("tanh", 0.2, 0.8, 1).decimal("tau") == exact.decimal("tau")
-    assert solve_uncertified("tanh", 0.2, 0.8, 1).decimal("tau") == exact.decimal("tau")
-    (point,) = sweep("tanh", [(0.2, (0.2, 0.8, 1))], 15)  # type: ignore[list-item]
+        assert (found.deq.sigma_a2, found.deq.tau0) == (FIFTH, 1)
+    assert solve(DEQ("tanh", 0.2, 0.8, 1)).decimal("tau") == exact.decimal("tau")
+    assert solve_uncertified(DEQ("tanh", 0.2, 0.8, 1)).decimal("tau") == exact.decimal("tau")
+    (point,) = sweep(SweepLine("tanh", "sigma_a2"), [0.2], 15)
     assert point.decimals["tau"] == exact.decimal("tau")
-    assert find_equilibria("relu", 0.2, 0.8, 1).complete
-    assert locate_stability_loss("x + x**2/2", 0.8, 1).sigma_a2 is not None
-    assert design("tanh", 0.2, 0.8, 1).status == "exact"
+    assert find_equilibria(DEQ("relu", 0.2, 0.8, 1)).complete
+    assert locate_stability_loss(DEQ("x + x**2/2", 0, 0.8, 1)).sigma_a2 is not None
+    assert design(DEQ("tanh", 0.2, 0.8, 1)).status is MatchStatus.EXACT
     with pytest.raises(EquilibriumError, match="sigma_a2 must be a finite number"):
-        certify("tanh", None, 0.8, 1)
+        certify(DEQ("tanh", None, 0.8, 1))
 
 
 def test_kernels_take_lists_and_names() -> None:
@@ -118,6 +132,6 @@ def test_a_margin_next_to_one_is_told_from_one() -> None:
     assert margin_text(mpmath.mpf(1) - mpmath.mpf("5e-11")) == "1 - 5.0e-11"
     assert margin_text(1 + 2.0**-40) == "1 + 9.1e-13"
     assert margin_text(mpmath.mpf(1) - mpmath.mpf("5e-11"), resolution=1e-9) == "1"
-    assert margin_text(certify("relu", "19999999999/10000000000", 0.8, 1).margins["ntk"]) == "1 - 5.0e-11"
-    assert "= 1 is not below 1" in certify("relu", 2, 0.8, 1).ntk_missing
-    assert "= 1 + 5.0e-11 is not below 1" in certify("relu", "20000000001/10000000000", 0.8, 1).ntk_missing
+    assert margin_text(certify(DEQ("relu", "19999999999/10000000000", 0.8, 1)).margins["ntk"]) == "1 - 5.0e-11"
+    assert "= 1 is not below 1" in certify(DEQ("relu", 2, 0.8, 1)).ntk_missing
+    assert "= 1 + 5.0e-11 is not below 1" in certify(DEQ("relu", "20000000001/10000000000", 0.8, 1)).ntk_missing

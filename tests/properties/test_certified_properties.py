@@ -14,7 +14,7 @@ from numerics.arithmetic import constant_ball, contains_decimal, exact_bounds, r
 from numerics.equilibrium import certify, solve
 from tests.numerics.equilibrium.test_certified import off_by
 from theory.activations import Activation, get
-from theory.equations import EquilibriumError
+from theory.equations import DEQ, EquilibriumError
 
 R = sp.Rational
 #: Quick on both paths.
@@ -33,10 +33,10 @@ def test_balls_contain_plain_values(name: str, a: object, b: object, scale: obje
     phi = get(name).with_parameters()
     parameters = (exact(a), exact(b), exact(scale))
     try:
-        plain = solve(phi, *parameters, 2 * digits)
+        plain = solve(DEQ(phi, *parameters), 2 * digits)
     except EquilibriumError:
         assume(False)
-    found = certify(phi, *parameters, digits)
+    found = certify(DEQ(phi, *parameters), digits)
     for key, ball in found.balls.items():
         text = plain.decimal(key)
         assert text is not None
@@ -60,8 +60,8 @@ def test_stretching_the_argument_moves_the_variances(name: str, a: object, facto
     base = get(name).with_parameters()
     x = sp.Symbol("x", real=True)
     stretched = Activation("stretched", base.expr.subs(x, stretch * x))
-    first = certify(stretched, weight / stretch**2, R(1, 2) / stretch**2, R(1), 18)
-    second = certify(base, weight, R(1, 2), R(1), 18)
+    first = certify(DEQ(stretched, weight / stretch**2, R(1, 2) / stretch**2, R(1)), 18)
+    second = certify(DEQ(base, weight, R(1, 2), R(1)), 18)
     with flint.ctx.workprec(120):
         assert (first["tau"] * constant_ball(stretch)).overlaps(second["tau"])
         # The kernel G is the same function of the data, and so is its NTK.

@@ -19,9 +19,9 @@ from numerics.matching import (
     ntk_is_forbidden,
 )
 from theory.activations import Activation
-from theory.equations import EquilibriumError
+from theory.equations import DEQ, EquilibriumError
 from theory.kernels import Kernel
-from theory.matching import hermite_family, named_family
+from theory.matching import MatchStatus, hermite_family, named_family
 
 #: Shapes with coefficients to be filled in: kinked, saturating, polynomial, even, odd, oscillating.
 SHAPES = (
@@ -52,7 +52,7 @@ def test_every_kernel_is_matched_or_forbidden(
     assume(activation.expr.has(sp.Symbol("x", real=True)))
     refusal = ""
     try:
-        outcome = design(activation, sigma_a2, 1 - sigma_a2, tau0, kernel=kernel, family=family, digits=12)
+        outcome = design(DEQ(activation, sigma_a2, 1 - sigma_a2, tau0), kernel=kernel, family=family, digits=12)
     except EquilibriumError:
         assume(False)
     except DesignError as error:
@@ -61,7 +61,7 @@ def test_every_kernel_is_matched_or_forbidden(
         # An NTK that does not exist; bounded layers where only unbounded ones match.
         assert "cannot be matched" in refusal or (family == "rational" and "of the widths tried" in refusal)
         return
-    if outcome.status == "infeasible":
+    if outcome.status is MatchStatus.INFEASIBLE:
         assert outcome.universal
         assert outcome.residual > outcome.residual_bound >= 0
         return
@@ -87,8 +87,8 @@ def test_a_pair_of_leaky_layers_is_found_again(a1: arb, b1: arb, a2: arb, b2: ar
     target = Target("ck", drawn.kernel_balls("ck", 40), sp.S.One, homogeneous=True)
     found = match_leaky(target)
     # The only excuse is a double root.
-    assume(found.status != "undecided")
-    assert found.status == "exact"
+    assume(found.status is not MatchStatus.UNDECIDED)
+    assert found.status is MatchStatus.EXACT
     ratio = ((a1 - b1) / (a1 + b1)) ** 2
     ratios = []
     for first, _ in found.branches:
@@ -114,7 +114,7 @@ def test_what_two_layers_can_do_is_never_forbidden(c2: arb, c3: arb, c4: arb, c5
     network = drawn_pair({"c1": arb(1), "c2": c2 / 8, "c3": c3 / 4, "c4": c4 / 16, "c5": c5 / 16}, slope, bend)
     assert not ck_is_forbidden(network.kernel_balls("ck", 25), arb(1))
     found = match_hermite(Target("ck", network.kernel_balls("ck", 40), sp.S.One))
-    assert found.status != "infeasible"
+    assert found.status is not MatchStatus.INFEASIBLE
 
 
 @settings(max_examples=25, deadline=None)
@@ -151,7 +151,7 @@ def test_tails_are_never_forbidden(tail: int, level: int, slope: arb, bend: arb)
 def test_a_forbidden_deq_is_called_so() -> None:
     """Draws rarely reach one: here it is certain."""
     activation = Activation.from_text("x + x**2/1000 - x**3/50")
-    outcome = design(activation, sp.Rational(9, 10), sp.Rational(1, 10), sp.S.One, family="hermite", digits=8)
-    assert outcome.status == "infeasible"
+    outcome = design(DEQ(activation, sp.Rational(9, 10), sp.Rational(1, 10), sp.S.One), family="hermite", digits=8)
+    assert outcome.status is MatchStatus.INFEASIBLE
     assert outcome.universal
     assert not outcome.branches

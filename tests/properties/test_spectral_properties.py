@@ -17,6 +17,7 @@ from numerics.equilibrium import solve_float
 from numerics.kernels import implicit_kernels
 from numerics.spectrum import SpectralLaw, isolated_eigenvalues, kolmogorov_distance
 from theory.activations import resolve
+from theory.equations import DEQ
 from theory.kernels import Kernel, KernelCoefficients
 
 Array = NDArray[np.float64]
@@ -123,7 +124,7 @@ def test_the_order_of_the_classes_does_not_matter(mixture: GaussianMixture, numb
 
 def prediction(mixture: GaussianMixture, name: str, kernel: str) -> tuple[SpectralLaw, float]:
     """The law, and the activation's bias."""
-    solution = solve_float(pointwise(resolve(name)), 0.2, 0.8, mixture.tau0)
+    solution = solve_float(DEQ(resolve(name), 0.2, 0.8, mixture.tau0))
     return SpectralLaw.of(mixture, solution.kernel(kernel)), solution["bias"]
 
 

@@ -29,6 +29,7 @@ from numerics.kernels import implicit_kernels
 from numerics.networks import FiniteDEQ
 from tests.scripts.conftest import Script
 from theory.activations import get
+from theory.equations import DEQ
 from theory.kernels import Kernel
 
 RELU, TANH = get("relu"), get("tanh")
@@ -78,7 +79,7 @@ def test_the_distance_to_the_limit_is_the_norm_of_the_difference(kernel: Kernel,
     rng = np.random.default_rng([4, 60, width, 1])
     sample = SMALL_MEANS.mixture(60).sample(rng)
     phi = pointwise(TANH)
-    network = FiniteDEQ.draw(phi, 0.0, 0.2, 0.8, width=width, dimension=60, rng=rng, law=law)
+    network = FiniteDEQ.draw(DEQ(TANH, 0.2), 0.0, width=width, dimension=60, rng=rng, law=law)
     A, drive = np.sqrt(0.2 / width) * network.recurrent, np.sqrt(0.8) * network.inputs @ sample.data
     h = np.zeros((width, 48))
     for _ in range(200):

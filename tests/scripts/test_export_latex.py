@@ -22,6 +22,7 @@ from numerics.publish.paper import words
 from tests.latex_reader import equations, evaluate, macro_numbers, table_rows
 from tests.scripts.conftest import ROOT, Script
 from theory.activations import registry
+from theory.equations import DEQ
 from theory.latex import COEFFICIENT_SYMBOLS
 
 DIGITS = 10
@@ -108,7 +109,7 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def certified(name: str) -> CertifiedCoefficients:
     """The same coefficients, to more digits than are printed."""
     activation = registry.get(name).with_parameters({})
-    return certify(activation, sp.Rational(1, 5), sp.Rational(4, 5), sp.S.One, DIGITS + 6)
+    return certify(DEQ(activation, sp.Rational(1, 5), sp.Rational(4, 5), sp.S.One), DIGITS + 6)
 
 
 def _significant(text: str) -> int:

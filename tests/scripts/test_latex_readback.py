@@ -36,6 +36,7 @@ from tests.latex_reader import LatexReadError, Matrix, equations, evaluate
 from tests.scripts.test_export_latex import DIGITS, check_macros, check_tables, registry_export
 from tests.scripts.test_latex_networks import check_networks, solutions
 from theory.activations import Activation, registry
+from theory.equations import DEQ
 from theory.kernels import NTK_KINDS, KernelCoefficients
 from theory.latex import name_long_constants
 
@@ -94,9 +95,9 @@ def _small_world() -> dict[str, Any]:
     covariances = [Covariance.toeplitz(p, decay=0.3), Covariance.toeplitz(p, decay=-0.2, scale=1.4)]
     mixture = GaussianMixture.build(means, covariances, sizes=[7, 9])
     sample = mixture.sample(np.random.default_rng(0))
-    phi = pointwise(registry.resolve("softplus").with_parameters({}))
-    solved = solve_float(phi, *weights, mixture.tau0)
-    network = FiniteDEQ.draw(phi, solved["bias"], *weights, width=30, dimension=p, rng=np.random.default_rng(1))
+    deq = DEQ("softplus", *weights, mixture.tau0)
+    phi, solved = pointwise(deq.activation), solve_float(deq)
+    network = FiniteDEQ.draw(deq, solved["bias"], width=30, dimension=p, rng=np.random.default_rng(1))
     states = network.equilibrium(sample.data)
     kernels = implicit_kernels(sample.gram(), phi, *weights, solved["bias"])
     equivalents = [
@@ -215,7 +216,7 @@ def test_the_definitions(files: dict[str, str]) -> None:
 @cache
 def _designed(name: str) -> Design:
     """The same network, to more digits than are printed."""
-    return design(_activation(name)[0], sp.Rational(1, 5), sp.Rational(4, 5), sp.S.One, digits=DIGITS + 6)
+    return design(DEQ(_activation(name)[0], sp.Rational(1, 5), sp.Rational(4, 5), sp.S.One), digits=DIGITS + 6)
 
 
 def check_network_digits(files: dict[str, str], name: str) -> None:

@@ -13,6 +13,7 @@ from flint import arb
 
 from numerics.arithmetic import contains_decimal, pointwise
 from numerics.equilibrium import (
+    LossKind,
     asymptote,
     certify,
     find_equilibria,
@@ -25,7 +26,7 @@ from numerics.equilibrium import (
 )
 from numerics.moments import FloatMoments, UncertifiedError, certified_moments
 from theory.activations import Activation, get, names
-from theory.equations import EquilibriumError
+from theory.equations import DEQ, EquilibriumError
 
 R = sp.Rational
 DEFAULT = (R(1, 5), R(4, 5), R(1))
@@ -46,7 +47,7 @@ def test_roots_of_a_polynomial_are_all_found(weight: sp.Expr) -> None:
     v = sp.Symbol("v")
     polynomial = sp.Poly(cubic_polynomial(R(1, 10), weight, R(4, 5), v), v)
     expected = sorted(root for root in sp.real_roots(polynomial) if root > 0)
-    found = find_equilibria(activation("cubic"), weight, R(4, 5), R(1), 25)
+    found = find_equilibria(DEQ(activation("cubic"), weight, R(4, 5), R(1)), 25)
     assert found.complete
     assert len(found.equilibria) == len(expected)
     for root, exact in zip(found.equilibria, expected, strict=True):
@@ -72,7 +73,7 @@ def test_roots_of_a_polynomial_are_all_found(weight: sp.Expr) -> None:
 )
 def test_counts_agree_with_a_dense_grid(text: str, weight: sp.Expr, source: sp.Expr, scale: sp.Expr) -> None:
     phi = activation(text)
-    found = find_equilibria(phi, weight, source, scale)
+    found = find_equilibria(DEQ(phi, weight, source, scale))
     assert found.complete, found.reason
     moments = FloatMoments(pointwise(phi))
     v = np.geomspace(float(source * scale**2) * 0.99, found.searched_to**2 * 3, 800)
@@ -86,12 +87,12 @@ def test_counts_agree_with_a_dense_grid(text: str, weight: sp.Expr, source: sp.E
     followed = found.followed
     assert followed is not None
     assert float(followed.tau) == pytest.approx(
-        solve_float(pointwise(phi), float(weight), float(source), float(scale))["tau"], rel=1e-10
+        solve_float(DEQ(phi, float(weight), float(source), float(scale)))["tau"], rel=1e-10
     )
 
 
 def test_the_start_decides_which_equilibrium_is_followed() -> None:
-    near, far = (find_equilibria(activation(BISTABLE), R(1), b, t) for b, t in ((R(1, 2), R(1)), (R(1, 18), R(3))))
+    near, far = (find_equilibria(DEQ(activation(BISTABLE), R(1), b, t)) for b, t in ((R(1, 2), R(1)), (R(1, 18), R(3))))
     assert len(near.equilibria) == len(far.equilibria) == 3
     assert near.equilibria[0].tau.overlaps(far.equilibria[0].tau)
     assert near.followed is near.equilibria[0]
@@ -100,14 +101,14 @@ def test_the_start_decides_which_equilibrium_is_followed() -> None:
 
 
 def test_no_equilibrium_is_a_certified_answer() -> None:
-    found = find_equilibria(get("relu"), R(3), R(1, 2), R(1))
+    found = find_equilibria(DEQ(get("relu"), R(3), R(1, 2), R(1)))
     assert found.complete
     assert found.equilibria == ()
     assert found.followed is None
 
 
 def test_an_end_of_the_moments_is_not_hidden() -> None:
-    found = find_equilibria(activation("exp_bump"), R(1, 5), R(4, 5), R(1))
+    found = find_equilibria(DEQ(activation("exp_bump"), R(1, 5), R(4, 5), R(1)))
     assert len(found.equilibria) == 2
     assert not found.complete
     assert found.unresolved[-1][1] == pytest.approx(np.sqrt(5), rel=1e-6)
@@ -115,7 +116,7 @@ def test_an_end_of_the_moments_is_not_hidden() -> None:
 
 
 def test_unbounded_searches_say_so() -> None:
-    found = find_equilibria(activation("x*sin(x)"), R(1, 5), R(1, 2), R(1))
+    found = find_equilibria(DEQ(activation("x*sin(x)"), R(1, 5), R(1, 2), R(1)))
     assert not found.bounded
     assert "no bound" in found.reason
     assert not found.complete
@@ -123,19 +124,19 @@ def test_unbounded_searches_say_so() -> None:
 
 def test_what_certify_follows_is_proved_cheaply() -> None:
     phi = activation(BISTABLE)
-    roots = find_equilibria(phi, R(1), R(1, 2), R(1)).equilibria
+    roots = find_equilibria(DEQ(phi, R(1), R(1, 2), R(1))).equilibria
     for source, scale, expected in ((R(1, 2), R(1), 0), (R(1, 18), R(3), 2)):
-        assert certify(phi, R(1), source, scale).followed is True
+        assert certify(DEQ(phi, R(1), source, scale)).followed is True
         for position in (expected, 2 - expected):
-            proved = is_followed(phi, (R(1), source, scale), roots[position].tau)
+            proved = is_followed(DEQ(phi, R(1), source, scale), roots[position].tau)
             assert proved is (True if position == expected else None)
     for name in ("relu", "gelu", "cos", "cubic"):
-        assert certify(activation(name), R(1, 5), R(4, 5), R(1, 10**7)).followed is True
-    assert solve_uncertified(activation("relu"), R(1, 5), R(4, 5), R(1), 5).followed is None
+        assert certify(DEQ(activation(name), R(1, 5), R(4, 5), R(1, 10**7))).followed is True
+    assert solve_uncertified(DEQ(activation("relu"), R(1, 5), R(4, 5), R(1)), 5).followed is None
 
 
 def test_sets_pickle() -> None:
-    found = find_equilibria(activation("cubic"), R(1, 5), R(4, 5), R(1))
+    found = find_equilibria(DEQ(activation("cubic"), R(1, 5), R(4, 5), R(1)))
     again = pickle.loads(pickle.dumps(found))  # noqa: S301
     assert [root.stable for root in again.equilibria] == [True, False]
     for one, other in zip(found.equilibria, again.equilibria, strict=True):
@@ -170,7 +171,7 @@ def test_lines_at_infinity_are_followed(name: str) -> None:
 )
 def test_beyond_the_bound_the_equation_keeps_its_sign(name: str, weight: sp.Expr) -> None:
     phi = activation(name)
-    found = largest_scale(phi, certified_moments(phi, False), weight, R(1, 2), R(1))
+    found = largest_scale(DEQ(phi, weight, R(1, 2), R(1)), certified_moments(phi, False))
     assert found.bound is not None
     scales = float(found.bound) * np.geomspace(1.000001, 100, 60)
     gap = scales**2 - float(weight) * FloatMoments(pointwise(phi)).variance(scales) - 0.5
@@ -184,8 +185,8 @@ def test_a_fold_is_where_the_discriminant_vanishes(tied: bool) -> None:
     discriminant = sp.discriminant(sp.expand(cubic_polynomial(R(1, 10), weight, source, v)), v)
     digits = 40
     roots = [root for root in sp.Poly(discriminant, weight).nroots(n=60, maxsteps=200) if root.is_real]
-    found = locate_stability_loss(activation("cubic"), None if tied else R(4, 5), R(1), digits)
-    assert found.kind == "fold"
+    found = locate_stability_loss(DEQ(activation("cubic"), 0, R(4, 5)), digits, tied=tied)
+    assert found.kind is LossKind.FOLD
     assert found.certified
     assert found.sigma_a2 is not None
     text = found.decimal()
@@ -198,11 +199,11 @@ def test_a_fold_is_where_the_discriminant_vanishes(tied: bool) -> None:
 
 def test_a_fold_separates_two_equilibria_from_none() -> None:
     phi = activation("cubic")
-    fold = sp.Rational(str(locate_stability_loss(phi, R(4, 5), R(1), 20).decimal()))
-    below = find_equilibria(phi, fold * (1 - R(1, 10**8)), R(4, 5), R(1))
+    fold = sp.Rational(str(locate_stability_loss(DEQ(phi, 0, R(4, 5), R(1)), 20).decimal()))
+    below = find_equilibria(DEQ(phi, fold * (1 - R(1, 10**8)), R(4, 5), R(1)))
     assert below.complete
     assert [root.stable for root in below.equilibria] == [True, False]
-    above = find_equilibria(phi, fold * (1 + R(1, 10**8)), R(4, 5), R(1))
+    above = find_equilibria(DEQ(phi, fold * (1 + R(1, 10**8)), R(4, 5), R(1)))
     assert above.complete
     assert above.equilibria == ()
 
@@ -212,7 +213,7 @@ def test_next_to_a_fold_the_search_finds_what_float64_does_not_see(power: int) -
     """phi = x + x^2/2: v = a (v + v^2/2) + b has the roots (1 - a -+ sqrt((1 - a)^2 - 2 a b))/a."""
     phi, a = activation("x + x**2/2"), R(1, 5)
     fold = (1 - a) ** 2 / (2 * a)
-    found = certify(phi, a, fold * (1 - R(1, 10**power)), R(1), 20)
+    found = certify(DEQ(phi, a, fold * (1 - R(1, 10**power)), R(1)), 20)
     with flint.ctx.workprec(300):
         # b = fold (1 - h) makes the square root (1 - a) sqrt(h).
         expected = ((1 - arb(1) / 5) * (1 - (arb(10) ** -power).sqrt()) * 5).sqrt()
@@ -220,18 +221,18 @@ def test_next_to_a_fold_the_search_finds_what_float64_does_not_see(power: int) -
         assert found["tau"].rad() < arb(10) ** -22
     assert found.followed
     with pytest.raises(EquilibriumError, match="it is proved" if power < 20 else "not decided"):
-        certify(phi, a, fold * (1 + R(1, 10**power)), R(1), 20)
+        certify(DEQ(phi, a, fold * (1 + R(1, 10**power)), R(1)), 20)
 
 
 def test_parameters_at_which_a_formula_divides_by_zero() -> None:
-    relu = certify(get("relu"), R(2), R(4, 5), R(1), 20)
+    relu = certify(DEQ(get("relu"), R(2), R(4, 5), R(1)), 20)
     assert all(relu.certified.values())
     assert "kappa2" not in relu.balls
     assert "is not below 1" in relu.ntk_missing
     with pytest.raises(EquilibriumError, match=r"not decided: between tau = 2\.82842712"):
-        certify(get("squared_relu"), R(1, 20), R(1), R(2), 20)
+        certify(DEQ(get("squared_relu"), R(1, 20), R(1), R(2)), 20)
     with pytest.raises(EquilibriumError, match="it is proved"):
-        certify(get("identity"), R(1), R(4, 5), R(1), 20)
+        certify(DEQ(get("identity"), R(1), R(4, 5), R(1)), 20)
 
 
 def test_closed_forms_are_not_used_beyond_the_scales_of_their_moments() -> None:
@@ -243,23 +244,23 @@ def test_closed_forms_are_not_used_beyond_the_scales_of_their_moments() -> None:
         for scale in (arb("0.5"), arb("0.9"), arb(0.4, 0.2)):
             with pytest.raises(UncertifiedError, match="only for tau < 1/2"):
                 way(scale)
-    found = find_equilibria(phi, *DEFAULT)
+    found = find_equilibria(DEQ(phi, *DEFAULT))
     assert (found.complete, found.equilibria) == (True, ())
     with pytest.raises(EquilibriumError, match="no stable equilibrium"):
-        certify(phi, *DEFAULT)
+        certify(DEQ(phi, *DEFAULT))
     # Below it there are two, and the interval that touches the end stays open.
-    near = find_equilibria(activation("exp(x**2/8)"), *DEFAULT)
+    near = find_equilibria(DEQ(activation("exp(x**2/8)"), *DEFAULT))
     assert [root.stable for root in near.equilibria] == [True, False]
     assert not near.complete
 
 
 def test_a_double_root_is_left_unresolved() -> None:
     # Var = 5 v^2/4 for phi = max(x, 0)^2, so that v = sigma_a^2 5 v^2/4 + 1/2 has a double root at sigma_a^2 = 2/5.
-    fold = locate_stability_loss(get("squared_relu"), R(1, 2), R(1), 20)
+    fold = locate_stability_loss(DEQ(get("squared_relu"), 0, R(1, 2), R(1)), 20)
     assert fold.sigma_a2 is not None
     with flint.ctx.workprec(200):
         assert fold.sigma_a2.overlaps(arb(2) / 5)
-    found = find_equilibria(get("squared_relu"), R(2, 5), R(1, 2), R(1))
+    found = find_equilibria(DEQ(get("squared_relu"), R(2, 5), R(1, 2), R(1)))
     assert found.equilibria == ()
     assert len(found.unresolved) == 1
     assert found.unresolved[0][0] <= 1 <= found.unresolved[0][1]
@@ -268,65 +269,65 @@ def test_a_double_root_is_left_unresolved() -> None:
 
 
 def test_relu_escapes_to_infinity() -> None:
-    found = locate_stability_loss(get("relu"), R(1, 2), R(1), 30)
-    assert found.kind == "escape"
+    found = locate_stability_loss(DEQ(get("relu"), 0, R(1, 2), R(1)), 30)
+    assert found.kind is LossKind.ESCAPE
     with flint.ctx.workprec(200):
         expected = 2 * arb.pi() / (arb.pi() - 1)
     assert found.sigma_a2 is not None
     assert found.sigma_a2.overlaps(expected)
     assert contains_decimal(expected, str(found.decimal()))
-    assert locate_stability_loss(get("relu"), None, R(1)).kind == "none"
-    assert locate_stability_loss(get("tanh"), R(1, 2), R(1)).decimal() is None
+    assert locate_stability_loss(DEQ(get("relu"), 0, None, R(1)), tied=True).kind is LossKind.NONE
+    assert locate_stability_loss(DEQ(get("tanh"), 0, R(1, 2), R(1))).decimal() is None
 
 
 def test_relu_loses_its_ntk_at_two() -> None:
     """E[relu'^2] = 1/2 at any scale, so that sigma_a^2 E[phi'^2] = 1 at sigma_a^2 = 2, before tau_* escapes."""
-    found = locate_ntk_loss(get("relu"), R(1, 2), R(1), 30)
-    assert (found.kind, found.certified) == ("ntk", True)
+    found = locate_ntk_loss(DEQ(get("relu"), 0, R(1, 2), R(1)), 30)
+    assert (found.kind, found.certified) == (LossKind.NTK, True)
     assert found.sigma_a2 is not None
     assert found.sigma_a2.contains(2)
     assert found.sigma_a2.rad() < 1e-30
     # Tied, sigma_a^2 ends at 1.
-    assert locate_ntk_loss(get("relu"), None, R(1)).kind == "none"
-    assert locate_ntk_loss(get("sign"), R(1, 2), R(1)).explanation.startswith("E[phi'^2] is infinite")
+    assert locate_ntk_loss(DEQ(get("relu"), 0, None, R(1)), tied=True).kind is LossKind.NONE
+    assert locate_ntk_loss(DEQ(get("sign"), 0, R(1, 2), R(1))).explanation.startswith("E[phi'^2] is infinite")
 
 
 @pytest.mark.parametrize(("text", "source"), [("sin(x)", R(4, 5)), ("gelu", R(1, 5)), ("tanh(2*x)", None)])
 def test_the_ntk_is_lost_where_its_margin_is_one(text: str, source: sp.Rational | None) -> None:
     """Solved on either side of the point, the margin sigma_a^2 E[phi'^2] passes 1."""
     phi = activation(text)
-    found = locate_ntk_loss(phi, source, R(1), 15)
+    found = locate_ntk_loss(DEQ(phi, 0, source, R(1)), 15, tied=source is None)
     assert found.certified
     weight = R(str(found.decimal()))
     for factor, below in ((1 - R(1, 10**12), True), (1 + R(1, 10**12), False)):
         a = weight * factor
-        solution = certify(phi, a, 1 - a if source is None else source, R(1), 15)
+        solution = certify(DEQ(phi, a, 1 - a if source is None else source, R(1)), 15)
         assert bool(solution.margins["ntk"] < 1) is below
         assert bool(solution.ntk_missing) is not below
 
 
 def test_an_equilibrium_that_folds_first_has_its_ntk_to_the_end() -> None:
     """phi = x + x^2/2: E[phi'^2] = 1 + v = E[(phi^2)'']/2, so that NTK and equilibrium are lost together."""
-    assert locate_stability_loss(activation("x + x**2/2"), R(4, 5), R(1)).kind == "fold"
-    assert locate_ntk_loss(activation("x + x**2/2"), R(4, 5), R(1)).kind == "none"
+    assert locate_stability_loss(DEQ(activation("x + x**2/2"), 0, R(4, 5), R(1))).kind is LossKind.FOLD
+    assert locate_ntk_loss(DEQ(activation("x + x**2/2"), 0, R(4, 5), R(1))).kind is LossKind.NONE
 
 
 def test_parameters_out_of_range_are_refused() -> None:
     with pytest.raises(EquilibriumError, match="tau0"):
-        find_equilibria(get("tanh"), R(1, 5), R(4, 5), R(-1))
+        find_equilibria(DEQ(get("tanh"), R(1, 5), R(4, 5), R(-1)))
     with pytest.raises(EquilibriumError, match="sigma_b2"):
-        locate_stability_loss(get("tanh"), R(0), R(1))
+        locate_stability_loss(DEQ(get("tanh"), 0, R(0), R(1)))
 
 
 def test_a_start_next_to_a_root_is_not_taken_past_it() -> None:
     """tau_0 so close below the stable (above the unstable) root that it lies in the root's ball."""
     # Two equilibria, at v = tau^2 with 3/100 v^3 + 3/25 v^2 - 4/5 v + 4/5 = 0.
     cubic = activation("cubic")
-    both = find_equilibria(cubic, R(1, 5), R(4, 5), R(1)).equilibria
+    both = find_equilibria(DEQ(cubic, R(1, 5), R(4, 5), R(1))).equilibria
     assert len(both) == 2
     for root, reached in zip(both, (both[0], None), strict=True):
         scale = R(root.tau.mid().str(60, radius=False))
-        found = find_equilibria(cubic, R(1, 5), R(4, 5) / scale**2, scale)
+        found = find_equilibria(DEQ(cubic, R(1, 5), R(4, 5) / scale**2, scale))
         assert [one.stable for one in found.equilibria] == [True, False]
         if reached is None:
             # On an unstable root nothing decides which way it goes.
@@ -335,7 +336,7 @@ def test_a_start_next_to_a_root_is_not_taken_past_it() -> None:
             assert [one.followed for one in found.equilibria] == [True, False]
         for side, expected in ((-1, True), (1, reached is not None)):
             near = scale * (1 + side * R(1, 10**12))
-            found = find_equilibria(cubic, R(1, 5), R(4, 5) / near**2, near)
+            found = find_equilibria(DEQ(cubic, R(1, 5), R(4, 5) / near**2, near))
             assert found.equilibria[0].followed is expected
             assert found.equilibria[1].followed is False
 

@@ -28,7 +28,7 @@ from numerics.equilibrium import (
 from numerics.equilibrium.float64 import ntk_missing
 from numerics.moments import MomentAccuracyError, UncertifiedError
 from theory.activations import Activation, get, names
-from theory.equations import EquilibriumError
+from theory.equations import DEQ, EquilibriumError
 from theory.kernels import COEFFICIENTS, NTK_COEFFICIENTS
 from theory.latex import COEFFICIENT_SYMBOLS
 from theory.moments import DivergentMomentError, GaussianMoments
@@ -76,8 +76,8 @@ def reference(phi: Activation, parameters: tuple[sp.Expr, ...], start: float) ->
     a, b, scale = parameters
     moments = GaussianMoments(phi)
     if moments.is_closed(moments.second_moment) and phi.name not in ALSO_NAIVE:
-        return dict(solve(phi, a, b, scale, 2 * DIGITS).values)
-    found = solve_naively(phi, a, b, scale, 2 * DIGITS, start)
+        return dict(solve(DEQ(phi, a, b, scale), 2 * DIGITS).values)
+    found = solve_naively(DEQ(phi, a, b, scale), 2 * DIGITS, start)
     return {key: found[key] for key in COEFFICIENTS}
 
 
@@ -95,7 +95,7 @@ def test_there_are_enough_pairs() -> None:
 def test_balls_contain_the_plain_values_at_twice_the_digits(text: str, parameters: tuple[sp.Expr, ...]) -> None:
     phi = activation(text)
     a, b, scale = parameters
-    certified = certify(phi, a, b, scale, DIGITS)
+    certified = certify(DEQ(phi, a, b, scale), DIGITS)
     plain = reference(phi, parameters, float(certified["tau"]))
     absent = {key for key in plain if key in NTK} if ntk_missing else set()
     assert set(certified.balls) == set(plain) - absent
@@ -118,7 +118,7 @@ def test_balls_contain_the_plain_values_at_twice_the_digits(text: str, parameter
 @pytest.mark.parametrize("name", ["tanh", "relu", "gelu", "sign"])
 def test_margins_follow_from_the_coefficients(name: str) -> None:
     """alpha_4 = sigma_b^2/(1 - m_tau), alpha_1 = m_ck lambda_1/sigma_a^2 and kappa_*^2 = gamma_*^2/(1 - m_ntk)."""
-    found = certify(activation(name), R(2, 5), R(3, 7), R(5, 4), 40)
+    found = certify(DEQ(activation(name), R(2, 5), R(3, 7), R(5, 4)), 40)
     with flint.ctx.workprec(200):
         assert (found["alpha4"] * (1 - found.margins["tau"])).overlaps(arb(3) / 7)
         assert (found["alpha1"] * arb(2) / 5).overlaps(found.margins["ck"] * found["lambda1"])
@@ -138,7 +138,7 @@ def off_by(text: str, units: int) -> str:
 
 
 def test_relu_is_enclosed_in_closed_form() -> None:
-    found = certify(get("relu"), R(3, 10), R(7, 10), R(5, 4), 80)
+    found = certify(DEQ(get("relu"), R(3, 10), R(7, 10), R(5, 4)), 80)
     with flint.ctx.workprec(400):
         share = arb(1) / 2 - 1 / (2 * arb.pi())
         square = arb(7) / 10 * (arb(5) / 4) ** 2 / (1 - arb(3) / 10 * share)
@@ -151,7 +151,7 @@ def test_relu_is_enclosed_in_closed_form() -> None:
 
 @pytest.mark.parametrize("digits", [1, 50, 300])
 def test_digits_do_not_depend_on_how_many_are_asked_for(digits: int) -> None:
-    few, many = (certify(get("tanh"), *DEFAULT, count) for count in (digits, digits + 37))
+    few, many = (certify(DEQ(get("tanh"), *DEFAULT), count) for count in (digits, digits + 37))
     for key in few.balls:
         assert few[key].overlaps(many[key])
         assert few.contains(key, str(few.decimal(key)))
@@ -161,7 +161,7 @@ def test_digits_do_not_depend_on_how_many_are_asked_for(digits: int) -> None:
 
 def test_what_vanishes_by_symmetry_is_exactly_zero() -> None:
     for text in ("tanh", "sigmoid", "tanh(x) + atan(x) + 2", "hard_tanh"):
-        found = certify(activation(text), *DEFAULT, 20)
+        found = certify(DEQ(activation(text), *DEFAULT), 20)
         for key in ("alpha2", "alpha3", "lambda2", "beta3"):
             assert found[key].is_zero(), (text, key)
             assert found.certified[key]
@@ -171,20 +171,20 @@ def test_what_vanishes_by_symmetry_is_exactly_zero() -> None:
 def test_a_hair_below_the_loss_of_stability(name: str) -> None:
     share = R(1, 2) - 1 / (2 * sp.pi) if name == "relu" else 1 - 2 / sp.pi
     close = (1 - R(1, 10**12)) / share
-    found = certify(get(name), close, R(1, 2), R(1), 30)
+    found = certify(DEQ(get(name), close, R(1, 2), R(1)), 30)
     with flint.ctx.workprec(200):
         # tau^2 (1 - sigma_a^2 share) = sigma_b^2 tau_0^2 exactly.
         assert (found["tau"] ** 2 * arb(10) ** -12).overlaps(arb(1) / 2)
         assert (1 - found.margins["tau"]).overlaps(arb(10) ** -12)
     assert "not below 1" in found.ntk_missing
     with pytest.raises(EquilibriumError, match="no stable equilibrium"):
-        certify(get(name), (1 + R(1, 10**12)) / share, R(1, 2), R(1), 30)
+        certify(DEQ(get(name), (1 + R(1, 10**12)) / share, R(1, 2), R(1)), 30)
 
 
 @pytest.mark.parametrize("name", ["tanh", "swish", "gelu", "elu", "cos", "softplus"])
 @pytest.mark.parametrize("power", [-8, 8])
 def test_tiny_and_huge_inputs(name: str, power: int) -> None:
-    found = certify(get(name).with_parameters(), R(1, 5), R(4, 5), R(10) ** power, 25)
+    found = certify(DEQ(get(name).with_parameters(), R(1, 5), R(4, 5), R(10) ** power), 25)
     assert all(found.certified.values())
     assert set(found.balls) == set(COEFFICIENTS)
     with flint.ctx.workprec(200):
@@ -199,7 +199,7 @@ def test_tiny_and_huge_inputs(name: str, power: int) -> None:
 def test_sharp_kinked_and_nearly_singular_activations() -> None:
     kinks = " + ".join(f"({(-1) ** k})*Max(x - {k}/4, 0)" for k in range(-10, 10))
     for text in ("tanh(100*x)", f"tanh(x) + ({kinks})/3", "1/(1 + 10000*x**2)"):
-        found = certify(activation(text), *DEFAULT, 12)
+        found = certify(DEQ(activation(text), *DEFAULT), 12)
         assert all(found.certified.values())
         assert found["tau"].rad() < arb(10) ** -14
 
@@ -207,9 +207,9 @@ def test_sharp_kinked_and_nearly_singular_activations() -> None:
 def test_parameters_out_of_range_are_refused() -> None:
     for bad in ((R(-1), R(1), R(1)), (R(1, 5), R(0), R(1)), (R(1, 5), R(1), R(0))):
         with pytest.raises(EquilibriumError, match="must be a number"):
-            certify(get("tanh"), *bad, 10)
+            certify(DEQ(get("tanh"), *bad), 10)
     with pytest.raises(EquilibriumError, match="digits"):
-        certify(get("tanh"), *DEFAULT, 0)
+        certify(DEQ(get("tanh"), *DEFAULT), 0)
 
 
 def test_what_cannot_be_certified_comes_from_the_plain_path_and_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -219,12 +219,12 @@ def test_what_cannot_be_certified_comes_from_the_plain_path_and_says_why(monkeyp
         return None
 
     monkeypatch.setattr(PieceBounds, "tail", none)
-    found = certify(activation("atan(x) + tanh(x)/7"), *DEFAULT, 7)
+    found = certify(DEQ(activation("atan(x) + tanh(x)/7"), *DEFAULT), 7)
     assert not any(found.certified.values())
     assert set(found.plain) == set(COEFFICIENTS)
     assert all("no bound" in found.reason[key] for key in found.plain)
     monkeypatch.undo()
-    again = certify(activation("atan(x)*1 + tanh(x)/7 + 0*x"), *DEFAULT, 7)
+    again = certify(DEQ(activation("atan(x)*1 + tanh(x)/7 + 0*x"), *DEFAULT), 7)
     assert all(again.certified.values())
     for key in COEFFICIENTS:
         assert again.contains(key, str(found.decimal(key)))
@@ -233,22 +233,22 @@ def test_what_cannot_be_certified_comes_from_the_plain_path_and_says_why(monkeyp
 def test_the_plain_path_solves_for_the_equilibrium_that_is_meant(monkeypatch: pytest.MonkeyPatch) -> None:
     """Several stable roots of a steep step: without a certificate each stays itself."""
     phi, parameters = activation("6*Heaviside(x - 2)"), (R(1), R(2, 5), R(1))
-    roots = [float(root.tau) for root in find_equilibria(phi, *parameters).equilibria if root.stable]
+    roots = [float(root.tau) for root in find_equilibria(DEQ(phi, *parameters)).equilibria if root.stable]
     assert len(roots) == 2
-    proved = [solve_at(phi, *parameters, 10, start) for start in roots]
+    proved = [solve_at(DEQ(phi, *parameters), 10, start) for start in roots]
 
     def fail(*_: object) -> None:
         raise UncertifiedError("no ball today")
 
     monkeypatch.setattr(Certifier, "run", fail)
     for start, right in zip(roots, proved, strict=True):
-        plain = solve_at(phi, *parameters, 10, start)
+        plain = solve_at(DEQ(phi, *parameters), 10, start)
         assert not any(plain.certified.values())
         assert set(plain.reason.values()) == {"no ball today"}
         for key in ("tau", "alpha1", "gamma2"):
             assert right.contains(key, str(plain.decimal(key)))
     with pytest.raises(EquilibriumError, match="left the equilibrium that is meant"):
-        solve(phi, *parameters, 10, start=roots[1] * 0.93)
+        solve(DEQ(phi, *parameters), 10, start=roots[1] * 0.93)
 
 
 @pytest.mark.parametrize("key", ["tau", "alpha1", "kappa2"])
@@ -256,8 +256,8 @@ def test_numbers_without_proof_are_checked_against_balls(monkeypatch: pytest.Mon
     """The plain path is made to miss something: its ninth digit is wrong."""
     from numerics.equilibrium import certified
 
-    right = solve_uncertified("gelu", 0.2, 0.8, 1, 12)
-    assert right.decimal(key) == certify("gelu", 0.2, 0.8, 1, 12).decimal(key)
+    right = solve_uncertified(DEQ("gelu", 0.2, 0.8, 1), 12)
+    assert right.decimal(key) == certify(DEQ("gelu", 0.2, 0.8, 1), 12).decimal(key)
 
     def wrong(*arguments: Any, **named: Any) -> ImplicitCoefficients:
         found = solve(*arguments, **named)
@@ -265,14 +265,14 @@ def test_numbers_without_proof_are_checked_against_balls(monkeypatch: pytest.Mon
 
     monkeypatch.setattr(certified, "solve", wrong)
     with pytest.raises(MomentAccuracyError, match=f"without proof {key} = .* which is wrong"):
-        solve_uncertified("gelu", 0.2, 0.8, 1, 12)
+        solve_uncertified(DEQ("gelu", 0.2, 0.8, 1), 12)
 
 
 def test_what_is_proved_survives_an_error_of_the_plain_path(monkeypatch: pytest.MonkeyPatch) -> None:
     """|x|^(7/10): E[phi'^2] has no enclosure; a plain path that fails takes nothing away from the CK's balls."""
     from numerics.equilibrium import certified
 
-    expected = certify(activation("Abs(x)**(7/10)"), *DEFAULT, 12)
+    expected = certify(DEQ(activation("Abs(x)**(7/10)"), *DEFAULT), 12)
     assert any(expected.certified.values())
     assert expected.plain
     for error in (EquilibriumError("no root"), MomentAccuracyError("no digits"), DivergentMomentError("no moment")):
@@ -281,7 +281,7 @@ def test_what_is_proved_survives_an_error_of_the_plain_path(monkeypatch: pytest.
             raise error
 
         monkeypatch.setattr(certified, "solve", fail)
-        found = certify(activation("Abs(x)**(7/10)"), *DEFAULT, 12)
+        found = certify(DEQ(activation("Abs(x)**(7/10)"), *DEFAULT), 12)
         assert set(found.balls) == set(expected.balls)
         assert all(found.certified.values())
         assert str(error) in found.ntk_missing
@@ -289,7 +289,7 @@ def test_what_is_proved_survives_an_error_of_the_plain_path(monkeypatch: pytest.
 
 def test_a_slope_that_no_precision_encloses_leaves_the_rest_certified() -> None:
     """|x|^(3/5): E[phi'^2] is finite, but not by evaluation next to 0.  E|xi|^q is known by the gamma function."""
-    found = certify(activation("Abs(x)**(3/5)"), *DEFAULT, 12)
+    found = certify(DEQ(activation("Abs(x)**(3/5)"), *DEFAULT), 12)
     assert {key for key, proved in found.certified.items() if not proved} == NTK
     assert all("no finite enclosure" in found.reason[key] for key in NTK)
     with mpmath.workdps(30):
@@ -307,15 +307,15 @@ def test_a_slope_that_no_precision_encloses_leaves_the_rest_certified() -> None:
 
 
 def test_results_pickle_and_print() -> None:
-    found = certify(get("cubic").with_parameters(), *DEFAULT, 20)
+    found = certify(DEQ(get("cubic").with_parameters(), *DEFAULT), 20)
     # The closed forms' terms are remembered in the activation, and do not pickle.
-    assert found.activation.terms is not None
+    assert found.deq.activation.terms is not None
     again = pickle.loads(pickle.dumps(found))  # noqa: S301
     assert isinstance(again, CertifiedCoefficients)
-    assert again.activation == found.activation
-    assert "terms" in vars(found.activation)
-    assert set(vars(again.activation)) == {field.name for field in fields(Activation)}
-    assert again.activation.terms is not None
+    assert again.deq.activation == found.deq.activation
+    assert "terms" in vars(found.deq.activation)
+    assert set(vars(again.deq.activation)) == {field.name for field in fields(Activation)}
+    assert again.deq.activation.terms is not None
     for key in COEFFICIENTS:
         assert again.decimal(key) == found.decimal(key)
         assert again[key].contains(found[key])
@@ -330,7 +330,7 @@ def test_results_pickle_and_print() -> None:
 
 def test_a_number_that_may_be_zero_shows_no_digits_in_a_notebook() -> None:
     """Odd but for a constant, which is not seen: alpha_2 = 0 is proved to within a radius only."""
-    found = certify(Activation.from_text("1/(1 + exp(-x)) + atan(x)"), *DEFAULT, 12)
+    found = certify(DEQ(Activation.from_text("1/(1 + exp(-x)) + atan(x)"), *DEFAULT), 12)
     assert found["alpha2"].contains(0)
     assert not found["alpha2"].is_zero()
     assert rf"{COEFFICIENT_SYMBOLS['alpha2']} &= 0.00000000000\\" in found._repr_latex_()
@@ -338,7 +338,7 @@ def test_a_number_that_may_be_zero_shows_no_digits_in_a_notebook() -> None:
 
 @pytest.mark.slow
 def test_a_thousand_digits() -> None:
-    found = certify(get("tanh"), *DEFAULT, 1000)
+    found = certify(DEQ(get("tanh"), *DEFAULT), 1000)
     assert all(found.certified.values())
     text = str(found.decimal("tau"))
     assert len(text) == 1002

@@ -11,12 +11,21 @@ import pytest
 import sympy as sp
 
 from numerics.arithmetic import PointwiseActivation, pointwise
-from numerics.equilibrium import FloatEquilibrium, checked_moments, float_scale, reached_scale, solve_float, sweep
+from numerics.equilibrium import (
+    FloatEquilibrium,
+    SweepLine,
+    checked_moments,
+    estimate_float,
+    float_scale,
+    reached_scale,
+    solve_float,
+    sweep,
+)
 from numerics.experiments import Cell, Experiment, distance_to_equivalent
 from numerics.kernels import hermite_coefficients
 from numerics.moments import FloatMoments, MomentAccuracyError, select_refinement
 from theory.activations import resolve
-from theory.equations import EquilibriumError
+from theory.equations import DEQ, EquilibriumError
 
 R = sp.Rational
 Function = Callable[[Any], Any]
@@ -86,24 +95,24 @@ def test_what_quadrature_does_not_see_is_right_all_the_same(
     text: str, phi: Function, places: list[float], width: float, weights: tuple[str, str, str]
 ) -> None:
     right = right_answer(phi, places, width, weights)
-    found = solve_float(pointwise(text), *map(float, weights))
+    found = solve_float(DEQ(text, *map(float, weights)))
     for key, value in right.items():
         assert found.certified[key]
         assert abs(found[key] - value) <= found.errors[key] + 1e-14 * abs(value), key
         assert found.errors[key] <= 4e-16 * abs(float(value)), key
-    (point,) = sweep(resolve(text), [(R(1), tuple(map(R, weights)))], 12, certified=False)
+    (point,) = sweep(SweepLine(text, "tau0", *weights[:2]), weights[2:], 12, certified=False)
     assert float(point.decimals["alpha1"]) == pytest.approx(float(right["alpha1"]), rel=1e-11)
 
 
 def test_the_reported_cases_have_their_values() -> None:
     """Of the cases file: 70-digit adaptive Gauss-Legendre, kinks split."""
-    needle = solve_float(pointwise("tanh(x)+exp(-((x-0.7)/0.001)**2/2)"), 0.2, 0.8, 1.0)
+    needle = solve_float(DEQ("tanh(x)+exp(-((x-0.7)/0.001)**2/2)", 0.2, 0.8, 1.0))
     assert needle["tau"] == pytest.approx(0.9350442374675641, rel=1e-15)
     assert needle.margins["ntk"] == pytest.approx(57, abs=0.5)
     assert "kappa2" not in needle.values
     assert "57.2" in needle.ntk_missing
     for tau0, alpha1 in ((1.0, 0.0515950), (2.0, 0.0131850)):
-        found = solve_float(pointwise("sqrt((x-0.3)**2+1e-8)"), 0.2, 0.8, tau0)
+        found = solve_float(DEQ("sqrt((x-0.3)**2+1e-8)", 0.2, 0.8, tau0))
         assert found["alpha1"] == pytest.approx(alpha1, abs=6e-8)
 
 
@@ -117,21 +126,21 @@ def test_overflow_is_a_refusal_and_not_a_root() -> None:
     with np.errstate(over="ignore", invalid="ignore"):
         for tau0 in (55.0, 60.0, 100.0):
             with pytest.raises(EquilibriumError, match="not finite"):
-                solve_float(phi, 0.2, 0.8, tau0)
-        assert solve_float(phi, 0.2, 0.8, 1.0)["tau"] == pytest.approx(
-            solve_float(pointwise("softplus"), 0.2, 0.8, 1.0)["tau"], rel=1e-12
+                estimate_float(phi, 0.2, 0.8, tau0)
+        assert estimate_float(phi, 0.2, 0.8, 1.0)["tau"] == pytest.approx(
+            solve_float(DEQ("softplus", 0.2, 0.8, 1.0))["tau"], rel=1e-12
         )
 
 
 def test_an_equal_form_of_softplus_is_right_or_refused() -> None:
     for tau0, right in ((60.0, 55.5930), (100.0, 92.6560)):
-        assert solve_float(pointwise("softplus"), 0.2, 0.8, tau0)["tau"] == pytest.approx(right, abs=6e-5)
+        assert solve_float(DEQ("softplus", 0.2, 0.8, tau0))["tau"] == pytest.approx(right, abs=6e-5)
 
 
 def test_a_function_without_formula_has_estimated_errors_that_hold() -> None:
     plain = pointwise("swish")
     unknown = PointwiseActivation("unknown", plain.value, plain.derivative, plain.breakpoints)
-    right, found = solve_float(plain, 0.2, 0.8, 1.0), solve_float(unknown, 0.2, 0.8, 1.0)
+    right, found = solve_float(DEQ("swish", 0.2)), estimate_float(unknown, 0.2, 0.8, 1.0)
     assert not any(found.certified.values())
     assert found.reason
     assert found.values.keys() == right.values.keys()
@@ -144,7 +153,7 @@ def test_a_function_without_formula_whose_quadrature_does_not_settle_is_refused(
     plain = pointwise("sqrt((x-0.3)**2+1e-8)")
     unknown = PointwiseActivation("hidden kink", plain.value, plain.derivative, ())
     with pytest.raises(EquilibriumError, match="settle to"):
-        solve_float(unknown, 0.2, 0.8, 1.0)
+        estimate_float(unknown, 0.2, 0.8, 1.0)
     with pytest.raises(EquilibriumError, match="settle in float64"):
         checked_moments(unknown, 0.9)
 
@@ -168,14 +177,14 @@ def test_moments_that_quadrature_misses_come_from_balls() -> None:
 
 def test_a_wrong_float_root_is_replaced_by_the_one_balls_see() -> None:
     """A narrow peak that one node happens to hit counts a thousandfold in quadrature."""
-    phi = pointwise("30/(1 + 1e10*(x - 0.31)**2)")
+    deq = DEQ("30/(1 + 1e10*(x - 0.31)**2)", 0.2)
     # E[phi^2] = 900 pi/2 * 1e-5 f(0.31) and E[phi] = 30 pi * 1e-5 f(0.31) up to relative O(1e-5).
     tau = np.sqrt(0.8)
     for _ in range(50):
         density = np.exp(-((0.31 / tau) ** 2) / 2) / (tau * np.sqrt(2 * np.pi))
         tau = np.sqrt(0.8 + 0.2 * (450 * np.pi * 1e-5 * density - (30 * np.pi * 1e-5 * density) ** 2))
-    assert reached_scale(phi, 0.2, 0.8, 1.0) == pytest.approx(tau, rel=1e-5)
-    assert solve_float(phi, 0.2, 0.8, 1.0)["tau"] == pytest.approx(tau, rel=1e-5)
+    assert reached_scale(pointwise(deq.activation), 0.2, 0.8, 1.0) == pytest.approx(tau, rel=1e-5)
+    assert solve_float(deq)["tau"] == pytest.approx(tau, rel=1e-5)
 
 
 def test_kernels_are_refused_where_quadrature_misses_the_activation() -> None:
@@ -204,7 +213,7 @@ def test_smooth_activations_pass_the_check_with_the_error_they_had() -> None:
 
 
 def test_odd_activations_have_no_bias_at_all() -> None:
-    assert solve_float(pointwise("sin(x)"), 0.9, 0.8, 1.0)["bias"] == 0.0
+    assert solve_float(DEQ("sin(x)", 0.9, 0.8, 1.0))["bias"] == 0.0
 
 
 def test_a_nan_on_the_way_is_an_error() -> None:

@@ -12,6 +12,7 @@ from numerics.equilibrium import solve_float
 from numerics.matching import design
 from numerics.networks import FiniteDEQ, FiniteExplicitNetwork
 from theory.activations import get
+from theory.equations import DEQ
 
 
 def _average(networks: list[np.ndarray]) -> np.ndarray:
@@ -27,14 +28,14 @@ def test_a_matched_pair_of_finite_networks_has_one_kernel(name: str) -> None:
     data = mixture.sample(rng).data
     activation = get(name)
     tau0 = sp.Rational(str(round(mixture.tau0, 12)))
-    matched = design(activation, sp.Rational(1, 5), sp.Rational(4, 5), tau0).network.pointwise()
-    phi = pointwise(activation)
-    bias = solve_float(phi, 0.2, 0.8, mixture.tau0)["bias"]
+    matched = design(DEQ(activation, sp.Rational(1, 5), sp.Rational(4, 5), tau0)).network.pointwise()
+    phi, implicit = pointwise(activation), DEQ(activation, 0.2, 0.8, mixture.tau0)
+    bias = solve_float(implicit)["bias"]
     # The naive network: one layer of the DEQ's own activation, centred at tau_0.
-    single = solve_float(phi, 0.0, 1.0, mixture.tau0)["bias"]
+    single = solve_float(DEQ(activation, 0, 1, mixture.tau0))["bias"]
 
     def deq() -> np.ndarray:
-        network = FiniteDEQ.draw(phi, bias, 0.2, 0.8, width=width, dimension=p, rng=rng)
+        network = FiniteDEQ.draw(implicit, bias, width=width, dimension=p, rng=rng)
         return network.equilibrium(data).ck
 
     def explicit(layers: list[tuple[object, float]]) -> np.ndarray:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import sympy as sp
 
 from numerics.arithmetic import pointwise
 from numerics.experiments import Cell, Experiment, NoMatchError, distance_to_explicit, local_slopes
@@ -13,6 +12,7 @@ from numerics.matching import design
 from numerics.moments import FloatMoments
 from numerics.networks import FiniteDEQ, FiniteExplicitNetwork
 from theory.activations import get
+from theory.equations import DEQ
 from theory.kernels import Kernel
 
 EXPERIMENT = Experiment(activations=(), means=2.0, seed=5)
@@ -29,14 +29,14 @@ def test_a_cell_is_the_norms_of_the_differences(width: int | None) -> None:
     mixture = EXPERIMENT.mixture(50)
     sample = mixture.sample(rng)
     tau0 = sample.statistics().tau0("population")
-    matched = design(TANH, sp.Rational(1, 5), sp.Rational(4, 5), sp.Rational(str(tau0))).network.pointwise()
+    matched = design(DEQ(TANH, 0.2, 0.8, tau0)).network.pointwise()
     phi = pointwise(TANH)
     naive = [(phi, FloatMoments(phi).at(tau0).mean)]
     if width is None:
         own = implicit_ck(sample.gram(), phi, 0.2, 0.8, 0.0).kernel
         others = [explicit_ck(sample.gram(), layers).kernel for layers in (matched, naive)]
     else:
-        network = FiniteDEQ.draw(phi, 0.0, 0.2, 0.8, width=width, dimension=50, rng=rng)
+        network = FiniteDEQ.draw(DEQ(TANH, 0.2), 0.0, width=width, dimension=50, rng=rng)
         states = network.equilibrium(sample.data, tolerance=1e-10).states
         own = states.T @ states / width
         others = [

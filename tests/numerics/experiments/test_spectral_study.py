@@ -135,7 +135,7 @@ def test_a_narrow_network_has_a_singular_kernel_and_the_samples_of_the_exact_one
     np.testing.assert_allclose(found.eigenvalues[30:], 0, atol=1e-12)
     assert found.eigenvalues[29] > 1e-3
     gram = experiment.mixture(60).sample(np.random.default_rng([6, 60, 0])).gram()
-    matrix = exact_kernel(Kernel.CK, experiment, TANH, solution, gram)[0]
+    matrix = exact_kernel(Kernel.CK, experiment.deq(TANH, 1.0), solution, gram)[0]
     exact = measure(experiment, TANH, Kernel.CK, 60, 0, law, solution)
     np.testing.assert_allclose(exact.eigenvalues, np.linalg.eigvalsh(matrix)[::-1], atol=1e-12)
 

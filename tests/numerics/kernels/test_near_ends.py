@@ -17,6 +17,7 @@ from numerics.arithmetic import pointwise
 from numerics.equilibrium import solve_float
 from numerics.kernels import implicit_ck, implicit_kernels, with_dual
 from theory.activations import registry
+from theory.equations import DEQ
 
 
 @dataclass(frozen=True)
@@ -175,8 +176,8 @@ def test_nearly_parallel_pairs_are_within_their_bounds(case: Pieces, gap: float,
 
 def test_the_entry_that_was_wrong_in_the_ninth_digit() -> None:
     """clip(x, -1/3, 2) + x/5 at its own equilibrium; the right value is from the two-dimensional quadrature."""
-    phi = pointwise(registry.resolve(CASES[0].text).with_parameters())
-    bias = solve_float(phi, 0.4, 0.6, 1.0)["bias"]
+    deq = DEQ(CASES[0].text, 0.4)
+    phi, bias = pointwise(deq.activation), solve_float(deq)["bias"]
     found = implicit_kernels(pair(1e-12), phi, 0.4, 0.6, bias)
     assert found.recurrent is not None
     error = abs(found.recurrent[0, 1] - 1.02832720602)

@@ -13,8 +13,9 @@ from scipy.optimize import least_squares
 from numerics.equilibrium import certify
 from numerics.matching import Design, DesignError, FamilyBox, Target, design, match_own, search_networks, target_of
 from theory.activations import Activation, Parameter, resolve
+from theory.equations import DEQ
 from theory.grammar import parse_activation
-from theory.matching import Family, family_of, named_family
+from theory.matching import Family, MatchStatus, family_of, named_family
 
 R = sp.Rational
 ZERO, ONE, TWO = sp.S.Zero, sp.S.One, sp.Integer(2)
@@ -27,11 +28,11 @@ def own(text: str, *names: str) -> Family:
 
 
 def made(name: str, wanted: FamilyBox, **options: object) -> Design:
-    return design(resolve(name).with_parameters(), R(1, 5), R(4, 5), ONE, own=wanted, **options)  # type: ignore[arg-type]
+    return design(DEQ(resolve(name).with_parameters(), R(1, 5), R(4, 5), ONE), own=wanted, **options)  # type: ignore[arg-type]
 
 
 def assert_matches(outcome: Design) -> None:
-    assert outcome.status == "exact"
+    assert outcome.status is MatchStatus.EXACT
     for network in outcome.branches:
         numbers = network.kernel_balls(outcome.kernel, 30)
         assert all(have.overlaps(want) for have, want in zip(numbers, outcome.target.numbers, strict=True))
@@ -50,7 +51,7 @@ def test_sums_of_families() -> None:
 def test_searching_the_slopes_themselves_finds_the_two_leaky_networks() -> None:
     """Three unknowns by branch and prune, no elimination: both branches, each with w_2 of either sign."""
     leaky = named_family("leaky_relu")
-    outcome = design(resolve("relu"), R(1, 5), R(4, 5), ONE, family="leaky_relu")
+    outcome = design(DEQ(resolve("relu"), R(1, 5), R(4, 5), ONE), family="leaky_relu")
     half = R(1, 2)
     box = {"b_1": (ZERO, ONE), "a_2": (half, R(3, 2)), "b_2": (-half, R(3, 2))}
     found = search_networks(outcome.target, FamilyBox((leaky, leaky), box, {"a_1": ONE}))
@@ -89,7 +90,7 @@ def test_a_drawn_network_is_found_again_and_many_starts_find_no_other() -> None:
     with ctx.workdps(30):
         numbers = wanted.network(drawn, ONE).kernel_balls("ck", 30)
         decision = match_own(Target("ck", numbers, ONE), wanted)
-    assert decision.status == "exact"
+    assert decision.status is MatchStatus.EXACT
     known = [[float(b) for layer in layers for b in layer.parameters.values()][1:] for layers in decision.branches]
     assert any(np.allclose(point, [0.25, 0.75, 0.5, 1 / 32], atol=1e-9) for point in known)
 
@@ -115,7 +116,7 @@ def test_a_drawn_network_is_found_again_and_many_starts_find_no_other() -> None:
 def test_a_box_without_a_solution() -> None:
     erf = own("s*x + u*erf(x)", "s", "u")
     outcome = made("tanh", FamilyBox((erf,), {"s_1": (ONE, TWO), "u_1": (ZERO, TWO)}, {}))
-    assert outcome.status == "infeasible"
+    assert outcome.status is MatchStatus.INFEASIBLE
     assert 0.5 * float(outcome.residual) < float(outcome.residual_bound) <= float(outcome.residual)
     relu = made("relu", FamilyBox((erf,), {"s_1": (-TWO, TWO), "u_1": (-TWO, TWO)}, {}))
     assert "k_3 = 2 k_2" in relu.reason
@@ -161,6 +162,6 @@ def test_too_many_unknowns_and_no_gauge() -> None:
 
 
 def test_targets_know_nothing_of_the_box() -> None:
-    target = target_of(certify(resolve("tanh"), R(1, 5), R(4, 5), ONE, 20), "ck")
+    target = target_of(certify(DEQ(resolve("tanh"), R(1, 5), R(4, 5), ONE), 20), "ck")
     assert target.odd
     assert target.numbers[1] == arb(0)

@@ -24,7 +24,7 @@ from numerics.matching import (
 from numerics.matching.impossibility import _bound, _Problem, _sloped_fails
 from numerics.networks import FiniteExplicitNetwork
 from tests.designs import assert_matches, made
-from theory.matching import hermite_family
+from theory.matching import MatchStatus, hermite_family
 
 R = sp.Rational
 #: A DEQ that is nearly linear and close to its edge: alpha_4 < lambda_1 by much, and little variance to spare.
@@ -99,7 +99,7 @@ def test_the_other_way_to_an_even_ntk() -> None:
         assert _sloped_fails(target.numbers, arb(1), None)
         assert not ntk_is_forbidden(target.numbers, arb(1))
         found = match_hermite(target)
-        assert found.status == "exact"
+        assert found.status is MatchStatus.EXACT
         assert list(found.branches[0][0].parameters) == ["c2", "c4"]
         again = ExplicitNetwork(found.branches[0], sp.S.One).kernel_balls("ntk-all", 40)
         assert all(have.overlaps(want) for have, want in zip(again, numbers, strict=True))
@@ -154,7 +154,7 @@ def test_coefficients_that_vanish_without_a_symmetry(text: str, *, even: bool, o
 
 def test_one_layer_is_refused_where_it_cannot_do() -> None:
     outcome = made("relu", digits=10, family="hermite", layers=1)
-    assert outcome.status == "infeasible"
+    assert outcome.status is MatchStatus.INFEASIBLE
     k = [float(ball) for ball in outcome.target.numbers]
     # |k_3 - 2 k_2| is shared out between the two.
     assert (
@@ -197,7 +197,7 @@ def best_leftover(numbers: Sequence[float], degree: int, *, ntk: bool) -> float:
 
 def test_a_deq_that_no_two_layers_match() -> None:
     outcome = made(FORBIDDEN[0], FORBIDDEN[1], digits=10)
-    assert outcome.status == "infeasible"
+    assert outcome.status is MatchStatus.INFEASIBLE
     assert outcome.universal
     assert 0 < float(outcome.residual_bound) <= float(outcome.residual)
     assert best_leftover([float(ball) for ball in outcome.target.numbers], 9, ntk=False) < 0
@@ -210,7 +210,7 @@ def test_a_deq_that_no_two_layers_match() -> None:
 
 def test_the_recurrent_ntk_of_relu_is_out_of_reach() -> None:
     outcome = made("relu", digits=10, kernel="ntk-recurrent")
-    assert outcome.status == "infeasible"
+    assert outcome.status is MatchStatus.INFEASIBLE
     assert outcome.universal
     assert 0 < float(outcome.residual_bound) <= float(outcome.residual)
     numbers = [float(ball) for ball in outcome.target.numbers]

@@ -21,6 +21,8 @@ from numerics.matching import DesignError, Target, design, locate_threshold, mat
 from numerics.moments import FloatMoments
 from tests.designs import assert_matches, made
 from theory.activations import resolve
+from theory.equations import DEQ
+from theory.matching import MatchStatus
 
 R = sp.Rational
 
@@ -118,7 +120,7 @@ def test_least_squares_from_many_starts_finds_the_same_two() -> None:
 )  # fmt: skip
 def test_infeasible_pairs_of_leaky_layers(name: str, sigma_a2: sp.Expr) -> None:
     outcome = made(name, sigma_a2, digits=12, family="leaky_relu")
-    assert outcome.status == "infeasible"
+    assert outcome.status is MatchStatus.INFEASIBLE
     assert not outcome.branches
     assert not outcome.universal
     bound, residual = float(outcome.residual_bound), float(outcome.residual)
@@ -150,12 +152,12 @@ def test_close_to_the_threshold_the_two_solutions_are_told_apart() -> None:
     below = made("relu", R("0.8527865338961564"), digits=10, family="leaky_relu")
     assert len(below.branches) == 2
     assert_matches(below, 10)
-    assert made("relu", R("0.8527865338961565"), digits=10, family="leaky_relu").status == "infeasible"
+    assert made("relu", R("0.8527865338961565"), digits=10, family="leaky_relu").status is MatchStatus.INFEASIBLE
 
 
 def test_the_leaky_threshold_of_relu() -> None:
     relu = resolve("relu")
-    found = locate_threshold(relu, R(1, 5), R(4, 5), sp.S.One, family="leaky_relu", digits=20)
+    found = locate_threshold(DEQ(relu, R(1, 5), R(4, 5), sp.S.One), family="leaky_relu", digits=20)
     assert found is not None
     assert found.works_below
     assert found.sigma_a2.rad() < arb(10) ** -20
@@ -175,8 +177,8 @@ def test_the_leaky_threshold_of_relu() -> None:
         low, high = (mpmath.mpf(end.numerator) / end.denominator for end in exact_bounds(found.sigma_a2))
         assert low < root < high
     # On either side of it the design says so.
-    assert made("relu", R(852, 1000), family="leaky_relu").status == "exact"
-    assert made("relu", R(8531, 10000), digits=10, family="leaky_relu").status == "infeasible"
+    assert made("relu", R(852, 1000), family="leaky_relu").status is MatchStatus.EXACT
+    assert made("relu", R(8531, 10000), digits=10, family="leaky_relu").status is MatchStatus.INFEASIBLE
     # In closed form, from the same equations in other hands: a root of a sextic in s with coefficients in pi.
     s, pi = sp.symbols("s pi")
     e, d = 1 - s * (pi - 1) / (2 * pi), 1 - s / 4
@@ -190,10 +192,10 @@ def test_the_leaky_threshold_of_relu() -> None:
         value = sp.Float(str(mpmath.nstr(root, 30)), 30)
         assert abs(wanted.as_expr().subs({s: value, pi: sp.pi.evalf(40)})) < 1e-20
     # sigma_b^2 plays no part for a homogeneous activation.
-    fixed = locate_threshold(relu, R(9, 10), R(1, 3), sp.S.One, family="leaky_relu", tied=False, digits=15)
+    fixed = locate_threshold(DEQ(relu, R(9, 10), R(1, 3), sp.S.One), family="leaky_relu", tied=False, digits=15)
     assert fixed is not None
     assert fixed.sigma_a2.overlaps(found.sigma_a2)
-    assert locate_threshold(resolve("elu"), R(1, 5), R(4, 5), sp.S.One, family="leaky_relu") is None
+    assert locate_threshold(DEQ(resolve("elu"), R(1, 5), R(4, 5), sp.S.One), family="leaky_relu") is None
 
 
 def test_a_negative_square_is_no_network() -> None:
@@ -202,7 +204,7 @@ def test_a_negative_square_is_no_network() -> None:
         k2 = arb(1)
         numbers = (arb(0), k2, 3 * k2, 2 * (arb.pi() - 2) * k2)
         target = Target("ck", numbers, sp.S.One, even=True, homogeneous=True)
-        assert match_leaky(target).status == "infeasible"
+        assert match_leaky(target).status is MatchStatus.INFEASIBLE
         enough = replace(target, numbers=(arb(0), k2, 3 * k2 / 2, numbers[3]))
         assert len(match_leaky(enough).branches) == 2
 
@@ -223,7 +225,7 @@ def test_one_odd_layer(name: str, family: str) -> None:
 
 def test_one_odd_layer_of_other_scale_and_kernel() -> None:
     for kernel, family in (("ntk-recurrent", "erf"), ("ntk-all", "hard_tanh"), ("ck", "sin")):
-        outcome = design(resolve("erf"), R(3, 5), R(1, 2), R(7, 4), kernel=kernel, family=family, digits=20)
+        outcome = design(DEQ(resolve("erf"), R(3, 5), R(1, 2), R(7, 4)), kernel=kernel, family=family, digits=20)
         assert_matches(outcome, 18)
 
 
@@ -240,14 +242,14 @@ def test_a_limit_that_is_not_reached_is_no_match() -> None:
         made("sign", sp.S.Zero, digits=5, family="hard_tanh")
     assert made("sign", sp.S.Zero).family == "sin"
     linear = made("identity", family="erf")
-    assert linear.status == "infeasible"
+    assert linear.status is MatchStatus.INFEASIBLE
     assert linear.residual_bound == 0
 
 
 def test_a_variance_that_no_hard_tanh_reaches() -> None:
     """E[clip^2]/(tau_0^2 E[clip']^2) runs from 1 to pi/2 only; sin has no such limit."""
     outcome = made("sign", R(3, 5), digits=10, family="hard_tanh")
-    assert outcome.status == "infeasible"
+    assert outcome.status is MatchStatus.INFEASIBLE
     assert 0 < float(outcome.residual_bound) <= float(outcome.residual)
     k1, k0 = (float(outcome.target.numbers[i]) for i in (0, 3))
     # The least over all widths and amplitudes: both differences shared out on the line k_0 = pi/2 k_1.
@@ -265,7 +267,7 @@ def test_a_variance_that_no_hard_tanh_reaches() -> None:
 
 def test_an_odd_family_cannot_match_relu() -> None:
     outcome = made("relu", family="erf")
-    assert outcome.status == "infeasible"
+    assert outcome.status is MatchStatus.INFEASIBLE
     k3 = float(outcome.target.numbers[2])
     assert 0.99 * k3 < float(outcome.residual_bound) <= k3
 
@@ -301,9 +303,9 @@ def test_matched_kernels_approach_each_other_and_naive_ones_do_not(name: str, fa
     for p in (150, 600):
         sample = GaussianMixture.released_experiment(p, means=2.0).sample(np.random.default_rng([1, p]))
         gram, tau0 = sample.gram(), sample.statistics().tau0("empirical")
-        outcome = design(activation, R(1, 5), R(4, 5), sp.Rational(str(tau0)), digits=12)
+        outcome = design(DEQ(activation, R(1, 5), R(4, 5), sp.Rational(str(tau0))), digits=12)
         assert outcome.family == family
-        kernel = implicit_ck(gram, phi, 0.2, 0.8, float(outcome.deq["bias"])).kernel
+        kernel = implicit_ck(gram, phi, 0.2, 0.8, float(outcome.solution["bias"])).kernel
         own = explicit_ck(gram, outcome.network.pointwise()).kernel
         same = explicit_ck(gram, [(phi, FloatMoments(phi).at(tau0).mean)]).kernel
         rng = np.random.default_rng(0)

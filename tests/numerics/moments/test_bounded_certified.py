@@ -16,6 +16,7 @@ from numerics.moments import CertifiedMoments, HighPrecisionMoments
 from tests.oracles import expectation
 from theory.activations import Activation
 from theory.analysis import GrowthError
+from theory.equations import DEQ
 from theory.grammar import parse_number
 from theory.symbols import x
 
@@ -118,7 +119,7 @@ def test_certified_moments_contain_the_quadrature_of_what_was_typed(text: str) -
 )
 def test_coefficients_from_plain_quadrature(text: str, parameters: tuple[str, ...], right: dict[str, str]) -> None:
     """Right values by plain mpmath at 70 digits, its intervals cut at the kinks."""
-    found = certify(Activation.from_text(text), *(parse_number(value) for value in parameters), 20)
+    found = certify(DEQ(Activation.from_text(text), *(parse_number(value) for value in parameters)), 20)
     assert all(found.certified.values())
     assert set(found.margins) == {"tau", "ck", "ntk"}
     for key, value in right.items():
@@ -127,7 +128,9 @@ def test_coefficients_from_plain_quadrature(text: str, parameters: tuple[str, ..
 
 def test_spellings_of_one_function_agree() -> None:
     parameters = [parse_number(value) for value in ("1/5", "4/5", "100")]
-    typed, named = (certify(Activation.from_text(text), *parameters, 15) for text in ("log(1+exp(x))", "softplus(x)"))
+    typed, named = (
+        certify(DEQ(Activation.from_text(text), *parameters), 15) for text in ("log(1+exp(x))", "softplus(x)")
+    )
     for key, ball in named.balls.items():
         assert typed.balls[key].overlaps(ball)
         assert typed.decimal(key) == named.decimal(key)

@@ -11,6 +11,7 @@ from numerics.arithmetic import pointwise
 from numerics.equilibrium import solve_float
 from numerics.moments import FloatMoments
 from theory.activations import Activation, get, names
+from theory.equations import DEQ
 from theory.kernels import NTK_COEFFICIENTS
 
 
@@ -75,7 +76,7 @@ def test_powers_have_the_moments_of_the_gamma_function(degree: sp.Rational, scal
 
 
 def test_without_slope_energy_there_is_no_ntk() -> None:
-    found = solve_float(pointwise(activation("sqrt(Abs(x))")), 0.2, 0.8, 1.0)
+    found = solve_float(DEQ(activation("sqrt(Abs(x))"), 0.2, 0.8, 1.0))
     assert "ntk" not in found.margins
     assert not NTK_COEFFICIENTS & set(found.values)
     # v = s (E|xi| - E[|xi|^(1/2)]^2) sqrt(v) + b, with E|xi|^q from the gamma function.

@@ -22,11 +22,13 @@ from numerics.networks import (
     implicit_ntks,
     solve_fixed_point,
 )
-from theory.activations import Activation, get
+from theory.activations import get
+from theory.equations import DEQ
 
 RELU, TANH = pointwise(get("relu")), pointwise(get("tanh"))
 #: Smooth, neither odd nor homogeneous.
-SMOOTH = pointwise(Activation.from_text("tanh(x) + x*sigmoid(x)/2"))
+SMOOTH_TEXT = "tanh(x) + x*sigmoid(x)/2"
+SMOOTH = pointwise(SMOOTH_TEXT)
 RELU_BIAS = 0.4
 A2, B2 = 0.3, 0.7
 
@@ -37,7 +39,7 @@ def samples(n: int, p: int, seed: int = 0) -> np.ndarray:
 
 def relu_deq(width: int, p: int, seed: int, law: EntryLaw = "gaussian", sigma_a2: float = A2) -> FiniteDEQ:
     rng = np.random.default_rng(seed)
-    return FiniteDEQ.draw(RELU, RELU_BIAS, sigma_a2, B2, width=width, dimension=p, rng=rng, law=law)
+    return FiniteDEQ.draw(DEQ("relu", sigma_a2, B2), RELU_BIAS, width=width, dimension=p, rng=rng, law=law)
 
 
 # --- fixed points --------------------------------------------------------------------------------
@@ -122,18 +124,18 @@ def test_batches_of_samples_change_nothing_but_the_memory(monkeypatch: pytest.Mo
 
 def test_non_convergence_says_its_numbers() -> None:
     rng = np.random.default_rng(0)
-    chaotic = FiniteDEQ.draw(TANH, 0.0, 40.0, B2, width=80, dimension=5, rng=rng)
+    chaotic = FiniteDEQ.draw(DEQ("tanh", 40, B2), 0.0, width=80, dimension=5, rng=rng)
     message = r"no fixed point in 50 steps .*\(80 neurons, 3 samples\).*asked for 1e-10"
     for method in ("damped", "anderson"):
         with pytest.raises(NonConvergenceError, match=message):
             chaotic.equilibrium(samples(3, 5), method=method, limit=50)
-    exploding = FiniteDEQ.draw(RELU, 0.0, 40.0, B2, width=80, dimension=5, rng=rng)
+    exploding = FiniteDEQ.draw(DEQ("relu", 40, B2), 0.0, width=80, dimension=5, rng=rng)
     with pytest.raises(NonConvergenceError, match="no fixed point in"):
         exploding.equilibrium(samples(3, 5), method="damped", limit=5000)
 
 
 def test_a_zero_sample_of_an_odd_activation_stays_at_zero() -> None:
-    network = FiniteDEQ.draw(TANH, 0.0, A2, B2, width=40, dimension=6, rng=np.random.default_rng(0))
+    network = FiniteDEQ.draw(DEQ("tanh", A2, B2), 0.0, width=40, dimension=6, rng=np.random.default_rng(0))
     data = samples(3, 6)
     data[:, 1] = 0
     found = network.equilibrium(data)
@@ -253,7 +255,7 @@ def test_kernels_of_wide_networks_average_to_their_limits(law: EntryLaw) -> None
     limits = limiting_kernels(SMOOTH, 0.15, data.T @ data)
 
     def draw(rng: np.random.Generator) -> np.ndarray:
-        network = FiniteDEQ.draw(SMOOTH, 0.15, A2, B2, width=m, dimension=p, rng=rng, law=law)
+        network = FiniteDEQ.draw(DEQ(SMOOTH_TEXT, A2, B2), 0.15, width=m, dimension=p, rng=rng, law=law)
         equilibrium = network.equilibrium(data, tolerance=1e-8)
         kernels = implicit_ntks(network, data, equilibrium, draw_entries(law, (m,), rng), tolerance=1e-8)
         return np.array([getattr(kernels, name) for name in limits])
@@ -339,7 +341,7 @@ def test_bad_input() -> None:
     with pytest.raises(ValueError, match="bias"):
         FiniteDEQ(RELU, np.nan, A2, B2, np.ones((2, 2)), np.ones((2, 4)))
     for draw in (
-        lambda **sizes: FiniteDEQ.draw(RELU, 0.0, A2, B2, rng=rng, **sizes),
+        lambda **sizes: FiniteDEQ.draw(DEQ("relu", A2, B2), 0.0, rng=rng, **sizes),
         lambda **sizes: FiniteExplicitNetwork.draw([(RELU, 0.0)], rng=rng, **sizes),
     ):
         with pytest.raises(ValueError, match="at least 1"):

@@ -10,20 +10,20 @@ from typing import Any
 import numpy as np
 import pytest
 
-from numerics.arithmetic import pointwise
 from numerics.data import GaussianMixture
 from numerics.equilibrium import solve_float
 from numerics.experiments import report_rate
 from numerics.publish import convergence_figure, new_figure, spectrum_figure, sweep_figure
 from numerics.spectrum import SpectralLaw
 from theory.activations import resolve
+from theory.equations import DEQ
 from theory.kernels import Kernel, KernelCoefficients
 
 
 @cache
 def law(samples: int = 320) -> SpectralLaw:
     mixture = GaussianMixture.released_experiment(400, ratio=samples / 400, means=3.0)
-    solved = solve_float(pointwise(resolve("tanh")), 0.2, 0.8, mixture.tau0)
+    solved = solve_float(DEQ(resolve("tanh"), 0.2, 0.8, mixture.tau0))
     return SpectralLaw.of(mixture, solved.kernel(Kernel.CK))
 
 

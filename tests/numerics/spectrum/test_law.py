@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from scipy.integrate import quad
 from scipy.linalg import eigvalsh
 
-from numerics.arithmetic import pointwise
 from numerics.data import Covariance, EntryLaw, GaussianMixture
 from numerics.equilibrium import solve_float
 from numerics.equivalents import DeterministicEquivalent, check_coefficients
@@ -31,6 +30,7 @@ from numerics.spectrum import (
     solve_bulk,
 )
 from theory.activations import resolve
+from theory.equations import DEQ
 from theory.kernels import Kernel, KernelCoefficients
 
 Array = NDArray[np.float64]
@@ -330,7 +330,7 @@ def test_values_of_the_theory_sheet() -> None:
     """Section 5: ReLU, means of norm 2, C_a = (1 + 20 a/sqrt(p)) I, n = 0.8 p."""
     for p, expected in ((800, 3.0011), (1600, 3.1243)):
         mixture = GaussianMixture.released_experiment(p, means=2, cov_shift=20)
-        solution = solve_float(pointwise(resolve("relu")), 0.2, 0.8, mixture.tau0)
+        solution = solve_float(DEQ(resolve("relu"), 0.2, 0.8, mixture.tau0))
         law = SpectralLaw.of(mixture, solution.kernel(Kernel.CK))
         assert law.outlier_values[0] == pytest.approx(expected, abs=5e-5)
 
@@ -442,7 +442,7 @@ def test_a_spike_and_a_mean_in_the_same_direction_mix() -> None:
 def test_an_even_activation_has_a_point_for_a_bulk() -> None:
     p = 400
     mixture = GaussianMixture.build(spread_means(p, [2.0, 2.0]), [1.0, 1 + 8 / np.sqrt(p)], [150, 170])
-    solution = solve_float(pointwise(resolve("cos(x)")), 0.2, 0.8, mixture.tau0)
+    solution = solve_float(DEQ(resolve("cos(x)"), 0.2, 0.8, mixture.tau0))
     numbers = solution.kernel(Kernel.CK)
     law, values, aligned = zscores(mixture, numbers, 16)
     assert law.bulk is None

@@ -21,6 +21,7 @@ from numerics.data import GaussianMixture
 from numerics.equilibrium import solve
 from theory.activations import registry
 from theory.equations import (
+    DEQ,
     EntrySeries,
     ExpansionError,
     NormArgument,
@@ -393,7 +394,7 @@ def test_derived_system_reproduces_the_solver(name: str) -> None:
     """At the solver's tau_*, the derived system in closed form has the solver's digits, of every coefficient."""
     weights = {sigma_a2: sp.Rational(1, 5), sigma_b2: sp.Rational(4, 5)}
     activation = registry.get(name).with_parameters()
-    solved = solve(activation, weights[sigma_a2], weights[sigma_b2], sp.S.One, digits=30)
+    solved = solve(DEQ(activation, weights[sigma_a2], weights[sigma_b2], sp.S.One), digits=30)
     scale = sp.Rational(solved.decimal("tau"))
     values = _concrete(name, scale, weights)
     wanted = {f"alpha{k}": alpha[k] for k in alpha} | {f"lambda{k}": lambda_[k] for k in lambda_}
