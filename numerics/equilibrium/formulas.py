@@ -104,6 +104,9 @@ def evaluate_formulas(
     """Coefficients and margins from the moments at tau_*; an NTK's are left out where its margin is not below 1.
 
     Margins nearer to 1 than the resolution count as 1: the coefficients divide by what is left, which is rounding.
+
+    Raises:
+        EquilibriumError: the equilibrium is not stable, or the CK's coefficients do not exist.
     """
     has_energy = moments.slope_energy is not None
     energy = moments.slope_energy if has_energy else 0

@@ -18,6 +18,7 @@ from numerics.equilibrium import (
     find_equilibria,
     locate_stability_loss,
     solve,
+    solve_float,
     solve_uncertified,
     sweep,
 )
@@ -28,6 +29,7 @@ from theory.activations import Activation, get
 from theory.analysis import DomainError
 from theory.equations import DEQ, EquilibriumError, exact_number, exact_numbers
 from theory.grammar import ActivationSyntaxError
+from theory.kernels import Kernel
 from theory.matching import MatchStatus
 
 FIFTH = sp.Rational(1, 5)
@@ -108,6 +110,37 @@ def test_the_solvers_take_what_a_person_types() -> None:
     assert design(DEQ("tanh", 0.2, 0.8, 1)).status is MatchStatus.EXACT
     with pytest.raises(EquilibriumError, match="sigma_a2 must be a finite number"):
         certify(DEQ("tanh", None, 0.8, 1))
+
+
+def test_every_solution_gives_a_kernels_coefficients_by_its_name() -> None:
+    """The same numbers as balls, to many digits and in float64; ReLU with sigma_a^2 = 2 has no NTK."""
+    deq = DEQ("gelu", 0.2)
+    balls, many, floats = certify(deq), solve(deq), solve_float(deq)
+    for kernel in Kernel:
+        for ball, number, value in zip(balls.kernel(kernel), many.kernel(kernel), floats.kernel(kernel), strict=True):
+            assert value == pytest.approx(float(ball), rel=1e-14)
+            assert value == pytest.approx(float(number), rel=1e-14)
+    steep = DEQ("relu", 2, 0.8)
+    for found in (certify(steep), solve(steep), solve_float(steep)):
+        assert found.kernel(Kernel.CK)
+        with pytest.raises(
+            EquilibriumError, match=r"this DEQ has no ntk-all: sigma_a\^2 E\[phi'\^2\] = 1 is not below 1"
+        ):
+            found.kernel(Kernel.NTK_ALL)
+    with pytest.raises(EquilibriumError, match=r"this DEQ has no ck: alpha1 is not certified: no proof was asked for"):
+        solve_uncertified(deq).kernel(Kernel.CK)
+
+
+def test_a_sweep_keeps_points_that_are_no_deq() -> None:
+    line = SweepLine("tanh", "sigma_a2", tau0="1/2")
+    assert line.at(0.25) == DEQ("tanh", 0.25, 0.75, 0.5)
+    inside, outside = sweep(line, ["1/4", 1], 15)
+    assert inside.decimals["alpha1"] == certify(line.at("1/4")).decimal("alpha1")
+    assert (outside.value, outside.stable, outside.missing) == (1, False, "sigma_b2 must be a number > 0, not 0")
+    with pytest.raises(EquilibriumError, match="sigma_a2 must be a finite number"):
+        list(sweep(line, ["one"], 15))
+    with pytest.raises(ValueError, match="unknown number 'tau': accepted are sigma_a2, sigma_b2, tau0"):
+        SweepLine("tanh", "tau")
 
 
 def test_kernels_take_lists_and_names() -> None:
