@@ -163,6 +163,10 @@ def find_equilibria(deq: DEQ, digits: int = 15) -> EquilibriumSet:
     Args:
         deq: the DEQ.
         digits: significant digits of the roots.
+
+    Example:
+        >>> [root.stable for root in find_equilibria(DEQ("cubic", "1/5")).equilibria]
+        [True, False]
     """
     with ctx.workprec(_precision(deq)):
         return _Search(deq, digits).run()

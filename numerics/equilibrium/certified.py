@@ -170,6 +170,10 @@ def certify(deq: DEQ, digits: int = 15, *, prove_absence: bool = True) -> Certif
     Raises:
         EquilibriumError: digits out of range, or no stable equilibrium reached from tau_0.
         MomentAccuracyError: nothing could be certified, and the plain path's digits do not settle either.
+
+    Example:
+        >>> certify(DEQ("tanh", "1/5"), 30).decimal("alpha1")
+        '0.344987632659798712080705117170'
     """
     _check_digits(digits)
     try:

@@ -84,6 +84,10 @@ def solve(deq: DEQ, digits: int = 15, *, start: float | None = None) -> Implicit
     Raises:
         EquilibriumError: digits out of range, or no stable equilibrium reached from tau_0.
         MomentAccuracyError: a moment's digits do not settle.
+
+    Example:
+        >>> solve(DEQ("tanh", "1/5"), 20).decimal("alpha1")
+        '0.34498763265979871208'
     """
     if digits < 1:
         raise EquilibriumError(f"digits must be at least 1, not {digits}")

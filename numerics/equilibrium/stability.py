@@ -118,6 +118,11 @@ def locate_stability_loss(deq: DEQ, digits: int = 15, *, tied: bool = False) -> 
 
     Raises:
         EquilibriumError: the branch cannot be followed.
+
+    Example:
+        >>> loss = locate_stability_loss(DEQ("x + x**3/10", 0, "4/5"), 20)
+        >>> print(loss.kind, loss.decimal())
+        fold 0.21650645720975156638
     """
     activation, branch = deq.activation, _branch(deq.activation, None if tied else deq.sigma_b2, deq.tau0)
     bracket = branch.first_sign_change(branch.fold_function)

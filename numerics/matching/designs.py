@@ -141,6 +141,11 @@ def design(
         DesignError: bad arguments.
         UndecidedDesignError: a question that stays undecided at eight times the digits.
         EquilibriumError, MomentAccuracyError: the DEQ has no solution, or none that is certified.
+
+    Example:
+        >>> found = design(DEQ("tanh"))
+        >>> print(found.status, found.family)
+        exact hard_tanh
     """
     if family is None and layers is not None:
         raise DesignError("a number of layers needs a family: give both or neither")

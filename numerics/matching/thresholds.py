@@ -81,8 +81,9 @@ def locate_threshold(
     tied: bool = True,
     digits: int = 15,
 ) -> Threshold | None:
-    """Return the threshold in (0, 1) next to a DEQ's sigma_a^2, or None where there or in closed form none is known.
+    """Return the threshold in (0, 1) next to a DEQ's sigma_a^2, or None where none is known.
 
+    Known are those at which a margin in closed form changes its sign.
     For hard tanh and erf the DEQ must be odd up to a constant; whether it is, is the design's business.
 
     Args:
