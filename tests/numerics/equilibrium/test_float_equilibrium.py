@@ -26,6 +26,7 @@ from numerics.kernels import hermite_coefficients
 from numerics.moments import FloatMoments, MomentAccuracyError, select_refinement
 from theory.activations import resolve
 from theory.equations import DEQ, EquilibriumError
+from theory.kernels import Kernel
 
 R = sp.Rational
 Function = Callable[[Any], Any]
@@ -193,7 +194,7 @@ def test_kernels_are_refused_where_quadrature_misses_the_activation() -> None:
             select_refinement(pointwise(text), np.array([0.9, 1.0]))
     experiment = Experiment((), sigma_a2=0.02)
     with pytest.raises(MomentAccuracyError, match="narrow peaks"):
-        distance_to_equivalent(experiment, resolve("exp(-((x-0.7)/0.001)**2/2)"), "ck", Cell(50, 0))
+        distance_to_equivalent(experiment, resolve("exp(-((x-0.7)/0.001)**2/2)"), Kernel.CK, Cell(50, 0))
 
 
 def test_kernels_are_refused_where_only_the_slope_is_missed() -> None:
