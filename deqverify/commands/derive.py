@@ -247,13 +247,13 @@ def _registry(arguments: argparse.Namespace) -> int:
     from rich.table import Table
 
     from numerics.records import derive
-    from theory.activations import get, names
+    from theory.activations import registered, registered_names
 
     target = arguments.json
     rows: list[dict[str, Any]] = []
-    for name in _cli.track(names(), "deriving"):
+    for name in _cli.track(registered_names(), "deriving"):
         with _cli.budgeted(arguments.budget):
-            derived = derive(get(name), use_cache=not arguments.no_cache)
+            derived = derive(registered(name), use_cache=not arguments.no_cache)
         kinds = [_kind(value) for value in derived.values.values()]
         rows.append(
             {

@@ -174,9 +174,9 @@ def _refuse_own_file(arguments: argparse.Namespace) -> None:
 
 def _activations(arguments: argparse.Namespace) -> list[tuple[Activation, Activation]]:
     """(as written in formulas, with values for all parameters) of every activation asked for."""
-    from theory.activations import names
+    from theory.activations import registered_names
 
-    asked = names() if arguments.registry else arguments.activation
+    asked = registered_names() if arguments.registry else arguments.activation
     found = [_cli.resolve_text(name) for name in asked]
     for position, activation in enumerate(found):
         if activation in found[:position]:

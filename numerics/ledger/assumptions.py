@@ -11,7 +11,7 @@ from numerics.ledger.checks import Check, Plan, Results, Task
 from numerics.ledger.coefficients import coefficient_power, deq_cells, read_records, theory_test
 from numerics.ledger.limits import figures, power_list
 from numerics.ledger.witnesses import coefficients_of
-from theory.activations import get
+from theory.activations import registered
 from theory.claims import Theory, Verdict, VerdictKind, true_theory
 from theory.kernels import KernelCoefficients
 
@@ -60,7 +60,7 @@ _STEP = sp.Rational(1, 1000)
 
 def past_the_fold_task() -> dict[str, Any]:
     """Locate the cubic's loss of stability, and count its equilibria just before and just after."""
-    cubic, weight_b, scale0 = get("cubic").with_parameters({}), sp.Rational(4, 5), sp.S.One
+    cubic, weight_b, scale0 = registered("cubic").with_parameters({}), sp.Rational(4, 5), sp.S.One
     loss = locate_stability_loss(cubic, weight_b, scale0, 20)
     text = loss.decimal()
     if text is None:

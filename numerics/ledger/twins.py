@@ -22,7 +22,7 @@ from numerics.kernels import implicit_ck
 from numerics.ledger.checks import Check, Plan, Results, Task
 from numerics.ledger.rates import CHANGES, ladder_report, shown_power
 from numerics.linalg import operator_norm, perturbed_norms
-from theory.activations import Activation, get
+from theory.activations import Activation, registered
 from theory.claims import Verdict, VerdictKind
 from theory.equations import EquilibriumError
 from theory.symbols import x
@@ -81,7 +81,7 @@ def few_task(p: int, index: int, seed: int, sigma_a2: str, sigma_b2: str) -> dic
         rng = np.random.default_rng([seed, p, index])
         sample = GaussianMixture.released_experiment(p, means=2.0).sample(rng)
         gram, tau0 = sample.gram(), sample.mixture.tau0
-        relu = pointwise(get("relu").with_parameters({}))
+        relu = pointwise(registered("relu").with_parameters({}))
         twin = pointwise(polynomial_twin(relu, *weights, tau0))
         first, second = (
             implicit_ck(gram, phi, *weights, solve_float(phi, *weights, tau0).checked()["bias"]).kernel

@@ -16,7 +16,7 @@ from numerics.equilibrium import certify, find_equilibria, locate_stability_loss
 from numerics.kernels import explicit_ck, implicit_ck, implicit_kernels
 from numerics.matching import design
 from numerics.parameters import as_activation, as_array, exact_parameters, margin_text
-from theory.activations import Activation, get
+from theory.activations import Activation, registered
 from theory.analysis import DomainError
 from theory.equations import EquilibriumError, exact_number
 from theory.grammar import ActivationSyntaxError
@@ -68,10 +68,10 @@ def test_ranges_are_checked_with_the_kind() -> None:
 
 
 def test_activations_are_names_texts_or_activations() -> None:
-    assert as_activation("ReLU") == get("relu")
-    assert as_activation("leaky_relu") == get("leaky_relu").with_parameters({})
+    assert as_activation("ReLU") == registered("relu")
+    assert as_activation("leaky_relu") == registered("leaky_relu").with_parameters({})
     assert as_activation("x + x**2").expr == Activation.from_text("x + x**2").expr
-    assert as_activation(get("tanh")) is get("tanh")
+    assert as_activation(registered("tanh")) is registered("tanh")
     with pytest.raises(TypeError, match=r"^the activation must be a registered name, an expression in x"):
         as_activation(np.tanh)  # type: ignore[arg-type]
     with pytest.raises(DomainError, match="no activation is named"):
@@ -81,7 +81,7 @@ def test_activations_are_names_texts_or_activations() -> None:
 
 
 def test_the_solvers_take_what_a_person_types() -> None:
-    exact = certify(get("tanh"), FIFTH, sp.Rational(4, 5), sp.Integer(1))
+    exact = certify(registered("tanh"), FIFTH, sp.Rational(4, 5), sp.Integer(1))
     for found in (certify("tanh", 0.2, 0.8, 1), certify("tanh(x)", "1/5", Decimal("0.8"), np.float64(1.0))):
         assert [found.decimal(key) for key in exact.balls] == [exact.decimal(key) for key in exact.balls]
         assert (found.sigma_a2, found.tau0) == (FIFTH, 1)
@@ -100,7 +100,7 @@ def test_kernels_take_lists_and_names() -> None:
     gram = [[1, 0.5], [0.5, 1]]
     right = implicit_ck(np.array(gram), pointwise("relu"), 0.2, 0.8, 0.3)
     assert np.array_equal(implicit_ck(gram, "relu", 0.2, 0.8, 0.3).kernel, right.kernel)  # type: ignore[arg-type]
-    found = implicit_kernels(gram, get("relu"), 0.2, 0.8, 0.3, kernels=("ck",))  # type: ignore[arg-type]
+    found = implicit_kernels(gram, registered("relu"), 0.2, 0.8, 0.3, kernels=("ck",))  # type: ignore[arg-type]
     assert np.array_equal(found.ck, right.kernel)  # type: ignore[arg-type]
     single = explicit_ck(gram, [("relu", 0.3)])  # type: ignore[arg-type, list-item]
     # E[relu(u) relu(v)] at rho = 1/2 is (sqrt(1 - rho^2) + rho (pi - arccos rho))/(2 pi); the means are 1/sqrt(2 pi).

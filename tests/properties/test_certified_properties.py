@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from numerics.arithmetic import constant_ball, contains_decimal, exact_bounds, rounded_decimal
 from numerics.equilibrium import certify, solve
 from tests.numerics.equilibrium.test_certified import off_by
-from theory.activations import Activation, get
+from theory.activations import Activation, registered
 from theory.equations import EquilibriumError
 
 R = sp.Rational
@@ -30,7 +30,7 @@ def exact(value: object) -> sp.Rational:
 @given(NAMES, RATIONALS, RATIONALS, SCALES, st.integers(4, 12))
 @settings(max_examples=12)
 def test_balls_contain_plain_values(name: str, a: object, b: object, scale: object, digits: int) -> None:
-    phi = get(name).with_parameters()
+    phi = registered(name).with_parameters()
     parameters = (exact(a), exact(b), exact(scale))
     try:
         plain = solve(phi, *parameters, 2 * digits)
@@ -57,7 +57,7 @@ def test_balls_contain_plain_values(name: str, a: object, b: object, scale: obje
 def test_stretching_the_argument_moves_the_variances(name: str, a: object, factor: object) -> None:
     """phi(c x) with variances s has the pre-activations of phi with c^2 s, divided by c."""
     stretch, weight = exact(factor), exact(a) / 5
-    base = get(name).with_parameters()
+    base = registered(name).with_parameters()
     x = sp.Symbol("x", real=True)
     stretched = Activation("stretched", base.expr.subs(x, stretch * x))
     first = certify(stretched, weight / stretch**2, R(1, 2) / stretch**2, R(1), 18)

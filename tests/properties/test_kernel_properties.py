@@ -15,8 +15,8 @@ from theory.activations import registry
 Array = NDArray[np.float64]
 
 
-RELU = with_dual(registry.get("relu"))
-TANH = pointwise(registry.get("tanh"))
+RELU = with_dual(registry.registered("relu"))
+TANH = pointwise(registry.registered("tanh"))
 CLIP = with_dual(registry.resolve("clip(x, -1/2, 1)"))
 ACTIVATIONS = st.sampled_from([RELU, TANH, CLIP])
 SEEDS = st.integers(0, 2**32 - 1)

@@ -28,10 +28,10 @@ from numerics.experiments import (
 from numerics.kernels import implicit_kernels
 from numerics.networks import FiniteDEQ
 from tests.scripts.conftest import Script
-from theory.activations import get
+from theory.activations import registered
 from theory.kernels import Kernel
 
-RELU, TANH = get("relu"), get("tanh")
+RELU, TANH = registered("relu"), registered("tanh")
 SMALL_MEANS = Experiment(activations=(RELU,), means=2.0, seed=4)
 
 

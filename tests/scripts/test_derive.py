@@ -68,7 +68,7 @@ def test_latex_is_that_of_the_export(script: Script, name: str) -> None:
     assert list(parts) == [
         "moments", "system", "solution", *([] if name == "sign" else ["ntk-recurrent"]), "conditions",
     ]  # fmt: skip
-    activation = registry.get(name).with_parameters({})
+    activation = registry.registered(name).with_parameters({})
     constants = name_long_constants(activation)[1]
     moments, _, where = parts["moments"].partition("\nwhere\n")
     check_moments(moments, activation, constants)

@@ -56,7 +56,7 @@ def _slug(name: str) -> str:
 
 @cache
 def _activation(name: str) -> tuple[Activation, dict[sp.Symbol, sp.Rational]]:
-    activation = registry.get(name).with_parameters({})
+    activation = registry.registered(name).with_parameters({})
     return activation, name_long_constants(activation)[1]
 
 
@@ -199,7 +199,7 @@ def test_the_general_formulas(files: dict[str, str]) -> None:
     check_general(files)
 
 
-@pytest.mark.parametrize("name", registry.names())
+@pytest.mark.parametrize("name", registry.registered_names())
 def test_the_formulas_of_an_activation(files: dict[str, str], name: str) -> None:
     check_activation(files, name)
 
@@ -237,7 +237,7 @@ def check_network_digits(files: dict[str, str], name: str) -> None:
 
 
 def test_every_digit_of_every_network(files: dict[str, str]) -> None:
-    for name in registry.names():
+    for name in registry.registered_names():
         check_network_digits(files, name)
 
 

@@ -13,26 +13,26 @@ from theory.grammar import function_names, parse_activation, parse_number
 from theory.named import MODULES, NAMED, NOT_READ, key_of, without_module
 
 __all__ = [
-    "get",
-    "names",
+    "registered",
+    "registered_names",
     "resolve",
 ]
 
 
-def names() -> tuple[str, ...]:
+def registered_names() -> tuple[str, ...]:
     """Return the registered names, in the order of the registry."""
     return tuple(NAMED)
 
 
 @cache
-def get(name: str) -> Activation:
+def registered(name: str) -> Activation:
     """Return a registered activation, its parameters symbolic.
 
     Raises:
         DomainError: no such name.
 
     Example:
-        >>> get("elu").growth_class
+        >>> registered("elu").growth_class
         'grows at most linearly'
     """
     key = key_of(name)
@@ -79,4 +79,4 @@ def resolve(text: str) -> Activation:
         raise DomainError("; ".join(doubt))
     if key_of(name) is None and name in function_names():
         return Activation.from_text(f"{name}(x)")
-    return get(name)
+    return registered(name)

@@ -58,10 +58,10 @@ def test_unknown_functions_and_symbols_are_refused() -> None:
         compile_program([x + tau], [x], FloatArithmetic())
 
 
-@pytest.mark.parametrize("name", registry.names())
+@pytest.mark.parametrize("name", registry.registered_names())
 def test_pointwise_activations_and_slopes(name: str) -> None:
     """Values against SymPy's expression, slopes against central differences, both off the breakpoints."""
-    activation = registry.get(name).with_parameters()
+    activation = registry.registered(name).with_parameters()
     compiled = pointwise(activation)
     points = np.array([-2.3, -0.71, 0.3, 1.7, 6.5])
     values = compiled.value(points)
@@ -75,7 +75,7 @@ def test_pointwise_activations_and_slopes(name: str) -> None:
 
 def test_far_away_values_are_finite() -> None:
     for name in ("tanh", "sigmoid", "softplus", "swish", "mish", "elu", "gelu"):
-        compiled = pointwise(registry.get(name).with_parameters())
+        compiled = pointwise(registry.registered(name).with_parameters())
         far = np.array([-1e4, 1e4])
         assert np.all(np.isfinite(compiled.value(far)))
         assert np.all(np.isfinite(compiled.derivative(far)))
@@ -91,7 +91,7 @@ def test_a_singular_breakpoint_gives_finite_values() -> None:
 
 def test_free_parameters_are_refused() -> None:
     with pytest.raises(ValueError, match="free parameters"):
-        pointwise(registry.get("leaky_relu"))
+        pointwise(registry.registered("leaky_relu"))
 
 
 def test_shapes_are_kept() -> None:

@@ -24,7 +24,7 @@ from numerics.equilibrium import (
     solve_uncertified,
 )
 from numerics.moments import FloatMoments, UncertifiedError, certified_moments
-from theory.activations import Activation, get, names
+from theory.activations import Activation, registered, registered_names
 from theory.equations import EquilibriumError
 
 R = sp.Rational
@@ -33,7 +33,7 @@ BISTABLE = "5*sigmoid(8*x - 16)"
 
 
 def activation(text: str) -> Activation:
-    return (get(text) if text in names() else Activation.from_text(text)).with_parameters()
+    return (registered(text) if text in registered_names() else Activation.from_text(text)).with_parameters()
 
 
 def cubic_polynomial(a: sp.Expr, weight: sp.Expr, source: sp.Expr, v: sp.Expr) -> sp.Expr:
@@ -100,7 +100,7 @@ def test_the_start_decides_which_equilibrium_is_followed() -> None:
 
 
 def test_no_equilibrium_is_a_certified_answer() -> None:
-    found = find_equilibria(get("relu"), R(3), R(1, 2), R(1))
+    found = find_equilibria(registered("relu"), R(3), R(1, 2), R(1))
     assert found.complete
     assert found.equilibria == ()
     assert found.followed is None
@@ -224,14 +224,14 @@ def test_next_to_a_fold_the_search_finds_what_float64_does_not_see(power: int) -
 
 
 def test_parameters_at_which_a_formula_divides_by_zero() -> None:
-    relu = certify(get("relu"), R(2), R(4, 5), R(1), 20)
+    relu = certify(registered("relu"), R(2), R(4, 5), R(1), 20)
     assert all(relu.certified.values())
     assert "kappa2" not in relu.balls
     assert "is not below 1" in relu.ntk_missing
     with pytest.raises(EquilibriumError, match=r"not decided: between tau = 2\.82842712"):
-        certify(get("squared_relu"), R(1, 20), R(1), R(2), 20)
+        certify(registered("squared_relu"), R(1, 20), R(1), R(2), 20)
     with pytest.raises(EquilibriumError, match="it is proved"):
-        certify(get("identity"), R(1), R(4, 5), R(1), 20)
+        certify(registered("identity"), R(1), R(4, 5), R(1), 20)
 
 
 def test_closed_forms_are_not_used_beyond_the_scales_of_their_moments() -> None:
@@ -255,11 +255,11 @@ def test_closed_forms_are_not_used_beyond_the_scales_of_their_moments() -> None:
 
 def test_a_double_root_is_left_unresolved() -> None:
     # Var = 5 v^2/4 for phi = max(x, 0)^2, so that v = sigma_a^2 5 v^2/4 + 1/2 has a double root at sigma_a^2 = 2/5.
-    fold = locate_stability_loss(get("squared_relu"), R(1, 2), R(1), 20)
+    fold = locate_stability_loss(registered("squared_relu"), R(1, 2), R(1), 20)
     assert fold.sigma_a2 is not None
     with flint.ctx.workprec(200):
         assert fold.sigma_a2.overlaps(arb(2) / 5)
-    found = find_equilibria(get("squared_relu"), R(2, 5), R(1, 2), R(1))
+    found = find_equilibria(registered("squared_relu"), R(2, 5), R(1, 2), R(1))
     assert found.equilibria == ()
     assert len(found.unresolved) == 1
     assert found.unresolved[0][0] <= 1 <= found.unresolved[0][1]
@@ -268,27 +268,27 @@ def test_a_double_root_is_left_unresolved() -> None:
 
 
 def test_relu_escapes_to_infinity() -> None:
-    found = locate_stability_loss(get("relu"), R(1, 2), R(1), 30)
+    found = locate_stability_loss(registered("relu"), R(1, 2), R(1), 30)
     assert found.kind == "escape"
     with flint.ctx.workprec(200):
         expected = 2 * arb.pi() / (arb.pi() - 1)
     assert found.sigma_a2 is not None
     assert found.sigma_a2.overlaps(expected)
     assert contains_decimal(expected, str(found.decimal()))
-    assert locate_stability_loss(get("relu"), None, R(1)).kind == "none"
-    assert locate_stability_loss(get("tanh"), R(1, 2), R(1)).decimal() is None
+    assert locate_stability_loss(registered("relu"), None, R(1)).kind == "none"
+    assert locate_stability_loss(registered("tanh"), R(1, 2), R(1)).decimal() is None
 
 
 def test_relu_loses_its_ntk_at_two() -> None:
     """E[relu'^2] = 1/2 at any scale, so that sigma_a^2 E[phi'^2] = 1 at sigma_a^2 = 2, before tau_* escapes."""
-    found = locate_ntk_loss(get("relu"), R(1, 2), R(1), 30)
+    found = locate_ntk_loss(registered("relu"), R(1, 2), R(1), 30)
     assert (found.kind, found.certified) == ("ntk", True)
     assert found.sigma_a2 is not None
     assert found.sigma_a2.contains(2)
     assert found.sigma_a2.rad() < 1e-30
     # Tied, sigma_a^2 ends at 1.
-    assert locate_ntk_loss(get("relu"), None, R(1)).kind == "none"
-    assert locate_ntk_loss(get("sign"), R(1, 2), R(1)).explanation.startswith("E[phi'^2] is infinite")
+    assert locate_ntk_loss(registered("relu"), None, R(1)).kind == "none"
+    assert locate_ntk_loss(registered("sign"), R(1, 2), R(1)).explanation.startswith("E[phi'^2] is infinite")
 
 
 @pytest.mark.parametrize(("text", "source"), [("sin(x)", R(4, 5)), ("gelu", R(1, 5)), ("tanh(2*x)", None)])
@@ -313,9 +313,9 @@ def test_an_equilibrium_that_folds_first_has_its_ntk_to_the_end() -> None:
 
 def test_parameters_out_of_range_are_refused() -> None:
     with pytest.raises(EquilibriumError, match="tau0"):
-        find_equilibria(get("tanh"), R(1, 5), R(4, 5), R(-1))
+        find_equilibria(registered("tanh"), R(1, 5), R(4, 5), R(-1))
     with pytest.raises(EquilibriumError, match="sigma_b2"):
-        locate_stability_loss(get("tanh"), R(0), R(1))
+        locate_stability_loss(registered("tanh"), R(0), R(1))
 
 
 def test_a_start_next_to_a_root_is_not_taken_past_it() -> None:

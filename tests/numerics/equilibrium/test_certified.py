@@ -27,7 +27,7 @@ from numerics.equilibrium import (
 )
 from numerics.equilibrium.float64 import ntk_missing
 from numerics.moments import MomentAccuracyError, UncertifiedError
-from theory.activations import Activation, get, names
+from theory.activations import Activation, registered, registered_names
 from theory.equations import EquilibriumError
 from theory.kernels import COEFFICIENTS, NTK_COEFFICIENTS
 from theory.latex import COEFFICIENT_SYMBOLS
@@ -39,7 +39,7 @@ DEFAULT = (R(1, 5), R(4, 5), R(1))
 
 
 def activation(text: str) -> Activation:
-    return (get(text) if text in names() else Activation.from_text(text)).with_parameters()
+    return (registered(text) if text in registered_names() else Activation.from_text(text)).with_parameters()
 
 
 PAIRS = [
@@ -138,7 +138,7 @@ def off_by(text: str, units: int) -> str:
 
 
 def test_relu_is_enclosed_in_closed_form() -> None:
-    found = certify(get("relu"), R(3, 10), R(7, 10), R(5, 4), 80)
+    found = certify(registered("relu"), R(3, 10), R(7, 10), R(5, 4), 80)
     with flint.ctx.workprec(400):
         share = arb(1) / 2 - 1 / (2 * arb.pi())
         square = arb(7) / 10 * (arb(5) / 4) ** 2 / (1 - arb(3) / 10 * share)
@@ -151,7 +151,7 @@ def test_relu_is_enclosed_in_closed_form() -> None:
 
 @pytest.mark.parametrize("digits", [1, 50, 300])
 def test_digits_do_not_depend_on_how_many_are_asked_for(digits: int) -> None:
-    few, many = (certify(get("tanh"), *DEFAULT, count) for count in (digits, digits + 37))
+    few, many = (certify(registered("tanh"), *DEFAULT, count) for count in (digits, digits + 37))
     for key in few.balls:
         assert few[key].overlaps(many[key])
         assert few.contains(key, str(few.decimal(key)))
@@ -171,20 +171,20 @@ def test_what_vanishes_by_symmetry_is_exactly_zero() -> None:
 def test_a_hair_below_the_loss_of_stability(name: str) -> None:
     share = R(1, 2) - 1 / (2 * sp.pi) if name == "relu" else 1 - 2 / sp.pi
     close = (1 - R(1, 10**12)) / share
-    found = certify(get(name), close, R(1, 2), R(1), 30)
+    found = certify(registered(name), close, R(1, 2), R(1), 30)
     with flint.ctx.workprec(200):
         # tau^2 (1 - sigma_a^2 share) = sigma_b^2 tau_0^2 exactly.
         assert (found["tau"] ** 2 * arb(10) ** -12).overlaps(arb(1) / 2)
         assert (1 - found.margins["tau"]).overlaps(arb(10) ** -12)
     assert "not below 1" in found.ntk_missing
     with pytest.raises(EquilibriumError, match="no stable equilibrium"):
-        certify(get(name), (1 + R(1, 10**12)) / share, R(1, 2), R(1), 30)
+        certify(registered(name), (1 + R(1, 10**12)) / share, R(1, 2), R(1), 30)
 
 
 @pytest.mark.parametrize("name", ["tanh", "swish", "gelu", "elu", "cos", "softplus"])
 @pytest.mark.parametrize("power", [-8, 8])
 def test_tiny_and_huge_inputs(name: str, power: int) -> None:
-    found = certify(get(name).with_parameters(), R(1, 5), R(4, 5), R(10) ** power, 25)
+    found = certify(registered(name).with_parameters(), R(1, 5), R(4, 5), R(10) ** power, 25)
     assert all(found.certified.values())
     assert set(found.balls) == set(COEFFICIENTS)
     with flint.ctx.workprec(200):
@@ -207,9 +207,9 @@ def test_sharp_kinked_and_nearly_singular_activations() -> None:
 def test_parameters_out_of_range_are_refused() -> None:
     for bad in ((R(-1), R(1), R(1)), (R(1, 5), R(0), R(1)), (R(1, 5), R(1), R(0))):
         with pytest.raises(EquilibriumError, match="must be a number"):
-            certify(get("tanh"), *bad, 10)
+            certify(registered("tanh"), *bad, 10)
     with pytest.raises(EquilibriumError, match="digits"):
-        certify(get("tanh"), *DEFAULT, 0)
+        certify(registered("tanh"), *DEFAULT, 0)
 
 
 def test_what_cannot_be_certified_comes_from_the_plain_path_and_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -307,7 +307,7 @@ def test_a_slope_that_no_precision_encloses_leaves_the_rest_certified() -> None:
 
 
 def test_results_pickle_and_print() -> None:
-    found = certify(get("cubic").with_parameters(), *DEFAULT, 20)
+    found = certify(registered("cubic").with_parameters(), *DEFAULT, 20)
     # The closed forms' terms are remembered in the activation, and do not pickle.
     assert found.activation.terms is not None
     again = pickle.loads(pickle.dumps(found))  # noqa: S301
@@ -338,7 +338,7 @@ def test_a_number_that_may_be_zero_shows_no_digits_in_a_notebook() -> None:
 
 @pytest.mark.slow
 def test_a_thousand_digits() -> None:
-    found = certify(get("tanh"), *DEFAULT, 1000)
+    found = certify(registered("tanh"), *DEFAULT, 1000)
     assert all(found.certified.values())
     text = str(found.decimal("tau"))
     assert len(text) == 1002

@@ -23,7 +23,7 @@ DEFAULT = (R(1, 5), R(4, 5), R(1))
 def test_relu_has_the_closed_form_of_the_theory_sheet() -> None:
     """tau_*^2 = sigma_b^2 tau_0^2/(1 - sigma_a^2 (1/2 - 1/(2 pi))), alpha_1 = (sigma_b^2/4)/(1 - sigma_a^2/4)."""
     a, b, scale = R(3, 10), R(7, 10), R(5, 4)
-    solution = solve(registry.get("relu"), a, b, scale, 45)
+    solution = solve(registry.registered("relu"), a, b, scale, 45)
     with mpmath.workdps(60):
         tau2 = mpmath.mpf("0.7") * mpmath.mpf("1.25") ** 2 / (1 - mpmath.mpf("0.3") * (0.5 - 1 / (2 * mpmath.pi)))
         alpha1 = mpmath.mpf("0.7") / 4 / (1 - mpmath.mpf("0.3") / 4)
@@ -45,7 +45,7 @@ def test_relu_has_the_closed_form_of_the_theory_sheet() -> None:
 
 def test_tanh_gives_the_published_digits() -> None:
     """The values that the first issue of the project states for tanh at (0.2, 0.8, 1)."""
-    solution = solve(registry.get("tanh"), *DEFAULT, 27)
+    solution = solve(registry.registered("tanh"), *DEFAULT, 27)
     assert solution.decimal("tau") == "0.934871610924772745783223576"
     assert solution.decimal("alpha1") == "0.344987632659798712080705117"
     assert solution.decimal("gamma2") == "0.369924644565398361620852515"  # ...514569: rounded up
@@ -54,7 +54,7 @@ def test_tanh_gives_the_published_digits() -> None:
 
 def test_tanh_against_findroot_and_plain_quadrature() -> None:
     """The whole system written out anew with mpmath.quad and mpmath.findroot, sharing no code."""
-    solution = solve(registry.get("swish").with_parameters(), *DEFAULT, 20)
+    solution = solve(registry.registered("swish").with_parameters(), *DEFAULT, 20)
     with mpmath.workdps(30):
         points = [-14, -7, -3, 0, 3, 7, 14]
 
@@ -79,7 +79,7 @@ def test_tanh_against_findroot_and_plain_quadrature() -> None:
 
 @pytest.mark.parametrize("name", ["relu", "gelu", "elu", "softsign", "hard_shrink", "snake", "exp_bump", "softplus"])
 def test_float_and_high_precision_agree(name: str) -> None:
-    activation = registry.get(name).with_parameters()
+    activation = registry.registered(name).with_parameters()
     exact = solve(activation, *DEFAULT, 20)
     limit = activation.threshold(2)
     rough = solve_float(pointwise(activation), 0.2, 0.8, 1.0, threshold=np.inf if limit is sp.oo else float(limit))
@@ -91,7 +91,7 @@ def test_float_and_high_precision_agree(name: str) -> None:
 @pytest.mark.parametrize("tau0", ["1/1000000", "30"])
 def test_extreme_input_scales(tau0: str) -> None:
     """For tau_0 -> 0 tanh is linear (gamma^2 -> tau^2); for large tau_0 it is a sign (gamma^2 -> 1)."""
-    solution = solve(registry.get("tanh"), R(1, 5), R(4, 5), R(tau0), 12)
+    solution = solve(registry.registered("tanh"), R(1, 5), R(4, 5), R(tau0), 12)
     ratio = solution.values["gamma2"] / (solution.values["tau"] ** 2 if R(tau0) < 1 else 1)
     assert abs(float(ratio) - 1) < 3e-2
     assert solution.residual < mpmath.mpf(10) ** -12
@@ -99,7 +99,7 @@ def test_extreme_input_scales(tau0: str) -> None:
 
 def test_without_recurrence_the_input_passes_once() -> None:
     """sigma_a -> 0: one hidden layer, tau_*^2 = sigma_b^2 tau_0^2 and alpha_1 = d1^2 sigma_b^2."""
-    solution = solve(registry.get("erf"), R(0), R(9, 10), R(2), 30)
+    solution = solve(registry.registered("erf"), R(0), R(9, 10), R(2), 30)
     with mpmath.workdps(40):
         tau2 = mpmath.mpf("0.9") * 4
         slope = 2 / mpmath.sqrt(mpmath.pi * (1 + 2 * tau2))
@@ -108,7 +108,7 @@ def test_without_recurrence_the_input_passes_once() -> None:
 
 
 def test_a_jump_leaves_the_ck_and_takes_the_ntk() -> None:
-    solution = solve(registry.get("sign"), *DEFAULT, 15)
+    solution = solve(registry.registered("sign"), *DEFAULT, 15)
     assert solution.decimal("alpha1") is not None
     assert solution.decimal("kappa2") is None
     assert "infinite" in solution.ntk_missing
@@ -125,20 +125,20 @@ def test_a_jump_leaves_the_ck_and_takes_the_ntk() -> None:
 )
 def test_bad_parameters_are_refused(weights: tuple[sp.Rational, ...], message: str) -> None:
     with pytest.raises(EquilibriumError, match=message):
-        solve(registry.get("relu"), *weights, 15)
+        solve(registry.registered("relu"), *weights, 15)
     with pytest.raises(EquilibriumError, match=message):
-        solve_float(pointwise(registry.get("relu")), *map(float, weights))
+        solve_float(pointwise(registry.registered("relu")), *map(float, weights))
 
 
 def test_digits_below_one_are_refused() -> None:
     with pytest.raises(EquilibriumError, match="digits must be at least 1"):
-        solve(registry.get("relu"), *DEFAULT, 0)
+        solve(registry.registered("relu"), *DEFAULT, 0)
 
 
 def test_the_callers_precision_is_left_alone() -> None:
     with mpmath.workdps(17):
         before = mpmath.mp.prec
-        solve(registry.get("gelu"), *DEFAULT, 40)
+        solve(registry.registered("gelu"), *DEFAULT, 40)
         assert mpmath.mp.prec == before
 
 
@@ -150,7 +150,7 @@ def test_decimal_strings_keep_their_digits() -> None:
 
 
 def test_every_key_is_reported_where_all_kernels_exist() -> None:
-    assert tuple(solve(registry.get("relu"), *DEFAULT, 15).values) == COEFFICIENTS
+    assert tuple(solve(registry.registered("relu"), *DEFAULT, 15).values) == COEFFICIENTS
 
 
 @pytest.mark.parametrize("power", [6, 9, 12])
@@ -171,7 +171,7 @@ def test_two_roots_about_to_meet_are_not_stepped_over(power: int) -> None:
 
 def test_an_ntk_whose_margin_is_exactly_one_does_not_exist() -> None:
     """ReLU: E[phi'^2] = 1/2, so that sigma_a^2 = 2 makes kappa_*^2 = gamma_*^2/0."""
-    relu, parameters = registry.get("relu"), (R(2), R(4, 5), R(1))
+    relu, parameters = registry.registered("relu"), (R(2), R(4, 5), R(1))
     solution = solve(relu, *parameters, 15)
     assert solution.decimal("alpha1") == "0.400000000000000"
     assert solution.decimal("kappa2") is None
@@ -182,7 +182,7 @@ def test_an_ntk_whose_margin_is_exactly_one_does_not_exist() -> None:
 def test_where_two_roots_meet_there_is_no_stable_equilibrium() -> None:
     """phi = max(x, 0)^2: Var = 5 v^2/4, and v = v^2/16 + 4 has the double root 8."""
     with pytest.raises(EquilibriumError, match="no stable equilibrium: at tau_"):
-        solve(registry.get("squared_relu"), R(1, 20), R(1), R(2), 15)
+        solve(registry.registered("squared_relu"), R(1, 20), R(1), R(2), 15)
 
 
 @pytest.mark.parametrize("digits", range(5, 40))

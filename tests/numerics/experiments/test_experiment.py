@@ -15,8 +15,8 @@ from numerics.kernels import implicit_ck
 from theory.activations import Activation, registry
 from theory.kernels import Kernel
 
-RELU = registry.get("relu")
-SMALL = Experiment(activations=(RELU, registry.get("tanh")), seed=3)
+RELU = registry.registered("relu")
+SMALL = Experiment(activations=(RELU, registry.registered("tanh")), seed=3)
 CELLS = [Cell(p, index) for p in (32, 48) for index in range(2)]
 
 
@@ -47,7 +47,7 @@ def test_the_error_is_the_norm_of_the_difference() -> None:
 
 def test_a_linear_network_is_its_own_equivalent() -> None:
     """phi(x) = x: G* = alpha_1 S exactly, so the distance is rounding."""
-    identity = registry.get("identity")
+    identity = registry.registered("identity")
     assert max(distance_to_equivalent(SMALL, identity, Kernel.CK, cell).error for cell in CELLS) < 1e-9
 
 

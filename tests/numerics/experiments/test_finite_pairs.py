@@ -11,7 +11,7 @@ from numerics.data import GaussianMixture
 from numerics.equilibrium import solve_float
 from numerics.matching import design
 from numerics.networks import FiniteDEQ, FiniteExplicitNetwork
-from theory.activations import get
+from theory.activations import registered
 
 
 def _average(networks: list[np.ndarray]) -> np.ndarray:
@@ -25,7 +25,7 @@ def test_a_matched_pair_of_finite_networks_has_one_kernel(name: str) -> None:
     rng = np.random.default_rng(2)
     mixture = GaussianMixture.released_experiment(p, means=2.0)
     data = mixture.sample(rng).data
-    activation = get(name)
+    activation = registered(name)
     tau0 = sp.Rational(str(round(mixture.tau0, 12)))
     matched = design(activation, sp.Rational(1, 5), sp.Rational(4, 5), tau0).network.pointwise()
     phi = pointwise(activation)

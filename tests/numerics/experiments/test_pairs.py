@@ -12,11 +12,11 @@ from numerics.kernels import explicit_ck, implicit_ck
 from numerics.matching import design
 from numerics.moments import FloatMoments
 from numerics.networks import FiniteDEQ, FiniteExplicitNetwork
-from theory.activations import get
+from theory.activations import registered
 from theory.kernels import Kernel
 
 EXPERIMENT = Experiment(activations=(), means=2.0, seed=5)
-RELU, TANH = (get(name).with_parameters() for name in ("relu", "tanh"))
+RELU, TANH = (registered(name).with_parameters() for name in ("relu", "tanh"))
 
 
 @pytest.mark.parametrize("width", [None, 60])
@@ -49,7 +49,7 @@ def test_a_cell_is_the_norms_of_the_differences(width: int | None) -> None:
 
 @pytest.mark.parametrize(("name", "family"), [("elu", "rational"), ("relu", "leaky_relu"), ("tanh", "hard_tanh")])
 def test_matched_errors_fall_and_naive_ones_tend_to_the_predicted_floor(name: str, family: str) -> None:
-    activation = get(name).with_parameters()
+    activation = registered(name).with_parameters()
     sizes, matched, naive, floors = (80, 160, 320), [], [], []
     for p in sizes:
         cells = [distance_to_explicit(EXPERIMENT, activation, Kernel.CK, Cell(p, k)) for k in range(3)]

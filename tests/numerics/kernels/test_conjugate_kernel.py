@@ -161,7 +161,7 @@ def test_implicit_entries_solve_their_equation_by_tensor_gauss_hermite(activatio
 @pytest.mark.parametrize("name", ["relu", "hard_tanh", "tanh", "elu"])
 def test_any_correlation_down_to_the_last_bits(name: str) -> None:
     """One layer on two samples, plain and with the closed form, against two-dimensional quadrature."""
-    activation = registry.get(name).with_parameters()
+    activation = registry.registered(name).with_parameters()
     correlations = [0.0, 0.3, -0.9, 0.99, 1 - 1e-6, 1 - 1e-12, 1.0, -1 + 1e-12, -1.0]
     for first, second in ((1.0, 1.0), (0.5, 2.0)):
         expected = [
@@ -183,7 +183,7 @@ def test_many_near_pairs_of_images() -> None:
     background = np.abs(rng.standard_normal(50))
     x = (background[:, None] + rng.uniform(0.01, 0.6, 150) * rng.standard_normal((50, 150))) / np.sqrt(50)
     gram = gram_of(x * rng.uniform(0.6, 1.5, 150))
-    activation = registry.get("prelu").with_parameters()
+    activation = registry.registered("prelu").with_parameters()
     plain, closed = (implicit_ck(gram, phi, 0.3, 0.7, 0.2) for phi in (pointwise(activation), with_dual(activation)))
     assert plain.quadrature_pairs > 5000
     np.testing.assert_allclose(plain.kernel, closed.kernel, atol=2e-12)

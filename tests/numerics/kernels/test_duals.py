@@ -40,16 +40,16 @@ def activation(name: str) -> DualActivation:
 
 
 def has_dual(name: str) -> bool:
-    return isinstance(with_dual(registry.get(name).with_parameters()), DualActivation)
+    return isinstance(with_dual(registry.registered(name).with_parameters()), DualActivation)
 
 
-@pytest.mark.parametrize("name", [name for name in registry.names() if has_dual(name)])
+@pytest.mark.parametrize("name", [name for name in registry.registered_names() if has_dual(name)])
 def test_every_closed_form_of_the_registry_by_quadrature(name: str) -> None:
     """Both values, at scales where the kinks are hit, and no further off than reported."""
     phi, bias = activation(name), 0.1
     scales = np.array([0.8, 0.8]) if name in ("threshold", "hard_tanh", "exp_bump") else np.array([0.7, 1.4])
     dual = ClosedDual(phi, scales, bias, 1)
-    jumps = bool(registry.get(name).with_parameters().jumps)
+    jumps = bool(registry.registered(name).with_parameters().jumps)
     for rho in CORRELATIONS:
         pair = dual.at(ZERO, ONE)
         at = np.array([rho])
@@ -142,7 +142,7 @@ def test_interpolation_and_closed_form_agree_within_the_reported_error(name: str
 
 @pytest.mark.parametrize("name", ["tanh", "elu", "swish"])
 def test_interpolation_of_activations_without_a_closed_form(name: str) -> None:
-    phi = pointwise(registry.get(name).with_parameters())
+    phi = pointwise(registry.registered(name).with_parameters())
     scales = np.exp(np.random.default_rng(1).uniform(-0.1, 0.1, 30))
     found, error, (i, j, rho) = random_pairs(InterpolatedDual(phi, scales, 0.2, 1e-12), 30, 4)
     for k in (0, 50, 100, 281, 282, 284, 290, 294):
@@ -156,7 +156,7 @@ def test_interpolation_over_widely_different_scales() -> None:
     """Norms a factor of 30 apart, by the closed form of the arcsine kernel."""
     phi = activation("erf")
     scales = np.exp(np.linspace(-1.7, 1.7, 40))
-    interpolated = InterpolatedDual(pointwise(registry.get("erf")), scales, 0.0, 1e-9)
+    interpolated = InterpolatedDual(pointwise(registry.registered("erf")), scales, 0.0, 1e-9)
     found, error, (i, j, rho) = random_pairs(interpolated, 40, 6)
     exact = ClosedDual(phi, scales, 0.0, 2).at(i, j).evaluate(rho)
     assert np.all(np.abs(found[0] - exact[0]) <= error[0])

@@ -209,7 +209,7 @@ def test_samples_of_norm_zero_and_nearly(norm: float, bias: float) -> None:
     """Whatever the bias is, every entry is right relative to sqrt(G_ii G_jj)."""
     inner = 0.5 * np.sqrt(norm)
     gram = np.array([[1.0, 0.0, inner], [0.0, 0.0, 0.0], [inner, 0.0, norm]])
-    phi = pointwise(registry.get("sin").with_parameters())
+    phi = pointwise(registry.registered("sin").with_parameters())
     found = implicit_ck(gram, phi, 0.9, 0.8, bias).kernel
     with mp.workdps(60):
         for i, j in ((0, 1), (0, 2), (1, 2)):
@@ -231,7 +231,7 @@ def scaled(gram: np.ndarray, factors: list[float]) -> np.ndarray:
 def test_homogeneous_kernels_of_samples_of_any_size(name: str, size: float) -> None:
     """K(c x, y) = c K(x, y), and the caller's error settings change nothing."""
     gram = np.array([[1.0, 0.3, 0.2, 0.1], [0.3, 0.5, 0.5, 0.4], [0.2, 0.5, 1.0, 0.999], [0.1, 0.4, 0.999, 4.0]])
-    phi = pointwise(registry.get(name).with_parameters())
+    phi = pointwise(registry.registered(name).with_parameters())
     plain = implicit_kernels(gram, phi, 0.4, 0.6, 0.0)
     factors = [1.0, 1.0, size, size]
     with np.errstate(all="raise"):
@@ -247,7 +247,7 @@ def test_homogeneous_kernels_of_samples_of_any_size(name: str, size: float) -> N
 def test_samples_whose_norm_underflows_leave_the_others_alone(name: str, size: float) -> None:
     """Their squared norm has few digits or none left; no entry is further off than sqrt(G_ii G_jj)."""
     gram = np.array([[1.0, 0.3, 0.2], [0.3, 0.5, 0.5], [0.2, 0.5, 1.0]])
-    phi = pointwise(registry.get(name).with_parameters())
+    phi = pointwise(registry.registered(name).with_parameters())
     with np.errstate(all="raise"):
         found = implicit_kernels(scaled(gram, [1.0, 1.0, size]), phi, 0.4, 0.6, 0.0).recurrent
     two = implicit_kernels(gram[:2, :2], phi, 0.4, 0.6, 0.0).recurrent

@@ -29,7 +29,8 @@ Array = NDArray[np.float64]
 Layer = Callable[[float, float, float], tuple[float, float]]
 
 RELU, TANH, SWISH, HARD_TANH, ERF, SIGN = (
-    pointwise(registry.get(name).with_parameters()) for name in ("relu", "tanh", "swish", "hard_tanh", "erf", "sign")
+    pointwise(registry.registered(name).with_parameters())
+    for name in ("relu", "tanh", "swish", "hard_tanh", "erf", "sign")
 )
 
 
@@ -110,7 +111,7 @@ def naive_kernels(gram: Array, layer: Layer, sa: float, sb: float, steps: int) -
 @pytest.mark.parametrize("dual", [False, True], ids=["interpolated", "closed"])
 def test_relu_matches_the_naive_recursion_in_25_digits(dual: bool) -> None:
     gram, bias, sa, sb = awkward_gram(), 0.37, 0.3, 0.8
-    phi = with_dual(registry.get("relu")) if dual else RELU
+    phi = with_dual(registry.registered("relu")) if dual else RELU
     found = implicit_kernels(gram, phi, sa, sb, bias)
     with mp.workdps(25):
         expected = naive_kernels(gram, relu_layer(bias), sa, sb, 40)

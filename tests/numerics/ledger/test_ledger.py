@@ -36,7 +36,7 @@ from numerics.ledger import (
     witness_names,
 )
 from numerics.ledger.rates import _slope_decision
-from theory.activations import get
+from theory.activations import registered
 from theory.claims import CLAIMS, PROOFS, Statistic, Verdict, VerdictKind, planted_errors, true_theory, unproved
 from theory.equations import deq
 from theory.kernels import PARTS, Kernel
@@ -83,7 +83,7 @@ def test_witnesses_are_traces_with_the_dense_error(changes: frozenset[Statistic]
 
     sample = mixture("rich", p).sample(np.random.default_rng([seed, p, 0]))
     gram, known = sample.gram(), sample.statistics()
-    phi = pointwise(get("relu"))
+    phi = pointwise(registered("relu"))
     bias = solve_float(phi, 0.2, 0.8, statistics.tau0)["bias"]
     kernel = implicit_kernels(gram, phi, 0.2, 0.8, bias=bias).all
     V = known.low_rank
@@ -110,7 +110,7 @@ def test_changes_of_the_statistics_change_the_core() -> None:
 @pytest.mark.parametrize("kernel", Kernel)
 def test_the_true_theory_is_the_solved_system(kernel: Kernel) -> None:
     tau0 = 1.3
-    solution = solve_float(pointwise(get("gelu")), 0.3, 0.6, tau0)
+    solution = solve_float(pointwise(registered("gelu")), 0.3, 0.6, tau0)
     found = coefficients_of(true_theory(kernel), "gelu", 0.3, 0.6, tau0)
     assert tuple(found) == pytest.approx([solution[key] for key in kernel.keys], rel=1e-10)
 
@@ -238,7 +238,7 @@ def test_an_equilibrium_that_does_not_exist_is_refused() -> None:
 
 
 def test_the_twin_has_the_coefficients_and_not_the_ntk() -> None:
-    relu = pointwise(get("relu"))
+    relu = pointwise(registered("relu"))
     twin = pointwise(polynomial_twin(relu, 0.2, 0.8, 1.1))
     first, second = (solve_float(phi, 0.2, 0.8, 1.1) for phi in (relu, twin))
     for key in ("tau", "alpha1", "alpha2", "alpha3", "alpha4", "gamma2"):

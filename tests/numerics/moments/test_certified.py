@@ -19,7 +19,7 @@ from numerics.moments import (
     half_strip_majorant,
 )
 from tests.oracles import expectation
-from theory.activations import Activation, get, names
+from theory.activations import Activation, registered, registered_names
 from theory.symbols import x
 
 R = sp.Rational
@@ -49,7 +49,7 @@ TEXTS = [
 
 
 def activation(text: str) -> Activation:
-    return (get(text) if text in names() else Activation.from_text(text)).with_parameters()
+    return (registered(text) if text in registered_names() else Activation.from_text(text)).with_parameters()
 
 
 def number(value: mpmath.mpf) -> arb:

@@ -10,15 +10,15 @@ from scipy.special import gamma
 from numerics.arithmetic import pointwise
 from numerics.equilibrium import solve_float
 from numerics.moments import FloatMoments
-from theory.activations import Activation, get, names
+from theory.activations import Activation, registered, registered_names
 from theory.kernels import NTK_COEFFICIENTS
 
 
 def activation(text: str) -> Activation:
-    return (get(text) if text in names() else Activation.from_text(text)).with_parameters()
+    return (registered(text) if text in registered_names() else Activation.from_text(text)).with_parameters()
 
 
-@pytest.mark.parametrize("name", names())
+@pytest.mark.parametrize("name", registered_names())
 def test_slope_energy_is_finite_where_theory_says_so(name: str) -> None:
     phi = activation(name)
     moments = FloatMoments(pointwise(phi))

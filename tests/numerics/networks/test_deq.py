@@ -22,9 +22,9 @@ from numerics.networks import (
     implicit_ntks,
     solve_fixed_point,
 )
-from theory.activations import Activation, get
+from theory.activations import Activation, registered
 
-RELU, TANH = pointwise(get("relu")), pointwise(get("tanh"))
+RELU, TANH = pointwise(registered("relu")), pointwise(registered("tanh"))
 #: Smooth, neither odd nor homogeneous.
 SMOOTH = pointwise(Activation.from_text("tanh(x) + x*sigmoid(x)/2"))
 RELU_BIAS = 0.4

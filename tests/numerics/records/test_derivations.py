@@ -24,7 +24,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.mark.parametrize("name", ["elu", "gelu", "tanh", "softsign", "snake", "sign", "exp_bump", "squareplus"])
 def test_second_derivation_is_read_and_equal(name: str) -> None:
-    activation = registry.get(name)
+    activation = registry.registered(name)
     first, second = derive(activation), derive(activation)
     assert (first.cached, second.cached) == (False, True)
     assert second.values == first.values
@@ -64,7 +64,7 @@ def test_parameters_of_one_name_with_other_assumptions_are_kept_apart() -> None:
     ],
 )
 def test_damaged_entries_are_ignored_and_rewritten(damage: str, folder: Path) -> None:
-    activation = registry.get("relu")
+    activation = registry.registered("relu")
     expected = derive(activation).values
     (path,) = (folder / "moments").iterdir()
     path.write_text(damage)
@@ -75,7 +75,7 @@ def test_damaged_entries_are_ignored_and_rewritten(damage: str, folder: Path) ->
 
 
 def test_an_altered_value_is_noticed(folder: Path) -> None:
-    activation = registry.get("relu")
+    activation = registry.registered("relu")
     expected = derive(activation).values
     (path,) = (folder / "moments").iterdir()
     entry = json.loads(path.read_text())
@@ -89,12 +89,12 @@ def test_an_altered_value_is_noticed(folder: Path) -> None:
 
 
 def test_an_entry_of_another_activation_is_not_believed(folder: Path) -> None:
-    derive(registry.get("relu"))
+    derive(registry.registered("relu"))
     (other,) = (folder / "moments").iterdir()
-    expected = derive(registry.get("tanh")).values
+    expected = derive(registry.registered("tanh")).values
     (own,) = set((folder / "moments").iterdir()) - {other}
     own.write_bytes(other.read_bytes())
-    again = derive(registry.get("tanh"))
+    again = derive(registry.registered("tanh"))
     assert not again.cached
     assert again.values == expected
 
@@ -103,18 +103,18 @@ def test_an_entry_sealed_elsewhere_is_not_believed(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Another machine's folder, or another user's, has another key."""
-    derive(registry.get("relu"))
+    derive(registry.registered("relu"))
     (path,) = (folder / "moments").iterdir()
     monkeypatch.setenv("DEQVERIFY_CACHE", str(tmp_path / "elsewhere"))
-    derive(registry.get("tanh"))
+    derive(registry.registered("tanh"))
     (tmp_path / "elsewhere" / "moments" / path.name).write_bytes(path.read_bytes())
-    assert not derive(registry.get("relu")).cached
-    assert derive(registry.get("relu")).cached
+    assert not derive(registry.registered("relu")).cached
+    assert derive(registry.registered("relu")).cached
 
 
 @pytest.mark.parametrize("fault", ["short", "open", "link", "folder"])
 def test_a_key_that_proves_nothing_is_replaced_or_not_used(folder: Path, fault: str) -> None:
-    derive(registry.get("relu"))
+    derive(registry.registered("relu"))
     (key,) = folder.glob("key-*")
     assert key.stat().st_mode & 0o777 == 0o600
     if fault == "short":
@@ -127,36 +127,36 @@ def test_a_key_that_proves_nothing_is_replaced_or_not_used(folder: Path, fault: 
             key.symlink_to("other")
         else:
             key.mkdir()
-    expected = derive(registry.get("relu"), use_cache=False).values
-    again = derive(registry.get("relu"))
+    expected = derive(registry.registered("relu"), use_cache=False).values
+    again = derive(registry.registered("relu"))
     assert not again.cached
     assert again.values == expected
-    assert derive(registry.get("relu")).cached is (fault != "folder")
+    assert derive(registry.registered("relu")).cached is (fault != "folder")
 
 
 def test_what_is_no_file_is_not_waited_for(folder: Path) -> None:
-    derive(registry.get("relu"))
+    derive(registry.registered("relu"))
     (path,) = (folder / "moments").iterdir()
     path.unlink()
     os.mkfifo(path)
-    assert not derive(registry.get("relu")).cached
-    assert derive(registry.get("relu")).cached
+    assert not derive(registry.registered("relu")).cached
+    assert derive(registry.registered("relu")).cached
 
 
 def test_other_code_finds_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    derive(registry.get("relu"))
+    derive(registry.registered("relu"))
     monkeypatch.setattr(derivations, "_code_version", lambda: "another")
-    assert not derive(registry.get("relu")).cached
+    assert not derive(registry.registered("relu")).cached
 
 
 def test_a_folder_that_cannot_be_written_does_no_harm(folder: Path) -> None:
     folder.write_text("a file where the folder should be")
-    assert not derive(registry.get("relu")).cached
-    assert not derive(registry.get("relu")).cached
+    assert not derive(registry.registered("relu")).cached
+    assert not derive(registry.registered("relu")).cached
 
 
 def test_nothing_is_written_without_the_cache(folder: Path) -> None:
-    derive(registry.get("relu"), use_cache=False)
+    derive(registry.registered("relu"), use_cache=False)
     assert not folder.exists()
 
 

@@ -28,12 +28,12 @@ def check(expression: sp.Expr, row: LibraryActivation, values: tuple[float, ...]
 
 
 def test_every_activation_is_in_the_table() -> None:
-    assert sorted(row.name for row in TABLE) == sorted(registry.names())
+    assert sorted(row.name for row in TABLE) == sorted(registry.registered_names())
 
 
 @pytest.mark.parametrize("row", TABLE, ids=by_name)
 def test_defaults_and_values_are_the_libraries(row: LibraryActivation) -> None:
-    activation = registry.get(row.name)
+    activation = registry.registered(row.name)
     assert [each.default for each in activation.parameters] == [parse_number(text) for text in row.parameters.values()]
     check(
         activation.with_parameters({}).expr, row, tuple(float(sp.N(parse_number(t))) for t in row.parameters.values())
@@ -42,7 +42,7 @@ def test_defaults_and_values_are_the_libraries(row: LibraryActivation) -> None:
 
 @pytest.mark.parametrize("row", WITH_PARAMETERS, ids=by_name)
 def test_parameters_have_the_libraries_names_and_ours(row: LibraryActivation) -> None:
-    activation = registry.get(row.name)
+    activation = registry.registered(row.name)
     values = [parse_number(text) for text in row.other]
     given = activation.with_parameters(dict(zip(row.parameters, values, strict=True)))
     own = {each.symbol.name: value for each, value in zip(activation.parameters, values, strict=True)}
@@ -54,7 +54,7 @@ def test_parameters_have_the_libraries_names_and_ours(row: LibraryActivation) ->
 @pytest.mark.parametrize("row", TABLE, ids=by_name)
 def test_every_spelling_means_the_activation(row: LibraryActivation) -> None:
     for spelling in (row.name, row.name.upper(), row.name.replace("_", ""), *row.spellings):
-        assert registry.resolve(spelling) == registry.get(row.name), spelling
+        assert registry.resolve(spelling) == registry.registered(row.name), spelling
 
 
 @pytest.mark.parametrize("row", TABLE, ids=by_name)
@@ -89,12 +89,12 @@ def test_the_form_for_any_argument_is_the_same_function(name: str) -> None:
 
 
 def test_celu_is_elu_at_its_default() -> None:
-    assert registry.get("CELU").with_parameters({}).expr == registry.get("ELU").with_parameters({}).expr
+    assert registry.registered("CELU").with_parameters({}).expr == registry.registered("ELU").with_parameters({}).expr
 
 
 @pytest.mark.parametrize("text", ["np.tanh", "torch.tanh", "jnp.tanh", "nn.Tanh", "torch.nn.functional.tanh"])
 def test_a_librarys_name_alone(text: str) -> None:
-    assert registry.resolve(text) == registry.get("tanh")
+    assert registry.resolve(text) == registry.registered("tanh")
 
 
 @pytest.mark.parametrize(
@@ -131,13 +131,13 @@ def test_an_unknown_name_is_refused_with_the_right_one(text: str, words: str) ->
 
 
 def test_parameters_are_refused_by_all_their_names() -> None:
-    leaky = registry.get("leaky_relu")
+    leaky = registry.registered("leaky_relu")
     with pytest.raises(DomainError, match="no parameter 'slope'; its parameters are: a or negative_slope"):
         leaky.with_parameters({"slope": sp.S.One})
     with pytest.raises(DomainError, match="parameter a of leaky_relu is given twice, once as negative_slope"):
         leaky.with_parameters({"a": sp.S.One, "negative_slope": sp.S.One})
     with pytest.raises(DomainError, match="parameter a of celu must be positive"):
-        registry.get("celu").with_parameters({"alpha": -sp.S.One})
+        registry.registered("celu").with_parameters({"alpha": -sp.S.One})
 
 
 def test_what_is_not_read_is_no_name_of_ours() -> None:

@@ -9,7 +9,7 @@ import sympy as sp
 
 from numerics.arithmetic import pointwise
 from tests.oracles import function_of
-from theory.activations import Activation, get, names
+from theory.activations import Activation, registered, registered_names
 from theory.analysis import DomainError, stable_form
 from theory.functions import sigmoid, softplus
 from theory.grammar import parse_activation
@@ -107,9 +107,9 @@ def test_a_removable_singularity_stays_in_the_domain() -> None:
         Activation.from_text("(exp(2*x)-1)/(exp(x)-1)")
 
 
-@pytest.mark.parametrize("name", names())
+@pytest.mark.parametrize("name", registered_names())
 def test_registered_activations_are_stable_as_they_are(name: str) -> None:
-    assert get(name).stable == get(name).expr
+    assert registered(name).stable == registered(name).expr
 
 
 @pytest.mark.parametrize(

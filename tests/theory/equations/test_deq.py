@@ -66,7 +66,7 @@ def test_unknown_ntk_is_refused() -> None:
 def test_stability_slope_is_the_derivative_of_the_tau_equation() -> None:
     """Against SymPy's own derivative of the closed-form variance, for ReLU, sin, ELU and a cubic."""
     for name in ("relu", "sin", "elu", "cubic"):
-        moments = GaussianMoments(registry.get(name).with_parameters())
+        moments = GaussianMoments(registry.registered(name).with_parameters())
         definitions = deq.moment_definitions(moments)
         derivative = sp.diff(moments.variance, tau) / (2 * tau)
         slope = deq.stability_slope().subs(d22, definitions[d22]) / sigma_a2
@@ -76,7 +76,7 @@ def test_stability_slope_is_the_derivative_of_the_tau_equation() -> None:
 
 def test_tau_equation_of_relu_has_the_closed_solution() -> None:
     equation = deq.tau_equation()
-    relu = GaussianMoments(registry.get("relu")).variance
+    relu = GaussianMoments(registry.registered("relu")).variance
     root = sigma_b2 * tau_0**2 / (1 - sigma_a2 * (sp.S.Half - 1 / (2 * sp.pi)))
     residual = (equation.lhs - equation.rhs).subs(variance, relu)
     assert sp.simplify(sp.expand(residual).subs(tau, sp.sqrt(root))) == 0

@@ -354,7 +354,7 @@ def _erf_pair(a: Any, b: Any, c: Any) -> tuple[Any, Any]:
 
 def _concrete(name: str, scale: sp.Expr, weights: Mapping[sp.Symbol, sp.Expr]) -> dict[sp.Symbol, sp.Expr]:
     """The derived system of a registered activation solved in closed form, at a given tau_*."""
-    moments = GaussianMoments(registry.get(name).with_parameters())
+    moments = GaussianMoments(registry.registered(name).with_parameters())
     definitions = deq.moment_definitions(moments) | {dd: moments.slope_energy}
     # By Stein: E[f'''(tau xi)] = E[(xi^3 - 3 xi) f(tau xi)]/tau^3.
     definitions[derivative_moment(3)] = (moments.moment(3) - 3 * moments.moment(1)) / moments.scale**3
@@ -392,7 +392,7 @@ def test_closed_form_kernels_agree_to_second_order(name: str, kernels: Callable[
 def test_derived_system_reproduces_the_solver(name: str) -> None:
     """At the solver's tau_*, the derived system in closed form has the solver's digits, of every coefficient."""
     weights = {sigma_a2: sp.Rational(1, 5), sigma_b2: sp.Rational(4, 5)}
-    activation = registry.get(name).with_parameters()
+    activation = registry.registered(name).with_parameters()
     solved = solve(activation, weights[sigma_a2], weights[sigma_b2], sp.S.One, digits=30)
     scale = sp.Rational(solved.decimal("tau"))
     values = _concrete(name, scale, weights)

@@ -24,7 +24,7 @@ from theory.moments import DivergentMomentError, GaussianMoments
 
 WIDTHS = (23_500, 39_000)
 
-ACTIVATIONS = {name: registry.get(name).with_parameters({}) for name in registry.names()} | {
+ACTIVATIONS = {name: registry.registered(name).with_parameters({}) for name in registry.registered_names()} | {
     text: Activation.from_text(text)
     for text in (
         "Piecewise((tanh(x), x < 0), (x, True))",

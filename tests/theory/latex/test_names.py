@@ -265,12 +265,12 @@ def test_moments_through_the_activation_are_steins_identities(scale: float) -> N
 
 
 def test_long_constants_get_names() -> None:
-    selu = registry.get("selu")
+    selu = registry.registered("selu")
     named, constants = name_long_constants(selu)
     assert sorted(symbol.name for symbol in constants) == ["c_1", "c_2"]
     assert named.expr.subs(constants) == selu.expr
     assert all(len(str(number)) < 12 for number in named.expr.atoms(sp.Rational))
-    assert name_long_constants(registry.get("gelu_tanh")) == (registry.get("gelu_tanh"), {})
+    assert name_long_constants(registry.registered("gelu_tanh")) == (registry.registered("gelu_tanh"), {})
 
 
 @pytest.mark.parametrize("kind", NTK_KINDS)

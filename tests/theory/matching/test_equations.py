@@ -9,7 +9,7 @@ import pytest
 import sympy as sp
 
 from tests.oracles import evaluate, expectation
-from theory.activations import Activation, Parameter, get
+from theory.activations import Activation, Parameter, registered
 from theory.equations import LayerMoments, ck_coefficients, moment_definitions
 from theory.grammar import parse_activation
 from theory.matching import (
@@ -142,7 +142,7 @@ def test_sums_make_families() -> None:
 def test_what_is_not_a_family() -> None:
     a = sp.Symbol("a", real=True)
     with pytest.raises(FamilyError, match="no symbolic parameter"):
-        family_of(get("relu"))
+        family_of(registered("relu"))
     with pytest.raises(FamilyError, match="jumps"):
         family_of(made("a*sign(x)", a=a))
     with pytest.raises(FamilyError, match="closed form"):

@@ -248,7 +248,7 @@ def test_exponentials_that_meet_steps_are_marked() -> None:
 
 def test_parameters_stay_symbols() -> None:
     slope = sp.Symbol("a", real=True)
-    form = dual_form(registry.get("leaky_relu"))
+    form = dual_form(registry.registered("leaky_relu"))
     assert form is not None
     # Half the plane in which u > 0 > v and its mirror image have slope a, both positive 1, both negative a^2.
     both = sp.Rational(1, 4) + sp.asin(rho) / (2 * sp.pi)

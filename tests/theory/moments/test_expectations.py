@@ -49,7 +49,7 @@ def _close(value: mpmath.mpc, reference: Quadrature, digits: int) -> bool:
 
 def _check(name: str, scale: sp.Expr, other: bool, moments: tuple[tuple[int, int], ...]) -> int:
     """Compare all moments of one activation; return how many closed forms were compared."""
-    activation = registry.get(name)
+    activation = registry.registered(name)
     values = _values(activation, other)
     numeric = Activation(name, activation.expr.subs(values))
     symbolic = GaussianMoments(activation)
@@ -69,7 +69,7 @@ NOT_CLOSED = {
     "gelu_tanh", "quick_gelu", "tanh", "sigmoid", "swish", "log_sigmoid", "softplus", "squareplus", "mish", "softsign",
     "atan", "tanh_shrink",
 }  # fmt: skip
-CLOSED = [name for name in registry.names() if name not in NOT_CLOSED]
+CLOSED = [name for name in registry.registered_names() if name not in NOT_CLOSED]
 
 
 @pytest.mark.parametrize(("scale", "other"), SETTINGS)
@@ -89,7 +89,7 @@ def test_unevaluated_expectations_stand_for_the_moment(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["relu6", "elu", "celu", "gelu", "erf", "snake", "hard_swish", "x_gaussian", "tanh"])
 def test_slope_energy_agrees_with_differences_of_the_function(name: str) -> None:
-    activation = registry.get(name).with_parameters()
+    activation = registry.registered(name).with_parameters()
     scale = sp.Rational(6, 5)
     value = evaluate(GaussianMoments(activation).slope_energy, {tau: scale}, [], 20)
     assert _close(value, _slope_energy(activation, scale, 20), 20)
@@ -126,12 +126,12 @@ def test_sympy_integrates_to_the_same(text: str, power: int, order: int) -> None
 
 @pytest.mark.parametrize("name", ["softplus", "swish", "gelu", "hard_swish", "relu", "log_sigmoid", "quick_gelu"])
 def test_first_derivative_is_exactly_one_half(name: str) -> None:
-    assert GaussianMoments(registry.get(name)).first_derivative == sp.S.Half
+    assert GaussianMoments(registry.registered(name)).first_derivative == sp.S.Half
 
 
 @pytest.mark.parametrize("name", ["tanh", "erf", "sin", "softsign", "hard_tanh", "tanh_shrink", "cubic", "atan"])
 def test_odd_activations_have_vanishing_even_moments(name: str) -> None:
-    moments = GaussianMoments(registry.get(name))
+    moments = GaussianMoments(registry.registered(name))
     assert (moments.mean, moments.second_derivative, moments.moment(4), moments.moment(3, 2)) == (0, 0, 0, 0)
     assert moments.variance == moments.second_moment
 
@@ -150,11 +150,11 @@ def test_odd_activations_have_vanishing_even_moments(name: str) -> None:
     ],
 )
 def test_printed_as_a_person_would(name: str, moment: str, expected: str) -> None:
-    assert str(getattr(GaussianMoments(registry.get(name)), moment)) == expected
+    assert str(getattr(GaussianMoments(registry.registered(name)), moment)) == expected
 
 
 def test_gelu_is_short() -> None:
-    moments = GaussianMoments(registry.get("gelu"))
+    moments = GaussianMoments(registry.registered("gelu"))
     assert moments.square_second_derivative.count_ops() < 40
     assert moments.slope_energy.count_ops() < 35
 
@@ -189,7 +189,7 @@ def test_threshold_of_a_growing_exponential() -> None:
     moments = GaussianMoments(Activation.from_text("exp(x**2/8)"))
     assert [moments.exists_below(order) for order in (1, 2, 4)] == [2, sp.sqrt(2), 1]
     assert sp.simplify(moments.second_moment - 1 / sp.sqrt(1 - tau**2 / 2)) == 0
-    assert GaussianMoments(registry.get("tanh")).exists_below(7) is sp.oo
+    assert GaussianMoments(registry.registered("tanh")).exists_below(7) is sp.oo
 
 
 @pytest.mark.parametrize("scale", [sp.sqrt(2), sp.Integer(2)])
@@ -210,7 +210,7 @@ def test_a_scale_just_below_the_threshold_is_right() -> None:
     ("name", "place"), [("sign", "x = 0"), ("step", "x = 0"), ("hard_shrink", "x = -t, x = t"), ("threshold", "x = t")]
 )
 def test_a_jump_refuses_only_the_slope_energy(name: str, place: str) -> None:
-    moments = GaussianMoments(registry.get(name))
+    moments = GaussianMoments(registry.registered(name))
     with pytest.raises(DivergentMomentError, match=f"infinite: f jumps at {place}"):
         _ = moments.slope_energy
     assert moments.is_closed(moments.square_second_derivative)
@@ -226,7 +226,7 @@ def test_a_singular_slope_refuses_only_the_slope_energy() -> None:
 @pytest.mark.parametrize(("power", "order"), [(-1, 1), (0, 0), (2, -3)])
 def test_powers_out_of_range_are_refused(power: int, order: int) -> None:
     with pytest.raises(ValueError, match="needs k >= 0 and j >= 1"):
-        GaussianMoments(registry.get("relu")).moment(power, order)
+        GaussianMoments(registry.registered("relu")).moment(power, order)
 
 
 # --- the work is limited -------------------------------------------------------------------------
