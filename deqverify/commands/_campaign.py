@@ -122,7 +122,7 @@ def run_campaign(
     backend: str = "loky",
     label: str = "cells",
 ) -> list[dict[str, Any]]:
-    """Results of all cells, in the order of the cells, with a progress bar on stderr.
+    """Results of all cells, in the order of the cells; stderr says how far it is.
 
     Args:
         compute: from a cell to plain JSON values; must be importable by the workers.

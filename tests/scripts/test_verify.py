@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from io import BytesIO, StringIO, TextIOWrapper
 from itertools import pairwise
 from pathlib import Path
@@ -216,6 +217,20 @@ def test_blocks_are_as_wide_as_the_terminal(columns: int) -> None:
     assert sum(map(len, filled)) > 0.75 * columns * len(filled)
     # A number and its sign stay together.
     assert not any(line.lstrip().startswith("%") for line in lines)
+
+
+def test_a_long_run_says_how_far_it_is(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
+    """A line every ten seconds (here hundredths) where stderr is no terminal, while one piece is computed too."""
+    cli = command_module("_cli")
+    monkeypatch.setattr(cli, "_PROGRESS_SECONDS", 0.01)
+    with cli.progress("checking", 10, 2) as advance:
+        advance()
+        time.sleep(0.5)
+    lines = capfd.readouterr().err.splitlines()
+    assert len(lines) > 1
+    assert "checking: 3 of 10 done (" in lines[-1]
+    time.sleep(0.1)
+    assert capfd.readouterr().err == ""
 
 
 def test_undecided_gives_code_3(script: Script) -> None:
