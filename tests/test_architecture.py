@@ -7,6 +7,7 @@ repository, and over snippets made to break it, so that no rule can pass by neve
 from __future__ import annotations
 
 import ast
+import importlib
 import re
 import subprocess
 import sys
@@ -328,6 +329,14 @@ def test_repository_keeps_rule(rule: Rule) -> None:
     files = _floor_files()
     assert {_floor(name) for name in files} >= {"theory", "numerics"}
     assert [complaint for name in files for complaint in rule(_parse(name), name)] == []
+
+
+def test_packages_have_what_they_offer() -> None:
+    packages = [name for name in _floor_files() if name.endswith("/__init__.py") and not name.startswith("scripts/")]
+    assert len(packages) > 20
+    for name in packages:
+        package = importlib.import_module(name.removesuffix("/__init__.py").replace("/", "."))
+        assert [offered for offered in getattr(package, "__all__", ()) if not hasattr(package, offered)] == [], name
 
 
 def test_no_machine_paths() -> None:

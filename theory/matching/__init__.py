@@ -13,8 +13,8 @@ from theory.matching.families import (
     named_family,
 )
 from theory.matching.leaky import LeakyReduction, leaky_kernel, leaky_reductions, leaky_relations
-from theory.matching.one_layer import odd_ratio_limit, one_layer
-from theory.matching.two_layers import chi2, rational_layer, rational_width, two_layers, weighted_bound
+from theory.matching.one_layer import OneLayer, odd_ratio_limit, one_layer
+from theory.matching.two_layers import TwoLayers, chi2, rational_layer, rational_width, two_layers, weighted_bound
 
 __all__ = [
     "FAMILY_NAMES",
