@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from deqverify.results import ConvergenceStudy, KernelMatrices, Match, SpectrumComparison, gram_of_rows
+from deqverify.results import Convergence, KernelMatrices, Match, SpectrumComparison, gram_of_rows
 from numerics.equilibrium import certify as _certify
 from numerics.equilibrium import find_equilibria
 from numerics.experiments import (
@@ -199,7 +199,7 @@ def converge(
     draws: int = 8,
     against: str = "p",
     weights: EntryLaw = "gaussian",
-) -> ConvergenceStudy:
+) -> Convergence:
     """Measure how fast an error falls with the size, and test the theory's rate of -1/2.
 
     Args:
@@ -236,7 +236,7 @@ def converge(
 
     errors = np.array([[error(size, index) for index in range(draws)] for size in ladder])
     report = report_rate(ladder, errors, rng, symbol=against)
-    return ConvergenceStudy(deq, mixture, which, against, ladder, errors, report)
+    return Convergence(deq, mixture, which, against, ladder, errors, report)
 
 
 def match(

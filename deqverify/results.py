@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from deqverify.mixtures import Mixture
     from numerics.matching import Design, ExplicitNetwork
 
-__all__ = ["ConvergenceStudy", "KernelMatrices", "KernelPair", "Match", "SpectrumComparison", "gram_of_rows"]
+__all__ = ["Convergence", "KernelMatrices", "KernelPair", "Match", "SpectrumComparison", "gram_of_rows"]
 
 #: Makes the DEQ's kernels at a Gram matrix, with their residual.
 Implicit = Callable[[DEQ, Array, Sequence[Kernel]], tuple[dict[Kernel, Array], float]]
@@ -185,7 +185,7 @@ class SpectrumComparison:
 
 
 @dataclass(frozen=True, repr=False, eq=False)
-class ConvergenceStudy:
+class Convergence:
     """Errors over a ladder of sizes, and what they say of the rate -1/2.
 
     Attributes:
@@ -223,7 +223,7 @@ class ConvergenceStudy:
         fit = self.report.fit
         slope = "" if fit is None else f"; slope {fit.plain.slope:.2f}"
         return (
-            f"ConvergenceStudy({self.deq.activation.name}, {self.kernel}: {self.verdict}{slope})\n"
+            f"Convergence({self.deq.activation.name}, {self.kernel}: {self.verdict}{slope})\n"
             f"  {self.against} = {sizes}: mean errors {means} over {self.errors.shape[1]} draws"
         )
 
