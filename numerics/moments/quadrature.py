@@ -202,8 +202,11 @@ def select_refinement(
         return chosen, error
     # Roots have a slow end: a few levels more are tried before the activation is refused.
     for level in range(chosen, most + 1 + _MORE_LEVELS):
+        if level > most:
+            coarse, fine = fine, probe(level + 1)
+            error = distance(coarse, fine)
         gap = _energy_gap(phi, probes, bias, gaussian_moment(square, probes, phi.breakpoints, refinement=level))
-        if gap <= _ENERGY:
+        if gap <= _ENERGY and (level <= most or error <= _ENERGY):
             return level, max(error, gap)
     raise MomentAccuracyError(
         f"float64 quadrature does not see all of the activation: E[phi^2] is off by {gap:.1g} of itself on the finest "

@@ -251,7 +251,7 @@ def test_a_full_disk_is_named_after_the_table_was_printed(tmp_path: Path, name: 
     environment = os.environ | {"DEQVERIFY_CACHE": str(tmp_path / "cache"), "PYTHONDONTWRITEBYTECODE": "1"}
     done = subprocess.run(
         command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300, check=False,
-        preexec_fn=limited(1000),
+        preexec_fn=limited(200),
     )  # fmt: skip
     assert done.returncode == 2
     assert done.stderr.splitlines()[-1].startswith(f"{name}.py: {target.name} could not be written: file too large")

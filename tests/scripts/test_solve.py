@@ -197,17 +197,6 @@ def test_a_sweep_without_proof_is_right_where_quadrature_is_not(script: Script) 
     assert [float(row["alpha1"]) for row in rows] == pytest.approx([0.0515950, 0.0131850], abs=6e-8)
 
 
-def test_progress_without_a_terminal_is_a_line_now_and_then(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    cli = command_module("_cli")
-    clock = iter(range(0, 1000, 4))
-    monkeypatch.setattr(cli.time, "monotonic", lambda: float(next(clock)))
-    assert list(cli.track(iter("abcdefg"), "solving", total=7)) == list("abcdefg")
-    # Four seconds a step: after ten seconds, and ten seconds later.
-    assert capsys.readouterr().err.splitlines() == ["solving: 2 of 7 done", "solving: 5 of 7 done"]
-
-
 def test_sweep_in_float64_agrees_and_says_so(script: Script) -> None:
     sweep = ("--activation", "tanh", "--sigma-b2", "tied", "--sweep", "sigma-a2=0:0.9:4", "--json", "-")
     proved = json.loads(script("solve", *sweep).stdout)["sweep"]

@@ -48,7 +48,7 @@ def test_what_an_encoding_has_is_kept() -> None:
 
 
 def test_every_symbol_of_the_program_has_plain_letters() -> None:
-    text = "".join(path.read_text("utf-8") for floor in ("scripts", "numerics", "theory")
+    text = "".join(path.read_text("utf-8") for floor in ("deqverify", "numerics", "theory")
                    for path in (ROOT / floor).rglob("*.py"))  # fmt: skip
     # What is read and never written: the parser's table of letters that look like ASCII.
     symbols = {letter for letter in text if not letter.isascii()} - set(_LOOKALIKES)

@@ -321,7 +321,7 @@ def test_results_pickle_and_print() -> None:
     latex = found._repr_latex_()
     assert f"{COEFFICIENT_SYMBOLS['alpha1']} &= " in latex
     assert latex.count("&=") == len(COEFFICIENTS)
-    assert rf"{COEFFICIENT_SYMBOLS['alpha2']} &= 0\\" in latex
+    assert rf"{COEFFICIENT_SYMBOLS['alpha2']} &= 0 \\" in latex
     assert set(found.radius) == set(COEFFICIENTS)
     with pytest.raises(AttributeError):
         found.digits = 3  # type: ignore[misc]
@@ -332,7 +332,7 @@ def test_a_number_that_may_be_zero_shows_no_digits_in_a_notebook() -> None:
     found = certify(DEQ(Activation.from_text("1/(1 + exp(-x)) + atan(x)"), *DEFAULT), 12)
     assert found["alpha2"].contains(0)
     assert not found["alpha2"].is_zero()
-    assert rf"{COEFFICIENT_SYMBOLS['alpha2']} &= 0.00000000000\\" in found._repr_latex_()
+    assert rf"{COEFFICIENT_SYMBOLS['alpha2']} &= 0.00000000000 \\" in found._repr_latex_()
 
 
 @pytest.mark.slow

@@ -21,12 +21,11 @@ from numerics.equilibrium import (
     solve_float,
     sweep,
 )
-from numerics.experiments import Cell, Experiment, distance_to_equivalent
 from numerics.kernels import hermite_coefficients
-from numerics.moments import FloatMoments, MomentAccuracyError, select_refinement
+from numerics.moments import FloatMoments, MomentAccuracyError, gaussian_moment, select_refinement
 from theory.activations import resolve
 from theory.equations import DEQ, EquilibriumError
-from theory.kernels import Kernel
+from theory.symbols import x
 
 R = sp.Rational
 Function = Callable[[Any], Any]
@@ -160,10 +159,11 @@ def test_a_function_without_formula_whose_quadrature_does_not_settle_is_refused(
 
 
 def test_no_verdict_rests_on_what_is_not_certified() -> None:
-    solution = FloatEquilibrium({"tau": 1.0, "bias": 0.0}, {}, {}, {"tau": True, "bias": False}, "", "a reason")
+    values = {"tau": 1.0, "bias": 0.0, "alpha1": 0.5, "alpha2": 0.1, "alpha3": 0.1, "gamma2": 0.6}
+    solution = FloatEquilibrium(values, {}, {}, dict.fromkeys(values, True) | {"bias": False}, "", "a reason")
     with pytest.raises(EquilibriumError, match=r"not certified.*a reason"):
         solution.checked()
-    assert FloatEquilibrium({"tau": 1.0}, {}, {}, {"tau": True}).checked()["tau"] == 1.0
+    assert FloatEquilibrium(values, {}, {}, dict.fromkeys(values, True)).checked()["tau"] == 1.0
 
 
 def test_moments_that_quadrature_misses_come_from_balls() -> None:
@@ -189,12 +189,24 @@ def test_a_wrong_float_root_is_replaced_by_the_one_balls_see() -> None:
 
 
 def test_kernels_are_refused_where_quadrature_misses_the_activation() -> None:
-    for text in ("1/(1+1e6*(x-0.3)**2)", "exp(-((x-0.7)/0.001)**2/2)", "tanh(x) + exp(-((x-0.2)/0.0005)**2/2)"):
+    for text in ("1/(1+1e10*(x-0.3)**2)", "exp(-((x-0.7)/0.00001)**2/2)", "tanh(x) + exp(-((x-0.2)/0.00001)**2/2)"):
         with pytest.raises(MomentAccuracyError, match="narrow peaks"):
             select_refinement(pointwise(text), np.array([0.9, 1.0]))
-    experiment = Experiment((), sigma_a2=0.02)
-    with pytest.raises(MomentAccuracyError, match="narrow peaks"):
-        distance_to_equivalent(experiment, resolve("exp(-((x-0.7)/0.001)**2/2)"), Kernel.CK, Cell(50, 0))
+
+
+@pytest.mark.parametrize("text", ["1/(1+1e6*(x-0.3)**2)", "exp(-((x-0.7)/0.001)**2/2)", "sqrt(Abs(x))"])
+def test_what_needs_fine_panels_gets_them(text: str) -> None:
+    """The energy at the chosen level against plain quadrature with the narrow part split off."""
+    phi, scale = pointwise(text), 0.9
+    level, error = select_refinement(phi, np.array([scale]))
+    assert error < 1e-6
+    found = gaussian_moment(lambda x: phi.value(x) ** 2, np.array([scale]), phi.breakpoints, refinement=level)
+    with mpmath.workdps(30):
+        centres = ("0.29", "0.299", "0.3", "0.301", "0.31", "0.69", "0.699", "0.7", "0.701", "0.71")
+        places = sorted([-14, 0, 14, *(mpmath.mpf(centre) / scale for centre in centres)])
+        function = sp.lambdify(x, resolve(text).expr, "mpmath")
+        wanted = mpmath.quad(lambda y: function(mpmath.mpf(scale) * y) ** 2 * mpmath.npdf(y), places)
+    assert found[0] == pytest.approx(float(wanted), rel=1e-6)
 
 
 def test_kernels_are_refused_where_only_the_slope_is_missed() -> None:

@@ -54,13 +54,13 @@ def test_a_draw_is_compared_with_the_law() -> None:
 def test_a_kernel_has_no_spectrum_below_0(monkeypatch: pytest.MonkeyPatch) -> None:
     """The bulk begins at gamma^2 - tau_0^2 alpha_1 >= 0, which is 0 for phi(x) = x; wrong coefficients are refused."""
     experiment, linear = Experiment((), means=1.0), resolve("x")
-    law, solution = predict(experiment, linear, "ck", 60)
+    law, solution = predict(experiment, linear, Kernel.CK, 60)
     assert law.shift == 0
     assert law.edges[0][0] > 0
     wrong = dataclasses.replace(solution, values={**solution.values, "gamma2": solution["gamma2"] * (1 - 1e-9)})
     monkeypatch.setattr(Experiment, "solve", lambda *_: wrong)
     with pytest.raises(EquilibriumError, match=r"coefficients of x are wrong: .* below 0"):
-        predict(experiment, linear, "ck", 60)
+        predict(experiment, linear, Kernel.CK, 60)
 
 
 def test_the_same_draw_gives_the_same_numbers() -> None:
