@@ -32,7 +32,6 @@ CHECKOUT = os.environ | {"PYTHONPATH": str(ROOT)}
 #: Writes the record of verify.py for a run that never was: its own code, with a plan, verdicts and outcomes given.
 _RECORD = """
 import json, sys
-sys.path[:0] = [{root!r}]
 from deqverify.commands import _cli
 from numerics.ledger import PROFILES, LedgerOutcome, LedgerRun, Plan, PlantedOutcome
 from theory.claims import Verdict, VerdictKind, planted_errors
