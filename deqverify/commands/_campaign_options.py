@@ -92,6 +92,8 @@ def run_campaign(
             return records.run_campaign(
                 compute, cells, question, folder=folder, jobs=jobs, backend=backend, progress=progress
             )
+    except records.RecordFolderError as error:
+        raise _cli.UsageError(f"--resume {error}") from error
     except records.CampaignError as error:
         raise _cli.UsageError(str(error)) from error
 

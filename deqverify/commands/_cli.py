@@ -214,7 +214,9 @@ class Parser(argparse.ArgumentParser):
 
 
 def _version(program: str) -> str:
-    return f"{program} (deqverify {provenance()['versions']['deqverify'] or 'of unknown version'})"
+    from deqverify import __version__
+
+    return f"{program} (deqverify {__version__})"
 
 
 def _activations(_: str) -> str:

@@ -81,7 +81,7 @@ class CertifiedMoments:
         with_slope_energy: unset to leave E[phi'^2] out, where it exists but cannot be enclosed.
 
     Example:
-        >>> from theory.activations import get
+        >>> from theory.activations import registered
         >>> moments = CertifiedMoments(registered("relu"))
         >>> moments.enclose(arb(2), [(0, 2)], precision=100)[0, 2].str(20, radius=False)
         '2.0000000000000000000'

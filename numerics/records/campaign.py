@@ -27,7 +27,7 @@ from typing import Any, NoReturn
 from numerics.records.files import write_whole
 from numerics.records.versions import SHOWING, provenance, source_digest
 
-__all__ = ["CampaignError", "CellKey", "Progress", "campaign_digest", "run_campaign", "workers"]
+__all__ = ["CampaignError", "CellKey", "Progress", "RecordFolderError", "campaign_digest", "run_campaign", "workers"]
 
 #: What a cell is to a campaign: plain JSON values that name it.
 CellKey = Mapping[str, Any]
@@ -41,6 +41,10 @@ _INTERVAL = 0.5
 
 class CampaignError(RuntimeError):
     """A campaign that cannot begin or go on: its folder, its workers or its cluster."""
+
+
+class RecordFolderError(CampaignError):
+    """A folder of records that cannot be used."""
 
 
 def campaign_digest(root: Path | None = None) -> str:
@@ -88,7 +92,8 @@ def run_campaign(
         progress: told how far the campaign is.
 
     Raises:
-        CampaignError: a folder where a record belongs, a worker that was killed, or a cluster with other packages.
+        RecordFolderError: a folder where a record belongs.
+        CampaignError: a worker that was killed, or a cluster with other packages.
     """
     import joblib
 
@@ -96,7 +101,7 @@ def run_campaign(
     paths = [None if folder is None else folder / f"{_digest({'cell': cell, **context})}.json" for cell in cells]
     taken = next((path for path in paths if path is not None and path.is_dir()), None)
     if taken is not None:
-        raise CampaignError(f"{folder}: {taken.name} in it is a folder, where a record belongs; remove it")
+        raise RecordFolderError(f"{folder}: {taken.name} in it is a folder, where a record belongs; remove it")
     # Through JSON and back, so that a result is the same whether it was computed or read.
     found = [None if path is None else _read(path) for path in paths]
     missing = [position for position, result in enumerate(found) if result is None]

@@ -154,7 +154,9 @@ def pieces(text: str) -> list[tuple[str, str]]:
 
 def worded(text: str) -> str:
     """Return a sentence of the program in LaTeX, with the symbols and numbers in it as formulas."""
-    return "".join(f"${formula}$" if formula else breakable(written) for formula, written in pieces(text))
+    parts = (f"${formula}$" if formula else breakable(written) for formula, written in pieces(text))
+    # Two formulas side by side would open a displayed one.
+    return re.sub(r"(?<!\\)\$\$", "${}$", "".join(parts))
 
 
 def _next_formula(text: str, at: int) -> tuple[re.Match[str] | None, str | _Writer]:

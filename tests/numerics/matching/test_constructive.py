@@ -158,7 +158,7 @@ def test_coefficients_that_vanish_without_a_symmetry(text: str, *, even: bool, o
 def test_one_layer_is_refused_where_it_cannot_do() -> None:
     outcome = made("relu", digits=10, family="hermite", layers=1)
     assert outcome.status is MatchStatus.INFEASIBLE
-    k = [float(ball) for ball in outcome.target.numbers]
+    k = [float(ball) for ball in outcome.target.coefficients]
     # |k_3 - 2 k_2| is shared out between the two.
     assert (
         float(outcome.residual_bound) <= abs(k[2] - 2 * k[1]) / 3 * (1 + 1e-9) <= float(outcome.residual) * (1 + 1e-6)

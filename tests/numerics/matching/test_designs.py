@@ -206,7 +206,7 @@ def test_a_negative_square_is_no_network() -> None:
         numbers = KernelCoefficients(arb(0), k2, 3 * k2, 2 * (arb.pi() - 2) * k2)
         target = Target("ck", numbers, sp.S.One, even=True, homogeneous=True)
         assert match_leaky(target).status is MatchStatus.INFEASIBLE
-        enough = replace(target, numbers=(arb(0), k2, 3 * k2 / 2, numbers[3]))
+        enough = replace(target, coefficients=KernelCoefficients(arb(0), k2, 3 * k2 / 2, numbers.diagonal))
         assert len(match_leaky(enough).branches) == 2
 
 
@@ -269,7 +269,7 @@ def test_a_variance_that_no_hard_tanh_reaches() -> None:
 def test_an_odd_family_cannot_match_relu() -> None:
     outcome = made("relu", family="erf")
     assert outcome.status is MatchStatus.INFEASIBLE
-    k3 = float(outcome.target.numbers[2])
+    k3 = float(outcome.target.coefficients.square)
     assert 0.99 * k3 < float(outcome.residual_bound) <= k3
 
 

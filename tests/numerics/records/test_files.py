@@ -60,7 +60,7 @@ def test_what_does_not_fit_changes_nothing(tmp_path: Path) -> None:
 _WRITER = """
 import sys, time
 from pathlib import Path
-from numerics import whole_files
+from numerics.records import files as whole_files
 draft, handle = whole_files._new_draft(Path(sys.argv[1]))
 print(draft.name, flush=True)
 time.sleep(600)

@@ -26,7 +26,7 @@ from theory.functions import sigmoid, softplus
 from theory.grammar import ActivationSyntaxError, parse_activation, parse_number
 from theory.symbols import x
 
-SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "fuzz_parser.py"
+SCRIPT = Path(__file__).resolve().parents[3] / "scripts" / "fuzz_parser.py"
 
 
 @cache
