@@ -107,8 +107,9 @@ def solve(deq: DEQ, digits: int = 15, *, start: float | None = None) -> Implicit
     # An error e of the equation moves tau by e/(1 - slope): where two roots meet nothing is left of the digits.
     if (1 - margins["tau"]) ** 2 < resolution:
         raise EquilibriumError(
-            f"no stable equilibrium: at tau_* = {float(scale):.6g} the slope sigma_a^2 E[(phi^2)'']/2 is 1 to within "
-            f"{float(1 - margins['tau']):.1g}, and it must be below 1; a smaller sigma_a2 would be accepted"
+            f"no stable equilibrium is found: about tau = {float(scale):.6g} the slope sigma_a^2 E[(phi^2)'']/2 is 1 "
+            f"to within {abs(float(1 - margins['tau'])):.1g}, so that rounding decides whether there is one; a smaller "
+            "sigma_a2 would be accepted"
         )
     missing = ""
     if at_root.slope_energy is None:

@@ -356,7 +356,7 @@ def reached_scale(
         threshold: tau below which E[phi^2] is finite, often infinite.
 
     Raises:
-        EquilibriumError: no root is reached from tau_0.
+        EquilibriumError: no root is reached from tau_0, or neither way sees where.
     """
     plain = FloatMoments(phi)
     weights = (weight_a, weight_b, scale)
@@ -371,7 +371,13 @@ def reached_scale(
             raise error from None
     if weight_a == 0 or phi.source is None or not _errs(plain, phi.source, found):
         return found
-    return float_scale(BallMoments(phi.source), *weights, threshold)
+    try:
+        return float_scale(BallMoments(phi.source), *weights, threshold)
+    except UncertifiedError as error:
+        raise EquilibriumError(
+            f"no equilibrium is found: quadrature in float64 is proved to be wrong at tau = {found:.6g}, and {error}; "
+            "a smoother activation would be accepted"
+        ) from error
 
 
 def _errs(plain: FloatMoments, activation: Activation, scale: float) -> bool:

@@ -14,6 +14,7 @@ from typing import Any
 import sympy as sp
 
 from numerics.arithmetic import Arithmetic, Program, compile_program
+from numerics.arrays import EPS
 from numerics.moments import MomentValues
 from numerics.parameters import margin_text
 from theory.equations import (
@@ -142,6 +143,11 @@ def kernel_of(values: Mapping[str, Any], kernel: Kernel, missing: str) -> Kernel
 
 def check_stability(slope: Any, scale: Any) -> None:
     """Raise EquilibriumError unless the slope of the map of tau^2 at tau_* is below 1."""
+    if 1 <= slope <= 1 + 4 * EPS:
+        raise EquilibriumError(
+            f"no stable equilibrium is found: about tau = {float(scale):.6g} the slope sigma_a^2 E[(phi^2)'']/2 is 1 to "
+            "within rounding, which decides whether there is one; a smaller sigma_a2 would be accepted"
+        )
     if not slope < 1:
         raise EquilibriumError(
             f"no stable equilibrium: at tau_* = {float(scale):.6g} the slope sigma_a^2 E[(phi^2)'']/2 is "

@@ -55,6 +55,8 @@ __all__ = [
 _STEP = 0.03
 _REACH = 16.0
 _SECANT_STEPS = 60
+#: Share of two float64 moments below which their difference has no sign.
+_ROUNDING = 1e-13
 #: Relative distance in v at which the NTK is lost with the equilibrium, not before it.
 _SAME = 1e-9
 
@@ -207,14 +209,14 @@ class _Branch:
         return values.variance - self.offset, values.d22 / 2
 
     def tangent_function(self, square: float) -> float:
-        """N(v)."""
+        """N(v), 0 where rounding decides its sign."""
         values = self._at(square)
-        return (square - self.start) * float(values.slope_energy or 0.0) - float(values.variance - self.offset)
+        return _difference((square - self.start) * float(values.slope_energy or 0.0), values.variance - self.offset)
 
     def fold_function(self, square: float) -> float:
-        """H(v)."""
+        """H(v), 0 where rounding decides its sign."""
         gain, half = self.parts(square)
-        return gain - (square - self.start) * half
+        return _difference(gain, (square - self.start) * half)
 
     def first_sign_change(self, function: Callable[[float], float]) -> tuple[float, float] | None:
         """Two values of v between which H or N has its first zero, or None where sigma_a^2 grows out of range before.
@@ -234,15 +236,24 @@ class _Branch:
             here, half = self.parts(square)
             if not np.isfinite(here) or not np.isfinite(half) or here * way <= 0:
                 return None
-            if function(square) * sign <= 0:
+            value = function(square)
+            if value * sign < 0:
                 return before, square
             if (square - self.start) / here >= self.largest:
                 return None
-            before = square
+            if value != 0:
+                before = square
         return None
 
 
-def _unfolded(activation: Activation, branch: _Branch, digits: int) -> StabilityLoss:
+def _difference(first: float, second: float) -> float:
+    """first - second, 0 where it is lost in the rounding of the two: a line and an oscillation have H -> const."""
+    difference = float(first - second)
+    return difference if abs(difference) > _ROUNDING * (abs(first) + abs(second)) else 0.0
+
+
+def _unfolded(activation: Activation, branch: _Branch, digits: int, reach: float | None = None) -> StabilityLoss:
+    """The end of a branch without a fold, in float64 up to v = ``reach``, by default as far as it is followed."""
     with ctx.workprec(int(3.33 * digits) + 60):
         lines = asymptote(activation)
         if lines is not None and lines.share > 0 and (1 / lines.share < arb(1) or np.isinf(branch.largest)):
@@ -250,7 +261,8 @@ def _unfolded(activation: Activation, branch: _Branch, digits: int) -> Stability
             why = "the equilibrium goes to infinity as sigma_a2 tends to 1/Var h(xi), h the lines that phi follows"
             return StabilityLoss(LossKind.ESCAPE, value, None, True, digits, why)
     limit = "1" if np.isfinite(branch.largest) else "infinity"
-    why = f"tau_* keeps its stability for sigma_a2 up to {limit} (followed in float64 over tau^2 up to e^{_REACH:g})"
+    far = f"e^{_REACH:g}" if reach is None else f"{reach:.4g}"
+    why = f"tau_* keeps its stability for sigma_a2 up to {limit} (followed in float64 over tau^2 up to {far})"
     return StabilityLoss(LossKind.NONE, None, None, False, digits, why)
 
 
@@ -271,6 +283,8 @@ def _folded(activation: Activation, branch: _Branch, bracket: tuple[float, float
                 why = "the slope sigma_a^2 E[(phi^2)'']/2 reaches 1: two equilibria meet and disappear"
                 return StabilityLoss(LossKind.FOLD, weight, tau, True, digits, why)
             failure = "the ball does not reach the digits asked for"
+    if _keeps_sign(enclosure, branch.exact, bracket):
+        return _unfolded(activation, branch, digits, bracket[0])
     value = (square - branch.start) / branch.parts(square)[0]
     if not value > 0:
         raise EquilibriumError(f"the branch of equilibria cannot be followed: {failure}")
@@ -278,6 +292,19 @@ def _folded(activation: Activation, branch: _Branch, bracket: tuple[float, float
     return StabilityLoss(
         LossKind.FOLD, arb(value, abs(value) * 1e-8), arb(float(np.sqrt(square)), 1e-6), False, digits, why
     )
+
+
+def _keeps_sign(
+    enclosure: VarianceEnclosure, exact: tuple[sp.Expr | None, sp.Expr], bracket: tuple[float, float]
+) -> bool:
+    """Whether H is proved to have one sign at both ends of a bracket: quadrature misses fast oscillations."""
+    start, offset = _constants(exact)
+    try:
+        pairs = [(v, *enclosure.at(v)) for v in map(arb, bracket)]
+    except UncertifiedError:
+        return False
+    values = [variance - offset - (v - start) * half for v, variance, half in pairs]
+    return all(value > 0 for value in values) or all(value < 0 for value in values)
 
 
 def _certified_fold(
@@ -345,6 +372,8 @@ def _secant(function: Callable[[arb], arb], start: arb, tolerance: arb) -> arb:
     value_before = function(before)
     for _ in range(_SECANT_STEPS):
         value = function(start)
+        if not (value.is_finite() and value_before.is_finite()):
+            raise UncertifiedError("the secant method for the fold leaves the range where the moments are known")
         difference = (value - value_before).mid()
         if difference.is_zero():
             return start
