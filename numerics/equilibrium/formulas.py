@@ -145,8 +145,8 @@ def check_stability(slope: Any, scale: Any) -> None:
     """Raise EquilibriumError unless the slope of the map of tau^2 at tau_* is below 1."""
     if 1 <= slope <= 1 + 4 * EPS:
         raise EquilibriumError(
-            f"no stable equilibrium is found: about tau = {float(scale):.6g} the slope sigma_a^2 E[(phi^2)'']/2 is 1 to "
-            "within rounding, which decides whether there is one; a smaller sigma_a2 would be accepted"
+            f"no stable equilibrium is found: about tau = {float(scale):.6g} the slope sigma_a^2 E[(phi^2)'']/2 is 1 "
+            "to within rounding, which decides whether there is one; a smaller sigma_a2 would be accepted"
         )
     if not slope < 1:
         raise EquilibriumError(
