@@ -1,19 +1,22 @@
 """What the front door does: one function for each task, of a ``DEQ`` and of plain NumPy arrays.
 
 The numbers and proofs come from ``numerics``; here are the names, and the conventions of a data matrix: its rows are
-samples with entries of order 1, so that S = X X^T/p, and random numbers come from the generator that is passed.
+samples with entries of order 1, so that S = X X^T/p, and random numbers come from the generator that is passed.  An
+argument of another type is a TypeError that says what is accepted.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
+from reprlib import repr as brief
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from deqverify.mixtures import Mixture, _generator, _require, _whole
 from deqverify.results import Convergence, KernelMatrices, Match, SpectrumComparison, gram_of_rows
 from numerics.equilibrium import certify as _certify
 from numerics.equilibrium import find_equilibria
@@ -30,12 +33,13 @@ from numerics.experiments import (
     summarise_outliers,
 )
 from numerics.matching import design
+from numerics.named import ENTRY_LAWS
 from theory.claims import CLAIMS
 from theory.equations import DEQ
 from theory.kernels import Kernel
 
 if TYPE_CHECKING:
-    from deqverify.mixtures import Mixture
+    from numerics.arrays import Array
     from numerics.data import EntryLaw, GaussianMixture
     from numerics.equilibrium import CertifiedCoefficients, EquilibriumSet
     from theory.claims import Verdict
@@ -43,6 +47,42 @@ if TYPE_CHECKING:
 __all__ = ["certify", "check", "converge", "equilibria", "kernels", "latex", "match", "spectrum"]
 
 _SEEDS = 2**63
+#: Entries of X beyond these sizes have squares that float64 does not hold.
+_SMALLEST, _LARGEST = 1e-100, 1e100
+#: Sizes that a rate needs.
+_FEWEST_SIZES = 3
+
+
+# --- arguments -------------------------------------------------------------------------------------------------------
+
+
+def _model(deq: DEQ) -> DEQ:
+    _require(deq, DEQ, "deq must be a DEQ, such as DEQ('tanh', sigma_a2='1/5')")
+    return deq
+
+
+def _one_of(value: Any, accepted: Collection[str], what: str) -> None:
+    """Refuse what is not one of the names."""
+    if not isinstance(value, str) or value not in accepted:
+        refusal = ValueError if isinstance(value, str) else TypeError
+        raise refusal(f"there is no {what} {brief(value)}: accepted are {', '.join(accepted)}")
+
+
+def _gram(X: ArrayLike, *, zero: bool) -> Array:
+    """S = X X^T/p of a data matrix of entries that float64 can square; of zeros alone where that is accepted."""
+    try:
+        rows = np.asarray(X)
+    except ValueError:
+        raise ValueError("X must be an (n, p) array of finite numbers, not lists of different lengths") from None
+    if not np.can_cast(rows.dtype, np.float64, "safe"):
+        raise TypeError(f"X must be an (n, p) array of real numbers that float64 holds, not of dtype {rows.dtype}")
+    if rows.ndim == 2 and rows.size:
+        for i, j in np.argwhere(~np.isfinite(rows)):
+            raise ValueError(f"X must be an (n, p) array of finite numbers, and X[{i}, {j}] is {rows[i, j]}")
+        largest = np.abs(rows.astype(np.float64)).max()
+        if not _SMALLEST <= largest <= _LARGEST and not (zero and largest == 0):
+            raise ValueError(f"X must have entries of order 1, and its largest in absolute value is {largest:g}")
+    return gram_of_rows(rows)
 
 
 # --- the lower floors, one line a call -------------------------------------------------------------------------------
@@ -61,7 +101,9 @@ class _Study(Experiment):
 
 
 def _study(deq: DEQ, mixture: Mixture, rng: np.random.Generator) -> _Study:
-    seed = int(rng.integers(_SEEDS))
+    _model(deq)
+    _require(mixture, Mixture, "mixture must be a Mixture, such as Mixture(p=400)")
+    seed = int(_generator(rng).integers(_SEEDS))
     return _Study((deq.activation,), float(deq.sigma_a2), float(deq.sigma_b2), seed=seed, data=mixture)
 
 
@@ -91,7 +133,7 @@ def certify(deq: DEQ, digits: int = 15) -> CertifiedCoefficients:
         >>> solution.certified["alpha1"], solution.followed
         (True, True)
     """
-    return _certify(deq, digits)
+    return _certify(_model(deq), _whole(digits, "digits"))
 
 
 def equilibria(deq: DEQ, digits: int = 15) -> EquilibriumSet:
@@ -105,7 +147,7 @@ def equilibria(deq: DEQ, digits: int = 15) -> EquilibriumSet:
         >>> equilibria(DEQ("x + x**3/10", "1/5"), digits=10)
         EquilibriumSet(complete: tau_* = 1.179592950 (stable, reached from tau_0), 1.563796048 (unstable))
     """
-    return find_equilibria(deq, digits)
+    return find_equilibria(_model(deq), _whole(digits, "digits"))
 
 
 def kernels(
@@ -136,9 +178,11 @@ def kernels(
         >>> found["ck"].shape
         (5, 5)
     """
-    asked = [Kernel.read(name) for name in ([kernels] if isinstance(kernels, str) else kernels)]
-    gram = gram_of_rows(X)
+    _model(deq)
+    names = [kernels] if isinstance(kernels, str) or not isinstance(kernels, Iterable) else kernels
+    asked = [Kernel.read(name) for name in names]
     reading = "empirical" if isinstance(tau0, str) and tau0 == "empirical" else "given"
+    gram = _gram(X, zero=reading == "given")
     scale = float(np.sqrt(np.trace(gram) / len(gram))) if reading == "empirical" else tau0
     centred = DEQ(deq.activation, deq.sigma_a2, deq.sigma_b2, scale)
     matrices, residual = _implicit(centred, gram, asked)
@@ -177,10 +221,10 @@ def spectrum(
         >>> found.law.outlier_values.round(2), found.isolated.round(2)
         (array([1.75, 1.47]), array([1.87, 1.4 ]))
     """
-    if draws < 1:
-        raise ValueError(f"the number of draws must be at least 1, not {draws}")
+    draws = _whole(draws, "draws")
+    _one_of(weights, ENTRY_LAWS, "law of weights")
     which, study = Kernel.read(kernel), _study(deq, mixture, rng)
-    network = None if width is None else Network(width, weights)
+    network = None if width is None else Network(_whole(width, "width"), weights)
     law, solution = predict(study, deq.activation, which, mixture.p)
     found = tuple(
         measure(study, deq.activation, which, mixture.p, index, law, solution, network=network)
@@ -215,7 +259,8 @@ def converge(
 
     Raises:
         EquilibriumError: no stable equilibrium, or an NTK that does not exist.
-        ValueError: another ``against``, an unknown kernel, or a mixture that does not exist in every dimension.
+        ValueError: another ``against``, too few sizes or draws, an unknown kernel, or a mixture that does not exist in
+            every dimension.
 
     Example:
         >>> from deqverify import Mixture
@@ -225,8 +270,13 @@ def converge(
     """
     if against not in ("p", "m"):
         raise ValueError(f'errors fall against "p" (dimensions) or "m" (widths), not {against!r}')
+    _one_of(weights, ENTRY_LAWS, "law of weights")
+    draws = _whole(draws, "draws", 2)
+    _require(sizes, Iterable, "sizes must be a list of whole numbers, such as [60, 90, 120]")
+    ladder = tuple(sorted({_whole(size, "a size") for size in sizes}))
+    if len(ladder) < _FEWEST_SIZES:
+        raise ValueError(f"sizes must be {_FEWEST_SIZES} different ones or more, not {list(ladder)}")
     which, study = Kernel.read(kernel), _study(deq, mixture, rng)
-    ladder = tuple(sorted({int(size) for size in sizes}))
     activation = deq.activation
 
     def error(size: int, index: int) -> float:
@@ -262,8 +312,10 @@ def match(
         >>> {name: round(float(value), 6) for name, value in found.network.layers[0].parameters.items()}
         {'a': 0.764297, 'c': 1.196485}
     """
-    found = design(deq, kernel=Kernel.read(kernel), family=family, layers=layers, digits=digits)
-    return Match(deq, Kernel.read(kernel), found, _implicit)
+    which = Kernel.read(kernel)
+    layers = None if layers is None else _whole(layers, "layers")
+    found = design(_model(deq), kernel=which, family=family, layers=layers, digits=_whole(digits, "digits"))
+    return Match(deq, which, found, _implicit)
 
 
 def check(claim: str, deq: DEQ, *, rng: np.random.Generator | None = None, profile: str = "quick") -> Verdict:
@@ -289,13 +341,12 @@ def check(claim: str, deq: DEQ, *, rng: np.random.Generator | None = None, profi
     from numerics.ledger import PROFILES, Plan, checks_for, judge, run_task, tasks_for
     from theory.activations import resolve
 
-    for name, accepted in ((claim, CLAIMS), (profile, PROFILES)):
-        if name not in accepted:
-            what = "claim" if accepted is CLAIMS else "profile"
-            raise ValueError(f"there is no {what} {name!r}: accepted are {', '.join(accepted)}")
+    _one_of(claim, CLAIMS, "claim")
+    _one_of(profile, PROFILES, "profile")
+    _model(deq)
     if not (deq.sigma_a2.is_Rational and deq.sigma_b2.is_Rational):
         raise ValueError(f"the ledger's weights are fractions, not {deq.sigma_a2} and {deq.sigma_b2}")
-    seed = 0 if rng is None else int(rng.integers(_SEEDS))
+    seed = 0 if rng is None else int(_generator(rng).integers(_SEEDS))
     text = deq.activation.name
     if not text.isidentifier() or resolve(text).with_parameters({}) != deq.activation:
         text = str(deq.activation.expr)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
+from numbers import Integral, Real
+from reprlib import repr as brief
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -12,6 +15,32 @@ from numerics.arrays import Array
 from numerics.data import ENTRY_LAWS, Covariance, EntryLaw, GaussianMixture, class_scales, class_sizes
 
 __all__ = ["Mixture"]
+
+# --- arguments, as the whole front door reads them -------------------------------------------------------------------
+
+
+def _require(value: Any, kind: Any, accepted: str) -> None:
+    """Refuse a value of another type, and say what is accepted."""
+    if not isinstance(value, kind):
+        raise TypeError(f"{accepted}, not {brief(value)}")
+
+
+def _whole(value: Any, name: str, least: int = 1) -> int:
+    """A whole number that is large enough."""
+    message = f"{name} must be a whole number, at least {least}, not {brief(value)}"
+    if isinstance(value, bool) or not isinstance(value, Integral):
+        raise TypeError(message)
+    if value < least:
+        raise ValueError(message)
+    return int(value)
+
+
+def _generator(rng: np.random.Generator) -> np.random.Generator:
+    _require(rng, np.random.Generator, "rng must be a numpy.random.Generator, such as np.random.default_rng(0)")
+    return rng
+
+
+# --- the data --------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,6 +61,7 @@ class Mixture:
         noise: law of the whitened entries: "gaussian", "rademacher", ... (``numerics.data.ENTRY_LAWS``).
 
     Raises:
+        TypeError: an argument of another type.
         ValueError: numbers or shapes that make no mixture.
 
     Example:
@@ -51,7 +81,19 @@ class Mixture:
     noise: EntryLaw = "gaussian"
 
     def __post_init__(self) -> None:
-        means = np.asarray(self.means, dtype=np.float64)
+        for name in ("p", "classes"):
+            _whole(getattr(self, name), name)
+        for name in ("ratio", "cov_shift"):
+            _require(getattr(self, name), Real, f"{name} must be a number")
+        for name in ("covariances", "proportions"):
+            given = getattr(self, name)
+            _require(() if given is None else given, Collection, f"{name} must be a list with an entry for each class")
+        try:
+            means = np.asarray(self.means, dtype=np.float64)
+        except (TypeError, ValueError):
+            raise TypeError(
+                f"means must be a number or a (K, {self.p}) array of numbers, not {brief(self.means)}"
+            ) from None
         if means.ndim not in (0, 2) or (means.ndim == 2 and means.shape[1] != self.p):
             raise ValueError(f"means must be a number or a (K, {self.p}) array, not an array of shape {means.shape}")
         if means.ndim == 2:
@@ -110,7 +152,7 @@ class Mixture:
         Args:
             rng: gives the random numbers.
         """
-        drawn = self.population.sample(rng)
+        drawn = self.population.sample(_generator(rng))
         return np.sqrt(self.p) * drawn.data.T, drawn.labels
 
     def __repr__(self) -> str:

@@ -56,13 +56,16 @@ class Kernel(StrEnum):
 
     @classmethod
     def read(cls, name: str) -> Kernel:
-        """Return the kernel of a name.
+        """Return the kernel of a name; upper case and underscores never matter.
 
         Raises:
             UnknownKernelError: there is none of this name.
+            TypeError: it is no text.
         """
+        if not isinstance(name, str):
+            raise TypeError(f"a kernel is named by a text, one of {', '.join(cls)}, not {name!r}")
         try:
-            return cls(name)
+            return cls(name.lower().replace("_", "-"))
         except ValueError:
             raise UnknownKernelError(f"unknown kernel {name!r}: accepted are {', '.join(cls)}") from None
 

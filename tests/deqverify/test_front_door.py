@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -130,6 +130,100 @@ def test_no_data_matrix(X: Any) -> None:
 def test_unknown_kernels_are_refused() -> None:
     with pytest.raises(UnknownKernelError, match="accepted are ck"):
         dv.kernels(dv.DEQ("tanh"), np.eye(3), "nngp")
+
+
+@pytest.mark.parametrize("name", ["CK", "Ck"])
+def test_case_never_matters_in_the_name_of_a_kernel(name: str) -> None:
+    assert list(dv.kernels(dv.DEQ("tanh"), np.eye(3), name)) == [dv.Kernel.CK]
+
+
+# --- what is refused, and how -----------------------------------------------------------------------------------------
+
+_X = np.arange(1.0, 13.0).reshape(3, 4)
+_NO_DEQ = r"deq must be a DEQ, such as DEQ\('tanh', sigma_a2='1/5'\), not 'tanh'"
+_NO_RNG = r"rng must be a numpy.random.Generator, such as np.random.default_rng\(0\), not 0"
+_NO_DRAWS = "draws must be a whole number, at least 2, not"
+_NO_DIGITS = "digits must be a whole number, at least 1, not"
+
+
+def _any(value: Any) -> Any:
+    """A value of any type, for an argument of another."""
+    return value
+
+
+def _converge(deq: Any = None, sizes: Any = (30, 60, 90), **keywords: Any) -> Any:
+    given = {"rng": _rng(), "draws": 2} | keywords
+    return dv.converge(dv.DEQ("tanh") if deq is None else deq, dv.Mixture(p=40), sizes, **given)
+
+
+def _spectrum(deq: Any = None, mixture: Any = None, **keywords: Any) -> Any:
+    given = {"rng": _rng()} | keywords
+    return dv.spectrum(dv.DEQ("tanh") if deq is None else deq, mixture or dv.Mixture(p=40), **given)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(
+    ("call", "refusal", "message"),
+    [
+        (lambda: _converge(draws=0), ValueError, f"{_NO_DRAWS} 0"),
+        (lambda: _converge(draws=-2), ValueError, f"{_NO_DRAWS} -2"),
+        (lambda: _converge(draws=1), ValueError, f"{_NO_DRAWS} 1"),
+        (lambda: _converge(draws=1.5), TypeError, f"{_NO_DRAWS} 1.5"),
+        (lambda: _converge(draws=True), TypeError, f"{_NO_DRAWS} True"),
+        (lambda: _converge(sizes=[]), ValueError, r"sizes must be 3 different ones or more, not \[\]"),
+        (lambda: _converge(sizes=[30, 60, 60]), ValueError, r"3 different ones or more, not \[30, 60\]"),
+        (lambda: _converge(sizes=60), TypeError, r"sizes must be a list of whole numbers.*, not 60"),
+        (lambda: _converge(sizes=[-30, 60, 90]), ValueError, "a size must be a whole number, at least 1, not -30"),
+        (lambda: _converge(sizes=[30.5, 60, 90]), TypeError, "a size must be a whole number, at least 1, not 30.5"),
+        (lambda: _converge(weights="x"), ValueError, "there is no law of weights 'x': accepted are gaussian"),
+        (lambda: dv.certify(_any("tanh")), TypeError, _NO_DEQ),
+        (lambda: dv.equilibria(_any("tanh")), TypeError, _NO_DEQ),
+        (lambda: dv.latex(_any("tanh")), TypeError, _NO_DEQ),
+        (lambda: dv.match(_any("tanh")), TypeError, _NO_DEQ),
+        (lambda: dv.kernels(_any("tanh"), _X), TypeError, _NO_DEQ),
+        (lambda: _spectrum("tanh"), TypeError, _NO_DEQ),
+        (lambda: _converge("tanh"), TypeError, _NO_DEQ),
+        (lambda: dv.check("ck", _any("tanh")), TypeError, _NO_DEQ),
+        (lambda: _spectrum(rng=0), TypeError, _NO_RNG),
+        (lambda: _converge(rng=0), TypeError, _NO_RNG),
+        (lambda: dv.check("ck", dv.DEQ("tanh"), rng=_any(0)), TypeError, _NO_RNG),
+        (lambda: dv.Mixture(p=40).sample(_any(0)), TypeError, _NO_RNG),
+        (lambda: _spectrum(mixture=40), TypeError, r"mixture must be a Mixture, such as Mixture\(p=400\), not 40"),
+        (lambda: _spectrum(draws="1"), TypeError, "draws must be a whole number, at least 1, not '1'"),
+        (lambda: _spectrum(width="3"), TypeError, "width must be a whole number, at least 1, not '3'"),
+        (lambda: dv.check(_any(["ck"]), dv.DEQ("tanh")), TypeError, r"there is no claim \['ck'\]: accepted are equil"),
+        (lambda: dv.certify(dv.DEQ("tanh"), _any("30")), TypeError, f"{_NO_DIGITS} '30'"),
+        (lambda: dv.certify(dv.DEQ("tanh"), _any(2.5)), TypeError, f"{_NO_DIGITS} 2.5"),
+        (lambda: dv.equilibria(dv.DEQ("tanh"), _any("3")), TypeError, f"{_NO_DIGITS} '3'"),
+        (lambda: dv.match(dv.DEQ("tanh"), digits=0), ValueError, f"{_NO_DIGITS} 0"),
+        (lambda: dv.latex(dv.DEQ("tanh"), _any("3")), TypeError, f"{_NO_DIGITS} '3'"),
+        (lambda: dv.kernels(dv.DEQ("tanh"), _X, _any(None)), TypeError, "a kernel is named by a text, one of ck"),
+        (lambda: dv.DEQ("leaky_relu", parameters=_any(0.3)), TypeError, r"values by name, such as \{'a': '1/2'\}, not"),
+        (lambda: dv.DEQ("tanh", 1.5), ValueError, "must be a number > 0, not -1/2, which is 1 - sigma_a2"),
+        (lambda: dv.DEQ("tanh", 1.5, -1), ValueError, "must be a number > 0, not -1$"),
+        (lambda: dv.Mixture(p=_any("40")), TypeError, "p must be a whole number, at least 1, not '40'"),
+        (lambda: dv.Mixture(p=-4), ValueError, "p must be a whole number, at least 1, not -4"),
+        (lambda: dv.Mixture(classes=_any(2.5)), TypeError, "classes must be a whole number, at least 1, not 2.5"),
+        (lambda: dv.Mixture(ratio=_any("a")), TypeError, "ratio must be a number, not 'a'"),
+        (lambda: dv.Mixture(means="a"), TypeError, "means must be a number or a .* array of numbers, not 'a'"),
+        (
+            lambda: dv.Mixture(covariances=_any(3.0)),
+            TypeError,
+            "covariances must be a list with an entry for each class",
+        ),
+        (lambda: dv.Mixture(proportions=_any(3.0)), TypeError, "proportions must be a list with an entry for each"),
+        (lambda: dv.kernels(dv.DEQ("tanh"), np.where(_X == 7, np.nan, _X)), ValueError, r"X\[1, 2\] is nan"),
+        (lambda: dv.kernels(dv.DEQ("tanh"), _X.astype(complex)), TypeError, "not of dtype complex128"),
+        (lambda: dv.kernels(dv.DEQ("tanh"), _X.astype(object)), TypeError, "not of dtype object"),
+        (lambda: dv.kernels(dv.DEQ("tanh"), [[1.0, 2.0], [3.0]]), ValueError, "X must be .* not lists of different"),
+        (lambda: dv.kernels(dv.DEQ("tanh"), 0 * _X), ValueError, "X must have entries of order 1, and its largest"),
+        (lambda: dv.kernels(dv.DEQ("tanh"), 1e-200 * _X), ValueError, "X must have entries of order 1.* is 1.2e-199"),
+        (lambda: dv.kernels(dv.DEQ("tanh"), 1e200 * _X), ValueError, r"X must have entries of order 1.* is 1.2e\+201"),
+    ],
+)
+def test_a_wrong_call_is_told_what_is_accepted(call: Callable[[], Any], refusal: type[Exception], message: str) -> None:
+    with pytest.raises(refusal, match=message):
+        call()
 
 
 # --- spectra, rates, networks, claims --------------------------------------------------------------------------------

@@ -85,7 +85,8 @@ def exact_numbers(sigma_a2: Any, sigma_b2: Any, tau0: Any) -> tuple[sp.Expr, sp.
     if not weight_a >= 0:
         raise EquilibriumError(f"sigma_a2 must be a number >= 0, not {weight_a}")
     if not weight_b > 0:
-        raise EquilibriumError(f"sigma_b2 must be a number > 0, not {weight_b}")
+        default = "" if sigma_b2 is not None else ", which is 1 - sigma_a2, its value where none is given"
+        raise EquilibriumError(f"sigma_b2 must be a number > 0, not {weight_b}{default}")
     if not scale > 0:
         raise EquilibriumError(f"tau0 must be a number > 0, not {scale}")
     return weight_a, weight_b, scale
@@ -114,7 +115,7 @@ class DEQ:
         ActivationSyntaxError: a text that is neither a name nor an expression in the grammar.
         DomainError, GrowthError: an expression that is not an activation.
         EquilibriumError: a number that is none, or out of its range.
-        TypeError: an activation of another type.
+        TypeError: an activation or parameters of another type.
 
     Example:
         >>> DEQ("tanh", 0.2, "4/5").sigma_b2
@@ -136,6 +137,8 @@ class DEQ:
         parameters: Mapping[str, Any] | None = None,
     ) -> None:
         found = activation if isinstance(activation, Activation) else resolve(activation)
+        if not isinstance(parameters, Mapping | None):
+            raise TypeError(f"parameters must be values by name, such as {{'a': '1/2'}}, not {parameters!r}")
         if found.parameters or parameters:
             values = {name: exact_number(value, name) for name, value in (parameters or {}).items()}
             found = found.with_parameters(values)
