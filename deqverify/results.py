@@ -73,7 +73,10 @@ class KernelMatrices:
 
     def __getitem__(self, kernel: str) -> Array:
         """Return the (n, n) matrix of a kernel, by its name."""
-        return self.matrices[Kernel.read(kernel)]
+        which = Kernel.read(kernel)
+        if which not in self.matrices:
+            raise KeyError(f"{which} was not asked for; here are {', '.join(self.matrices)}")
+        return self.matrices[which]
 
     def __iter__(self) -> Any:
         return iter(self.matrices)

@@ -318,8 +318,11 @@ def resolve_text(text: str) -> Activation:
 
 def activation_argument(text: str, parameters: Mapping[str, sp.Expr] | None = None) -> Activation:
     """Return the activation of a registry name or expression, its parameters given values."""
-    activation = resolve_text(text).with_parameters(parameters)
-    activation.check()
+    from numerics.budget import stage
+
+    with stage("reading the activation"):
+        activation = resolve_text(text).with_parameters(parameters)
+        activation.check()
     return activation
 
 
@@ -362,7 +365,7 @@ def budgeted(seconds: int) -> Iterator[None]:
         elapsed = time.process_time() - begun
         if elapsed >= shown:
             shown *= 2
-            _say(f"still at: {current_stage() or 'reading the activation'} ({elapsed:.0f} s of processor time)")
+            _say(f"still at: {current_stage() or 'the work'} ({elapsed:.0f} s of processor time)")
         used = memory_used()
         tick(f"more than {_MOST_MEMORY:g} GiB of memory were used" if used > _MOST_MEMORY else "")
 
@@ -663,7 +666,7 @@ def run(main: Callable[[Sequence[str] | None], int]) -> NoReturn:
         _complain(str(error))
         code = UNDECIDED
     except OverBudgetError as error:
-        _complain(f"not decided: {error}; a simpler activation, or a larger --budget, may be")
+        _complain(f"not decided: {error}; a simpler activation, or a larger --budget, may be decided")
         code = UNDECIDED
     except MemoryError as error:
         # Found before anything is allocated, it says which sizes are too large; NumPy's says how much was asked for.

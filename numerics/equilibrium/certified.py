@@ -94,6 +94,9 @@ class CertifiedCoefficients:
 
     def __getitem__(self, key: str) -> arb:
         """Return the ball of a certified coefficient."""
+        if key not in self.balls:
+            why = f"; {self.ntk_missing}" if self.ntk_missing else ""
+            raise KeyError(f"no certified coefficient {key!r}: there are {', '.join(self.balls)}{why}")
         return self.balls[key]
 
     def kernel(self, kernel: Kernel) -> KernelCoefficients[arb]:

@@ -25,6 +25,7 @@ from numerics.arithmetic import (
     pointwise,
 )
 from numerics.arrays import EPS
+from numerics.budget import stage
 from numerics.equilibrium.formulas import CompiledFormulas, check_stability, evaluate_formulas, kernel_of
 from numerics.equilibrium.interval_newton import Enclosure, enclose_coefficients
 from numerics.moments import (
@@ -405,14 +406,16 @@ def enclose_reached(deq: DEQ, digits: int) -> tuple[float, Enclosure]:
     first: float | None = None
     refused: EquilibriumError | None = None
     try:
-        first = float_scale(FloatMoments(phi), *weights, threshold)
+        with stage("looking for the equilibrium in float64"):
+            first = float_scale(FloatMoments(phi), *weights, threshold)
         enclosure = enclose_coefficients(deq, digits, first)
         if _leads_to(deq.activation, weights, first, enclosure):
             return first, enclosure
     except EquilibriumError as error:
         refused = error
     # Rare: quadrature failed or missed something, or nothing can be proved here.  The balls see which root is meant.
-    second = reached_scale(phi, *weights, threshold)
+    with stage("looking for the equilibrium in balls"):
+        second = reached_scale(phi, *weights, threshold)
     if first is not None and abs(second - first) <= _SAME * first:
         if refused is not None:
             raise refused

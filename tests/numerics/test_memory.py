@@ -13,6 +13,7 @@ from numerics import memory
 from numerics.experiments import Cell, Experiment, distance_to_equivalent
 from numerics.memory import NotEnoughMemoryError, bytes_needed, check_memory, free_bytes, readable_bytes
 from theory.activations import registry
+from theory.kernels import Kernel
 
 
 def test_the_estimate_is_what_a_draw_takes() -> None:
@@ -21,7 +22,7 @@ def test_the_estimate_is_what_a_draw_takes() -> None:
     experiment = Experiment(activations=(), sigma_a2=0.2, sigma_b2=0.8, ratio=n / p)
     tracemalloc.start()
     try:
-        distance_to_equivalent(experiment, registry.registered("tanh").with_parameters(), "ck", Cell(p, 0))
+        distance_to_equivalent(experiment, registry.registered("tanh").with_parameters(), Kernel.CK, Cell(p, 0))
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()

@@ -266,3 +266,10 @@ def test_bad_use_is_one_sentence_and_code_2(
     assert word in done.stderr
     assert len(done.stderr.strip().splitlines()) <= 2
     assert list(tmp_path.glob("**/*.json")) == []
+
+
+def test_a_margin_shows_only_what_is_proved(script: Script) -> None:
+    """With sin(20 xi tau) the slope is of the order exp(-720): its ball has no digit."""
+    done = script("solve", "--activation", "sin(20*x)", "--json", "-")
+    assert done.returncode == 0, done.stderr
+    assert float(json.loads(done.stdout)["margins"]["tau"]) == 0
