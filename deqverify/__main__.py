@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from deqverify.commands import COMMANDS, _cli, command
+from deqverify.commands import COMMANDS, _errors, _running, command
 
 __all__ = ["main"]
 
@@ -20,7 +20,7 @@ def main() -> NoReturn:
     """Run the command that the first argument names on the rest, and leave with its exit code."""
     # What messages and help call the program, however it was started.
     sys.argv[0] = "deqverify"
-    _cli.run(_front)
+    _running.run(_front)
 
 
 def _front(_: Sequence[str] | None) -> int:
@@ -40,7 +40,7 @@ def _front(_: Sequence[str] | None) -> int:
     elif name.partition("=")[0] == _COMPLETION:
         _print_completion(name.partition("=")[2] or next(iter(others), ""))
     else:
-        raise _cli.UsageError(_unknown(name))
+        raise _errors.UsageError(_unknown(name))
     return 0
 
 
@@ -73,7 +73,7 @@ def _unknown(name: str) -> str:
 
 def _print_completion(shell: str) -> None:
     if shell not in _SHELLS:
-        raise _cli.UsageError(f"{_COMPLETION} {shell}".rstrip() + f": accepted are {' and '.join(_SHELLS)}")
+        raise _errors.UsageError(f"{_COMPLETION} {shell}".rstrip() + f": accepted are {' and '.join(_SHELLS)}")
     from deqverify.commands._completion import completion
 
     sys.stdout.write(completion(shell))

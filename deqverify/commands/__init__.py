@@ -53,6 +53,6 @@ def command(name: str) -> Command:
 
 def run_command(name: str) -> NoReturn:
     """Run the command on the arguments of this process, and leave with its exit code."""
-    from deqverify.commands import _cli
+    from deqverify.commands import _running
 
-    _cli.run(lambda argv: command(name).main(argv))
+    _running.run(lambda argv: command(name).main(argv))

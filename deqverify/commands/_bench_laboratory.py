@@ -10,7 +10,7 @@ import tracemalloc
 from functools import partial
 from pathlib import Path
 
-from deqverify.commands import _cli
+from deqverify.commands import _errors, _options
 from deqverify.commands._measuring import Benchmark, Measurement, Say, timed
 from theory.kernels import Kernel, KernelCoefficients
 
@@ -37,7 +37,7 @@ def _kernels(say: Say) -> list[Measurement]:
     gram, tau0 = sample.gram(), sample.mixture.tau0
     measured = []
     for name in ("relu", "tanh"):
-        activation = _cli.activation_argument(name)
+        activation = _options.activation_argument(name)
         phi, bias = with_dual(activation), solve_float(DEQ(activation, "1/5", "4/5", tau0))["bias"]
         wanted = (Kernel.CK, Kernel.NTK_RECURRENT)
         say(f"{name}, kernels of {len(gram)} samples")
@@ -65,7 +65,7 @@ def _spectral_law(say: Say) -> list[Measurement]:
     from theory.equations import DEQ
 
     measured = []
-    activation = _cli.activation_argument("relu")
+    activation = _options.activation_argument("relu")
     for p in (400, 1600, 6400):
         mixture = GaussianMixture.released_experiment(p, means=2.0, cov_shift=20.0)
         numbers = solve_float(DEQ(activation, "1/5", "4/5", mixture.tau0)).kernel(Kernel.CK)
@@ -99,7 +99,7 @@ def _many_samples(say: Say) -> list[Measurement]:
     data /= np.sqrt(_MANY_DIMENSION)
     # scipy's syrk would need a second array to mirror the triangle: NumPy calls it for X^T X by itself.
     gram = data.T @ data
-    deq = DEQ(_cli.activation_argument("relu"), "1/5")
+    deq = DEQ(_options.activation_argument("relu"), "1/5")
     phi, bias = with_dual(deq.activation), solve_float(deq)["bias"]
     say("the exact CK, tile by tile")
     seconds, found = timed(lambda: implicit_kernels(gram, phi, 0.2, 0.8, bias))
@@ -136,7 +136,7 @@ def _forward(say: Say) -> list[Measurement]:
     width, p, samples = 2000, 400, 256
     measured = []
     for name in ("relu", "tanh", "gelu"):
-        deq = DEQ(_cli.activation_argument(name), "1/5")
+        deq = DEQ(_options.activation_argument(name), "1/5")
         rng = np.random.default_rng(0)
         data = rng.standard_normal((p, samples)) / np.sqrt(p)
         network = FiniteDEQ.draw(deq, solve_float(deq)["bias"], width=width, dimension=p, rng=rng)
@@ -210,9 +210,9 @@ def _neural_tangents(say: Say) -> list[Measurement]:
             try:
                 subprocess.run(program, check=True, capture_output=True, timeout=600)  # noqa: S603
             except (OSError, subprocess.SubprocessError) as error:
-                raise _cli.UsageError(f"{_OTHER_PYTHON} = {python} cannot run neural-tangents: {error}") from error
+                raise _errors.UsageError(f"{_OTHER_PYTHON} = {python} cannot run neural-tangents: {error}") from error
             theirs = np.load(Path(folder) / "kernels.npz")
-            phi = with_dual(_cli.activation_argument(name))
+            phi = with_dual(_options.activation_argument(name))
             say(f"{name}, this project")
             layers = [(phi, 0.0)] * _LAYERS
             # Idle threads of the linear algebra wait busily, which is no work of ours.

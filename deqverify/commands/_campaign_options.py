@@ -11,7 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from deqverify.commands import _cli
+from deqverify.commands import _errors, _options, _progress
 
 if TYPE_CHECKING:
     import argparse
@@ -28,7 +28,7 @@ _LINE_SECONDS = 10.0
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add --jobs, --backend and --resume."""
-    parser.add_argument("--jobs", type=_cli.integer_between(1, 1024), help="workers (default: one a core)")
+    parser.add_argument("--jobs", type=_options.integer_between(1, 1024), help="workers (default: one a core)")
     parser.add_argument(
         "--backend",
         choices=BACKENDS,
@@ -49,7 +49,7 @@ def prepare(arguments: argparse.Namespace) -> Path | None:
         UsageError: a folder that cannot be made or written to, or a backend that is not installed.
     """
     if arguments.backend == "dask" and find_spec("distributed") is None:
-        raise _cli.UsageError(
+        raise _errors.UsageError(
             "--backend dask: Dask is not installed; install the package distributed, or use --backend loky"
         )
     if arguments.resume is None:
@@ -61,11 +61,11 @@ def prepare(arguments: argparse.Namespace) -> Path | None:
         folder.mkdir(exist_ok=True)
     except OSError as error:
         reason = error.strerror or str(error)
-        raise _cli.UsageError(
+        raise _errors.UsageError(
             f"--resume {folder}: {reason}; give a folder that exists, or a new one inside one that does"
         ) from error
     if not os.access(folder, os.W_OK):
-        raise _cli.UsageError(f"--resume {folder}: the folder cannot be written to")
+        raise _errors.UsageError(f"--resume {folder}: the folder cannot be written to")
     remove_stale_drafts(folder)
     return folder
 
@@ -93,9 +93,9 @@ def run_campaign(
                 compute, cells, question, folder=folder, jobs=jobs, backend=backend, progress=progress
             )
     except records.RecordFolderError as error:
-        raise _cli.UsageError(f"--resume {error}") from error
+        raise _errors.UsageError(f"--resume {error}") from error
     except records.CampaignError as error:
-        raise _cli.UsageError(str(error)) from error
+        raise _errors.UsageError(str(error)) from error
 
 
 @contextmanager
@@ -103,7 +103,7 @@ def _shown(label: str) -> Iterator[Progress]:
     """A bar on a terminal, elsewhere a line every ten seconds."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-    console = _cli.console(error=True)
+    console = _progress.console(error=True)
     if not console.is_terminal:
         last = time.monotonic()
 

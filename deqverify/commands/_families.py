@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from deqverify.commands import _cli
+from deqverify.commands import _errors, _options
 from theory.named import FAMILY_NAMES
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--layers",
-        type=_cli.integer_between(1, 2),
+        type=_options.integer_between(1, 2),
         help="hidden layers, with --family (default: the usual number of the family)",
     )
     parser.add_argument(
@@ -45,7 +45,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="where to look for a parameter of a family of your own: a_1 is parameter a of layer 1; repeatable",
     )
     parser.add_argument(
-        "--fix", action="append", type=_cli.parameter, default=[], metavar="NAME=NUMBER", help="its value; repeatable"
+        "--fix",
+        action="append",
+        type=_options.parameter,
+        default=[],
+        metavar="NAME=NUMBER",
+        help="its value; repeatable",
     )
 
 
@@ -54,7 +59,7 @@ def _interval(text: str) -> tuple[str, tuple[sp.Expr, sp.Expr]]:
     low, colon, high = ends.partition(":")
     if not (name.strip() and colon):
         raise argparse.ArgumentTypeError(f"must be NAME=LOW:HIGH, such as a_1=-2:2, not {text!r}")
-    pair = (_cli.number(low), _cli.number(high))
+    pair = (_options.number(low), _options.number(high))
     if not pair[0] < pair[1]:
         raise argparse.ArgumentTypeError(f"the lower end of {name.strip()} must be below the upper one, not {ends}")
     return name.strip(), pair
@@ -68,30 +73,30 @@ def own_families(arguments: argparse.Namespace) -> FamilyBox | None:
     """
     texts = list(arguments.family)
     if len(texts) > 2:
-        raise _cli.UsageError(f"--family is given {len(texts)} times, and networks have at most two hidden layers")
+        raise _errors.UsageError(f"--family is given {len(texts)} times, and networks have at most two hidden layers")
     if not texts:
         for option in ("layers", "box", "fix"):
             if getattr(arguments, option):
-                raise _cli.UsageError(f"--{option} needs --family: {', '.join(FAMILY_NAMES)}, or an expression")
+                raise _errors.UsageError(f"--{option} needs --family: {', '.join(FAMILY_NAMES)}, or an expression")
         return None
     if len(texts) == 1 and texts[0] in FAMILY_NAMES and not arguments.box and not arguments.fix:
         return None
     count = arguments.layers or len(texts)
     if len(texts) == 2 and count != 2:
-        raise _cli.UsageError("--family is given twice, so there are two layers: leave out --layers, or give 2")
+        raise _errors.UsageError("--family is given twice, so there are two layers: leave out --layers, or give 2")
     from numerics.matching import FamilyBox
 
     box, fixed = dict(arguments.box), dict(arguments.fix)
     if len(box) + len(fixed) < len(arguments.box) + len(arguments.fix) or box.keys() & fixed.keys():
-        raise _cli.UsageError("a parameter may have one --box or one --fix, not several of them")
+        raise _errors.UsageError("a parameter may have one --box or one --fix, not several of them")
     for name in [*box, *fixed]:
         hit = _NAME.fullmatch(name)
         if hit is None or int(hit[2]) > count:
             layers = "1" if count == 1 else "1 or 2"
-            raise _cli.UsageError(f"{name}: a parameter is named with its layer, such as a_1 (layer {layers})")
+            raise _errors.UsageError(f"{name}: a parameter is named with its layer, such as a_1 (layer {layers})")
     families = tuple(_family(texts[min(number, len(texts)) - 1], number, box, fixed) for number in range(1, count + 1))
     if not box:
-        raise _cli.UsageError("nothing is left to look for: give a parameter a --box")
+        raise _errors.UsageError("nothing is left to look for: give a parameter a --box")
     return FamilyBox(families, box, fixed)
 
 
@@ -113,14 +118,14 @@ def _family(text: str, layer: int, box: Mapping[str, Sequence[sp.Expr]], fixed: 
             symbols[base] = sp.Symbol(base, real=True, **({"positive": True} if low > 0 else {}))
     wanted = f"every parameter of layer {layer} needs --box NAME_{layer}=LOW:HIGH or --fix NAME_{layer}=NUMBER"
     if not symbols:
-        raise _cli.UsageError(f"--family {text}: {wanted}; the named families are {', '.join(FAMILY_NAMES)}")
+        raise _errors.UsageError(f"--family {text}: {wanted}; the named families are {', '.join(FAMILY_NAMES)}")
     try:
         expr = parse_activation(text, symbols)
         missing = sorted(name for name, symbol in symbols.items() if not expr.has(symbol))
         if missing:
-            raise _cli.UsageError(f"--family {text}: it has no parameter {missing[0]}; {wanted}")
+            raise _errors.UsageError(f"--family {text}: it has no parameter {missing[0]}; {wanted}")
         return family_of(Activation(text, expr, tuple(Parameter(s, sp.S.One) for s in symbols.values())))
     except ActivationSyntaxError as error:
-        raise _cli.UsageError(f"--family {text}: {error}; {wanted}") from error
+        raise _errors.UsageError(f"--family {text}: {error}; {wanted}") from error
     except (ValueError, FamilyError) as error:
-        raise _cli.UsageError(f"--family {text}: {error}") from error
+        raise _errors.UsageError(f"--family {text}: {error}") from error

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from deqverify.commands import _cli
+from deqverify.commands import _errors, _outputs
 from theory.kernels import NTK_KINDS
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def write_figure(target: str, figure: Figure, option: str = "") -> None:
     """Write a figure, without a date, so that the same figure gives the same bytes; all of it or nothing."""
     from numerics.publish import figure_bytes
 
-    _cli.write_bytes(target, figure_bytes(figure, _format(option, target)[1:]))
+    _outputs.write_bytes(target, figure_bytes(figure, _format(option, target)[1:]))
 
 
 def is_device(target: str) -> bool:
@@ -51,4 +51,4 @@ def _format(option: str, target: str) -> str:
     if is_device(target):
         own = f".{option.removeprefix('--')}"
         return own if own in FORMATS else FORMATS[0]
-    raise _cli.UsageError(f"{option} {target}: give a file that ends in {', '.join(FORMATS[:-1])} or {FORMATS[-1]}")
+    raise _errors.UsageError(f"{option} {target}: give a file that ends in {', '.join(FORMATS[:-1])} or {FORMATS[-1]}")

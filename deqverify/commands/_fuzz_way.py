@@ -10,7 +10,7 @@ import traceback
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from deqverify.commands import _cli
+from deqverify.commands import _budgets, _options, _running
 
 __all__ = ["GOALS", "MOST_MEMORY", "walk", "walk_all"]
 
@@ -60,7 +60,7 @@ def walk(text: str, goal: str, seconds: int, *, compare: bool) -> dict[str, Any]
     with _Caught() as caught:
         found |= _way(re.sub(r"\b[ab]\b", lambda match: _PARAMETERS[match[0]], text), goal, seconds, compare=compare)
     error = caught.error
-    if isinstance(error, _cli.mendable()):
+    if isinstance(error, _running.mendable()):
         found |= {"outcome": "refused", "what": f"{type(error).__name__}: {error}"[:300]}
     elif isinstance(error, OverBudgetError):
         found |= {"outcome": "undecided", "what": f"{error}"[:300]}
@@ -68,7 +68,7 @@ def walk(text: str, goal: str, seconds: int, *, compare: bool) -> dict[str, Any]
         where = traceback.extract_tb(error.__traceback__)[-1]
         what = f"{type(error).__name__} at {where.name}, line {where.lineno}: {error}"
         found |= {"outcome": "failure", "what": what[:300]}
-    found |= {"seconds": time.process_time() - begun, "memory": _cli.memory_used()}
+    found |= {"seconds": time.process_time() - begun, "memory": _budgets.memory_used()}
     if found["outcome"] != "failure" and found["memory"] > MOST_MEMORY:
         found |= {"outcome": "failure", "what": f"{found['memory']:.1f} GiB of memory"}
     return found
@@ -79,8 +79,8 @@ def _way(text: str, goal: str, seconds: int, *, compare: bool) -> dict[str, Any]
     from numerics.records import derive
     from theory.equations import DEQ
 
-    with _cli.budgeted(seconds):
-        activation = _cli.activation_argument(text)
+    with _budgets.budgeted(seconds):
+        activation = _options.activation_argument(text)
         derived = derive(activation, use_cache=False)
         if goal == "derive":
             return {} if derived.finished else {"what": "closed forms were not all sought to the end"}

@@ -42,3 +42,14 @@ def leave(code: int) -> NoReturn:
         with suppress(OSError, ValueError):
             stream.flush()
     os._exit(code)
+
+
+@contextmanager
+def one_blas_thread() -> Iterator[None]:
+    """Linear algebra by one thread: the order of its sums, and so the bytes of an output, depends on the number."""
+    # Only libraries that are loaded can be limited: NumPy's, and SciPy's own.
+    import scipy.linalg  # noqa: F401
+    import threadpoolctl
+
+    with threadpoolctl.threadpool_limits(limits=1):
+        yield

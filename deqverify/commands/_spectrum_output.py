@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from deqverify.commands import _cli, _figures, _layout
+from deqverify.commands import _figures, _layout, _outputs
 
 if TYPE_CHECKING:
     import argparse
@@ -141,7 +141,7 @@ class Comparison:
             },
             "per_draw": [_draw_record(draw) for draw in self.draws],
             "params": self._parameters(),
-            **_cli.provenance(self.arguments.seed),
+            **_outputs.provenance(self.arguments.seed),
         }
 
     def _parameters(self) -> dict[str, Any]:

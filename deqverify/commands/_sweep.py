@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from deqverify.commands import _cli, _figures, _layout
+from deqverify.commands import _budgets, _errors, _figures, _layout, _options, _outputs, _progress
 
 if TYPE_CHECKING:
     import sympy as sp
@@ -31,7 +31,7 @@ _WIDEST = 100_000
 
 def number_or_tied(text: str) -> sp.Expr | None:
     """Read a number; ``tied`` gives None, which stands for 1 - sigma_a^2."""
-    return None if text.strip() == "tied" else _cli.number(text)
+    return None if text.strip() == "tied" else _options.number(text)
 
 
 def axis(text: str) -> tuple[str, sp.Expr, sp.Expr, int]:
@@ -48,10 +48,10 @@ def axis(text: str) -> tuple[str, sp.Expr, sp.Expr, int]:
             f"must be NAME=START:STOP:POINTS with NAME {', '.join(_NAMES[:-1])} or {_NAMES[-1]}, such as "
             f"sigma-a2=0:1:50, not {text!r}"
         )
-    start, stop = _cli.number(parts[0]), _cli.number(parts[1])
+    start, stop = _options.number(parts[0]), _options.number(parts[1])
     if start == stop:
         raise argparse.ArgumentTypeError(f"must start and stop at different numbers, not both at {start}")
-    return name, start, stop, _cli.integer_between(2, _MOST_POINTS)(parts[2])
+    return name, start, stop, _options.integer_between(2, _MOST_POINTS)(parts[2])
 
 
 def run(arguments: argparse.Namespace, activation: Activation) -> int:
@@ -63,7 +63,7 @@ def run(arguments: argparse.Namespace, activation: Activation) -> int:
     name, start, stop, count = arguments.sweep
     _figures.prepare_figure("--plot", arguments.plot)
     if name == "sigma-b2" and arguments.sigma_b2 is None:
-        raise _cli.UsageError("--sigma-b2 tied and --sweep sigma-b2 exclude each other: give --sigma-b2 a number")
+        raise _errors.UsageError("--sigma-b2 tied and --sweep sigma-b2 exclude each other: give --sigma-b2 a number")
 
     from numerics.equilibrium import equidistant
 
@@ -74,7 +74,7 @@ def run(arguments: argparse.Namespace, activation: Activation) -> int:
     if arguments.plot:
         _draw(arguments, activation, solved, losses)
     if arguments.json:
-        _cli.write_json(arguments.json, _record(arguments, activation, solved, losses))
+        _outputs.write_json(arguments.json, _record(arguments, activation, solved, losses))
     return 0
 
 
@@ -89,13 +89,13 @@ def _solved(along: SweepLine, values: Sequence[sp.Expr], arguments: argparse.Nam
     from numerics.equilibrium import sweep
 
     found = sweep(along, values, arguments.digits, certified=arguments.certify)
-    return list(_cli.track(_budgeted(found, arguments.budget), "solving", total=len(values)))
+    return list(_progress.track(_budgeted(found, arguments.budget), "solving", total=len(values)))
 
 
 def _budgeted(found: Iterator[SweepPoint], seconds: int) -> Iterator[SweepPoint]:
     """Give each point its processor time."""
     while True:
-        with _cli.budgeted(seconds):
+        with _budgets.budgeted(seconds):
             point = next(found, None)
         if point is None:
             return
@@ -109,8 +109,8 @@ def _losses(activation: Activation, arguments: argparse.Namespace) -> tuple[Stab
     from theory.equations import DEQ
 
     with (
-        _cli.console(error=True).status("locating the loss of stability"),
-        _cli.budgeted(arguments.budget),
+        _progress.console(error=True).status("locating the loss of stability"),
+        _budgets.budgeted(arguments.budget),
         stage("locating the loss of stability"),
     ):
         deq, tied = DEQ(activation, 0, arguments.sigma_b2, arguments.tau0), arguments.sigma_b2 is None
@@ -165,7 +165,7 @@ def _record(
         "sweep": rows,
         "stability_loss": equilibrium,
         "ntk_loss": tangent,
-        **_cli.provenance(),
+        **_outputs.provenance(),
     }
 
 
@@ -181,7 +181,7 @@ def _print(
 ) -> None:
     from rich.text import Text
 
-    console = _cli.console()
+    console = _progress.console()
     name = arguments.sweep[0]
     others = {
         "sigma-a2": arguments.sigma_a2,

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from deqverify.commands import _bench_laboratory, _cli
+from deqverify.commands import _bench_laboratory, _errors, _options, _outputs, _progress
 from deqverify.commands._measuring import Benchmark, Measurement, Say, timed
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ _EXAMPLES = """\
 def _deq(name: str, sigma_a2: Any = "1/5", sigma_b2: Any = None, tau0: Any = 1) -> DEQ:
     from theory.equations import DEQ
 
-    return DEQ(_cli.activation_argument(name), sigma_a2, sigma_b2, tau0)
+    return DEQ(_options.activation_argument(name), sigma_a2, sigma_b2, tau0)
 
 
 def _against_naive(names: Sequence[str], digits: int, factor: float) -> Callable[[Say], list[Measurement]]:
@@ -92,9 +92,9 @@ def _sweep(say: Say) -> list[Measurement]:
 
     measured = []
     digits, count, few = 15, 1000, 5
-    weights = [_cli.number(f"{0.0008 * (1 + k):.4f}") for k in range(count)]
+    weights = [_options.number(f"{0.0008 * (1 + k):.4f}") for k in range(count)]
     for name in ("tanh", "relu", "gelu", "swish"):
-        activation = _cli.activation_argument(name)
+        activation = _options.activation_argument(name)
         deqs = [DEQ(activation, weight) for weight in weights]
         say(f"{name}, {count} certified solutions of {digits} digits")
         seconds, found = timed(lambda: [certify(deq, digits) for deq in deqs])  # noqa: B023
@@ -205,7 +205,7 @@ def main(argv: Sequence[str] | None) -> int:
             print(f"{name:20} {benchmark.meaning}{' (slow)' if benchmark.slow else ''}")
         return 0
     chosen = arguments.only or [name for name, one in BENCHMARKS.items() if arguments.all or not one.slow]
-    progress = _cli.console(error=True)
+    progress = _progress.console(error=True)
     measured: dict[str, list[Measurement]] = {}
     for position, name in enumerate(chosen, start=1):
         with progress.status(name) as status:
@@ -218,13 +218,13 @@ def main(argv: Sequence[str] | None) -> int:
         _print_table(measured)
     if arguments.json:
         record = {"benchmarks": {name: [asdict(one) for one in rows] for name, rows in measured.items()}}
-        _cli.write_json(arguments.json, record | _cli.provenance())
-    return 0 if all(one.met for rows in measured.values() for one in rows) else _cli.CLAIM_FAILED
+        _outputs.write_json(arguments.json, record | _outputs.provenance())
+    return 0 if all(one.met for rows in measured.values() for one in rows) else _errors.CLAIM_FAILED
 
 
 def parser() -> argparse.ArgumentParser:
     """Return the parser of the command's arguments."""
-    parser = _cli.Parser(__doc__ or "", _EXAMPLES)
+    parser = _options.Parser(__doc__ or "", _EXAMPLES)
     parser.add_argument(
         "--only",
         action="append",
@@ -254,7 +254,7 @@ def _print_table(measured: dict[str, list[Measurement]]) -> None:
             ratio = "" if one.ratio is None else f"{one.ratio:.0f}" if one.ratio >= 10 else f"{one.ratio:.1f}"
             met = "yes" if one.met else "[bold]no[/]"
             table.add_row(one.name, _seconds(one.seconds), reference, ratio, one.target, met)
-    screen = _cli.console()
+    screen = _progress.console()
     screen.print(table)
     everything = [one for rows in measured.values() for one in rows]
     screen.print(f"{sum(one.met for one in everything)} of {len(everything)} targets met")

@@ -12,14 +12,21 @@ missing.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from deqverify.commands import _campaign_options, _cli, _figures, _layout
-from numerics.named import ENTRY_LAWS
+from deqverify.commands import (
+    _campaign_options,
+    _errors,
+    _figures,
+    _layout,
+    _mixture_options,
+    _options,
+    _outputs,
+    _processes,
+    _progress,
+)
 from theory.claims import RateVerdict
-from theory.kernels import Kernel
 
 if TYPE_CHECKING:
     import argparse
@@ -39,7 +46,7 @@ _EXAMPLES = """\
   deqverify converge --explicit --activation elu --means 2 --png pair.png
 """
 
-_VERDICTS = _cli.verdict_lines({verdict.value: verdict.meaning for verdict in RateVerdict if verdict})
+_VERDICTS = _options.verdict_lines({verdict.value: verdict.meaning for verdict in RateVerdict if verdict})
 
 _SIZES = {"p": [200, 400, 800, 1600], "m": [200, 400, 800, 1600]}
 #: A network of this many neurons holds 3.2 GB of recurrent weights.
@@ -52,62 +59,52 @@ def main(argv: Sequence[str] | None) -> int:
     for option in ("png", "pdf"):
         _prepare_picture(option, getattr(arguments, option))
     folder = _campaign_options.prepare(arguments)
-    activations = [_cli.activation_argument(name, dict(arguments.parameter)) for name in arguments.activation]
+    activations = [_options.activation_argument(name, dict(arguments.parameter)) for name in arguments.activation]
     experiment = _experiment(arguments)
 
     from numerics.experiments import NoMatchError
     from numerics.networks import NonConvergenceError
 
     try:
-        with _cli.one_blas_thread():
+        with _processes.one_blas_thread():
             results = [row for activation in activations for row in _study(arguments, experiment, activation, folder)]
     except (NonConvergenceError, NoMatchError) as error:
-        raise _cli.UsageError(str(error)) from error
-    console = _cli.console(error=arguments.json == "-")
+        raise _errors.UsageError(str(error)) from error
+    console = _progress.console(error=arguments.json == "-")
     _print(results, arguments, console)
     for option, target in (("--png", arguments.png), ("--pdf", arguments.pdf)):
         if target:
             _draw(results, arguments, target, option)
     if arguments.json:
-        _cli.write_json(arguments.json, _record(results, arguments, activations))
+        _outputs.write_json(arguments.json, _record(results, arguments, activations))
     verdicts = {result.verdict for result in results}
     if RateVerdict.REFUTED in verdicts:
-        return _cli.CLAIM_FAILED
-    return _cli.UNDECIDED if RateVerdict.UNDECIDED in verdicts else 0
+        return _errors.CLAIM_FAILED
+    return _errors.UNDECIDED if RateVerdict.UNDECIDED in verdicts else 0
 
 
 def parser() -> argparse.ArgumentParser:
     """Return the parser of the command's arguments."""
-    parser = _cli.Parser(__doc__ or "", _EXAMPLES, _VERDICTS, activations=True)
+    parser = _options.Parser(__doc__ or "", _EXAMPLES, _VERDICTS, activations=True)
     parser.add_argument("--against", choices=("p", "m"), default="p", help="dimension p (default) or width m")
     parser.add_argument(
         "--explicit", action="store_true", help="compare with a matched and a naive explicit network instead"
     )
     parser.add_argument("--activation", action="append", help="name or expression in x, repeatable (default relu)")
-    parser.add_argument(
-        "--parameter", action="append", type=_cli.parameter, metavar="NAME=NUMBER", default=[], help="repeatable"
-    )
+    _options.add_parameter(parser)
     parser.add_argument("--sizes", type=_ladder, metavar="N,N,...", help="values of p or m (default 200,400,800,1600)")
-    parser.add_argument("--p", type=_cli.integer_between(1, _LARGEST), help="dimension for --against m (default 100)")
-    parser.add_argument("--draws", type=_cli.integer_between(1, 10_000), default=16, help="of every size (default 16)")
     parser.add_argument(
-        "--kernel",
-        type=_cli.kernel_argument,
-        default=Kernel.CK,
-        metavar="KERNEL",
-        help=f"which kernel: {', '.join(Kernel)} (default ck)",
+        "--p", type=_options.integer_between(1, _LARGEST), help="dimension for --against m (default 100)"
     )
-    parser.add_argument("--sigma-a2", type=_cli.number, default="1/5", help="recurrent weight variance")
-    parser.add_argument("--sigma-b2", type=_cli.number, help="input weight variance (default 1 - sigma_a2)")
-    parser.add_argument("--ratio", type=_cli.number, default="4/5", help="n/p (default 0.8)")
-    parser.add_argument("--means", type=_cli.number, default="8", help="norm of the class means")
-    parser.add_argument("--cov-shift", type=_cli.number, default="8", help="C_a = (1 + shift a/sqrt p) I")
-    parser.add_argument("--weights", choices=ENTRY_LAWS, help="law of the networks' weights (default gaussian)")
-    parser.add_argument("--data", choices=ENTRY_LAWS, default="gaussian", help="law of the noise (default gaussian)")
+    parser.add_argument(
+        "--draws", type=_options.integer_between(1, 10_000), default=16, help="of every size (default 16)"
+    )
+    _options.add_kernel(parser)
+    _mixture_options.add_arguments(parser, means="8", noise="data", shape="I")
     parser.add_argument(
         "--tau0-reading", choices=("population", "empirical"), default="population", help="tr C/p or tr S/n"
     )
-    parser.add_argument("--seed", type=_cli.integer_between(0, 2**63), default=0, help="root seed (default 0)")
+    parser.add_argument("--seed", type=_options.integer_between(0, 2**63), default=0, help="root seed (default 0)")
     _campaign_options.add_arguments(parser)
     parser.add_argument("--png", metavar="PATH", help="draw the errors, the law that was tested and its verdict")
     parser.add_argument("--pdf", metavar="PATH", help="the same as PDF")
@@ -120,65 +117,40 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     if arguments.against == "p":
         for option in ("p", "weights"):
             if getattr(arguments, option) is not None:
-                raise _cli.UsageError(
+                raise _errors.UsageError(
                     f"--{option} is of finite networks: give it with --against m, or --sizes for the dimensions"
                 )
     if arguments.explicit and arguments.weights is not None:
-        raise _cli.UsageError("--weights is not for --explicit, whose networks have Gaussian weights: leave one out")
+        raise _errors.UsageError("--weights is not for --explicit, whose networks have Gaussian weights: leave one out")
     arguments.activation = arguments.activation or ["relu"]
     arguments.sizes = arguments.sizes or _SIZES[arguments.against]
     arguments.p = arguments.p or 100
     arguments.weights = arguments.weights or "gaussian"
-    for name in ("sigma_a2", "ratio", "means", "cov_shift"):
-        setattr(arguments, name, float(getattr(arguments, name)))
-    _cli.nonnegative("--means", arguments.means)
-    _cli.nonnegative("--cov-shift", arguments.cov_shift)
-    if not (math.isfinite(arguments.ratio) and arguments.ratio > 0):
-        raise _cli.UsageError(f"--ratio must be a finite number > 0, not {arguments.ratio:g}")
-    if arguments.sigma_b2 is None and not arguments.sigma_a2 < 1:
-        raise _cli.UsageError("--sigma-b2 is 1 - sigma_a2 unless given, and must be positive: give --sigma-b2")
-    arguments.sigma_b2 = float(1 - arguments.sigma_a2 if arguments.sigma_b2 is None else arguments.sigma_b2)
+    _mixture_options.read(arguments)
     return arguments
 
 
 def _ladder(text: str) -> list[int]:
-    read = _cli.integer_between(1, _LARGEST)
+    read = _options.integer_between(1, _LARGEST)
     return sorted({read(part.strip()) for part in text.split(",")})
 
 
 def _prepare_picture(option: str, target: str | None) -> None:
     if target is not None and not target.lower().endswith(f".{option}") and not _figures.is_device(target):
-        raise _cli.UsageError(f"--{option} {target}: give a file that ends in .{option}")
+        raise _errors.UsageError(f"--{option} {target}: give a file that ends in .{option}")
     _figures.prepare_figure(f"--{option}", target)
 
 
 def _experiment(arguments: argparse.Namespace) -> Experiment:
-    from numerics.experiments import Experiment
     from numerics.memory import check_memory
     from numerics.records import workers
 
-    experiment = Experiment(
-        activations=(),
-        sigma_a2=arguments.sigma_a2,
-        sigma_b2=arguments.sigma_b2,
-        ratio=arguments.ratio,
-        means=arguments.means,
-        cov_shift=arguments.cov_shift,
-        reading=arguments.tau0_reading,
-        seed=arguments.seed,
-        noise=arguments.data,
-    )
     largest = max(arguments.sizes)
     dimension, width = (largest, 0) if arguments.against == "p" else (arguments.p, largest)
-    if arguments.ratio > 0:
-        jobs = workers(arguments.jobs, arguments.draws)
-        check_memory(round(arguments.ratio * dimension), dimension, width, jobs=jobs)
-    for p in arguments.sizes if arguments.against == "p" else [arguments.p]:
-        try:
-            experiment.mixture(p)
-        except ValueError as error:
-            raise _cli.UsageError(f"no data for p = {p}: {error}") from error
-    return experiment
+    jobs = workers(arguments.jobs, arguments.draws)
+    check_memory(round(arguments.ratio * dimension), dimension, width, jobs=jobs)
+    dimensions = arguments.sizes if arguments.against == "p" else [arguments.p]
+    return _mixture_options.experiment(arguments, dimensions, reading=arguments.tau0_reading)
 
 
 def _study(
@@ -286,12 +258,23 @@ def _mathtext_distance(arguments: argparse.Namespace) -> str:
 def _record(
     results: Sequence[Ladder], arguments: argparse.Namespace, activations: Sequence[Activation]
 ) -> dict[str, Any]:
-    kept = ("against", "sizes", "draws", "kernel", "sigma_a2", "sigma_b2", "ratio", "means", "cov_shift", "data")
-    params = {name: getattr(arguments, name) for name in (*kept, "tau0_reading", "explicit")}
+    kept = (
+        "against",
+        "sizes",
+        "draws",
+        "kernel",
+        "sigma_a2",
+        "sigma_b2",
+        "ratio",
+        "means",
+        "cov_shift",
+        "tau0_reading",
+    )
+    params = {name: getattr(arguments, name) for name in (*kept, "explicit")} | {"data": arguments.noise}
     if arguments.against == "m":
         params |= {"p": arguments.p, "weights": arguments.weights}
     return {
         "params": params | {"activations": {a.name: str(a.expr) for a in activations}},
         "results": [result.record() for result in results],
-        **_cli.provenance(arguments.seed),
+        **_outputs.provenance(arguments.seed),
     }

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from deqverify.commands import _cli, _layout
+from deqverify.commands import _budgets, _errors, _layout, _options, _outputs, _progress
 
 if TYPE_CHECKING:
     import sympy as sp
@@ -58,22 +58,20 @@ def main(argv: Sequence[str] | None) -> int:
         if arguments.parameter or arguments.latex or arguments.symbolic:
             options.error("--registry goes with --json and --no-cache only")
         return _registry(arguments)
-    with _cli.budgeted(arguments.budget):
+    with _budgets.budgeted(arguments.budget):
         return _derive(arguments)
 
 
 def parser() -> argparse.ArgumentParser:
     """Return the parser of the command's arguments."""
-    parser = _cli.Parser(__doc__ or "", _EXAMPLES, activations=True)
+    parser = _options.Parser(__doc__ or "", _EXAMPLES, activations=True)
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--activation", help="a registered name, or an expression in x")
     what.add_argument("--registry", action="store_true", help="derive every registered activation, and say how long")
-    parser.add_argument(
-        "--parameter", action="append", type=_cli.parameter, default=[], metavar="NAME=NUMBER", help="repeatable"
-    )
+    _options.add_parameter(parser)
     parser.add_argument("--symbolic", action="store_true", help="keep the other parameters as symbols")
     parser.add_argument("--latex", action="store_true", help="print the equations as LaTeX (amsmath, amssymb)")
-    _cli.add_budget(parser)
+    _budgets.add_budget(parser)
     parser.add_argument("--json", metavar="PATH", help="write JSON to a file, or to standard output for -")
     parser.add_argument("--no-cache", action="store_true", help="neither read nor write the cache of derivations")
     return parser
@@ -83,13 +81,13 @@ def _derive(arguments: argparse.Namespace) -> int:
     """Derive one activation, print."""
     from numerics.records import derive
 
-    activation = _cli.resolve_text(arguments.activation).with_parameters(
+    activation = _options.resolve_text(arguments.activation).with_parameters(
         dict(arguments.parameter), keep_symbolic=arguments.symbolic
     )
     derived = derive(activation, use_cache=not arguments.no_cache)
     if not derived.finished:
         sys.stderr.write(
-            f"{_cli.program()}: closed forms were not all sought to the end; a larger --budget may find more\n"
+            f"{_errors.program()}: closed forms were not all sought to the end; a larger --budget may find more\n"
         )
     if arguments.json != "-":
         if arguments.latex:
@@ -97,7 +95,7 @@ def _derive(arguments: argparse.Namespace) -> int:
         else:
             _print(activation, derived)
     if arguments.json:
-        _cli.write_json(arguments.json, _record(activation, derived) | _cli.provenance())
+        _outputs.write_json(arguments.json, _record(activation, derived) | _outputs.provenance())
     return 0
 
 
@@ -217,7 +215,7 @@ def _readable(relation: sp.Basic) -> str:
 def _print(activation: Activation, derived: DerivedMoments) -> None:
     from rich.text import Text
 
-    console = _cli.console()
+    console = _progress.console()
     console.print(Text(f"{activation.name}: φ₀(x) = {activation.expr}"))
     if activation.description:
         console.print(Text(activation.description, style="dim"))
@@ -265,8 +263,8 @@ def _registry(arguments: argparse.Namespace) -> int:
 
     target = arguments.json
     rows: list[dict[str, Any]] = []
-    for name in _cli.track(registered_names(), "deriving"):
-        with _cli.budgeted(arguments.budget):
+    for name in _progress.track(registered_names(), "deriving"):
+        with _budgets.budgeted(arguments.budget):
             derived = derive(registered(name), use_cache=not arguments.no_cache)
         kinds = [_kind(value) for value in derived.values.values()]
         rows.append(
@@ -288,10 +286,10 @@ def _registry(arguments: argparse.Namespace) -> int:
             cells = [str(row[key]) for key in ("activation", "closed_forms", "integrals", "infinite")]
             table.add_row(*cells, "yes" if row["cached"] else "no", f"{row['seconds']:.3f}")
         slowest = max(rows, key=lambda row: float(row["seconds"]))
-        console = _cli.console()
+        console = _progress.console()
         console.print(table)
         console.print(f"{len(rows)} activations in {total:.2f} s; slowest: {slowest['activation']}, "
                       f"{slowest['seconds']:.2f} s")  # fmt: skip
     if target:
-        _cli.write_json(target, {"activations": rows, "seconds": total} | _cli.provenance())
+        _outputs.write_json(target, {"activations": rows, "seconds": total} | _outputs.provenance())
     return 0

@@ -14,9 +14,8 @@ from dataclasses import asdict
 from decimal import ROUND_CEILING, ROUND_FLOOR, Context, Decimal
 from typing import TYPE_CHECKING, Any
 
-from deqverify.commands import _cli, _families
+from deqverify.commands import _budgets, _errors, _families, _options, _outputs, _processes, _progress
 from numerics.named import CODE_FORMATS
-from theory.kernels import Kernel
 from theory.named import MatchStatus
 
 if TYPE_CHECKING:
@@ -48,32 +47,23 @@ def main(argv: Sequence[str] | None) -> int:
     """Parse the arguments, design, print."""
     arguments = parser().parse_args(argv)
     _check_outputs(arguments)
-    with _cli.budgeted(arguments.budget):
+    with _budgets.budgeted(arguments.budget):
         return _design(arguments)
 
 
 def parser() -> argparse.ArgumentParser:
     """Return the parser of the command's arguments."""
-    parser = _cli.Parser(__doc__ or "", _EXAMPLES, _VERDICTS, activations=True)
+    parser = _options.Parser(__doc__ or "", _EXAMPLES, _VERDICTS, activations=True)
     parser.add_argument("--activation", required=True, help="a registered name, or an expression in x")
-    parser.add_argument(
-        "--parameter", action="append", type=_cli.parameter, default=[], metavar="NAME=NUMBER", help="repeatable"
-    )
-    parser.add_argument("--sigma-a2", type=_cli.number, default="1/5", help="recurrent weight variance (default 1/5)")
-    parser.add_argument("--sigma-b2", type=_cli.number, help="input weight variance, 1 - sigma_a2 by default")
-    parser.add_argument("--tau0", type=_cli.number, default="1", help="input scale, sqrt(tr C/p) (default 1)")
+    _options.add_parameter(parser)
+    _options.add_weights(parser)
+    _options.add_tau0(parser)
     _families.add_arguments(parser)
+    _options.add_kernel(parser, "kernel to match")
     parser.add_argument(
-        "--kernel",
-        type=_cli.kernel_argument,
-        default=Kernel.CK,
-        metavar="KERNEL",
-        help=f"kernel to match: {', '.join(Kernel)} (default ck)",
+        "--digits", type=_options.integer_between(1, 300), default=15, help="significant digits (default 15)"
     )
-    parser.add_argument(
-        "--digits", type=_cli.integer_between(1, 300), default=15, help="significant digits (default 15)"
-    )
-    _cli.add_budget(parser)
+    _budgets.add_budget(parser)
     parser.add_argument("--json", metavar="PATH", help="write JSON to a file, or to standard output for -")
     parser.add_argument("--emit", choices=_FORMATS, help="write the network's text")
     parser.add_argument("--output", metavar="PATH", help="where --emit writes (standard output by default)")
@@ -84,7 +74,7 @@ def _design(arguments: argparse.Namespace) -> int:
     """Design one network, print."""
     own = _families.own_families(arguments)
     named = None if own is not None or not arguments.family else arguments.family[0]
-    activation = _cli.activation_argument(arguments.activation, dict(arguments.parameter))
+    activation = _options.activation_argument(arguments.activation, dict(arguments.parameter))
 
     from numerics.budget import OverBudgetError, share, stage
     from numerics.matching import DesignError, ThresholdError, UndecidedDesignError, design, locate_threshold
@@ -92,26 +82,26 @@ def _design(arguments: argparse.Namespace) -> int:
 
     tied = arguments.sigma_b2 is None
     if tied and not arguments.sigma_a2 < 1:
-        raise _cli.UsageError(
+        raise _errors.UsageError(
             f"--sigma-a2 {arguments.sigma_a2}: sigma_b2 = 1 - sigma_a2 would not be positive; give a sigma-a2 below 1, "
             "or --sigma-b2 as well"
         )
     sys.stderr.write("designing ...\n")
     deq = DEQ(activation, arguments.sigma_a2, arguments.sigma_b2, arguments.tau0)
     try:
-        with _cli.one_blas_thread(), stage("looking for the network, with proof"):
+        with _processes.one_blas_thread(), stage("looking for the network, with proof"):
             outcome = design(
                 deq, kernel=arguments.kernel, family=named, own=own,
                 layers=None if own is not None else arguments.layers, digits=arguments.digits,
             )  # fmt: skip
     except UndecidedDesignError as error:
-        raise _cli.UndecidedError(str(error)) from error
+        raise _errors.UndecidedError(str(error)) from error
     except DesignError as error:
-        raise _cli.UsageError(str(error)) from error
+        raise _errors.UsageError(str(error)) from error
     threshold = None
     try:
         with (
-            _cli.one_blas_thread(),
+            _processes.one_blas_thread(),
             share(_THRESHOLD_SHARE, interrupt=True),
             stage("locating where the family stops matching"),
         ):
@@ -127,15 +117,17 @@ def _design(arguments: argparse.Namespace) -> int:
     elif arguments.json != "-":
         _print(outcome, record)
     if arguments.json:
-        _cli.write_json(arguments.json, record)
+        _outputs.write_json(arguments.json, record)
     return 0
 
 
 def _check_outputs(arguments: Any) -> None:
     if arguments.output is not None and not arguments.emit:
-        raise _cli.UsageError(f"--output {arguments.output} needs --emit, one of {', '.join(_FORMATS)}")
+        raise _errors.UsageError(f"--output {arguments.output} needs --emit, one of {', '.join(_FORMATS)}")
     if arguments.emit and arguments.output in (None, "-") and arguments.json == "-":
-        raise _cli.UsageError("--emit and --json - would both write to standard output; give --output a file for one")
+        raise _errors.UsageError(
+            "--emit and --json - would both write to standard output; give --output a file for one"
+        )
 
 
 def _layers(network: ExplicitNetwork, digits: int) -> list[dict[str, Any]]:
@@ -231,7 +223,7 @@ def _record(outcome: Design, threshold: Threshold | None) -> dict[str, Any]:
             "matches_below": threshold.works_below,
         },
         "cost": None if outcome.cost is None else asdict(outcome.cost),
-    } | _cli.provenance()
+    } | _outputs.provenance()
 
 
 def _title(outcome: Design) -> str:
@@ -262,13 +254,13 @@ def _write_network(arguments: Any, outcome: Design, record: dict[str, Any]) -> N
         own = {layer.family.name: layer.family.activation.expr for layer in outcome.network.layers}
         layers = record["layers"] or record["closest"]
         text = emit_network(arguments.emit, layers, tau0, _title(outcome), kernel=outcome.kernel, own=own)
-    _cli.write_text(arguments.output or "-", text)
+    _outputs.write_text(arguments.output or "-", text)
 
 
 def _print(outcome: Design, record: dict[str, Any]) -> None:
     from rich.text import Text
 
-    console = _cli.console()
+    console = _progress.console()
     console.print(Text(_title(outcome)))
     console.print(Text(f"{record['status']}: {outcome.reason}"))
     if outcome.choice:

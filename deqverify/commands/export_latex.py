@@ -16,7 +16,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from deqverify.commands import _cli
+from deqverify.commands import _budgets, _errors, _options, _outputs, _progress
 
 if TYPE_CHECKING:
     from numerics.equilibrium import CertifiedCoefficients
@@ -82,7 +82,7 @@ def main(argv: Sequence[str] | None) -> int:
         record["networks"] = [network_record(subject, found[subject.slug]) for subject in subjects]
     if verdicts is not None:
         record["verdicts"] = {"sha256": verdicts.sha256, "deqverify": verdicts.version}
-    record |= _cli.provenance()
+    record |= _outputs.provenance()
     files["numbers.json"] = json.dumps(record, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
     _write(folder, files)
     if arguments.json != "-":
@@ -92,31 +92,30 @@ def main(argv: Sequence[str] | None) -> int:
             {"path": name, "bytes": len(text.encode()), "sha256": hashlib.sha256(text.encode()).hexdigest()}
             for name, text in files.items()
         ]
-        _cli.write_json(arguments.json, {"output": arguments.output, "files": listed} | record)
+        _outputs.write_json(arguments.json, {"output": arguments.output, "files": listed} | record)
     return 0
 
 
 def parser() -> argparse.ArgumentParser:
     """Return the parser of the command's arguments."""
-    parser = _cli.Parser(__doc__ or "", _EXAMPLES, activations=True)
+    parser = _options.Parser(__doc__ or "", _EXAMPLES, activations=True)
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--activation", action="append", help="a registered name, or an expression in x; repeatable")
     what.add_argument("--registry", action="store_true", help="every registered activation")
     parser.add_argument("--output", required=True, metavar="DIR", help="folder for the files; made where it is absent")
-    parser.add_argument(
-        "--parameter", action="append", type=_cli.parameter, default=[], metavar="NAME=NUMBER",
-        help="of every activation that has it; repeatable",
-    )  # fmt: skip
+    _options.add_parameter(parser, "of every activation that has it; repeatable")
     parser.add_argument("--symbolic", action="store_true", help="keep parameters without a --parameter as symbols in "
                         "the formulas (the numbers take their defaults)")  # fmt: skip
-    parser.add_argument("--sigma-a2", type=_cli.number, default="1/5", help="recurrent weight variance (default 1/5)")
-    parser.add_argument("--sigma-b2", type=_cli.number, default="4/5", help="input weight variance (default 4/5)")
-    parser.add_argument("--tau0", type=_cli.number, default="1", help="input scale, sqrt(tr C/p) (default 1)")
+    _options.add_weights(parser, "4/5")
+    _options.add_tau0(parser)
     parser.add_argument(
-        "--digits", type=_cli.integer_between(1, _DIGITS_AT_MOST), default=10, help="significant digits (default 10)"
+        "--digits",
+        type=_options.integer_between(1, _DIGITS_AT_MOST),
+        default=10,
+        help="significant digits (default 10)",
     )
     parser.add_argument(
-        "--line-width", type=_cli.integer_between(*_LINE_WIDTHS), default=390, metavar="PT",
+        "--line-width", type=_options.integer_between(*_LINE_WIDTHS), default=390, metavar="PT",
         help="width of the text that formulas and tables are fitted to, in points (default 390)",
     )  # fmt: skip
     parser.add_argument(
@@ -129,7 +128,7 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--verdicts", metavar="FILE", help="show the verdicts that deqverify verify --json wrote to this file"
     )
-    _cli.add_budget(parser)
+    _budgets.add_budget(parser)
     parser.add_argument("--json", metavar="PATH", help="write what was exported to a file, or to standard output for -")
     return parser
 
@@ -156,8 +155,8 @@ def _prepared_folder(target: str) -> Path:
     """The output folder, which may still be absent but could be made."""
     folder = Path(target)
     if folder.exists() and not folder.is_dir():
-        raise _cli.UsageError(f"--output {target}: that is a file; give the name of a folder")
-    _cli.prepare_output(str(folder / "deq.tex" if folder.exists() else folder), "--output")
+        raise _errors.UsageError(f"--output {target}: that is a file; give the name of a folder")
+    _outputs.prepare_output(str(folder / "deq.tex" if folder.exists() else folder), "--output")
     return folder
 
 
@@ -167,9 +166,9 @@ def _refuse_own_file(arguments: argparse.Namespace) -> None:
         return
     path, folder = Path(arguments.json).resolve(), Path(arguments.output).resolve()
     if path in {folder / name for name in _FILES} or path.is_relative_to(folder / "fragments"):
-        raise _cli.UsageError(f"--json {arguments.json}: that is a file of the export itself; give another name")
+        raise _errors.UsageError(f"--json {arguments.json}: that is a file of the export itself; give another name")
     if arguments.verdicts is not None and path == Path(arguments.verdicts).resolve():
-        raise _cli.UsageError(f"--json {arguments.json}: that is the file --verdicts reads; give another name")
+        raise _errors.UsageError(f"--json {arguments.json}: that is the file --verdicts reads; give another name")
 
 
 def _activations(arguments: argparse.Namespace) -> list[tuple[Activation, Activation]]:
@@ -177,22 +176,24 @@ def _activations(arguments: argparse.Namespace) -> list[tuple[Activation, Activa
     from theory.activations import registered_names
 
     asked = registered_names() if arguments.registry else arguments.activation
-    found = [_cli.resolve_text(name) for name in asked]
+    found = [_options.resolve_text(name) for name in asked]
     for position, activation in enumerate(found):
         if activation in found[:position]:
-            raise _cli.UsageError(f"{activation.name} is given twice; give each activation once")
+            raise _errors.UsageError(f"{activation.name} is given twice; give each activation once")
     given = dict(arguments.parameter)
     known = [{parameter.symbol.name for parameter in activation.parameters} for activation in found]
     for name in given:
         if not any(name in each for each in known):
             accepted = ", ".join(sorted(set().union(*known))) or "none"
-            raise _cli.UsageError(f"--parameter {name}: no activation given has it; their parameters are: {accepted}")
+            raise _errors.UsageError(
+                f"--parameter {name}: no activation given has it; their parameters are: {accepted}"
+            )
     pairs = []
     for activation, names_known in zip(found, known, strict=True):
         own = {name: value for name, value in given.items() if name in names_known}
         written = activation.with_parameters(own, keep_symbolic=arguments.symbolic)
         valued = activation.with_parameters(own)
-        with _cli.budgeted(arguments.budget):
+        with _budgets.budgeted(arguments.budget):
             valued.check()
         pairs.append((written, valued))
     return pairs
@@ -204,14 +205,14 @@ def _subjects(pairs: Sequence[tuple[Activation, Activation]], arguments: argpars
     from theory.latex import activation_moments, activation_system, name_long_constants
 
     customs = 0
-    for written, valued in _cli.track(pairs, "deriving and certifying"):
+    for written, valued in _progress.track(pairs, "deriving and certifying"):
         if valued.name.isidentifier() and valued.name != "x":
             slug, title = valued.name.replace("_", "-"), rf"\texttt{{{escaped(valued.name)}}}"
         else:
             customs += 1
             slug, title = f"custom-{customs}", f"Custom activation {customs}"
         available = arguments.line_width * 100
-        with _cli.budgeted(arguments.budget):
+        with _budgets.budgeted(arguments.budget):
             named, constants = name_long_constants(written)
             derived = derive(named)
             moments = activation_moments(
@@ -274,7 +275,7 @@ def _verdict_file(arguments: argparse.Namespace) -> VerdictFile | None:
     try:
         return read_verdicts(arguments.verdicts)
     except VerdictFileError as error:
-        raise _cli.UsageError(f"--verdicts {error}") from error
+        raise _errors.UsageError(f"--verdicts {error}") from error
 
 
 def _networks(subjects: Sequence[Subject], arguments: argparse.Namespace) -> dict[str, Matching]:
@@ -283,10 +284,10 @@ def _networks(subjects: Sequence[Subject], arguments: argparse.Namespace) -> dic
         return {}
     from numerics.publish.paper import match
 
-    tracked = _cli.track(subjects, "designing networks")
+    tracked = _progress.track(subjects, "designing networks")
     found = {}
     for subject in tracked:
-        with _cli.budgeted(arguments.budget):
+        with _budgets.budgeted(arguments.budget):
             found[subject.slug] = match(subject, arguments.digits)
     return found
 
@@ -309,7 +310,7 @@ def _parameters(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def _author() -> str:
-    return f"deqverify {_cli.provenance()['versions']['deqverify']}"
+    return f"deqverify {_outputs.provenance()['versions']['deqverify']}"
 
 
 def _heading(arguments: argparse.Namespace, subjects: Sequence[Subject], verdicts: VerdictFile | None) -> str:
@@ -327,13 +328,13 @@ def _write(folder: Path, files: dict[str, str]) -> None:
     for name, text in files.items():
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        _cli.write_text(str(path), text)
+        _outputs.write_text(str(path), text)
 
 
 def _summary(export: Export, target: str, count: int) -> None:
     from rich.text import Text
 
-    console = _cli.console()
+    console = _progress.console()
     numbers = sum(len(subject.solution.balls) for subject in export.subjects if subject.solution is not None)
     console.print(Text(f"{count} files in {target}: {len(export.subjects)} activations, {numbers} certified numbers"))
     for subject in export.subjects:

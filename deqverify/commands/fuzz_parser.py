@@ -17,7 +17,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from deqverify.commands import _cli, _fuzz_way
+from deqverify.commands import _budgets, _errors, _fuzz_way, _options, _outputs
 
 if TYPE_CHECKING:
     from deqverify.commands._fuzzing import FuzzReport
@@ -43,30 +43,32 @@ def main(argv: Sequence[str] | None) -> int:
     if options.json != "-":
         print("\n".join(_table(report)))
     if options.json:
-        _cli.write_text(options.json, report.as_json() + "\n")
-    return _cli.CLAIM_FAILED if report.failures else 0
+        _outputs.write_text(options.json, report.as_json() + "\n")
+    return _errors.CLAIM_FAILED if report.failures else 0
 
 
 def parser() -> argparse.ArgumentParser:
     """Return the parser of the command's arguments."""
-    parser = _cli.Parser(__doc__ or "", _EXAMPLES)
+    parser = _options.Parser(__doc__ or "", _EXAMPLES)
     parser.add_argument(
-        "--inputs", type=_cli.integer_between(1, 10**9), help="number of texts (default 200000, or 200)"
+        "--inputs", type=_options.integer_between(1, 10**9), help="number of texts (default 200000, or 200)"
     )
-    parser.add_argument("--seed", type=_cli.integer_between(0, 2**63), default=0, help="seed of the texts (default 0)")
+    parser.add_argument(
+        "--seed", type=_options.integer_between(0, 2**63), default=0, help="seed of the texts (default 0)"
+    )
     parser.add_argument("--json", metavar="PATH", help="write the report to a file, or to standard output for -")
     parser.add_argument(
         "--to", choices=("parse", *_fuzz_way.GOALS), default="parse",
         help="how far texts are taken: the parser alone, the moments, or certified coefficients (default parse)",
     )  # fmt: skip
     parser.add_argument(
-        "--jobs", type=_cli.integer_between(1, 256), default=2, help="processes, but for the parser (default 2)"
+        "--jobs", type=_options.integer_between(1, 256), default=2, help="processes, but for the parser (default 2)"
     )
     parser.add_argument(
-        "--compare", type=_cli.integer_between(0, 100), default=20, metavar="PERCENT",
+        "--compare", type=_options.integer_between(0, 100), default=20, metavar="PERCENT",
         help="part of the texts whose certified numbers are compared with plain quadrature (default 20)",
     )  # fmt: skip
-    _cli.add_budget(parser)
+    _budgets.add_budget(parser)
     return parser
 
 
@@ -134,6 +136,6 @@ def _whole_way(options: argparse.Namespace) -> int:
             print(f"    {result['text']!r}: {result['what']}")
     if options.json:
         record = {"inputs": inputs, "seed": options.seed, "to": options.to, "budget": options.budget}
-        record |= {"seconds": time.perf_counter() - begun, "results": results} | _cli.provenance(options.seed)
-        _cli.write_json(options.json, record)
-    return _cli.CLAIM_FAILED if failures else 0
+        record |= {"seconds": time.perf_counter() - begun, "results": results} | _outputs.provenance(options.seed)
+        _outputs.write_json(options.json, record)
+    return _errors.CLAIM_FAILED if failures else 0

@@ -10,7 +10,7 @@ import argparse
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from deqverify.commands import _cli, _layout, _sweep
+from deqverify.commands import _budgets, _errors, _layout, _options, _outputs, _progress, _sweep
 from theory.kernels import NTK_KINDS
 
 if TYPE_CHECKING:
@@ -63,16 +63,16 @@ def main(argv: Sequence[str] | None) -> int:
     """Parse the arguments, solve, print."""
     arguments = _arguments(argv)
     if arguments.sweep is not None:
-        with _cli.budgeted(arguments.budget):
-            activation = _cli.activation_argument(arguments.activation, dict(arguments.parameter))
+        with _budgets.budgeted(arguments.budget):
+            activation = _options.activation_argument(arguments.activation, dict(arguments.parameter))
         return _sweep.run(arguments, activation)
-    with _cli.budgeted(arguments.budget):
+    with _budgets.budgeted(arguments.budget):
         return _solve(arguments)
 
 
 def _solve(arguments: argparse.Namespace) -> int:
     """Solve at one point, print."""
-    activation = _cli.activation_argument(arguments.activation, dict(arguments.parameter))
+    activation = _options.activation_argument(arguments.activation, dict(arguments.parameter))
 
     from theory.equations import DEQ, EquilibriumError
 
@@ -84,7 +84,7 @@ def _solve(arguments: argparse.Namespace) -> int:
         from numerics.equilibrium import find_equilibria
 
         with (
-            _cli.console(error=True).status("isolating every equilibrium"),
+            _progress.console(error=True).status("isolating every equilibrium"),
             share(_SEARCH_SHARE),
             stage("isolating every equilibrium"),
         ):
@@ -95,7 +95,7 @@ def _solve(arguments: argparse.Namespace) -> int:
             # All equilibria were asked for and are known: that none is reached from tau_0 is part of the answer.
             status = str(error)
         except OverBudgetError as error:
-            status, code = f"no coefficients: {error}", _cli.UNDECIDED
+            status, code = f"no coefficients: {error}", _errors.UNDECIDED
     else:
         equilibria = None
         solution = _solution(deq, arguments)
@@ -104,27 +104,21 @@ def _solve(arguments: argparse.Namespace) -> int:
     if arguments.json != "-":
         _print(deq, arguments, solution, equilibria, status)
     if arguments.json:
-        _cli.write_json(arguments.json, _record(deq, arguments, solution, equilibria, status))
+        _outputs.write_json(arguments.json, _record(deq, arguments, solution, equilibria, status))
     return code
 
 
 def parser() -> argparse.ArgumentParser:
     """Return the parser of the command's arguments."""
-    parser = _cli.Parser(__doc__ or "", _EXAMPLES, activations=True)
+    parser = _options.Parser(__doc__ or "", _EXAMPLES, activations=True)
     parser.add_argument("--activation", required=True, help="a registered name, or an expression in x")
+    _options.add_parameter(parser)
+    _options.add_weights(parser, "4/5", "input weight variance, or tied: 1 - sigma-a2", _sweep.number_or_tied)
+    _options.add_tau0(parser)
     parser.add_argument(
-        "--parameter", action="append", type=_cli.parameter, default=[], metavar="NAME=NUMBER", help="repeatable"
-    )
-    parser.add_argument("--sigma-a2", type=_cli.number, default="1/5", help="recurrent weight variance (default 1/5)")
-    parser.add_argument(
-        "--sigma-b2",
-        type=_sweep.number_or_tied,
-        default="4/5",
-        help="input weight variance, or tied: 1 - sigma-a2",
-    )
-    parser.add_argument("--tau0", type=_cli.number, default="1", help="input scale, sqrt(tr C/p) (default 1)")
-    parser.add_argument(
-        "--digits", type=_cli.integer_between(1, 1000), help="significant digits (default 15; a sweep's table shows 6)"
+        "--digits",
+        type=_options.integer_between(1, 1000),
+        help="significant digits (default 15; a sweep's table shows 6)",
     )
     parser.add_argument(
         "--certify",
@@ -139,7 +133,7 @@ def parser() -> argparse.ArgumentParser:
         "--sweep", type=_sweep.axis, metavar="NAME=START:STOP:POINTS", help="sigma-a2, sigma-b2 or tau0 along a line"
     )
     parser.add_argument("--plot", metavar="PATH", help="draw a sweep: a .png, .pdf or .svg file")
-    _cli.add_budget(parser)
+    _budgets.add_budget(parser)
     parser.add_argument("--json", metavar="PATH", help="write JSON to a file, or to standard output for -")
     return parser
 
@@ -159,7 +153,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
 def _solution(deq: DEQ, arguments: argparse.Namespace) -> CertifiedCoefficients:
     from numerics.equilibrium import certify, solve_uncertified
 
-    with _cli.console(error=True).status(f"solving to {arguments.digits} digits"):
+    with _progress.console(error=True).status(f"solving to {arguments.digits} digits"):
         return (certify if arguments.certify else solve_uncertified)(deq, arguments.digits)
 
 
@@ -186,7 +180,7 @@ def _record(
     record["margins"] = {key: _proved(ball, 15) for key, ball in margins.items()}
     if equilibria is not None:
         record |= _equilibria_record(equilibria, arguments.digits)
-    return record | _cli.provenance()
+    return record | _outputs.provenance()
 
 
 def _equilibria_record(found: EquilibriumSet, digits: int) -> dict[str, Any]:
@@ -224,8 +218,8 @@ def _print(
 ) -> None:
     from rich.text import Text
 
-    console = _cli.console()
-    weights = "σa² = {}, σb² = {}, τ₀ = {}".format(*map(_cli.short_number, (*deq.variances, deq.tau0)))
+    console = _progress.console()
+    weights = "σa² = {}, σb² = {}, τ₀ = {}".format(*map(_options.short_number, (*deq.variances, deq.tau0)))
     console.print(Text(f"{deq.activation.name}: φ₀(x) = {deq.activation.expr};  {weights}"))
     if solution is None:
         console.print(Text(status))

@@ -22,8 +22,17 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from deqverify.commands import _campaign_options, _cli, _figures, _spectrum_output
-from numerics.named import ENTRY_LAWS
+from deqverify.commands import (
+    _campaign_options,
+    _errors,
+    _figures,
+    _mixture_options,
+    _options,
+    _outputs,
+    _processes,
+    _progress,
+    _spectrum_output,
+)
 from theory.kernels import Kernel
 
 if TYPE_CHECKING:
@@ -66,17 +75,17 @@ def main(argv: Sequence[str] | None) -> int:
     _figures.prepare_figure("--png", arguments.png)
     _figures.prepare_figure("--pdf", arguments.pdf)
     folder = _campaign_options.prepare(arguments)
-    activation = _cli.activation_argument(arguments.activation, dict(arguments.parameter))
+    activation = _options.activation_argument(arguments.activation, dict(arguments.parameter))
     _check_sizes(arguments)
-    with _cli.one_blas_thread():
+    with _processes.one_blas_thread():
         found = _compared(arguments, activation, folder)
         if arguments.json != "-":
-            found.show(_cli.console())
+            found.show(_progress.console())
         for option, target in (("--png", arguments.png), ("--pdf", arguments.pdf)):
             if target:
                 found.draw(target, option)
         if arguments.json:
-            _cli.write_json(arguments.json, found.record())
+            _outputs.write_json(arguments.json, found.record())
     return 0
 
 
@@ -84,7 +93,7 @@ def _compared(
     arguments: argparse.Namespace, activation: Activation, folder: Path | None
 ) -> _spectrum_output.Comparison:
     """The law, and the spectra of all draws beside it."""
-    with _cli.console(error=True).status("the spectral law"):
+    with _progress.console(error=True).status("the spectral law"):
         experiment = _experiment(arguments)
         law, solution = _predict(arguments, experiment, activation)
     draws = _measure(arguments, experiment, activation, law, solution, folder)
@@ -96,19 +105,13 @@ def _compared(
 
 def parser() -> argparse.ArgumentParser:
     """Return the parser of the command's arguments."""
-    parser = _cli.Parser(__doc__ or "", _EXAMPLES, activations=True)
+    parser = _options.Parser(__doc__ or "", _EXAMPLES, activations=True)
     parser.add_argument("--activation", default="relu", help="name or expression in x (default relu)")
+    _options.add_parameter(parser)
+    parser.add_argument("--p", type=_options.integer_between(1, 1_000_000), default=800, help="dimension (default 800)")
+    _mixture_options.add_arguments(parser, means="2", noise="noise", shape="C")
     parser.add_argument(
-        "--parameter", action="append", type=_cli.parameter, default=[], metavar="NAME=NUMBER", help="repeatable"
-    )
-    parser.add_argument("--p", type=_cli.integer_between(1, 1_000_000), default=800, help="dimension (default 800)")
-    parser.add_argument("--ratio", type=_cli.number, default="4/5", help="n/p (default 0.8)")
-    parser.add_argument("--sigma-a2", type=_cli.number, default="1/5", help="recurrent weight variance")
-    parser.add_argument("--sigma-b2", type=_cli.number, help="input weight variance (default 1 - sigma_a2)")
-    parser.add_argument("--means", type=_cli.number, default="2", help="norm of the class means")
-    parser.add_argument("--cov-shift", type=_cli.number, default="8", help="C_a = (1 + shift a/sqrt p) C")
-    parser.add_argument(
-        "--classes", type=_cli.integer_between(1, 64), default=2, help="number of classes K (default 2)"
+        "--classes", type=_options.integer_between(1, 64), default=2, help="number of classes K (default 2)"
     )
     parser.add_argument(
         "--covariance",
@@ -120,23 +123,17 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--proportions", type=_shares, metavar="S,S,...", help="share of each class, adding up to 1 (default equal)"
     )
-    parser.add_argument("--noise", choices=ENTRY_LAWS, default="gaussian", help="law of the noise (default gaussian)")
-    parser.add_argument(
-        "--kernel",
-        type=_cli.kernel_argument,
-        default=Kernel.CK,
-        metavar="KERNEL",
-        help=f"which kernel: {', '.join(Kernel)} (default ck)",
-    )
+    _options.add_kernel(parser)
     parser.add_argument(
         "--width",
-        type=_cli.integer_between(1, _WIDEST),
+        type=_options.integer_between(1, _WIDEST),
         metavar="M",
         help="finite networks of M neurons (default: the exact kernel)",
     )
-    parser.add_argument("--weights", choices=ENTRY_LAWS, help="law of the networks' weights (default gaussian)")
-    parser.add_argument("--seed", type=_cli.integer_between(0, 2**63), default=0, help="root seed (default 0)")
-    parser.add_argument("--draws", type=_cli.integer_between(1, 1000), default=1, help="draws of the data (default 1)")
+    parser.add_argument("--seed", type=_options.integer_between(0, 2**63), default=0, help="root seed (default 0)")
+    parser.add_argument(
+        "--draws", type=_options.integer_between(1, 1000), default=1, help="draws of the data (default 1)"
+    )
     _campaign_options.add_arguments(parser)
     parser.add_argument("--png", metavar="PATH", help="write the picture as PNG")
     parser.add_argument("--pdf", metavar="PATH", help="write the picture as PDF")
@@ -146,19 +143,12 @@ def parser() -> argparse.ArgumentParser:
 
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     arguments = parser().parse_args(argv)
-    if arguments.sigma_b2 is None:
-        arguments.sigma_b2 = 1 - arguments.sigma_a2
-        if not arguments.sigma_b2 > 0:
-            raise _cli.UsageError(
-                f"--sigma-a2 {arguments.sigma_a2} leaves no 1 - sigma_a2 > 0: give --sigma-b2 as well"
-            )
     if arguments.width is None and arguments.weights is not None:
-        raise _cli.UsageError("--weights is of finite networks: give it with --width")
+        raise _errors.UsageError("--weights is of finite networks: give it with --width")
     if arguments.width is not None:
         arguments.weights = arguments.weights or "gaussian"
     arguments.covariance = tuple(arguments.covariance or [_shape("isotropic")])
-    for name in ("sigma_a2", "sigma_b2", "ratio", "means", "cov_shift"):
-        setattr(arguments, name, float(getattr(arguments, name)))
+    _mixture_options.read(arguments)
     return arguments
 
 
@@ -169,7 +159,7 @@ def _shape(text: str) -> CovarianceShape:
     name, colon, rest = text.partition(":")
     for kind in SHAPES:
         if name == kind:
-            return CovarianceShape(kind, tuple(float(_cli.number(part)) for part in rest.split(",") if colon))
+            return CovarianceShape(kind, tuple(float(_options.number(part)) for part in rest.split(",") if colon))
     raise argparse.ArgumentTypeError(
         f"must be isotropic, diagonal:V,V,..., toeplitz:DECAY or low-rank:R,STRENGTH, not {text!r}"
     )
@@ -177,7 +167,7 @@ def _shape(text: str) -> CovarianceShape:
 
 def _shares(text: str) -> tuple[float, ...]:
     """Read positive numbers that add up to 1."""
-    exact = [_cli.number(part) for part in text.split(",")]
+    exact = [_options.number(part) for part in text.split(",")]
     if not (all(share > 0 for share in exact) and sum(exact) == 1):
         raise argparse.ArgumentTypeError(f"must be positive numbers that add up to 1, such as 1/4,3/4, not {text!r}")
     return tuple(map(float, exact))
@@ -193,19 +183,15 @@ def _check_sizes(arguments: argparse.Namespace) -> None:
     from numerics.memory import check_memory
     from numerics.records import workers
 
-    for option, value in (("--means", arguments.means), ("--cov-shift", arguments.cov_shift)):
-        _cli.nonnegative(option, value)
-    if not arguments.ratio > 0:
-        raise _cli.UsageError(f"--ratio must be a number > 0, not {arguments.ratio:g}")
     p, width, samples = arguments.p, arguments.width, arguments.ratio * arguments.p
     made = f"--p {p} --ratio {arguments.ratio:g} make {samples:.6g} samples"
     if not _FEWEST_SAMPLES <= samples <= _MOST_SAMPLES:
-        raise _cli.UsageError(
+        raise _errors.UsageError(
             f"{made}; from {_FEWEST_SAMPLES} to {_MOST_SAMPLES} are accepted, since the kernel of n samples is an "
             "n x n matrix"
         )
     if p * samples > _MOST_NUMBERS:
-        raise _cli.UsageError(f"{made} of {p} numbers; up to {_MOST_NUMBERS:.3g} numbers are accepted")
+        raise _errors.UsageError(f"{made} of {p} numbers; up to {_MOST_NUMBERS:.3g} numbers are accepted")
     largest = max(samples, p, width or 0) * max(samples, width or 0)
     jobs = 1 if arguments.jobs is None and largest > _LARGE_DRAW else workers(arguments.jobs, arguments.draws)
     if width is None:
@@ -214,35 +200,17 @@ def _check_sizes(arguments: argparse.Namespace) -> None:
         check_memory(round(samples), p, squares=squares, jobs=jobs)
         return
     if samples > _MOST_NETWORK_SAMPLES:
-        raise _cli.UsageError(f"{made}; with --width up to {_MOST_NETWORK_SAMPLES} are accepted")
+        raise _errors.UsageError(f"{made}; with --width up to {_MOST_NETWORK_SAMPLES} are accepted")
     if p * width > _MOST_NUMBERS:
-        raise _cli.UsageError(
+        raise _errors.UsageError(
             f"--p {p} --width {width} make {p * width:.3g} input weights; up to {_MOST_NUMBERS:.3g} are accepted"
         )
     check_memory(round(samples), p, width, squares=_SQUARES, jobs=jobs)
 
 
 def _experiment(arguments: argparse.Namespace) -> Experiment:
-    from numerics.experiments import Experiment
-
-    experiment = Experiment(
-        activations=(),
-        sigma_a2=arguments.sigma_a2,
-        sigma_b2=arguments.sigma_b2,
-        ratio=arguments.ratio,
-        means=arguments.means,
-        cov_shift=arguments.cov_shift,
-        classes=arguments.classes,
-        seed=arguments.seed,
-        noise=arguments.noise,
-        covariances=arguments.covariance,
-        proportions=arguments.proportions,
-    )
-    try:
-        experiment.mixture(arguments.p)
-    except ValueError as error:
-        raise _cli.UsageError(f"no data for p = {arguments.p}: {error}") from error
-    return experiment
+    shapes = {name: getattr(arguments, name) for name in ("classes", "proportions")}
+    return _mixture_options.experiment(arguments, [arguments.p], covariances=arguments.covariance, **shapes)
 
 
 def _predict(
@@ -260,7 +228,7 @@ def _predict(
     except EquilibriumError:
         raise
     except (SpectralLawError, ValueError) as error:
-        raise _cli.UsageError(f"no spectral law: {error}") from error
+        raise _errors.UsageError(f"no spectral law: {error}") from error
 
 
 def _measure_cell(
@@ -306,5 +274,5 @@ def _measure(
             label=f"{what}, n = {n}",
         )
     except (NonConvergenceError, SpectrumConvergenceError) as error:
-        raise _cli.UsageError(str(error)) from error
+        raise _errors.UsageError(str(error)) from error
     return [MeasuredSpectrum.from_record(record) for record in found]

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from deqverify.commands import _campaign_options, _cli
+from deqverify.commands import _campaign_options, _errors, _options, _outputs, _progress
 from deqverify.commands import _verdict_table as shown
 from theory.claims import VerdictKind
 from theory.named import RELEASED_VARIANTS
@@ -32,7 +32,7 @@ _EXAMPLES = """\
   deqverify verify --claims ck ntk-recurrent --activation gelu
   deqverify verify --variant centred-T
 """
-_VERDICTS = _cli.verdict_lines({kind.value: kind.meaning for kind in VerdictKind})
+_VERDICTS = _options.verdict_lines({kind.value: kind.meaning for kind in VerdictKind})
 _PROFILES = ("quick", "default", "full")
 
 
@@ -44,7 +44,7 @@ def main(argv: Sequence[str] | None) -> int:
     begun = time.monotonic()
     folder = _campaign_options.prepare(arguments)
     for text in arguments.activation or ():
-        _cli.activation_argument(text)
+        _options.activation_argument(text)
 
     from numerics.ledger import Standing, run_cell
 
@@ -58,18 +58,18 @@ def main(argv: Sequence[str] | None) -> int:
         backend=arguments.backend,
         label="checking",
     )
-    with _cli.progress("weighing the evidence, and trying the wrong theories"):
+    with _progress.progress("weighing the evidence, and trying the wrong theories"):
         outcome = run.outcome(found)
     _print(outcome, arguments, time.monotonic() - begun)
-    _write_reports(arguments, outcome.record() | _cli.provenance(arguments.seed))
-    return {Standing.AS_EXPECTED: 0, Standing.FAILED: _cli.CLAIM_FAILED, Standing.UNDECIDED: _cli.UNDECIDED}[
+    _write_reports(arguments, outcome.record() | _outputs.provenance(arguments.seed))
+    return {Standing.AS_EXPECTED: 0, Standing.FAILED: _errors.CLAIM_FAILED, Standing.UNDECIDED: _errors.UNDECIDED}[
         outcome.standing
     ]
 
 
 def parser() -> argparse.ArgumentParser:
     """Return the parser of the command's arguments."""
-    parser = _cli.Parser(__doc__ or "", _EXAMPLES, _VERDICTS, activations=True)
+    parser = _options.Parser(__doc__ or "", _EXAMPLES, _VERDICTS, activations=True)
     parser.add_argument("--list", action="store_true", help="list the claims and leave")
     parser.add_argument(
         "--claims",
@@ -99,12 +99,11 @@ def parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--seeds",
-        type=_cli.integer_between(2, 10_000),
+        type=_options.integer_between(2, 10_000),
         help="draws of the data at each of them (default: those of the profile)",
     )
-    parser.add_argument("--seed", type=_cli.integer_between(0, 2**63), default=0, help="root seed (default 0)")
-    parser.add_argument("--sigma-a2", type=_cli.number, default="1/5", help="recurrent weight variance")
-    parser.add_argument("--sigma-b2", type=_cli.number, default="4/5", help="input weight variance")
+    parser.add_argument("--seed", type=_options.integer_between(0, 2**63), default=0, help="root seed (default 0)")
+    _options.add_weights(parser, "4/5")
     _campaign_options.add_arguments(parser)
     parser.add_argument("--details", action="store_true", help="print the evidence of every verdict below the table")
     parser.add_argument("--json", metavar="PATH", help="write everything to a file, or to standard output for -")
@@ -135,7 +134,7 @@ def _variant(text: str) -> str:
 
 
 def _ladder(text: str) -> tuple[int, ...]:
-    read = _cli.integer_between(1, 100_000)
+    read = _options.integer_between(1, 100_000)
     return tuple(sorted({read(part.strip()) for part in text.split(",")}))
 
 
@@ -152,7 +151,7 @@ def _run(arguments: argparse.Namespace) -> LedgerRun:
         try:
             mixture = GaussianMixture.released_experiment(p)
         except ValueError as error:
-            raise _cli.UsageError(f"no data for p = {p}: {error}") from error
+            raise _errors.UsageError(f"no data for p = {p}: {error}") from error
         check_memory(mixture.samples, p, jobs=workers(arguments.jobs, 1))
     profile = replace(
         profile, rate_sizes=arguments.p or profile.rate_sizes, rate_draws=arguments.seeds or profile.rate_draws
@@ -163,16 +162,18 @@ def _run(arguments: argparse.Namespace) -> LedgerRun:
         return LedgerRun(plan, tuple(arguments.claims or ()), arguments.variant or "")
     except UnknownClaimError as error:
         option = "--variant" if arguments.variant else "--claims"
-        raise _cli.UsageError(f"{option} {error}") from error
+        raise _errors.UsageError(f"{option} {error}") from error
 
 
 def _list(arguments: argparse.Namespace) -> int:
     from theory.claims import CLAIMS
 
     if arguments.json:
-        _cli.write_json(arguments.json, {"claims": [claim.record() for claim in CLAIMS.values()], **_cli.provenance()})
+        _outputs.write_json(
+            arguments.json, {"claims": [claim.record() for claim in CLAIMS.values()], **_outputs.provenance()}
+        )
     if arguments.json != "-":
-        console = _cli.console()
+        console = _progress.console()
         for claim in CLAIMS.values():
             shown.show_line(console, f"{claim.identifier}  expected: {claim.expected.value}", below=claim.statement)
     return 0
@@ -180,7 +181,7 @@ def _list(arguments: argparse.Namespace) -> int:
 
 def _print(outcome: LedgerOutcome, arguments: argparse.Namespace, seconds: float) -> None:
     """The table, one sentence, and the evidence: of all verdicts, or of those that are not as expected."""
-    console = _cli.console(error=arguments.json == "-")
+    console = _progress.console(error=arguments.json == "-")
     if outcome.run.variant:
         shown.show_blocks(console, outcome.verdicts, expected=False)
         shown.show_line(console, outcome.status)
@@ -202,8 +203,8 @@ def _write_reports(arguments: argparse.Namespace, record: Mapping[str, Any]) -> 
         from numerics.publish import html_report, markdown_report
 
         if arguments.markdown:
-            _cli.write_text(arguments.markdown, markdown_report(record))
+            _outputs.write_text(arguments.markdown, markdown_report(record))
         if arguments.html:
-            _cli.write_text(arguments.html, html_report(record))
+            _outputs.write_text(arguments.html, html_report(record))
     if arguments.json:
-        _cli.write_json(arguments.json, record)
+        _outputs.write_json(arguments.json, record)

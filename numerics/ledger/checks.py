@@ -124,7 +124,7 @@ class Profile:
         spectrum_sizes: dimensions p of the spectra.
         spectrum_draws: draws at each of them.
         widths: widths m of the finite networks.
-        width_draws: draws of the weights at each.
+        width_draws: draws of data and weights at each.
         left_out: claims that it leaves out unless they are asked for, and why.
         level: probability that one check refutes a true claim.
     """
@@ -140,7 +140,7 @@ class Profile:
     spectrum_sizes: tuple[int, ...]
     spectrum_draws: tuple[int, ...]
     widths: tuple[int, ...]
-    width_draws: int
+    width_draws: tuple[int, ...]
     left_out: Mapping[str, str] = field(default_factory=dict)
     level: float = 0.001
 
@@ -162,7 +162,7 @@ PROFILES = {
             spectrum_sizes=(200, 300, 500, 800),
             spectrum_draws=(10, 8, 6, 4),
             widths=(50, 100, 200, 400),
-            width_draws=5,
+            width_draws=(5, 5, 5, 5),
             left_out={
                 "ck-slope": _NO_TIME,
                 "finite-width": _NO_POWER,
@@ -189,7 +189,7 @@ PROFILES = {
             spectrum_sizes=(200, 400, 800, 1600),
             spectrum_draws=(48, 32, 20, 10),
             widths=(250, 500, 1000, 2000),
-            width_draws=8,
+            width_draws=(40, 40, 24, 16),
         ),
         Profile(
             "full",
@@ -203,7 +203,7 @@ PROFILES = {
             spectrum_sizes=(200, 400, 800, 1600, 3200),
             spectrum_draws=(160, 100, 64, 40, 16),
             widths=(500, 1000, 2000, 4000),
-            width_draws=10,
+            width_draws=(60, 60, 40, 24),
         ),
     )
 }

@@ -136,8 +136,8 @@ def _p_ladder(plan: Plan, **arguments: Any) -> list[Task]:
 
 
 def _m_ladder(plan: Plan, **arguments: Any) -> list[Task]:
-    sizes, draws = plan.profile.widths, [plan.profile.width_draws] * len(plan.profile.widths)
-    return ladder(width_task, {**arguments, **plan.weights, "seed": plan.seed}, sizes, draws, size="width")
+    arguments |= {**plan.weights, "seed": plan.seed}
+    return ladder(width_task, arguments, plan.profile.widths, plan.profile.width_draws, size="width")
 
 
 def _size_of(tasks: Sequence[Task]) -> str:

@@ -57,12 +57,12 @@ def test_deep_nesting(script: Script) -> None:
 
 
 def test_what_is_being_tried_is_said(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
-    cli = command_module("_cli")
-    monkeypatch.setattr(cli, "_FIRST_WORD_SECONDS", 0.2)
+    budgets = command_module("_budgets")
+    monkeypatch.setattr(budgets, "_FIRST_WORD_SECONDS", 0.2)
     monkeypatch.setattr(sys, "argv", ["solve.py"])
     with (
         pytest.raises(budget.OverBudgetError, match="1 s of processor time were spent while counting"),
-        cli.budgeted(1),
+        budgets.budgeted(1),
         budget.stage("counting"),
     ):
         _work()
@@ -70,17 +70,17 @@ def test_what_is_being_tried_is_said(monkeypatch: pytest.MonkeyPatch, capfd: pyt
 
 
 def test_memory_is_watched(monkeypatch: pytest.MonkeyPatch) -> None:
-    cli = command_module("_cli")
-    monkeypatch.setattr(cli, "_MOST_MEMORY", 0.001)
-    with pytest.raises(budget.OverBudgetError, match="GiB of memory were used"), cli.budgeted(30):
+    budgets = command_module("_budgets")
+    monkeypatch.setattr(budgets, "_MOST_MEMORY", 0.001)
+    with pytest.raises(budget.OverBudgetError, match="GiB of memory were used"), budgets.budgeted(30):
         _work()
 
 
 def test_memory_used_is_this_process_s() -> None:
-    cli = command_module("_cli")
-    before = cli.memory_used()
+    budgets = command_module("_budgets")
+    before = budgets.memory_used()
     block = bytearray(b"1" * 200_000_000)
-    assert 0.15 < cli.memory_used() - before < 0.4
+    assert 0.15 < budgets.memory_used() - before < 0.4
     del block
 
 

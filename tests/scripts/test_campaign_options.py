@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from deqverify.commands import _campaign_options as options
-from deqverify.commands._cli import UsageError
+from deqverify.commands._errors import UsageError
 from numerics.records import CellKey
 from tests.scripts.conftest import ROOT, Script
 

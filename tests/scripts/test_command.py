@@ -61,7 +61,7 @@ def test_a_command_offers_its_parser_and_main(name: str) -> None:
 
 def test_there_is_no_other_command() -> None:
     with pytest.raises(KeyError):
-        command("_cli")
+        command("_options")
 
 
 _LOADED = f"""

@@ -18,8 +18,8 @@ LEAVING = {"--help", "--version", "--list-activations"}
 
 
 @pytest.fixture
-def cli() -> ModuleType:
-    return command_module("_cli")
+def options() -> ModuleType:
+    return command_module("_options")
 
 
 @pytest.mark.parametrize("name", SCRIPTS)
@@ -62,10 +62,10 @@ def test_activations_are_listed_with_parameters_and_defaults(script: Script) -> 
     assert all(re.search(rf"\b{name}\b", help_text) for name in NAMED)
 
 
-def parsed(cli: ModuleType, *words: str) -> Namespace:
-    parser = cli.Parser("", "")
+def parsed(options: ModuleType, *words: str) -> Namespace:
+    parser = options.Parser("", "")
     parser.add_argument("--activation", action="append")
-    parser.add_argument("--means", type=cli.number)
+    parser.add_argument("--means", type=options.number)
     parser.add_argument("--list", action="store_true")
     parser.add_argument("--json")
     result: Namespace = parser.parse_args(list(words))
@@ -73,22 +73,22 @@ def parsed(cli: ModuleType, *words: str) -> Namespace:
 
 
 @pytest.mark.parametrize("value", ["-tanh(x)", "-x", "-(x + 1)", "-1", "-|x|", "- x", "--tanh(x)", "-e", "-2*x"])
-def test_a_value_may_begin_with_a_minus(cli: ModuleType, value: str) -> None:
-    assert parsed(cli, "--activation", value).activation == [value]
-    assert parsed(cli, f"--activation={value}", "--list").activation == [value]
+def test_a_value_may_begin_with_a_minus(options: ModuleType, value: str) -> None:
+    assert parsed(options, "--activation", value).activation == [value]
+    assert parsed(options, f"--activation={value}", "--list").activation == [value]
 
 
-def test_numbers_may_begin_with_a_minus_and_options_stay_options(cli: ModuleType) -> None:
-    found = parsed(cli, "--means", "-1/2", "--activation", "-x", "--activation", "x", "--json", "-", "--list")
+def test_numbers_may_begin_with_a_minus_and_options_stay_options(options: ModuleType) -> None:
+    found = parsed(options, "--means", "-1/2", "--activation", "-x", "--activation", "x", "--json", "-", "--list")
     assert (str(found.means), found.activation, found.json, found.list) == ("-1/2", ["-x", "x"], "-", True)
 
 
 @pytest.mark.parametrize("words", [("--activation",), ("--activation", "--list"), ("--json", "-h"), ("--list", "-x")])
 def test_a_missing_value_is_still_missed(
-    cli: ModuleType, words: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+    options: ModuleType, words: tuple[str, ...], capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit) as left:
-        parsed(cli, *words)
+        parsed(options, *words)
     assert left.value.code == 2
     assert len(capsys.readouterr().err.splitlines()) == 1
 

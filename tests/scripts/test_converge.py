@@ -360,7 +360,7 @@ def test_bad_use(
 ) -> None:
     monkeypatch.setattr(sys, "argv", ["converge.py", *arguments])
     with pytest.raises(SystemExit) as stopped:
-        converge._cli.run(converge.main)
+        converge._running.run(converge.main)
     shown = capsys.readouterr().err.strip()
     assert stopped.value.code == 2
     assert words in shown

@@ -184,7 +184,7 @@ def test_a_question_that_stays_undecided_is_code_3(
     monkeypatch.setattr(numerics.matching, "design", undecided)
     monkeypatch.setattr(sys, "argv", ["design.py", "--activation", "relu"])
     with pytest.raises(SystemExit) as stopped:
-        script._cli.run(script.main)
+        script._running.run(script.main)
     assert stopped.value.code == 3
     assert capsys.readouterr().err.endswith("design.py: undecided: too near to the least variance\n")
 

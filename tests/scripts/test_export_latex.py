@@ -32,7 +32,7 @@ CHECKOUT = os.environ | {"PYTHONPATH": str(ROOT)}
 #: Writes the record of verify.py for a run that never was: its own code, with a plan, verdicts and outcomes given.
 _RECORD = """
 import json, sys
-from deqverify.commands import _cli
+from deqverify.commands import _outputs, _running
 from numerics.ledger import PROFILES, LedgerOutcome, LedgerRun, Plan, PlantedOutcome
 from theory.claims import Verdict, VerdictKind, planted_errors
 theories = list(planted_errors().values())[:{planted}]
@@ -48,7 +48,7 @@ outcome = LedgerOutcome(
         for k, theory in enumerate(theories)
     ),
 )
-json.dump(outcome.record() | _cli.provenance(7), sys.stdout)
+json.dump(outcome.record() | _outputs.provenance(7), sys.stdout)
 """
 #: Everything that LaTeX reads as something else, and what would not fit a line.
 NASTY = (
@@ -337,8 +337,8 @@ import numerics.matching
 import theory.activations
 theory.activations.registered_names = lambda: ("identity", "tanh")
 numerics.matching.design = partial(numerics.matching.design, family="leaky_relu")
-from deqverify.commands import _cli, export_latex
-_cli.run(export_latex.main)
+from deqverify.commands import _outputs, _running, export_latex
+_running.run(export_latex.main)
 """
 
 

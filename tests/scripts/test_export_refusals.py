@@ -62,14 +62,14 @@ _BAD_VERDICTS: tuple[tuple[tuple[str | int, ...], Any, str], ...] = (
 
 _REFUSE = """
 import contextlib, io, json, pathlib, sys
-from deqverify.commands import _cli, export_latex
+from deqverify.commands import _running, export_latex
 told = []
 for arguments in json.load(sys.stdin):
     out, err = io.StringIO(), io.StringIO()
     sys.argv = ["export_latex.py", *arguments]
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         try:
-            _cli.run(export_latex.main)
+            _running.run(export_latex.main)
         except SystemExit as end:
             code = end.code
     told.append([code, out.getvalue(), err.getvalue(), pathlib.Path("out").exists()])

@@ -225,7 +225,7 @@ def test_draws_that_need_gigabytes_are_made_one_at_a_time(
 
     def planted(*_: object, jobs: int | None, **__: object) -> list[dict[str, object]]:
         asked.append(jobs)
-        raise spectrum._cli.UsageError("stopped on purpose")
+        raise spectrum._errors.UsageError("stopped on purpose")
 
     monkeypatch.setattr(spectrum._campaign_options, "run_campaign", planted)
     for arguments in (
@@ -234,7 +234,7 @@ def test_draws_that_need_gigabytes_are_made_one_at_a_time(
         ["--p", "12000", "--jobs", "2"],
         ["--p", "80", "--width", "9000"],
     ):
-        with pytest.raises(spectrum._cli.UsageError, match="on purpose"):
+        with pytest.raises(spectrum._errors.UsageError, match="on purpose"):
             spectrum.main([*arguments, "--means", "0", "--cov-shift", "0"])
     assert asked == [None, 1, 2, 1]
 
@@ -266,7 +266,7 @@ def test_the_picture_says_what_it_was_made_from(spectrum: ModuleType, monkeypatc
 
 
 def test_every_library_of_linear_algebra_has_one_thread(spectrum: ModuleType) -> None:
-    with spectrum._cli.one_blas_thread():
+    with spectrum._processes.one_blas_thread():
         counts = {each["num_threads"] for each in threadpoolctl.threadpool_info() if each["user_api"] == "blas"}
     assert counts == {1}
 
@@ -336,7 +336,7 @@ def test_bad_use_is_one_sentence_and_code_2(
     outputs = () if {"--png", "--json"} & set(arguments) else ("--png", "x.png", "--json", "x.json")
     monkeypatch.setattr(sys, "argv", ["spectrum.py", *arguments, *outputs])
     with pytest.raises(SystemExit) as stopped:
-        spectrum._cli.run(spectrum.main)
+        spectrum._running.run(spectrum.main)
     shown = capsys.readouterr()
     assert stopped.value.code == 2
     assert shown.out == ""
@@ -369,7 +369,7 @@ def test_a_failed_allocation_is_a_sentence(
 
     monkeypatch.setattr(sys, "argv", ["spectrum.py"])
     with pytest.raises(SystemExit) as stopped:
-        spectrum._cli.run(main)
+        spectrum._running.run(main)
     assert stopped.value.code == 2
     said = capsys.readouterr().err
     assert shown in said
@@ -383,7 +383,7 @@ def test_sizes_beyond_memory_are_refused_before_anything_is_drawn(
     for arguments in (("--p", "2000"), ("--p", "40", "--ratio", "1", "--width", "8000")):
         monkeypatch.setattr(sys, "argv", ["spectrum.py", *arguments, "--jobs", "1"])
         with pytest.raises(SystemExit) as stopped:
-            spectrum._cli.run(spectrum.main)
+            spectrum._running.run(spectrum.main)
         assert stopped.value.code == 2
         assert "1 MiB are free on this machine" in capsys.readouterr().err
 

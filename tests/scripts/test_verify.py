@@ -221,9 +221,9 @@ def test_blocks_are_as_wide_as_the_terminal(columns: int) -> None:
 
 def test_a_long_run_says_how_far_it_is(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
     """A line every ten seconds (here hundredths) where stderr is no terminal, while one piece is computed too."""
-    cli = command_module("_cli")
-    monkeypatch.setattr(cli, "_PROGRESS_SECONDS", 0.01)
-    with cli.progress("checking", 10, 2) as advance:
+    progress = command_module("_progress")
+    monkeypatch.setattr(progress, "_PROGRESS_SECONDS", 0.01)
+    with progress.progress("checking", 10, 2) as advance:
         advance()
         time.sleep(0.5)
     lines = capfd.readouterr().err.splitlines()

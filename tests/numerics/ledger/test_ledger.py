@@ -69,7 +69,7 @@ SMALL = dataclasses.replace(
     spectrum_sizes=(64, 96, 144),
     spectrum_draws=(3, 3, 3),
     widths=(50, 100, 200),
-    width_draws=3,
+    width_draws=(3, 3, 3),
 )
 
 
