@@ -157,5 +157,9 @@ class Mixture:
 
     def __repr__(self) -> str:
         means = f"{self.means:g}" if isinstance(self.means, float) else f"array of shape {np.shape(self.means)}"
+        shift = f"cov_shift={self.cov_shift:g}" if self.covariances is None else "covariances given"
         law = "" if self.noise == "gaussian" else f", noise={self.noise!r}"
-        return f"Mixture(p={self.p}, n={self.n}, classes={self.classes}, means={means}, tau0={self.tau0:.6g}{law})"
+        return (
+            f"Mixture(p={self.p}, n={self.n}, classes={self.classes}, means={means}, {shift}, "
+            f"tau0={self.tau0:.6g}{law})"
+        )

@@ -36,6 +36,8 @@ _HEADING = 10
 _LEAST, _WIDE_GAP, _NARROW_GAP = 16, 2, 1
 _OTHER = "other"
 _LETTERS = ", ".join(f"{kind.value[0].upper()} {kind.value}" for kind in VerdictKind)
+#: Of what is as expected, cannot tell and is not as expected.
+_STYLES = ("green", "yellow", "bold red")
 
 
 # --- the table -------------------------------------------------------------------------------------------------------
@@ -156,7 +158,7 @@ def show_blocks(console: Console, verdicts: Sequence[Verdict], *, expected: bool
     for verdict in verdicts:
         subject = f"  on {verdict.subject}" if verdict.subject else ""
         line = f"{verdict.kind.value:<{kinds}}  {verdict.claim:<{names}}{subject}".rstrip()
-        mark, style = (_mark(console, verdict), _style(verdict)) if expected else (_signs(console)[1], "yellow")
+        mark, style = (_mark(console, verdict), _style(verdict)) if expected else _outcome(console, verdict)
         show_line(console, f"{mark} {line}", below=verdict.evidence, style=style)
 
 
@@ -217,8 +219,14 @@ def _mark(console: Console, verdict: Verdict) -> str:
     return _signs(console)[_badness(verdict)]
 
 
+def _outcome(console: Console, verdict: Verdict) -> tuple[str, str]:
+    """Mark and style where nothing was expected: of what is refuted the mark of a failure."""
+    bad = {VerdictKind.UNDECIDED: 1, VerdictKind.REFUTED: 2}.get(verdict.kind, 0)
+    return _signs(console)[bad], _STYLES[bad]
+
+
 def _style(verdict: Verdict) -> str:
-    return ("green", "yellow", "bold red")[_badness(verdict)]
+    return _STYLES[_badness(verdict)]
 
 
 def show_line(console: Console, line: str, *, below: str = "", style: str = "") -> None:

@@ -175,7 +175,8 @@ def _list(arguments: argparse.Namespace) -> int:
     if arguments.json != "-":
         console = _progress.console()
         for claim in CLAIMS.values():
-            shown.show_line(console, f"{claim.identifier}  expected: {claim.expected.value}", below=claim.statement)
+            line = f"{claim.identifier}: {claim.title} (expected: {claim.expected.value})"
+            shown.show_line(console, line, below=claim.statement)
     return 0
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fractions import Fraction
 
-from flint import arb, ctx
+from flint import arb, ctx, fmpz
 
 __all__ = [
     "BITS_PER_DIGIT",
@@ -135,7 +135,7 @@ def radius_text(ball: arb) -> str:
 def _written(mantissa: int, exponent: int, digits: int) -> str:
     if mantissa == 0:
         return "0." + "0" * (digits - 1) if digits > 1 else "0"
-    sign, body = "-" if mantissa < 0 else "", str(abs(mantissa))
+    sign, body = "-" if mantissa < 0 else "", str(fmpz(abs(mantissa)))  # Python's own stops at 4300 digits
     leading = exponent + digits - 1
     if -20 < leading < 0:
         return f"{sign}0.{'0' * (-leading - 1)}{body}"
@@ -157,7 +157,7 @@ def contains_decimal(ball: arb, text: str) -> bool:
     mantissa, _, tail = text.lower().partition("e")
     places = len(mantissa.partition(".")[2])
     unit = Fraction(10) ** (int(tail or 0) - places)
-    value = Fraction(mantissa) * Fraction(10) ** int(tail or 0)
+    value = int(fmpz(mantissa.replace(".", ""))) * unit
     low, high = exact_bounds(ball)
     if value == 0:
         return low <= 0 <= high

@@ -99,12 +99,14 @@ class CertifiedCoefficients:
             raise KeyError(f"no certified coefficient {key!r}: there are {', '.join(self.balls)}{why}")
         return self.balls[key]
 
-    def kernel(self, kernel: Kernel) -> KernelCoefficients[arb]:
-        """Return the balls of a kernel's coefficients.
+    def kernel(self, kernel: str) -> KernelCoefficients[arb]:
+        """Return the balls of a kernel's coefficients, the kernel by its name.
 
         Raises:
+            UnknownKernelError: there is no such kernel.
             EquilibriumError: an NTK that does not exist, or coefficients that are not certified.
         """
+        kernel = Kernel.read(kernel)
         unproved = next((key for key in kernel.keys if key in self.plain), None)
         missing = self.ntk_missing if unproved is None else f"{unproved} is not certified: {self.reason[unproved]}"
         return kernel_of(self.balls, kernel, missing)
@@ -114,7 +116,12 @@ class CertifiedCoefficients:
 
         A certified coefficient's decimal is the correctly rounded one, except where the number lies within the ball's
         radius (under a thousandth of a unit in the last digit) of a tie: there it may be the other neighbour.
+
+        Raises:
+            KeyError: no coefficient is called so.
         """
+        if key not in COEFFICIENTS:
+            raise KeyError(f"no coefficient {key!r}: there are {', '.join(COEFFICIENTS)}")
         ball = self.balls.get(key)
         if ball is None:
             return self.plain.get(key)
@@ -130,7 +137,7 @@ class CertifiedCoefficients:
         Raises:
             KeyError: the coefficient is not certified.
         """
-        return contains_decimal(self.balls[key], text)
+        return contains_decimal(self[key], text)
 
     def __repr__(self) -> str:
         proved = sum(self.certified.values())

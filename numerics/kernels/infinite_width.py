@@ -197,14 +197,16 @@ def _asked(kernels: Iterable[Kernel | str], accepted: tuple[Kernel, ...], networ
 
 def _entries(kernel: Kernel, tile: Tile, sigma_a2: float) -> Array:
     """The tile of a kernel of theory sheet section 2."""
-    if kernel is Kernel.CK:
-        return tile.kernel
     contraction = 1 - sigma_a2 * tile.slope
-    if kernel is Kernel.NTK_RECURRENT:
-        return np.asarray(tile.kernel / contraction)
-    if kernel is Kernel.NTK_PREACTIVATION:
-        return np.asarray(tile.covariance / contraction)
-    return np.asarray(tile.kernel + tile.covariance * tile.slope / contraction)
+    match kernel:
+        case Kernel.CK:
+            return tile.kernel
+        case Kernel.NTK_RECURRENT:
+            return np.asarray(tile.kernel / contraction)
+        case Kernel.NTK_PREACTIVATION:
+            return np.asarray(tile.covariance / contraction)
+        case Kernel.NTK_ALL:
+            return np.asarray(tile.kernel + tile.covariance * tile.slope / contraction)
 
 
 def _require_tangent(equations: EntryEquations) -> None:

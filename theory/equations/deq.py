@@ -151,11 +151,15 @@ def ntk_coefficients(kind: str) -> KernelCoefficients[sp.Expr]:
     slopes = d1**2 + d2**2 * lambda_[1] * s
 
     def kernel(ck: sp.Expr, gram: sp.Expr, gdot: sp.Expr) -> sp.Expr:
-        if which is Kernel.NTK_RECURRENT:
-            return ck / (1 - sigma_a2 * gdot)
-        if which is Kernel.NTK_PREACTIVATION:
-            return gram / (1 - sigma_a2 * gdot)
-        return ck + gram * gdot / (1 - sigma_a2 * gdot)
+        match which:
+            case Kernel.CK:
+                return ck
+            case Kernel.NTK_RECURRENT:
+                return ck / (1 - sigma_a2 * gdot)
+            case Kernel.NTK_PREACTIVATION:
+                return gram / (1 - sigma_a2 * gdot)
+            case Kernel.NTK_ALL:
+                return ck + gram * gdot / (1 - sigma_a2 * gdot)
 
     entry = kernel(g, preactivation, slopes)
     at_zero = {s: 0, q: 0}
