@@ -14,7 +14,7 @@ sum_k c_k(tau_i) c_k(tau_j) rho^k with c_k(tau_i) expanded about tau.  Derivativ
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import sympy as sp
 
@@ -74,9 +74,9 @@ def square_moment(derivative: int, order: int) -> sp.Expr:
     return dd if order == 0 else sp.Symbol(f"d_d{order}", real=True)
 
 
-def _truncated(expr: sp.Expr) -> sp.Expr:
+def _truncated(expr: sp.Expr, order: int) -> sp.Expr:
     polynomial = sp.Poly(expr, *_VARIABLES)
-    kept = ((powers, factor) for powers, factor in polynomial.terms() if sum(powers) <= ORDER)
+    kept = ((powers, factor) for powers, factor in polynomial.terms() if sum(powers) <= order)
     return sp.Add(*(factor * sp.prod(v**k for v, k in zip(_VARIABLES, powers, strict=True)) for powers, factor in kept))
 
 
@@ -99,28 +99,33 @@ def coefficient(expr: sp.Expr, term: sp.Expr) -> sp.Expr:
 
 @dataclass(frozen=True)
 class EntrySeries:
-    """The entries of a symmetric n x n kernel up to epsilon^ORDER.
+    """The entries of a symmetric n x n kernel up to a power of epsilon.
 
     Attributes:
         off_diagonal: entry (i, j), i != j, a polynomial in S_ij, delta_i, delta_j.
         diagonal: entry (i, i), a polynomial in delta_i.
+        order: the highest power of epsilon that products and expectations keep.
     """
 
     off_diagonal: sp.Expr
     diagonal: sp.Expr
+    order: int = ORDER
 
     def __add__(self, other: EntrySeries) -> EntrySeries:
         """Return the sum."""
-        return EntrySeries(self.off_diagonal + other.off_diagonal, self.diagonal + other.diagonal)
+        return replace(
+            self, off_diagonal=self.off_diagonal + other.off_diagonal, diagonal=self.diagonal + other.diagonal
+        )
 
     def scaled(self, factor: sp.Expr) -> EntrySeries:
         """Return a multiple; the factor is free of the entries."""
-        return EntrySeries(factor * self.off_diagonal, factor * self.diagonal)
+        return replace(self, off_diagonal=factor * self.off_diagonal, diagonal=factor * self.diagonal)
 
     def hadamard(self, other: EntrySeries) -> EntrySeries:
         """Return the entrywise product."""
-        return EntrySeries(
-            _truncated(self.off_diagonal * other.off_diagonal), _truncated(self.diagonal * other.diagonal)
+        off_diagonal = _truncated(self.off_diagonal * other.off_diagonal, self.order)
+        return replace(
+            self, off_diagonal=off_diagonal, diagonal=_truncated(self.diagonal * other.diagonal, self.order)
         )
 
 
@@ -128,9 +133,13 @@ class EntrySeries:
 GRAM = EntrySeries(S_ij, tau_0**2 + delta_i)
 
 
-def _exponential(generator: sp.Expr) -> sp.Expr:
-    """exp of the generator, whose every term is at least of order 1, up to epsilon^ORDER."""
-    return _truncated(sp.Add(*(generator**k / sp.factorial(k) for k in range(ORDER + 1))))
+def _exponential(generator: sp.Expr, order: int) -> sp.Expr:
+    """exp of the generator, whose every term is at least of order 1, up to epsilon^order."""
+    total = power = sp.S.One
+    for k in range(1, order + 1):
+        power = _truncated(power * generator / k, order)
+        total += power
+    return total
 
 
 def dual(preactivation: EntrySeries, derivative: int = 0) -> EntrySeries:
@@ -146,16 +155,14 @@ def dual(preactivation: EntrySeries, derivative: int = 0) -> EntrySeries:
     excess_i = preactivation.diagonal - coefficient(preactivation.diagonal, sp.S.One)
     excess_j = excess_i.subs(delta_i, delta_j)
     heat_i, heat_j = excess_i * _D_i**2 / 2, excess_j * _D_j**2 / 2
-    pair = sp.Poly(_exponential(heat_i + heat_j + preactivation.off_diagonal * _D_i * _D_j), _D_i, _D_j)
-    single = sp.Poly(_exponential(heat_i), _D_i)
-    return EntrySeries(
-        sp.expand(
-            sp.Add(
-                *(
-                    factor * derivative_moment(m + derivative) * derivative_moment(k + derivative)
-                    for (m, k), factor in pair.terms()
-                )
-            )
-        ),
-        sp.expand(sp.Add(*(factor * square_moment(derivative, m) for (m,), factor in single.terms()))),
+    order = preactivation.order
+    pair = sp.Poly(_exponential(heat_i + heat_j + preactivation.off_diagonal * _D_i * _D_j, order), _D_i, _D_j)
+    single = sp.Poly(_exponential(heat_i, order), _D_i)
+    off_diagonal = (
+        factor * derivative_moment(m + derivative) * derivative_moment(k + derivative)
+        for (m, k), factor in pair.terms()
+    )
+    diagonal = (factor * square_moment(derivative, m) for (m,), factor in single.terms())
+    return replace(
+        preactivation, off_diagonal=sp.expand(sp.Add(*off_diagonal)), diagonal=sp.expand(sp.Add(*diagonal))
     )

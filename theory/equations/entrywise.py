@@ -1,0 +1,235 @@
+"""A kernel's entries as polynomials in S_ij, delta_i and delta_j of any degree, nothing dropped and nothing averaged.
+
+Theory sheet, sections 2 to 4.  ``theory.equations.expansion`` keeps what survives in operator norm where the samples
+are high-dimensional; there S_ij^2 may be replaced by its mean T_ab/p.  Where the effective dimension tr(C)^2/tr(C^2) is
+small, as for images, it may not, and the entries themselves are the equivalent: to second degree
+
+  G_ij = alpha_1 S_ij + alpha_2 delta_i delta_j + alpha_3 S_ij^2 + alpha_{1,1,0} S_ij (delta_i + delta_j) + ...,
+
+with the same alpha_1, alpha_2, alpha_3, and an odd activation, whose alpha_2 and alpha_3 are 0, needs the third.  The
+recursions are those of the expansion: an ansatz with every monomial is put in and matched.  The equation of each
+coefficient is linear in it, with the same gain for all, and what else it contains has a lower degree.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from types import MappingProxyType
+
+import sympy as sp
+
+from theory.equations.orders import (
+    EntrySeries,
+    ExpansionError,
+    S_ij,
+    delta_i,
+    delta_j,
+    derivative_moment,
+    dual,
+    square_moment,
+)
+from theory.kernels import Kernel
+from theory.symbols import alpha, sigma_a2, sigma_b2, tau, tau_0
+
+__all__ = ["EntrywiseExpansion", "Monomial", "entry_moments", "expand_entries", "monomials"]
+
+#: Powers of S_ij, delta_i and delta_j; the second is at least the third and stands for the exchanged one too.
+Monomial = tuple[int, int, int]
+#: Coefficients that have a name already.
+_NAMED: Mapping[Monomial, sp.Symbol] = {(1, 0, 0): alpha[1], (0, 1, 1): alpha[2], (2, 0, 0): alpha[3]}
+_LETTERS = {
+    Kernel.CK: "alpha",
+    Kernel.NTK_RECURRENT: "beta",
+    Kernel.NTK_PREACTIVATION: "eta",
+    Kernel.NTK_ALL: "theta",
+}
+#: Degrees beyond it are slow to derive, and of no use where their terms count.
+_HIGHEST = 8
+_Definitions = dict[sp.Symbol, sp.Expr]
+
+
+@dataclass(frozen=True)
+class EntrywiseExpansion:
+    """The entries of a kernel to a total degree in S_ij, delta_i and delta_j.
+
+    Attributes:
+        kernel: which kernel.
+        degree: the highest total degree.
+        off_diagonal: by monomial, the symbol of its coefficient in entry (i, j), i != j; those that vanish are absent.
+        diagonal: symbols of the coefficients of 1, delta_i, delta_i^2, ... in entry (i, i).
+        definitions: what each symbol is, in terms of moments at tau_*, tau, the weights' variances and symbols before.
+    """
+
+    kernel: Kernel
+    degree: int
+    off_diagonal: Mapping[Monomial, sp.Symbol]
+    diagonal: tuple[sp.Symbol, ...]
+    definitions: Mapping[sp.Symbol, sp.Expr]
+
+
+def monomials(degree: int, *, norms: bool = True) -> Iterator[Monomial]:
+    """Yield the monomials that entries off the diagonal can have, by ascending degree.
+
+    Powers of delta_i alone are not among them: where u_j has the variance tau_*^2 and no correlation, phi is centred.
+
+    Args:
+        degree: the highest total degree.
+        norms: whether the delta_i may differ from 0.
+
+    Example:
+        >>> list(monomials(2))
+        [(1, 0, 0), (2, 0, 0), (1, 1, 0), (0, 1, 1)]
+    """
+    for total in range(1, degree + 1):
+        for s in range(total, -1, -1):
+            for b in range((total - s) // 2 + 1) if norms or s == total else ():
+                if s or b:
+                    yield s, total - s - b, b
+
+
+def entry_moments(degree: int) -> Mapping[sp.Symbol, tuple[int, int, int]]:
+    """Return what the moments' symbols of an expansion mean: (k, power, order) is E[((phi^(k))^power)^(order)(tau xi)].
+
+    Args:
+        degree: of the expansion.
+
+    Example:
+        >>> [(str(symbol), meaning) for symbol, meaning in entry_moments(1).items()][:2]
+        [('d_1', (0, 1, 1)), ('d_2', (0, 1, 2))]
+    """
+    found = {derivative_moment(k): (0, 1, k) for k in range(1, 2 * degree + 2)}
+    return found | {square_moment(k, 2 * m): (k, 2, 2 * m) for k in (0, 1) for m in range(degree + 1)}
+
+
+@cache
+def expand_entries(kernel: Kernel, degree: int, *, norms: bool = True) -> EntrywiseExpansion:
+    """Expand the entries of a kernel of the DEQ.
+
+    Args:
+        kernel: which kernel.
+        degree: the highest total degree in S_ij, delta_i and delta_j, from 1 to 8.
+        norms: whether the delta_i may differ from 0; without them high degrees are quick to derive.
+
+    Raises:
+        ValueError: a degree out of range.
+        ExpansionError: entries off the diagonal that do not vanish with S_ij and the delta_i.
+
+    Example:
+        >>> expand_entries(Kernel.CK, 1).definitions[alpha[1]]
+        -d_1**2*sigma_b^2/(d_1**2*sigma_a^2 - 1)
+    """
+    if not 1 <= degree <= _HIGHEST:
+        raise ValueError(f"the degree must be from 1 to {_HIGHEST}, not {degree}")
+    definitions: _Definitions = {}
+    ck, preactivation = _conjugate(degree, definitions, norms=norms)
+    series = ck if kernel is Kernel.CK else _tangent(kernel, ck, preactivation, definitions)
+    letter = _LETTERS[kernel]
+    names = {monomial: _name(letter, monomial) for monomial in monomials(degree, norms=norms)}
+    diagonal = tuple(_diagonal_name(letter, k) for k in range(degree + 1 if norms else 1))
+    kept = _named(series, names, diagonal, definitions)
+    return EntrywiseExpansion(kernel, degree, MappingProxyType(kept), diagonal, MappingProxyType(definitions))
+
+
+def _name(letter: str, monomial: Monomial) -> sp.Symbol:
+    own = sp.Symbol(f"{letter}_{{{','.join(map(str, monomial))}}}", real=True)
+    return _NAMED.get(monomial, own) if letter == "alpha" else own
+
+
+def _diagonal_name(letter: str, power: int) -> sp.Symbol:
+    return sp.Symbol(f"{letter}_{{ii,{power}}}", real=True)
+
+
+def _term(monomial: Monomial) -> sp.Expr:
+    s, a, b = monomial
+    exchanged = S_ij**s * delta_i**b * delta_j**a if a != b else sp.S.Zero
+    return S_ij**s * delta_i**a * delta_j**b + exchanged
+
+
+def _ansatz(names: Mapping[Monomial, sp.Symbol]) -> sp.Expr:
+    return sp.Add(*(symbol * _term(monomial) for monomial, symbol in names.items()))
+
+
+def _solve(
+    unknowns: Mapping[sp.Symbol, tuple[int, ...]], image: sp.Poly, definitions: _Definitions
+) -> dict[sp.Symbol, sp.Expr]:
+    """Solve unknown = its coefficient in the image, in turn; return those that vanish, to be left out."""
+    vanishing: dict[sp.Symbol, sp.Expr] = {}
+    for unknown, powers in unknowns.items():
+        equation = sp.Poly(image.coeff_monomial(powers).subs(vanishing), unknown)
+        rest = equation.coeff_monomial(1)
+        if rest == 0:
+            vanishing[unknown] = sp.S.Zero
+        else:
+            definitions[unknown] = rest / (1 - equation.coeff_monomial(unknown))
+    return vanishing
+
+
+def _off_diagonal(expr: sp.Expr) -> sp.Poly:
+    """An entry off the diagonal as a polynomial, which has no power of delta_i alone."""
+    polynomial = sp.Poly(expr, S_ij, delta_i, delta_j)
+    for (s, a, b), factor in polynomial.terms():
+        if s == 0 and 0 in (a, b) and factor != 0:
+            raise ExpansionError(f"delta_i^{a} delta_j^{b} has the coefficient {factor} off the diagonal, not 0")
+    return polynomial
+
+
+def _scales(degree: int, definitions: _Definitions, *, norms: bool) -> sp.Expr:
+    """tau_i^2 as a polynomial in delta_i, from tau_i^2 = sigma_a^2 E[phi(u_i)^2] + sigma_b^2 ||x_i||^2."""
+    if not norms:
+        return tau**2
+    names = {alpha[4] if k == 1 else sp.Symbol(f"tau_{{ii,{k}}}", real=True): (k,) for k in range(1, degree + 1)}
+    ansatz = tau**2 + sp.Add(*(symbol * delta_i**k for symbol, (k,) in names.items()))
+    energy = dual(EntrySeries(sp.S.Zero, ansatz, degree)).diagonal
+    zero = _solve(names, sp.Poly(sigma_a2 * energy + sigma_b2 * (tau_0**2 + delta_i), delta_i), definitions)
+    return ansatz.subs(zero)
+
+
+def _conjugate(degree: int, definitions: _Definitions, *, norms: bool) -> tuple[EntrySeries, EntrySeries]:
+    """G and L = sigma_a^2 G + sigma_b^2 S."""
+    scales = _scales(degree, definitions, norms=norms)
+    names = {monomial: _name("alpha", monomial) for monomial in monomials(degree, norms=norms)}
+    ansatz = _ansatz(names)
+    image = dual(EntrySeries(sigma_a2 * ansatz + sigma_b2 * S_ij, scales, degree))
+    unknowns = {symbol: monomial for monomial, symbol in names.items()}
+    zero = _solve(unknowns, _off_diagonal(image.off_diagonal), definitions)
+    entries = ansatz.subs(zero)
+    preactivation = EntrySeries(sigma_a2 * entries + sigma_b2 * S_ij, scales, degree)
+    return EntrySeries(entries, image.diagonal, degree), preactivation
+
+
+def _tangent(kernel: Kernel, ck: EntrySeries, preactivation: EntrySeries, definitions: _Definitions) -> EntrySeries:
+    """K = G + sigma_a^2 Gdot K, P = L + sigma_a^2 Gdot P, or G + Gdot P."""
+    slopes = dual(preactivation, derivative=1)
+    source = ck if kernel is Kernel.NTK_RECURRENT else preactivation
+    which = kernel if kernel is not Kernel.NTK_ALL else Kernel.NTK_PREACTIVATION
+    norms, letter = delta_i in preactivation.diagonal.free_symbols, _LETTERS[which]
+    names = {monomial: _name(letter, monomial) for monomial in monomials(ck.order, norms=norms)}
+    powers = {_diagonal_name(letter, k): (k,) for k in range(ck.order + 1 if norms else 1)}
+    diagonal = sp.Add(*(symbol * delta_i**k for symbol, (k,) in powers.items()))
+    ansatz = EntrySeries(_ansatz(names), diagonal, ck.order)
+    image = source + slopes.hadamard(ansatz).scaled(sigma_a2)
+    zero = _solve({symbol: m for m, symbol in names.items()}, _off_diagonal(image.off_diagonal), definitions)
+    zero |= _solve(powers, sp.Poly(image.diagonal, delta_i), definitions)
+    solved = EntrySeries(ansatz.off_diagonal.subs(zero), ansatz.diagonal.subs(zero), ck.order)
+    return ck + slopes.hadamard(solved) if kernel is Kernel.NTK_ALL else solved
+
+
+def _named(
+    series: EntrySeries,
+    names: Mapping[Monomial, sp.Symbol],
+    diagonal: tuple[sp.Symbol, ...],
+    definitions: _Definitions,
+) -> dict[Monomial, sp.Symbol]:
+    """Give every coefficient of a series its symbol, unless it is one that is defined already."""
+    entries, energies = _off_diagonal(series.off_diagonal), sp.Poly(series.diagonal, delta_i)
+    kept = {}
+    for monomial, symbol in names.items():
+        value = entries.coeff_monomial(monomial)
+        if value != 0:
+            kept[monomial] = symbol
+            definitions.setdefault(symbol, value)
+    for k, symbol in enumerate(diagonal):
+        definitions.setdefault(symbol, energies.coeff_monomial((k,)))
+    return kept
