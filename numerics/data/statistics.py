@@ -18,6 +18,7 @@ __all__ = [
     "StatisticsSource",
     "Tau0Reading",
     "estimate_statistics",
+    "mean_squared_products",
 ]
 
 #: Which tau_0: "population" is sqrt(tr C° / p), "empirical" is sqrt(tr S / n), which includes ||mu||^2 / p.
@@ -116,3 +117,32 @@ def estimate_statistics(data: Array, labels: NDArray[np.intp]) -> MixtureStatist
         tau0_empirical=float(np.sqrt(np.einsum("ij,ij->", data, data) / n)),
         source="estimated",
     )
+
+
+def mean_squared_products(gram: Array, labels: NDArray[np.intp]) -> Array:
+    """E[(x_i . x_j)^2] of two samples of each pair of classes, means included, without bias: shape (K, K).
+
+    With means mu_a/sqrt(p) and covariances C_a/p it is tr(M_a M_b)/p^2 of the second moments M_a = C_a + mu_a mu_a^T,
+    that is T_ab/p + (mu_a^T C_b mu_a + mu_b^T C_a mu_b + (mu_a . mu_b)^2)/p^2.  Where ||mu_a|| = O(1) the rest
+    vanishes beside T_ab/p (theory sheet, section 4); means that carry a share of the energy have ||mu_a||^2 = O(p).
+
+    Args:
+        gram: (n, n) array S = X X^T.
+        labels: (n,) array of classes 0..K-1.
+
+    Raises:
+        ValueError: labels that do not fit, or a class with fewer than two samples.
+
+    Example:
+        >>> mean_squared_products(np.array([[9.0, 2.0], [2.0, 9.0]]), np.array([0, 0])).tolist()
+        [[4.0]]
+    """
+    if labels.shape != gram.shape[:1] or labels.size < 1 or labels.min() < 0:
+        raise ValueError(f"(n, n) Gram matrices need n labels from 0 on, got shapes {gram.shape} and {labels.shape}")
+    sizes = np.bincount(labels)
+    if sizes.min() < 2:
+        raise ValueError(f"every class needs at least two samples to estimate from, got sizes {tuple(sizes)}")
+    indicator = (labels[:, None] == np.arange(sizes.size)).astype(np.float64)
+    sums = indicator.T @ np.square(gram) @ indicator - indicator.T @ (np.diagonal(gram)[:, None] ** 2 * indicator)
+    found = sums / (np.outer(sizes, sizes) - np.diag(sizes))
+    return np.asarray((found + found.T) / 2)

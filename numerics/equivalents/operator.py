@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Protocol
 
 import numpy as np
+from scipy.linalg import block_diag
 from scipy.sparse.linalg import LinearOperator
 
 from numerics.arrays import Array
@@ -152,6 +153,30 @@ class DeterministicEquivalent(LinearOperator):  # type: ignore[misc]  # SciPy ha
         core = low_rank_core(coefficients.variance, coefficients.square, statistics)
         identity = coefficients.identity(tau0)
         return cls(coefficients.linear, core, statistics.low_rank, identity, gram=gram, data=data)
+
+    @classmethod
+    def with_means(
+        cls, indicator: Array, products: Array, coefficients: KernelCoefficients[float], *, tau0: float, gram: Array
+    ) -> DeterministicEquivalent:
+        """Gbar where the class means carry a share of the energy.
+
+        J T J^T/p becomes J P J^T, P_ab = E[(x_i . x_j)^2] with the means in it, and t_a/sqrt(p) + psi_i becomes delta_i
+        itself: alpha_1 S + alpha_2 delta delta^T + alpha_3 J P J^T + (gamma_*^2 - tau_0^2 alpha_1) I.
+
+        Args:
+            indicator: (n, K) array J.
+            products: (K, K) array P (``numerics.data.mean_squared_products``).
+            coefficients: of the kernel.
+            tau0: tau_0 for which the coefficients were solved.
+            gram: (n, n) array S.
+
+        Raises:
+            ValueError: shapes that do not fit.
+        """
+        delta = np.diagonal(gram) - tau0**2
+        core = block_diag(coefficients.square * products, coefficients.variance)
+        factor = np.column_stack([indicator, delta])
+        return cls(coefficients.linear, core, factor, coefficients.identity(tau0), gram=gram)
 
     def _apply_gram(self, block: Array | None) -> Array:
         """S times a block, or S itself (block None), from whichever of S and X is held."""

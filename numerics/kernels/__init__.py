@@ -10,7 +10,7 @@ from numerics.kernels.duals import (
     slow_dual,
     with_dual,
 )
-from numerics.kernels.entries import Evidence, KernelConvergenceError
+from numerics.kernels.entries import Evidence, KernelConvergenceError, preactivation_variances
 from numerics.kernels.hermite import dual_by_quadrature, dual_by_series, hermite_coefficients, resolving_edges
 from numerics.kernels.infinite_width import EXPLICIT_KERNELS, ExactKernels, explicit_kernels, implicit_kernels
 from numerics.kernels.interpolated_duals import InterpolatedDual, PairDual, UnresolvedDualError
@@ -34,6 +34,7 @@ __all__ = [
     "explicit_kernels",
     "hermite_coefficients",
     "implicit_kernels",
+    "preactivation_variances",
     "resolving_edges",
     "slow_dual",
     "with_dual",

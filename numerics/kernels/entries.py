@@ -33,6 +33,7 @@ __all__ = [
     "Ladder",
     "Tile",
     "entry_equations",
+    "preactivation_variances",
     "solve_tiles",
 ]
 
@@ -298,6 +299,38 @@ class EntryEquations:
         )
 
 
+def _posed_diagonal(
+    squared_norms: Array, phi: Pointwise, sigma_a2: float, sigma_b2: float, bias: float, tolerance: float
+) -> tuple[Pointwise, Diagonal]:
+    """phi as integrals see it, and the equations on the diagonal, solved."""
+    drive = sigma_b2 * squared_norms
+    # A steep phi needs panels as narrow as that, but only where it is steep.
+    steep = select_refinement(phi, np.sqrt(drive), bias)[0] >= _STEEP
+    panels: Pointwise = resolved(phi, max(1.0, 2 * float(np.sqrt(drive.max())))) if steep else phi
+    return panels, _solve_diagonal(panels, drive, sigma_a2, bias, tolerance)
+
+
+def preactivation_variances(
+    squared_norms: Array, phi: Pointwise, sigma_a2: float, sigma_b2: float, bias: float, tolerance: float = 1e-12
+) -> Array:
+    """tau_i^2 = sigma_a^2 E[phi(tau_i xi)^2] + sigma_b^2 ||x_i||^2 of every sample, an (n,) array.
+
+    Args:
+        squared_norms: (n,) array, ||x_i||^2.
+        phi: the activation, uncentred.
+        sigma_a2: variance of the recurrent weights.
+        sigma_b2: variance of the input weights.
+        bias: subtracted from phi.
+        tolerance: of the residual, relative.
+
+    Raises:
+        ValueError: a parameter out of range.
+        KernelConvergenceError: a variance has no stable fixed point, or none was reached.
+    """
+    _check_parameters(sigma_a2, sigma_b2, bias, tolerance)
+    return _posed_diagonal(squared_norms, phi, sigma_a2, sigma_b2, bias, tolerance)[1].variances
+
+
 def entry_equations(
     gram: Array,
     phi: Pointwise,
@@ -325,11 +358,7 @@ def entry_equations(
     """
     _check_parameters(sigma_a2, sigma_b2, bias, tolerance)
     squared_norms = np.diagonal(gram).copy() if checked else _check_gram(gram)
-    drive = sigma_b2 * squared_norms
-    # A steep phi needs panels as narrow as that, but only where it is steep.
-    steep = select_refinement(phi, np.sqrt(drive), bias)[0] >= _STEEP
-    panels: Pointwise = resolved(phi, max(1.0, 2 * float(np.sqrt(drive.max())))) if steep else phi
-    diagonal = _solve_diagonal(panels, drive, sigma_a2, bias, tolerance)
+    panels, diagonal = _posed_diagonal(squared_norms, phi, sigma_a2, sigma_b2, bias, tolerance)
     ladder = _ladder(panels, diagonal, bias, tolerance, _LADDER[-3])
     return EntryEquations(gram, squared_norms, phi, panels, sigma_a2, sigma_b2, bias, tolerance, diagonal, ladder)
 

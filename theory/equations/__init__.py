@@ -11,7 +11,16 @@ from theory.equations.deq import (
     stability_slope,
     tau_equation,
 )
-from theory.equations.entrywise import EntrywiseExpansion, Monomial, entry_moments, expand_entries, monomials
+from theory.equations.entrywise import (
+    EntrywiseExpansion,
+    KeptNormsExpansion,
+    Monomial,
+    entry_moments,
+    expand_entries,
+    expand_with_kept_norms,
+    monomials,
+    pair_moment,
+)
 from theory.equations.expansion import (
     PREVIOUS_LAYER,
     DroppedTerm,
@@ -45,6 +54,7 @@ __all__ = [
     "EquilibriumError",
     "Expansion",
     "ExpansionError",
+    "KeptNormsExpansion",
     "LayerCoefficients",
     "LayerExpansion",
     "LayerMoments",
@@ -61,12 +71,14 @@ __all__ = [
     "expand_layer",
     "expand_ntk",
     "expand_preactivation",
+    "expand_with_kept_norms",
     "input_layer",
     "kernel_coefficients",
     "moment_definitions",
     "monomials",
     "next_layer",
     "ntk_coefficients",
+    "pair_moment",
     "preactivation",
     "preactivation_coefficients",
     "preactivation_equations",

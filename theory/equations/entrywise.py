@@ -9,6 +9,13 @@ small, as for images, it may not, and the entries themselves are the equivalent:
 with the same alpha_1, alpha_2, alpha_3, and an odd activation, whose alpha_2 and alpha_3 are 0, needs the third.  The
 recursions are those of the expansion: an ansatz with every monomial is put in and matched.  The equation of each
 coefficient is linear in it, with the same gain for all, and what else it contains has a lower degree.
+
+Where the norms spread as much as the correlations, a power series in delta_i converges slowly, if at all.  Then every
+sample keeps its own tau_i: with the moments d_k(tau_i) = E[phi^(k)(tau_i xi)] an entry is
+
+  G_ij = sum_k u_k L_ij^k/k!,   u_k = d_k(tau_i) d_k(tau_j),   L_ij = sigma_a^2 G_ij + sigma_b^2 S_ij,
+
+a power series in S_ij and in u_0, which is of second order, since phi is centred at tau_*.
 """
 
 from __future__ import annotations
@@ -31,9 +38,18 @@ from theory.equations.orders import (
     square_moment,
 )
 from theory.kernels import Kernel
-from theory.symbols import alpha, sigma_a2, sigma_b2, tau, tau_0
+from theory.symbols import alpha, dd, sigma_a2, sigma_b2, tau, tau_0, variance
 
-__all__ = ["EntrywiseExpansion", "Monomial", "entry_moments", "expand_entries", "monomials"]
+__all__ = [
+    "EntrywiseExpansion",
+    "KeptNormsExpansion",
+    "Monomial",
+    "entry_moments",
+    "expand_entries",
+    "expand_with_kept_norms",
+    "monomials",
+    "pair_moment",
+]
 
 #: Powers of S_ij, delta_i and delta_j; the second is at least the third and stands for the exchanged one too.
 Monomial = tuple[int, int, int]
@@ -66,6 +82,25 @@ class EntrywiseExpansion:
     degree: int
     off_diagonal: Mapping[Monomial, sp.Symbol]
     diagonal: tuple[sp.Symbol, ...]
+    definitions: Mapping[sp.Symbol, sp.Expr]
+
+
+@dataclass(frozen=True)
+class KeptNormsExpansion:
+    """The entries of a kernel as a series in S_ij and u_0, every sample with moments at its own tau_i.
+
+    Attributes:
+        kernel: which kernel.
+        degree: the highest total degree, in which S_ij counts 1 and u_0 2.
+        off_diagonal: by powers of S_ij and u_0, the symbol of the coefficient in entry (i, j), i != j.
+        diagonal: entry (i, i), exactly, in the moments at tau_i and tau = tau_i.
+        definitions: what each symbol is, in terms of ``pair_moment``, the weights' variances and symbols before.
+    """
+
+    kernel: Kernel
+    degree: int
+    off_diagonal: Mapping[tuple[int, int], sp.Symbol]
+    diagonal: sp.Expr
     definitions: Mapping[sp.Symbol, sp.Expr]
 
 
@@ -120,8 +155,7 @@ def expand_entries(kernel: Kernel, degree: int, *, norms: bool = True) -> Entryw
         >>> expand_entries(Kernel.CK, 1).definitions[alpha[1]]
         -d_1**2*sigma_b^2/(d_1**2*sigma_a^2 - 1)
     """
-    if not 1 <= degree <= _HIGHEST:
-        raise ValueError(f"the degree must be from 1 to {_HIGHEST}, not {degree}")
+    _check_degree(degree)
     definitions: _Definitions = {}
     ck, preactivation = _conjugate(degree, definitions, norms=norms)
     series = ck if kernel is Kernel.CK else _tangent(kernel, ck, preactivation, definitions)
@@ -130,6 +164,11 @@ def expand_entries(kernel: Kernel, degree: int, *, norms: bool = True) -> Entryw
     diagonal = tuple(_diagonal_name(letter, k) for k in range(degree + 1 if norms else 1))
     kept = _named(series, names, diagonal, definitions)
     return EntrywiseExpansion(kernel, degree, MappingProxyType(kept), diagonal, MappingProxyType(definitions))
+
+
+def _check_degree(degree: int) -> None:
+    if not 1 <= degree <= _HIGHEST:
+        raise ValueError(f"the degree must be from 1 to {_HIGHEST}, not {degree}")
 
 
 def _name(letter: str, monomial: Monomial) -> sp.Symbol:
@@ -233,3 +272,109 @@ def _named(
     for k, symbol in enumerate(diagonal):
         definitions.setdefault(symbol, energies.coeff_monomial((k,)))
     return kept
+
+
+# --- with every sample's own scale ---------------------------------------------------------------
+
+
+def pair_moment(order: int) -> sp.Symbol:
+    """u_k = E[phi^(k)(tau_i xi)] E[phi^(k)(tau_j xi)] of a pair of samples.
+
+    Example:
+        >>> pair_moment(2)
+        u_2
+    """
+    return sp.Symbol(f"u_{order}", real=True)
+
+
+@cache
+def expand_with_kept_norms(kernel: Kernel, degree: int) -> KeptNormsExpansion:
+    """Expand the entries of a kernel of the DEQ in S_ij, every sample with moments at its own tau_i.
+
+    Args:
+        kernel: which kernel.
+        degree: the highest total degree, in which S_ij counts 1 and u_0 2; from 1 to 8.
+
+    Raises:
+        ValueError: a degree out of range.
+
+    Example:
+        >>> found = expand_with_kept_norms(Kernel.CK, 2)
+        >>> found.definitions[found.off_diagonal[0, 1]]
+        1/(-sigma_a^2*u_1 + 1)
+    """
+    _check_degree(degree)
+    definitions: _Definitions = {}
+    powers = [(s - 2 * m, m) for s in range(1, degree + 1) for m in range(s // 2 + 1)]
+    covariance = _series("lambda", powers)
+    image = sp.Poly(_price_series(covariance, degree, 0), S_ij, pair_moment(0))
+    for power in powers:
+        entry, preactivation = _pair_name("alpha", power), _pair_name("lambda", power)
+        drive = sigma_b2 if power == (1, 0) else sp.S.Zero
+        equation = sp.Poly(image.coeff_monomial(power), preactivation)
+        gain, rest = (equation.coeff_monomial(preactivation**k) for k in (1, 0))
+        definitions[entry] = (rest + gain * drive) / (1 - sigma_a2 * gain)
+        definitions[preactivation] = sigma_a2 * entry + drive
+    names = _kept_entries(kernel, powers, covariance, definitions)
+    return KeptNormsExpansion(
+        kernel, degree, MappingProxyType(names), _exact_diagonal(kernel), MappingProxyType(definitions)
+    )
+
+
+def _pair_name(letter: str, powers: tuple[int, int]) -> sp.Symbol:
+    return sp.Symbol(f"{letter}_{{{powers[0]},u^{powers[1]}}}", real=True)
+
+
+def _series(letter: str, powers: list[tuple[int, int]]) -> sp.Expr:
+    return sp.Add(*(_pair_name(letter, power) * S_ij ** power[0] * pair_moment(0) ** power[1] for power in powers))
+
+
+def _truncated(expr: sp.Expr, degree: int) -> sp.Expr:
+    u_0 = pair_moment(0)
+    terms = sp.Poly(expr, S_ij, u_0).terms()
+    return sp.Add(*(factor * S_ij**s * u_0**m for (s, m), factor in terms if s + 2 * m <= degree))
+
+
+def _price_series(covariance: sp.Expr, degree: int, derivative: int) -> sp.Expr:
+    """sum_k u_{k + derivative} L^k/k!, Price's theorem once for every power of L."""
+    total, power = pair_moment(derivative), sp.S.One
+    for k in range(1, degree + 1):
+        power = _truncated(power * covariance / k, degree)
+        total += pair_moment(k + derivative) * power
+    return total
+
+
+def _kept_entries(
+    kernel: Kernel, powers: list[tuple[int, int]], covariance: sp.Expr, definitions: _Definitions
+) -> dict[tuple[int, int], sp.Symbol]:
+    """The symbols of G itself, of K = G + sigma_a^2 Gdot K, of P = L + sigma_a^2 Gdot P, or of G + Gdot P."""
+    letter = _LETTERS[kernel]
+    names = {power: _pair_name(letter, power) for power in powers}
+    if kernel is Kernel.CK:
+        return names
+    degree, ck, u_0 = max(s + 2 * m for s, m in powers), _series("alpha", powers), pair_moment(0)
+    slopes = _price_series(covariance, degree, 1)
+    tangent = kernel if kernel is not Kernel.NTK_ALL else Kernel.NTK_PREACTIVATION
+    ansatz = _series(_LETTERS[tangent], powers)
+    product = _truncated(slopes * ansatz, degree)
+    source = ck if kernel is Kernel.NTK_RECURRENT else covariance
+    unknowns = {_pair_name(_LETTERS[tangent], power): power for power in powers}
+    _solve(unknowns, sp.Poly(source + sigma_a2 * product, S_ij, u_0), definitions)
+    if kernel is Kernel.NTK_ALL:
+        whole = sp.Poly(ck + product, S_ij, u_0)
+        definitions |= {symbol: whole.coeff_monomial(power) for power, symbol in names.items()}
+    return names
+
+
+def _exact_diagonal(kernel: Kernel) -> sp.Expr:
+    """The fixed points of theory sheet section 2 where i = j: G_ii = v, L_ii = tau_i^2, Gdot_ii = d_d."""
+    gain = 1 - sigma_a2 * dd
+    match kernel:
+        case Kernel.CK:
+            return variance
+        case Kernel.NTK_RECURRENT:
+            return variance / gain
+        case Kernel.NTK_PREACTIVATION:
+            return tau**2 / gain
+        case Kernel.NTK_ALL:
+            return variance + tau**2 * dd / gain
