@@ -1,6 +1,10 @@
 """Draws of data, and how far a kernel is from what is predicted on them."""
 
+from numerics.experiments.advice import TRUSTED, advise, equivalent_name
+from numerics.experiments.data_study import DataStudy, SampleStudy, mean_errors, study_data
+from numerics.experiments.diagnostics import DataDiagnostics, diagnose
 from numerics.experiments.distances import KernelDistance, distance_to_equivalent, distance_to_limit
+from numerics.experiments.equivalents_on_data import Equivalent, EquivalentsOnData, Prediction, Reason
 from numerics.experiments.experiment import Cell, Experiment, Network, check_network, exact_kernel, experiment_question
 from numerics.experiments.kernels import exact_kernels
 from numerics.experiments.ladders import ConvergenceStudy, Ladder, RateClaim, summary
@@ -23,12 +27,18 @@ from numerics.experiments.spectral_study import (
     predict,
     summarise_outliers,
 )
+from numerics.experiments.twins import gaussian_twin
 
 __all__ = [
     "LARGEST_DENSE",
     "ROUNDING",
+    "TRUSTED",
     "Cell",
     "ConvergenceStudy",
+    "DataDiagnostics",
+    "DataStudy",
+    "Equivalent",
+    "EquivalentsOnData",
     "Experiment",
     "FittedLine",
     "KernelDistance",
@@ -38,22 +48,31 @@ __all__ = [
     "NoMatchError",
     "OutlierSummary",
     "PairDistance",
+    "Prediction",
     "RateCheck",
     "RateClaim",
     "RateReport",
+    "Reason",
+    "SampleStudy",
+    "advise",
     "check_network",
     "check_rate",
+    "diagnose",
     "distance_to_equivalent",
     "distance_to_explicit",
     "distance_to_limit",
+    "equivalent_name",
     "exact_kernel",
     "exact_kernels",
     "experiment_question",
     "fit_rate",
+    "gaussian_twin",
     "local_slopes",
+    "mean_errors",
     "measure",
     "predict",
     "report_rate",
+    "study_data",
     "summarise_outliers",
     "summary",
 ]

@@ -38,7 +38,7 @@ from theory.equations.orders import (
     square_moment,
 )
 from theory.kernels import Kernel
-from theory.symbols import alpha, dd, sigma_a2, sigma_b2, tau, tau_0, variance
+from theory.symbols import alpha, dd, lambda_, sigma_a2, sigma_b2, tau, tau_0, variance
 
 __all__ = [
     "EntrywiseExpansion",
@@ -54,7 +54,10 @@ __all__ = [
 #: Powers of S_ij, delta_i and delta_j; the second is at least the third and stands for the exchanged one too.
 Monomial = tuple[int, int, int]
 #: Coefficients that have a name already.
-_NAMED: Mapping[Monomial, sp.Symbol] = {(1, 0, 0): alpha[1], (0, 1, 1): alpha[2], (2, 0, 0): alpha[3]}
+_NAMED: Mapping[str, Mapping[Monomial, sp.Symbol]] = {
+    letter: {(1, 0, 0): named[1], (0, 1, 1): named[2], (2, 0, 0): named[3]}
+    for letter, named in (("alpha", alpha), ("lambda", lambda_))
+}
 _LETTERS = {
     Kernel.CK: "alpha",
     Kernel.NTK_RECURRENT: "beta",
@@ -173,7 +176,7 @@ def _check_degree(degree: int) -> None:
 
 def _name(letter: str, monomial: Monomial) -> sp.Symbol:
     own = sp.Symbol(f"{letter}_{{{','.join(map(str, monomial))}}}", real=True)
-    return _NAMED.get(monomial, own) if letter == "alpha" else own
+    return _NAMED.get(letter, {}).get(monomial, own)
 
 
 def _diagonal_name(letter: str, power: int) -> sp.Symbol:
@@ -228,14 +231,27 @@ def _scales(degree: int, definitions: _Definitions, *, norms: bool) -> sp.Expr:
 def _conjugate(degree: int, definitions: _Definitions, *, norms: bool) -> tuple[EntrySeries, EntrySeries]:
     """G and L = sigma_a^2 G + sigma_b^2 S."""
     scales = _scales(degree, definitions, norms=norms)
-    names = {monomial: _name("alpha", monomial) for monomial in monomials(degree, norms=norms)}
-    ansatz = _ansatz(names)
-    image = dual(EntrySeries(sigma_a2 * ansatz + sigma_b2 * S_ij, scales, degree))
-    unknowns = {symbol: monomial for monomial, symbol in names.items()}
-    zero = _solve(unknowns, _off_diagonal(image.off_diagonal), definitions)
-    entries = ansatz.subs(zero)
-    preactivation = EntrySeries(sigma_a2 * entries + sigma_b2 * S_ij, scales, degree)
-    return EntrySeries(entries, image.diagonal, degree), preactivation
+    names, preactivations = (
+        {monomial: _name(letter, monomial) for monomial in monomials(degree, norms=norms)}
+        for letter in ("alpha", "lambda")
+    )
+    preactivation = EntrySeries(_ansatz(preactivations), scales, degree)
+    image = dual(preactivation)
+    entries = _off_diagonal(image.off_diagonal)
+    for monomial, symbol in names.items():
+        _solve_pair(symbol, preactivations[monomial], entries.coeff_monomial(monomial), monomial, definitions)
+    return EntrySeries(_ansatz(names), image.diagonal, degree), preactivation
+
+
+def _solve_pair(
+    entry: sp.Symbol, preactivation: sp.Symbol, image: sp.Expr, powers: tuple[int, ...], definitions: _Definitions
+) -> None:
+    """Solve entry = image, which contains preactivation = sigma_a^2 entry (+ sigma_b^2 where it is that of S_ij)."""
+    drive = sigma_b2 if powers[0] == sum(powers) == 1 else sp.S.Zero
+    equation = sp.Poly(image, preactivation)
+    gain, rest = (equation.coeff_monomial(preactivation**k) for k in (1, 0))
+    definitions[entry] = (rest + gain * drive) / (1 - sigma_a2 * gain)
+    definitions[preactivation] = sigma_a2 * entry + drive
 
 
 def _tangent(kernel: Kernel, ck: EntrySeries, preactivation: EntrySeries, definitions: _Definitions) -> EntrySeries:
@@ -310,11 +326,7 @@ def expand_with_kept_norms(kernel: Kernel, degree: int) -> KeptNormsExpansion:
     image = sp.Poly(_price_series(covariance, degree, 0), S_ij, pair_moment(0))
     for power in powers:
         entry, preactivation = _pair_name("alpha", power), _pair_name("lambda", power)
-        drive = sigma_b2 if power == (1, 0) else sp.S.Zero
-        equation = sp.Poly(image.coeff_monomial(power), preactivation)
-        gain, rest = (equation.coeff_monomial(preactivation**k) for k in (1, 0))
-        definitions[entry] = (rest + gain * drive) / (1 - sigma_a2 * gain)
-        definitions[preactivation] = sigma_a2 * entry + drive
+        _solve_pair(entry, preactivation, image.coeff_monomial(power), power, definitions)
     names = _kept_entries(kernel, powers, covariance, definitions)
     return KeptNormsExpansion(
         kernel, degree, MappingProxyType(names), _exact_diagonal(kernel), MappingProxyType(definitions)

@@ -14,6 +14,7 @@ sum_k c_k(tau_i) c_k(tau_j) rho^k with c_k(tau_i) expanded about tau.  Derivativ
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import sympy as sp
@@ -133,13 +134,25 @@ class EntrySeries:
 GRAM = EntrySeries(S_ij, tau_0**2 + delta_i)
 
 
-def _exponential(generator: sp.Expr, order: int) -> sp.Expr:
+def _exponential(generator: sp.Expr, order: int) -> sp.Poly:
     """exp of the generator, whose every term is at least of order 1, up to epsilon^order."""
-    total = power = sp.S.One
+    factor = sp.Poly(generator, *_VARIABLES, _D_i, _D_j)
+    total = power = factor.one
     for k in range(1, order + 1):
-        power = _truncated(power * generator / k, order)
+        product = power * factor
+        kept = {powers: part / k for powers, part in product.terms() if sum(powers[: len(_VARIABLES)]) <= order}
+        power = sp.Poly(kept, *factor.gens)
         total += power
     return total
+
+
+def _expectation(operator: sp.Poly, moment: Callable[[int, int], sp.Expr]) -> sp.Expr:
+    """Replace D_i^m D_j^k by a moment in every term."""
+    terms = (
+        factor * sp.prod(v**n for v, n in zip(_VARIABLES, powers, strict=True)) * moment(m, k)
+        for (*powers, m, k), factor in operator.terms()
+    )
+    return sp.expand(sp.Add(*terms))
 
 
 def dual(preactivation: EntrySeries, derivative: int = 0) -> EntrySeries:
@@ -155,14 +168,10 @@ def dual(preactivation: EntrySeries, derivative: int = 0) -> EntrySeries:
     excess_i = preactivation.diagonal - coefficient(preactivation.diagonal, sp.S.One)
     excess_j = excess_i.subs(delta_i, delta_j)
     heat_i, heat_j = excess_i * _D_i**2 / 2, excess_j * _D_j**2 / 2
-    order = preactivation.order
-    pair = sp.Poly(_exponential(heat_i + heat_j + preactivation.off_diagonal * _D_i * _D_j, order), _D_i, _D_j)
-    single = sp.Poly(_exponential(heat_i, order), _D_i)
-    off_diagonal = (
-        factor * derivative_moment(m + derivative) * derivative_moment(k + derivative)
-        for (m, k), factor in pair.terms()
+    order, cross = preactivation.order, preactivation.off_diagonal * _D_i * _D_j
+    off_diagonal = _expectation(
+        _exponential(heat_i + heat_j + cross, order),
+        lambda m, k: derivative_moment(m + derivative) * derivative_moment(k + derivative),
     )
-    diagonal = (factor * square_moment(derivative, m) for (m,), factor in single.terms())
-    return replace(
-        preactivation, off_diagonal=sp.expand(sp.Add(*off_diagonal)), diagonal=sp.expand(sp.Add(*diagonal))
-    )
+    diagonal = _expectation(_exponential(heat_i, order), lambda m, _: square_moment(derivative, m))
+    return replace(preactivation, off_diagonal=off_diagonal, diagonal=diagonal)
