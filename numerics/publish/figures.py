@@ -32,7 +32,9 @@ __all__ = [
     "STYLE",
     "coefficient_figure",
     "convergence_figure",
+    "draw_eigenvalues",
     "draw_spectrum",
+    "eigenvalue_figure",
     "figure_bytes",
     "made_from",
     "new_figure",
@@ -505,6 +507,48 @@ def sweep_figure(
     ]
     _finish(figure, ([], []), "\n".join(filter(None, (*lost, caption))), columns=1)
     return figure
+
+
+def eigenvalue_figure(
+    measured: Mapping[str, ArrayLike], predicted: Mapping[str, ArrayLike], *, title: str = "", caption: str = ""
+) -> Figure:
+    """Draw spectra by rank, on logarithmic axes: eigenvalues of data fall over decades, and no histogram shows them.
+
+    Args:
+        measured: eigenvalues, an array for each label: drawn as points.
+        predicted: likewise: drawn as lines.
+        title: above the picture.
+        caption: below it, in small type.
+    """
+    figure, axes = new_figure()
+    draw_eigenvalues(axes, measured, predicted)
+    axes.set_title(title, fontsize=10)
+    entries = axes.get_legend_handles_labels()
+    _finish(figure, entries, caption, columns=2)
+    return figure
+
+
+def draw_eigenvalues(axes: Any, measured: Mapping[str, ArrayLike], predicted: Mapping[str, ArrayLike]) -> None:
+    """Draw spectra by rank on axes of one's own.
+
+    Args:
+        axes: Matplotlib's.
+        measured: eigenvalues, an array for each label: drawn as points.
+        predicted: likewise: drawn as lines.
+    """
+    for (label, values), mark in zip(measured.items(), _MARKS, strict=False):
+        own = {"ms": 4, "mfc": "none", "mew": 0.9, "color": MEASURED if mark == _MARKS[0] else COLOURS[2]}
+        axes.plot(*_by_rank(values), mark, label=label, rasterized=True, **own)
+    for (label, values), style, colour in zip(predicted.items(), ("-", "--", ":"), (PREDICTED, MARK, _CROSS), strict=False):
+        axes.plot(*_by_rank(values), style, color=colour, lw=1.4, label=label, zorder=3)
+    axes.set(xscale="log", yscale="log", xlabel="rank", ylabel="eigenvalue")
+
+
+def _by_rank(values: ArrayLike) -> tuple[Array, Array]:
+    """Ranks and eigenvalues, descending, those that a logarithm has."""
+    ordered = np.sort(np.asarray(values, dtype=np.float64))[::-1]
+    kept = ordered > 0
+    return np.arange(1.0, ordered.size + 1)[kept], ordered[kept]
 
 
 #: The parameters along which coefficients are swept, and how pictures write them.
