@@ -21,8 +21,9 @@ __all__ = ["Dataset"]
 #: Samples without which a class has no covariance.
 _FEWEST = 2
 _LONGEST_NAME = 100
-#: Entries whose squares, and sums of them, float64 holds.
-_LARGEST = 1e100
+_LABEL_TYPES = (str, int, np.integer)
+#: A sum of the squares of all entries that leaves room for products of such sums.
+_LARGEST_SQUARE = 1e150
 #: Names of classes that a text shows.
 _SHOWN = 12
 
@@ -58,6 +59,7 @@ class Dataset:
 
     def __post_init__(self) -> None:
         samples, labels = _frozen(_numbers(self.samples)), np.asarray(self.labels)
+        _check_finite(samples)
         classes = tuple(self.classes)
         if labels.shape != samples.shape[:1] or labels.dtype.kind not in "iu":
             raise DatasetError(
@@ -92,7 +94,7 @@ class Dataset:
         if rows.ndim < 2 or 0 in rows.shape:
             raise DatasetError(f"samples must be an (n, p) array with n, p >= 1, not one of shape {rows.shape}")
         classes, places = _classes(_array(labels, "labels"))
-        return cls(_numbers(rows.reshape(len(rows), -1)).copy(), places, classes, name)
+        return cls(_numbers(rows.reshape(len(rows), -1), copy=True), places, classes, name)
 
     @property
     def n(self) -> int:
@@ -261,25 +263,27 @@ def _array(value: Any, what: str) -> NDArray[Any]:
         raise DatasetError(f"{what} must be an array, or lists of equal lengths") from None
 
 
-def _numbers(value: Any) -> Array:
-    """An (n, p) float64 array of finite entries, of the same memory where it is one."""
+def _numbers(value: Any, *, copy: bool = False) -> Array:
+    """An (n, p) float64 array, of the same memory where it is one already and no copy is asked for."""
     rows = _array(value, "samples")
     if rows.ndim != 2 or 0 in rows.shape:
         raise DatasetError(f"samples must be an (n, p) array with n, p >= 1, not one of shape {rows.shape}")
     if rows.dtype.kind not in "iufb" or rows.dtype.itemsize > 8:
         raise DatasetError(f"samples must be real numbers that float64 holds, not of type {rows.dtype.name}")
-    numbers = rows.astype(np.float64, copy=False)
-    # One pass, no array beside it: the sum of squares is finite where every entry is of a size that can be used.
-    if not np.isfinite(np.einsum("ij,ij->", numbers, numbers)) or np.abs(numbers).max() > _LARGEST:
-        raise DatasetError(_first_unusable(numbers))
-    return numbers
+    return rows.astype(np.float64, copy=copy)
 
 
-def _first_unusable(numbers: Array) -> str:
-    with np.errstate(invalid="ignore"):
-        row, column = np.argwhere(~(np.abs(numbers) <= _LARGEST))[0]
-    value = numbers[row, column]
-    return f"samples must be finite numbers of up to {_LARGEST:g}, and number {column} of sample {row} is {value:g}"
+def _check_finite(samples: Array) -> None:
+    """Refuse what is not finite and what cannot be squared, in one pass that takes no memory."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        if np.einsum("ij,ij->", samples, samples) <= _LARGEST_SQUARE:
+            return
+        worst = np.where(np.isfinite(samples), np.abs(samples), np.inf).argmax()
+    row, column = np.unravel_index(worst, samples.shape)
+    raise DatasetError(
+        f"samples must be finite numbers with squares that add up to {_LARGEST_SQUARE:g} or less, and number {column} "
+        f"of sample {row} is {samples[row, column]:g}"
+    )
 
 
 def _classes(labels: NDArray[Any]) -> tuple[tuple[str, ...], Index]:
@@ -287,9 +291,8 @@ def _classes(labels: NDArray[Any]) -> tuple[tuple[str, ...], Index]:
     if labels.ndim != 1 or labels.size < 1:
         raise DatasetError(f"labels must be an (n,) array with n >= 1, not one of shape {labels.shape}")
     if labels.dtype.kind == "f" and np.all(np.isfinite(labels)) and np.all(labels == np.floor(labels)):
-        labels = labels.astype(object)
-        labels = np.array([int(value) for value in labels], dtype=object)
-    if labels.dtype.kind not in "iubUO" or not all(isinstance(value, str | int) for value in set(labels.tolist())):
+        labels = np.array([int(value) for value in labels.tolist()], dtype=object)
+    if labels.dtype.kind not in "iubUO" or not all(isinstance(each, _LABEL_TYPES) for each in labels.tolist()):
         raise DatasetError(f"labels must be whole numbers or texts, not of type {labels.dtype.name}")
     texts = [str(value) for value in labels.tolist()]
     names = sorted(set(texts), key=_order)

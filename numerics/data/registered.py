@@ -12,7 +12,7 @@ import platformdirs
 
 from numerics.data.dataset import Dataset
 from numerics.data.limits import DEFAULT_LIMITS, DatasetError, Limits, MissingDatasetError
-from numerics.data.readers import Stored, in_test_split, read_path
+from numerics.data.readers import Stored, one_split, read_path
 from numerics.named import DATASETS
 
 __all__ = ["data_folders", "load_dataset"]
@@ -105,11 +105,11 @@ def load_dataset(
         raise TypeError(f"a data set is given by its name or path, not by {type(name_or_path).__name__}")
     name = os.fspath(name_or_path)
     if isinstance(name_or_path, str) and name in DATASETS:
-        return _dataset(_digits(test) if name == "digits" else read_path(_folder(name), limits, test=test), name)
+        return _dataset(_digits(test) if name == "digits" else _read(_folder(name), limits, test), name)
     path = Path(name)
     if not _exists(path):
         raise DatasetError(f"there is no data set and no file {name!r}; accepted are {', '.join(DATASETS)} and paths")
-    return _dataset(read_path(path, limits, test=test), path.resolve().name.split(".")[0] or name)
+    return _dataset(_read(path, limits, test), path.resolve().name.split(".")[0] or name)
 
 
 def _exists(path: Path) -> bool:
@@ -117,6 +117,15 @@ def _exists(path: Path) -> bool:
         return path.exists()
     except (OSError, ValueError):
         return False
+
+
+def _read(path: Path, limits: Limits, test: bool) -> Stored:
+    try:
+        return read_path(path, limits, test=test)
+    except OSError as error:
+        raise DatasetError(
+            f"{path}: it cannot be read ({error.strerror or error}); files that can be are accepted"
+        ) from error
 
 
 def _dataset(stored: Stored, name: str) -> Dataset:
@@ -143,5 +152,4 @@ def _digits(test: bool) -> Stored:
             "digits is not on this machine: scikit-learn brings it along, so install scikit-learn"
         )
     samples, labels = importlib.import_module("sklearn.datasets").load_digits(return_X_y=True)
-    chosen = in_test_split(labels) == test
-    return Stored(samples[chosen], labels[chosen])
+    return one_split(Stored(samples, labels), test)

@@ -4,9 +4,9 @@ What a file asks for is compared with its size and with limits before memory is 
 sentence, a ``DatasetError``.
 """
 
-from numerics.data.readers.digits_package import in_test_split, read_digits
+from numerics.data.readers.digits_package import one_split, read_digits
 from numerics.data.readers.files import Stored
 from numerics.data.readers.folders import read_path
 from numerics.data.readers.idx import idx_bytes
 
-__all__ = ["Stored", "idx_bytes", "in_test_split", "read_digits", "read_path"]
+__all__ = ["Stored", "idx_bytes", "one_split", "read_digits", "read_path"]

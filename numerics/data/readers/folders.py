@@ -7,7 +7,7 @@ from pathlib import Path
 from numerics.data.limits import DatasetError, Limits
 from numerics.data.readers.cifar10 import TEST_BATCH, TRAINING_BATCHES, read_batch, read_batches
 from numerics.data.readers.csv_text import read_csv
-from numerics.data.readers.digits_package import DIGIT_FILES, read_digits
+from numerics.data.readers.digits_package import DIGIT_FILES, one_split, read_digits
 from numerics.data.readers.files import Stored, describing, opened
 from numerics.data.readers.idx import GZIP_MAGIC, read_idx
 from numerics.data.readers.npy import read_npy
@@ -61,7 +61,7 @@ def _read_folder(folder: Path, limits: Limits, test: bool) -> Stored:
     if (folder / (TEST_BATCH if test else TRAINING_BATCHES[0])).exists():
         return read_batches(folder, limits, test=test)
     if (folder / DIGIT_FILES[0]).exists():
-        return read_digits(folder, limits, test=test)
+        return one_split(read_digits(folder, limits), test)
     raise DatasetError(
         f"{folder}: it holds no {'test' if test else 'training'} split; {_IMAGES[test]} with its labels and "
         f"{TEST_BATCH if test else TRAINING_BATCHES[0]} are accepted"

@@ -94,7 +94,7 @@ def _header(stream: Readable, size: int) -> tuple[tuple[int, ...], bool, np.dtyp
     read, width = _HEADERS[start[6]]
     before = read_exactly(stream, width)
     length = int.from_bytes(before, "little")
-    if length > min(_LONGEST_HEADER, size):
+    if length > _LONGEST_HEADER:
         raise DatasetError(f"its header would have {length} bytes; up to {_LONGEST_HEADER} are accepted")
     text = read_exactly(stream, length)
     try:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import pickletools
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from io import BytesIO
@@ -36,11 +37,13 @@ _TYPES = {f"{kind}{size}" for kind in "iu" for size in (1, 2, 4, 8)} | {"f4", "f
 _ORDERS = ("<", ">", "|", b"<", b">", b"|")
 _CONSTANTS = {
     "NONE", "NEWTRUE", "NEWFALSE", "BININT", "BININT1", "BININT2", "LONG1",
-    "BINSTRING", "SHORT_BINSTRING", "BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8",
+    "BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8",
     "BINBYTES", "SHORT_BINBYTES", "BINBYTES8", "BYTEARRAY8",
 }  # fmt: skip
 _FIXED = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False}
 _TUPLES = {"EMPTY_TUPLE": 0, "TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
+#: Of Python 2; pickletools shows their bytes as text.
+_OLD_STRINGS = ("BINSTRING", "SHORT_BINSTRING")
 _MARK = object()
 
 
@@ -109,6 +112,8 @@ class _Machine:
         """One instruction; raises _Refused for those that no data need."""
         if name in _CONSTANTS:
             self.stack.append(_FIXED.get(name, argument))
+        elif name in _OLD_STRINGS:
+            self.stack.append(argument.encode("latin1"))
         elif name in _TUPLES:
             self.stack.append(tuple(self.pop() for _ in range(_TUPLES[name]))[::-1])
         elif name in _FOLLOWED:
@@ -228,10 +233,13 @@ def read_pickle(content: bytes | bytearray, limits: Limits) -> dict[str, Any]:
     """
     machine = _Machine(len(content))
     try:
-        for count, (instruction, argument, _) in enumerate(pickletools.genops(BytesIO(content))):
-            if count == _MOST_INSTRUCTIONS:
-                raise DatasetError(f"it has more than {_MOST_INSTRUCTIONS} instructions; one of arrays is accepted")
-            machine.follow(instruction.name, argument)
+        with warnings.catch_warnings():
+            # Of escapes in text, by instructions that are refused.
+            warnings.simplefilter("ignore")
+            for count, (instruction, argument, _) in enumerate(pickletools.genops(BytesIO(content))):
+                if count == _MOST_INSTRUCTIONS:
+                    raise DatasetError(f"it has more than {_MOST_INSTRUCTIONS} instructions; one of arrays is accepted")
+                machine.follow(instruction.name, argument)
         found = machine.pop()
         if not isinstance(found, dict):
             raise _Refused
