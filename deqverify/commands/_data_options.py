@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from deqverify.commands import _errors, _options
-from numerics.named import DATASETS, NORMALISATIONS
+from numerics.named import DATASETS, NORMALISATIONS, Normalisation
 
 if TYPE_CHECKING:
     import argparse
@@ -14,11 +16,11 @@ if TYPE_CHECKING:
 
     from numerics.data import Dataset
 
-__all__ = ["add_arguments", "class_count", "read"]
+__all__ = ["add_arguments", "class_count", "draw", "load", "normalisation", "read"]
 
 _MOST_SAMPLES = 1_000_000
 #: Of --normalise, where there are data.
-_NORMALISATION = "center"
+_NORMALISATION: Normalisation = "center"
 _MOST_CLASSES = 64
 
 
@@ -83,18 +85,65 @@ def read(arguments: argparse.Namespace, rng: np.random.Generator) -> Dataset | N
     Raises:
         UsageError: data that cannot be had or used so, or options of data without --data.
     """
+    found = load(arguments)
+    return None if found is None else draw(arguments, found, rng)
+
+
+def load(arguments: argparse.Namespace) -> Dataset | None:
+    """Read the data and choose classes; None where there are no --data.
+
+    Args:
+        arguments: of the command.
+
+    Raises:
+        UsageError: data that cannot be had or used so, or options of data without --data.
+    """
     if arguments.data is None:
         _refuse_without_data(arguments)
         return None
-    from numerics.data import DatasetError, load_dataset
+    from numerics.data import load_dataset
 
-    try:
+    with _data_errors(arguments):
         found = load_dataset(arguments.data)
         if arguments.classes is not None:
             found = found.select(name.strip() for name in arguments.classes.split(","))
+        return found
+
+
+def draw(arguments: argparse.Namespace, found: Dataset, rng: np.random.Generator) -> Dataset:
+    """Choose samples of data that were read, and scale them.
+
+    Args:
+        arguments: of the command.
+        found: the data.
+        rng: draws the samples.
+
+    Raises:
+        UsageError: samples that cannot be had or used so.
+    """
+    with _data_errors(arguments):
         if arguments.samples is not None:
             found = found.subsample(arguments.samples, rng)
-        return found.normalise(arguments.normalise or _NORMALISATION)
+        return found.normalise(normalisation(arguments))
+
+
+def normalisation(arguments: argparse.Namespace) -> Normalisation:
+    """Return how the data are scaled.
+
+    Args:
+        arguments: of the command.
+    """
+    how: Normalisation = arguments.normalise or _NORMALISATION
+    return how
+
+
+@contextmanager
+def _data_errors(arguments: argparse.Namespace) -> Iterator[None]:
+    """What is wrong with data, as a UsageError."""
+    from numerics.data import DatasetError
+
+    try:
+        yield
     except DatasetError as error:
         raise _errors.UsageError(f"--data {arguments.data}: {error}") from error
 

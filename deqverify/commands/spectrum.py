@@ -11,7 +11,11 @@ draw (or of several, --draws), or of finite networks of --width neurons, whose s
 width grows far beyond n.  With more than 8192 samples the bulk is estimated by stochastic Lanczos quadrature.  An
 eigenvalue is counted as isolated when it lies outside the predicted support by more than four units (k n)^(-2/3) of
 the edge's own fluctuations, with a gap as wide between it and the rest (and, where the law has a point mass, further
-from that than the operator-norm error).  Exit code 0: compared; 2: bad use.
+from that than the operator-norm error).
+
+With --data the samples are real: there is no law, and the kernel is compared with every equivalent, on the data and on
+a Gaussian twin of the same class means and covariances.  What the data are like, and which equivalent can be trusted,
+comes first.  Exit code 0: compared; 2: bad use.
 """
 
 from __future__ import annotations
@@ -20,10 +24,12 @@ import argparse
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from deqverify.commands import (
     _campaign_options,
+    _data_options,
+    _data_study,
     _errors,
     _figures,
     _mixture_options,
@@ -36,6 +42,8 @@ from deqverify.commands import (
 from theory.kernels import Kernel
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from numerics.data import CovarianceShape
     from numerics.equilibrium import FloatEquilibrium
     from numerics.experiments import Experiment, MeasuredSpectrum, Network
@@ -51,6 +59,8 @@ _EXAMPLES = """\
   deqverify spectrum --activation relu --p 400 --width 20000 --weights rademacher --png finite.png
   deqverify spectrum --covariance toeplitz:0.4 --proportions 1/4,3/4 --noise student --png toeplitz.png
   deqverify spectrum --covariance isotropic --covariance diagonal:0.5,1.5 --json -
+  deqverify spectrum --data fashion-mnist --classes 1,9 --samples 1000 --normalise sample --png data.png
+  deqverify spectrum --data points.csv --normalise center --draws 10 --samples 500 --json -
   deqverify spectrum --p 25000 --ratio 0.8 --png large.png  # n = 20,000: ten minutes and 12 GB of memory
 """
 
@@ -63,6 +73,8 @@ _WIDEST = 20_000
 _MOST_NETWORK_SAMPLES = 8192
 #: Numbers in the data, which are in memory twice while they are drawn, or in a network's input weights.
 _MOST_NUMBERS = 640_000_000
+#: Options of simulated data and of networks.
+_SIMULATED = ("p", "ratio", "means", "cov_shift", "covariance", "proportions", "noise", "width", "weights")
 #: n x n arrays of a draw: S, the kernel and what diagonalising it takes; where the spectrum is estimated the first two.
 _SQUARES, _LARGE_SQUARES = 4, 2
 #: Numbers in a draw's largest array from which on draws are made one at a time: several such arrays are needed.
@@ -76,9 +88,12 @@ def main(argv: Sequence[str] | None) -> int:
     _figures.prepare_figure("--pdf", arguments.pdf)
     folder = _campaign_options.prepare(arguments)
     activation = _options.activation_argument(arguments.activation, dict(arguments.parameter))
-    _check_sizes(arguments)
     with _processes.one_blas_thread():
-        found = _compared(arguments, activation, folder)
+        if arguments.data is None:
+            _check_sizes(arguments)
+            found: _Found = _compared(arguments, activation, folder)
+        else:
+            found = _data_study.studied(arguments, activation, folder)
         if arguments.json != "-":
             found.show(_progress.console())
         for option, target in (("--png", arguments.png), ("--pdf", arguments.pdf)):
@@ -87,6 +102,16 @@ def main(argv: Sequence[str] | None) -> int:
         if arguments.json:
             _outputs.write_json(arguments.json, found.record())
     return 0
+
+
+class _Found(Protocol):
+    """What a study shows: of simulated data, or of data of one's own."""
+
+    def show(self, console: Console) -> None: ...
+
+    def draw(self, target: str, option: str) -> None: ...
+
+    def record(self) -> dict[str, Any]: ...
 
 
 def _compared(
@@ -110,9 +135,7 @@ def parser() -> argparse.ArgumentParser:
     _options.add_parameter(parser)
     parser.add_argument("--p", type=_options.integer_between(1, 1_000_000), default=800, help="dimension (default 800)")
     _mixture_options.add_arguments(parser, means="2", noise="noise", shape="C")
-    parser.add_argument(
-        "--classes", type=_options.integer_between(1, 64), default=2, help="number of classes K (default 2)"
-    )
+    _data_options.add_arguments(parser, classes="without --data their number K, default 2")
     parser.add_argument(
         "--covariance",
         action="append",
@@ -147,9 +170,23 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         raise _errors.UsageError("--weights is of finite networks: give it with --width")
     if arguments.width is not None:
         arguments.weights = arguments.weights or "gaussian"
+    if arguments.data is not None:
+        _refuse_with_data(arguments)
+    else:
+        _data_options.load(arguments)
+        arguments.classes = _data_options.class_count(arguments)
     arguments.covariance = tuple(arguments.covariance or [_shape("isotropic")])
     _mixture_options.read(arguments)
     return arguments
+
+
+def _refuse_with_data(arguments: argparse.Namespace) -> None:
+    """Refuse options of simulated data that differ from what they are by default."""
+    plain = parser().parse_args([])
+    for name in _SIMULATED:
+        if getattr(arguments, name) != getattr(plain, name):
+            option = f"--{name.replace('_', '-')}"
+            raise _errors.UsageError(f"{option} is of simulated data: leave it out with --data")
 
 
 def _shape(text: str) -> CovarianceShape:

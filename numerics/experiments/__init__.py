@@ -1,7 +1,7 @@
 """Draws of data, and how far a kernel is from what is predicted on them."""
 
 from numerics.experiments.advice import TRUSTED, advise, equivalent_name
-from numerics.experiments.data_study import DataStudy, SampleStudy, mean_errors, study_data
+from numerics.experiments.data_study import DataStudy, DataSummary, SampleSource, SampleStudy, study_data
 from numerics.experiments.diagnostics import DataDiagnostics, diagnose
 from numerics.experiments.distances import KernelDistance, distance_to_equivalent, distance_to_limit
 from numerics.experiments.equivalents_on_data import Equivalent, EquivalentsOnData, Prediction, Reason
@@ -37,6 +37,7 @@ __all__ = [
     "ConvergenceStudy",
     "DataDiagnostics",
     "DataStudy",
+    "DataSummary",
     "Equivalent",
     "EquivalentsOnData",
     "Experiment",
@@ -53,6 +54,7 @@ __all__ = [
     "RateClaim",
     "RateReport",
     "Reason",
+    "SampleSource",
     "SampleStudy",
     "advise",
     "check_network",
@@ -68,7 +70,6 @@ __all__ = [
     "fit_rate",
     "gaussian_twin",
     "local_slopes",
-    "mean_errors",
     "measure",
     "predict",
     "report_rate",

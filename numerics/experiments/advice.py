@@ -1,7 +1,7 @@
 """Which equivalent can be trusted on given samples, in one sentence.
 
-The rule is an error: what the samples predict of every equivalent, and where the exact kernel is known what is measured;
-the larger of the two counts.  There is no table of data sets behind it.
+The rule is an error: what the samples predict of every equivalent, and where the exact kernel is known what is
+measured; the larger of the two counts.  There is no table of data sets behind it.
 """
 
 from __future__ import annotations
@@ -59,10 +59,14 @@ def advise(
     trusted = errors[Equivalent.GBAR] <= TRUSTED
     bar, percent = equivalent_name(Equivalent.GBAR, kernel), _percent(known[Equivalent.GBAR])
     verb = "is predicted to be" if measured is None else "is"
-    source = "" if measured is None else f" (predicted from the samples: {_percent(prediction.errors[Equivalent.GBAR])})"
+    source = (
+        "" if measured is None else f" (predicted from the samples: {_percent(prediction.errors[Equivalent.GBAR])})"
+    )
     error = f"it {verb} off by {percent} of the kernel's norm{source}"
     if trusted:
-        better = "" if best is Equivalent.GBAR else f"; {equivalent_name(best, kernel)} is off by {_percent(known[best])}"
+        better = (
+            "" if best is Equivalent.GBAR else f"; {equivalent_name(best, kernel)} is off by {_percent(known[best])}"
+        )
         return f"{bar} can be trusted here: {error}{better}."
     why = _why(prediction.reason, diagnostics)
     if errors[best] <= TRUSTED:

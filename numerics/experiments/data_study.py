@@ -1,10 +1,11 @@
-"""A kernel on data of one's own: what the data are like, how far each equivalent is, and the same of a Gaussian twin."""
+"""A kernel on data of one's own: what the data are like, how far each equivalent is, and the same of a twin."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import asdict, dataclass, fields
+from enum import StrEnum
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 import threadpoolctl
@@ -16,7 +17,7 @@ from numerics.data import Dataset, estimate_statistics
 from numerics.equilibrium import solve_float
 from numerics.experiments.advice import advise
 from numerics.experiments.diagnostics import DataDiagnostics, diagnose
-from numerics.experiments.equivalents_on_data import Equivalent, EquivalentsOnData, Prediction
+from numerics.experiments.equivalents_on_data import Equivalent, EquivalentsOnData, Prediction, Reason
 from numerics.experiments.experiment import exact_kernel
 from numerics.experiments.twins import gaussian_twin
 from numerics.linalg import eigenvalues, gram_matrix
@@ -24,8 +25,11 @@ from theory.activations import Activation
 from theory.equations import DEQ
 from theory.kernels import Kernel
 
-__all__ = ["DataStudy", "SampleStudy", "mean_errors", "study_data"]
+__all__ = ["DataStudy", "DataSummary", "SampleSource", "SampleStudy", "study_data"]
 
+#: Whose numbers: the data's, or those of the Gaussian twins.
+SampleSource = Literal["data", "twin"]
+Name = TypeVar("Name", bound=StrEnum)
 #: Equivalents whose spectra stand beside the data's.
 _SPECTRA = (Equivalent.GBAR, Equivalent.KEPT_NORMS)
 
@@ -71,12 +75,78 @@ class DataStudy:
 
     def record(self) -> dict[str, Any]:
         """Return the fields as plain JSON values."""
-        return {
-            "kernel": str(self.kernel),
-            "data": _plain(asdict(self.data)),
-            "twin": _plain(asdict(self.twin)),
-            "advice": self.advice,
+        return {"kernel": str(self.kernel), "advice": self.advice} | {
+            name: _plain(asdict(getattr(self, name))) for name in ("data", "twin")
         }
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any]) -> DataStudy:
+        """Return the study that gave a record."""
+        data, twin = (_study_of(record[name]) for name in ("data", "twin"))
+        return cls(Kernel(record["kernel"]), data, twin, record["advice"])
+
+
+@dataclass(frozen=True, eq=False)
+class DataSummary:
+    """Studies of several draws of samples from one data set.
+
+    Attributes:
+        studies: one a draw.
+
+    Raises:
+        ValueError: no draws.
+    """
+
+    studies: tuple[DataStudy, ...]
+
+    def __post_init__(self) -> None:
+        if not self.studies:
+            raise ValueError("at least one draw is needed")
+
+    @property
+    def kernel(self) -> Kernel:
+        """Which kernel."""
+        return self.studies[0].kernel
+
+    @property
+    def advice(self) -> str:
+        """Which equivalent can be trusted, of the means over the draws."""
+        return advise(self.diagnostics(), self._prediction, self.errors(), self.kernel)
+
+    def diagnostics(self, which: SampleSource = "data") -> DataDiagnostics:
+        """Return the means of the diagnostics, of the data or of the twins."""
+        found = [getattr(study, which).diagnostics for study in self.studies]
+        means = {field.name: _mean([getattr(one, field.name) for one in found]) for field in fields(DataDiagnostics)}
+        return DataDiagnostics(**{**means, "dimension": found[0].dimension, "sizes": found[0].sizes})
+
+    def errors(self, which: SampleSource = "data") -> dict[Equivalent, float]:
+        """Return the mean error of every equivalent."""
+        return {each: float(_mean(self._values(which, each))) for each in Equivalent}
+
+    def standard_errors(self, which: SampleSource = "data") -> dict[Equivalent, float]:
+        """Return the standard error of every mean; nan for a single draw."""
+        count = len(self.studies)
+        if count == 1:
+            return dict.fromkeys(Equivalent, float("nan"))
+        return {each: float(np.std(self._values(which, each), ddof=1) / np.sqrt(count)) for each in Equivalent}
+
+    def predicted(self, which: SampleSource = "data") -> dict[Equivalent, float]:
+        """Return the mean of what the samples predict of every error."""
+        found = [getattr(study, which).prediction.errors for study in self.studies]
+        return {each: float(_mean([one[each] for one in found])) for each in Equivalent}
+
+    @property
+    def parts(self) -> dict[Reason, float]:
+        """The mean norm of every part of Gbar's error on the data."""
+        found = [study.data.prediction.parts for study in self.studies]
+        return {each: float(_mean([one[each] for one in found])) for each in Reason}
+
+    @property
+    def _prediction(self) -> Prediction:
+        return Prediction(self.predicted(), self.parts)
+
+    def _values(self, which: SampleSource, equivalent: Equivalent) -> list[float]:
+        return [getattr(study, which).errors[equivalent] for study in self.studies]
 
 
 def study_data(deq: DEQ, data: Dataset, kernel: Kernel, rng: np.random.Generator) -> DataStudy:
@@ -140,21 +210,25 @@ def _plain(value: Any) -> Any:
     return value.tolist() if isinstance(value, np.ndarray) else value
 
 
-def mean_errors(studies: Sequence[Mapping[str, Any]], which: str) -> dict[str, tuple[float, float | None]]:
-    """Mean and standard error over draws of every equivalent's error, None for a single draw.
+def _study_of(record: Mapping[str, Any]) -> SampleStudy:
+    """The study of samples that gave a record."""
+    diagnostics = {
+        name: np.array(value) if isinstance(value, list) else value for name, value in record["diagnostics"].items()
+    }
+    prediction = Prediction(_by(Equivalent, record["prediction"]["errors"]), _by(Reason, record["prediction"]["parts"]))
+    arrays = {
+        "spectrum": np.array(record["spectrum"]),
+        "spectra": {name: np.array(values) for name, values in _by(Equivalent, record["spectra"]).items()},
+    }
+    errors = _by(Equivalent, record["errors"])
+    kept = {name: record[name] for name in ("tau0", "kernel_residual")}
+    return SampleStudy(DataDiagnostics(**diagnostics), prediction, errors, **arrays, **kept)
 
-    Args:
-        studies: records of ``DataStudy``, one a draw.
-        which: "data" or "twin".
 
-    Raises:
-        ValueError: no draws.
-    """
-    if not studies:
-        raise ValueError("at least one draw is needed")
-    found = {}
-    for each in Equivalent:
-        values = np.array([study[which]["errors"][each] for study in studies])
-        error = float(values.std(ddof=1) / np.sqrt(values.size)) if values.size > 1 else None
-        found[str(each)] = float(values.mean()), error
-    return found
+def _by(names: type[Name], values: Mapping[str, Any]) -> dict[Name, Any]:
+    return {names(name): value for name, value in values.items()}
+
+
+def _mean(values: Sequence[Any]) -> Any:
+    mean = np.mean(values, axis=0)
+    return mean if np.ndim(mean) else float(mean)

@@ -40,9 +40,7 @@ class DataDiagnostics:
     t_error: Array
 
 
-def diagnose(
-    samples: Array, labels: NDArray[np.intp], gram: Array, statistics: MixtureStatistics
-) -> DataDiagnostics:
+def diagnose(samples: Array, labels: NDArray[np.intp], gram: Array, statistics: MixtureStatistics) -> DataDiagnostics:
     """Return the diagnostics of samples.
 
     Args:
@@ -80,7 +78,7 @@ def _levels(statistics: MixtureStatistics) -> Array:
 
 
 def _gaussian_spread(samples: Array, labels: NDArray[np.intp], norms: Array, statistics: MixtureStatistics) -> float:
-    """From Var ||x||^2 = 2 tr(C^2)/p^2 + 4 m^T C m/p within a Gaussian class of mean m, and from the classes' levels."""
+    """From Var ||x||^2 = 2 tr(C^2)/p^2 + 4 m^T C m/p in a Gaussian class of mean m, and from the classes' levels."""
     classes = statistics.T.shape[0]
     shares = np.bincount(labels) / labels.size
     within, means = np.empty(classes), np.empty(classes)

@@ -1,7 +1,7 @@
 """How far each equivalent is from the exact kernel of given samples: predicted from the samples, and measured.
 
-Predicted means without the exact kernel: the series in S_ij to degree 5, in which every sample keeps its own norm, stands
-in for it.
+Predicted means without the exact kernel: the series in S_ij to degree 5, in which every sample keeps its own norm,
+stands in for it.
 """
 
 from __future__ import annotations

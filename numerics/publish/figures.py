@@ -515,8 +515,8 @@ def eigenvalue_figure(
     """Draw spectra by rank, on logarithmic axes: eigenvalues of data fall over decades, and no histogram shows them.
 
     Args:
-        measured: eigenvalues, an array for each label: drawn as points.
-        predicted: likewise: drawn as lines.
+        measured: eigenvalues, an array for each of up to two labels: drawn as points.
+        predicted: likewise of up to three: drawn as lines.
         title: above the picture.
         caption: below it, in small type.
     """
@@ -533,13 +533,17 @@ def draw_eigenvalues(axes: Any, measured: Mapping[str, ArrayLike], predicted: Ma
 
     Args:
         axes: Matplotlib's.
-        measured: eigenvalues, an array for each label: drawn as points.
-        predicted: likewise: drawn as lines.
+        measured: eigenvalues, an array for each of up to two labels: drawn as points.
+        predicted: likewise of up to three: drawn as lines.
     """
-    for (label, values), mark in zip(measured.items(), _MARKS, strict=False):
-        own = {"ms": 4, "mfc": "none", "mew": 0.9, "color": MEASURED if mark == _MARKS[0] else COLOURS[2]}
-        axes.plot(*_by_rank(values), mark, label=label, rasterized=True, **own)
-    for (label, values), style, colour in zip(predicted.items(), ("-", "--", ":"), (PREDICTED, MARK, _CROSS), strict=False):
+    points: tuple[dict[str, Any], ...] = (
+        {"marker": "o", "ms": 7, "color": MEASURED, "zorder": 1},
+        {"marker": ".", "ms": 3, "color": COLOURS[2], "zorder": 2},
+    )
+    for (label, values), style in zip(measured.items(), points, strict=False):
+        axes.plot(*_by_rank(values), ls="", mew=0, label=label, rasterized=True, **style)
+    lines = (("-", PREDICTED), ("--", MARK), (":", _CROSS))
+    for (label, values), (style, colour) in zip(predicted.items(), lines, strict=False):
         axes.plot(*_by_rank(values), style, color=colour, lw=1.4, label=label, zorder=3)
     axes.set(xscale="log", yscale="log", xlabel="rank", ylabel="eigenvalue")
 

@@ -125,9 +125,7 @@ class EntrySeries:
     def hadamard(self, other: EntrySeries) -> EntrySeries:
         """Return the entrywise product."""
         off_diagonal = _truncated(self.off_diagonal * other.off_diagonal, self.order)
-        return replace(
-            self, off_diagonal=off_diagonal, diagonal=_truncated(self.diagonal * other.diagonal, self.order)
-        )
+        return replace(self, off_diagonal=off_diagonal, diagonal=_truncated(self.diagonal * other.diagonal, self.order))
 
 
 #: S = X^T X itself.

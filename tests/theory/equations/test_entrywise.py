@@ -33,6 +33,7 @@ PHI = {"general": x + x**2 / 10 + x**3 / 20, "odd": x - x**3 / 12}
 @cache
 def _isserlis(m: int, n: int, at: tuple[sp.Expr, sp.Expr, sp.Expr]) -> sp.Expr:
     """E[u^m v^n] for variances at[0], at[1] and covariance at[2], as a sum over the number of mixed pairs."""
+
     def pairs(k: int) -> sp.Expr:
         return sp.factorial2(k - 1)
 
@@ -94,7 +95,13 @@ def _polynomial(found: EntrywiseExpansion, values: dict[sp.Symbol, Any], *, diag
 
 
 def _defect(
-    name: str, direction: str, kernel: Kernel, degree: int, *, norms: bool = True, diagonal: bool = False,
+    name: str,
+    direction: str,
+    kernel: Kernel,
+    degree: int,
+    *,
+    norms: bool = True,
+    diagonal: bool = False,
     wrong: sp.Symbol | None = None,
 ) -> list[sp.Expr]:
     """Coefficients by power of epsilon of exact entry less polynomial, an NTK's times 1 - sigma_a^2 Gdot."""
@@ -161,8 +168,7 @@ def test_without_recurrence_it_is_the_hermite_series() -> None:
 
 def test_halving_the_entries_divides_the_error_by_sixteen() -> None:
     first, second = (
-        abs(sp.N(sum(c * sp.Rational(1, 2**k) ** power for power, c in enumerate(_long_defect()))))
-        for k in (10, 11)
+        abs(sp.N(sum(c * sp.Rational(1, 2**k) ** power for power, c in enumerate(_long_defect())))) for k in (10, 11)
     )
     assert abs(first / second - 16) < mp.mpf("0.1")
 
