@@ -7,7 +7,7 @@ iteration stopped after a step or two is as near.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import lru_cache
 
 import numpy as np
 
@@ -35,15 +35,15 @@ class DEQKernels:
 
     deq: DEQ
 
-    @cached_property
+    @property
     def phi(self) -> PointwiseActivation:
         """The activation in float64, uncentred."""
         return with_dual(self.deq.activation)
 
-    @cached_property
+    @property
     def bias(self) -> float:
         """E[phi_0(tau_* xi)], which centres it."""
-        return float(solve_float(self.deq).checked()["bias"])
+        return _bias(self.deq)
 
     @property
     def variances(self) -> tuple[float, float]:
@@ -82,6 +82,12 @@ class DEQKernels:
         return stopped_kernel(gram, self.phi, *self.variances, self.bias, steps)
 
 
+@lru_cache(maxsize=64)
+def _bias(deq: DEQ) -> float:
+    """E[phi_0(tau_* xi)] at the equilibrium."""
+    return float(solve_float(deq).checked()["bias"])
+
+
 def naive_layers(deq: DEQ) -> list[tuple[PointwiseActivation, float]]:
     """One layer of the DEQ's own activation, centred at tau_0: the DEQ without recurrence.
 
@@ -96,8 +102,7 @@ def naive_layers(deq: DEQ) -> list[tuple[PointwiseActivation, float]]:
         >>> phi.name, round(bias, 4)
         ('relu', 0.3989)
     """
-    alone = DEQ(deq.activation, 0, 1, deq.tau0)
-    return [(with_dual(deq.activation), float(solve_float(alone).checked()["bias"]))]
+    return [(with_dual(deq.activation), _bias(DEQ(deq.activation, 0, 1, deq.tau0)))]
 
 
 def explicit_kernel(
