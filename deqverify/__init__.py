@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from deqverify.api import certify, check, converge, equilibria, kernels, latex, match, spectrum
     from deqverify.mixtures import Mixture
+    from numerics.data import Dataset, load_dataset
     from theory.claims import CLAIMS
     from theory.equations import DEQ
     from theory.kernels import Kernel
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 __all__ = [
     "CLAIMS",
     "DEQ",
+    "Dataset",
     "Kernel",
     "Mixture",
     "__version__",
@@ -35,6 +37,7 @@ __all__ = [
     "equilibria",
     "kernels",
     "latex",
+    "load_dataset",
     "match",
     "spectrum",
 ]
@@ -43,8 +46,10 @@ __all__ = [
 _HOMES = {
     "CLAIMS": "theory.claims",
     "DEQ": "theory.equations",
+    "Dataset": "numerics.data",
     "Kernel": "theory.kernels",
     "Mixture": "deqverify.mixtures",
+    "load_dataset": "numerics.data",
 }
 
 

@@ -1,0 +1,105 @@
+"""The options of commands that take data of one's own, or a data set that is known by name."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from deqverify.commands import _errors, _options
+from numerics.named import DATASETS, NORMALISATIONS
+
+if TYPE_CHECKING:
+    import argparse
+
+    import numpy as np
+
+    from numerics.data import Dataset
+
+__all__ = ["add_arguments", "class_count", "read"]
+
+_MOST_SAMPLES = 1_000_000
+#: Of --normalise, where there are data.
+_NORMALISATION = "center"
+_MOST_CLASSES = 64
+
+
+def add_arguments(parser: argparse.ArgumentParser, classes: str = "") -> None:
+    """Add --data, --classes, --samples and --normalise.
+
+    Args:
+        parser: where to.
+        classes: what --classes means without --data, for commands where it means something.
+    """
+    parser.add_argument(
+        "--data",
+        metavar="NAME|PATH",
+        help=f"{', '.join(DATASETS)}, or a path to samples with labels: .npz, .npy, .csv, IDX, CIFAR-10's batches",
+    )
+    parser.add_argument(
+        "--classes",
+        metavar="C,C,...",
+        help=f"names of classes of the data (default all){'; ' * bool(classes)}{classes}",
+    )
+    parser.add_argument(
+        "--samples",
+        type=_options.integer_between(2, _MOST_SAMPLES),
+        metavar="N",
+        help="how many to draw of the data, as many of each class (default all)",
+    )
+    parser.add_argument(
+        "--normalise",
+        choices=NORMALISATIONS,
+        help="scale the data to a mean ||x||^2 of 1: by one number, that after centring, or centred and each sample to "
+        f"norm 1 (default {_NORMALISATION})",
+    )
+
+
+def class_count(arguments: argparse.Namespace, default: int = 2) -> int:
+    """Return the number of classes that --classes gives where there are no --data.
+
+    Args:
+        arguments: of the command.
+        default: where the option is not given.
+
+    Raises:
+        UsageError: it is no number of classes.
+    """
+    text = arguments.classes
+    if text is None:
+        return default
+    if not (text.isascii() and text.isdigit() and len(text) <= 2 and 1 <= int(text) <= _MOST_CLASSES):
+        raise _errors.UsageError(
+            f"--classes must be a whole number from 1 to {_MOST_CLASSES}, or names of classes with --data, not {text!r}"
+        )
+    return int(text)
+
+
+def read(arguments: argparse.Namespace, rng: np.random.Generator) -> Dataset | None:
+    """Read the data, choose classes and samples, and scale them; None where there are no --data.
+
+    Args:
+        arguments: of the command.
+        rng: draws the samples: the generator of the command's seed.
+
+    Raises:
+        UsageError: data that cannot be had or used so, or options of data without --data.
+    """
+    if arguments.data is None:
+        _refuse_without_data(arguments)
+        return None
+    from numerics.data import DatasetError, load_dataset
+
+    try:
+        found = load_dataset(arguments.data)
+        if arguments.classes is not None:
+            found = found.select(name.strip() for name in arguments.classes.split(","))
+        if arguments.samples is not None:
+            found = found.subsample(arguments.samples, rng)
+        return found.normalise(arguments.normalise or _NORMALISATION)
+    except DatasetError as error:
+        raise _errors.UsageError(f"--data {arguments.data}: {error}") from error
+
+
+def _refuse_without_data(arguments: argparse.Namespace) -> None:
+    for option, value in (("--samples", arguments.samples), ("--normalise", arguments.normalise)):
+        if value is not None:
+            raise _errors.UsageError(f"{option} is of data: give it with --data")
