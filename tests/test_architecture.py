@@ -38,7 +38,7 @@ LEVELS = {
         {"data", "moments"},
         {"equilibrium", "kernels", "networks", "equivalents"},
         {"matching", "spectrum"},
-        {"experiments"},
+        {"experiments", "learning"},
         {"ledger", "publish"},
     ),
 }

@@ -21,7 +21,14 @@ from numerics.arithmetic.decimals import (
     rounded_decimal,
 )
 from numerics.arithmetic.krawczyk import BallSystem, RootNotCertifiedError, certify_root
-from numerics.arithmetic.pointwise import Pointwise, PointwiseActivation, as_pointwise, moment_threshold, pointwise
+from numerics.arithmetic.pointwise import (
+    Pointwise,
+    PointwiseActivation,
+    as_pointwise,
+    elementwise,
+    moment_threshold,
+    pointwise,
+)
 from numerics.arithmetic.programs import (
     Arithmetic,
     FloatArithmetic,
@@ -52,6 +59,7 @@ __all__ = [
     "compile_program",
     "constant_ball",
     "contains_decimal",
+    "elementwise",
     "exact_bounds",
     "hull",
     "integer_power",

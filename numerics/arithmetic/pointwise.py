@@ -21,6 +21,7 @@ __all__ = [
     "Pointwise",
     "PointwiseActivation",
     "as_pointwise",
+    "elementwise",
     "moment_threshold",
     "pointwise",
 ]
@@ -76,6 +77,41 @@ def _compiled(activation: Activation) -> PointwiseActivation:
     )
 
 
+@lru_cache(maxsize=64)
+def elementwise(activation: Activation) -> Callable[[Any], Any]:
+    """Compile an activation for large arrays: float32 stays float32, and pieces are chosen without gathering.
+
+    Args:
+        activation: without free parameters.
+
+    Returns:
+        phi_0, elementwise on floating-point arrays, of their dtype.
+
+    Raises:
+        ValueError: parameters are left.
+        UnsupportedExpressionError: a function that float64 evaluation does not have.
+
+    Example:
+        >>> elementwise(resolve("relu"))(np.array([-1, 2], dtype=np.float32))
+        array([0., 2.], dtype=float32)
+    """
+    plain = pointwise(activation)
+    if _is_singular(activation.pieces):
+        return lambda values: plain.value(values).astype(values.dtype, copy=False)
+    arithmetic = FloatArithmetic()
+    programs: list[Program] = [compile_program([piece.expr], [x], arithmetic) for piece in activation.pieces]
+
+    def evaluate(values: Any) -> Any:
+        # A piece may overflow where it is not taken.
+        with np.errstate(all="ignore"):
+            found = programs[0](values)[0]
+            for edge, program in zip(plain.breakpoints, programs[1:], strict=True):
+                found = np.where(values < edge, found, program(values)[0])
+        return np.broadcast_to(np.asarray(found, dtype=values.dtype), values.shape)
+
+    return evaluate
+
+
 def as_pointwise(phi: Any) -> Any:
     """Return what kernels evaluate: an activation or its text compiled, anything else as it is.
 
@@ -96,7 +132,7 @@ def _assembled(pieces: tuple[Piece, ...], breakpoints: tuple[float, ...]) -> Cal
     arithmetic = FloatArithmetic()
     programs: list[Program] = [compile_program([piece.expr], [x], arithmetic) for piece in pieces]
     edges = np.asarray(breakpoints)
-    singular = any(piece.expr.has(sp.log, sp.Pow) for piece in pieces)
+    singular = _is_singular(pieces)
 
     def evaluate(values: Array) -> Array:
         points = np.asarray(values, dtype=np.float64)
@@ -116,6 +152,11 @@ def _assembled(pieces: tuple[Piece, ...], breakpoints: tuple[float, ...]) -> Cal
         return result
 
     return evaluate
+
+
+def _is_singular(pieces: tuple[Piece, ...]) -> bool:
+    """Whether a piece may have no value at a breakpoint."""
+    return len(pieces) > 1 and any(piece.expr.has(sp.log, sp.Pow) for piece in pieces)
 
 
 class Pointwise(Protocol):

@@ -10,9 +10,15 @@ from numerics.kernels.duals import (
     slow_dual,
     with_dual,
 )
-from numerics.kernels.entries import Evidence, KernelConvergenceError, preactivation_variances
+from numerics.kernels.entries import Evidence, GramBlock, KernelConvergenceError, preactivation_variances
 from numerics.kernels.hermite import dual_by_quadrature, dual_by_series, hermite_coefficients, resolving_edges
-from numerics.kernels.infinite_width import EXPLICIT_KERNELS, ExactKernels, explicit_kernels, implicit_kernels
+from numerics.kernels.infinite_width import (
+    EXPLICIT_KERNELS,
+    ExactKernels,
+    explicit_kernels,
+    implicit_kernels,
+    stopped_kernel,
+)
 from numerics.kernels.interpolated_duals import InterpolatedDual, PairDual, UnresolvedDualError
 
 __all__ = [
@@ -21,6 +27,7 @@ __all__ = [
     "DualActivation",
     "Evidence",
     "ExactKernels",
+    "GramBlock",
     "InterpolatedDual",
     "KernelConvergenceError",
     "LongSeriesDual",
@@ -37,5 +44,6 @@ __all__ = [
     "preactivation_variances",
     "resolving_edges",
     "slow_dual",
+    "stopped_kernel",
     "with_dual",
 ]

@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
@@ -24,14 +25,17 @@ from numerics.kernels.duals import slow_dual
 from numerics.kernels.hermite import dual_by_series, hermite_coefficients, reciprocal, resolved
 from numerics.kernels.interpolated_duals import PairDual, PairFunction, blurred
 from numerics.moments import gaussian_moment, select_refinement
+from numerics.parameters import as_array
 
 __all__ = [
     "Diagonal",
     "EntryEquations",
     "Evidence",
+    "GramBlock",
     "KernelConvergenceError",
     "Ladder",
     "Tile",
+    "check_parameters",
     "entry_equations",
     "preactivation_variances",
     "solve_tiles",
@@ -123,17 +127,59 @@ class Evidence:
 _COUNTS = ("quadrature_pairs", "coincident_pairs")
 
 
-@dataclass(frozen=True)
-class Tile:
-    """One block of the solution, r rows by c columns, on the diagonal or above it.
+@dataclass(frozen=True, eq=False)
+class GramBlock:
+    """Inner products of some samples with others, such as of test samples with training samples.
+
+    Together they are r + c samples, of which this is the block off the diagonal of the Gram matrix.
 
     Attributes:
-        rows: the rows it covers.
-        columns: the columns it covers: the same as the rows, or later ones.
+        inner: (r, c) array, x_i . y_j.
+        rows: (r,) array, ||x_i||^2.
+        columns: (c,) array, ||y_j||^2.
+    """
+
+    inner: Array
+    rows: Array
+    columns: Array
+
+    @classmethod
+    def of(cls, first: Any, second: Any) -> GramBlock:
+        """Return the block of two sets of samples.
+
+        Args:
+            first: (r, p) array, a sample in each row.
+            second: (c, p) array.
+
+        Raises:
+            ValueError: they are no such arrays of numbers.
+        """
+        left, right = as_array(first, "the samples"), as_array(second, "the samples")
+        if left.ndim != 2 or right.ndim != 2 or left.shape[1] != right.shape[1]:
+            raise ValueError(
+                f"two sets of samples must be (r, p) and (c, p) arrays, got shapes {left.shape} and {right.shape}"
+            )
+        norms = (np.einsum("ij,ij->i", samples, samples) for samples in (left, right))
+        return cls(left @ right.T, *norms)
+
+    @property
+    def squared_norms(self) -> Array:
+        """Of all samples, those of the rows first, shape (r + c,)."""
+        return np.concatenate([self.rows, self.columns])
+
+
+@dataclass(frozen=True)
+class Tile:
+    """One block of the solution, r rows by c columns, on the diagonal of the Gram matrix or above it.
+
+    Attributes:
+        rows: the samples in its rows.
+        columns: the samples in its columns: the same as in the rows, or later ones.
         kernel: (r, c) array, G.
         slope: (r, c) array, dG/dL, which is E[phi'(u) phi'(v)]; infinite on the diagonal where phi jumps.
         covariance: (r, c) array, L.
         evidence: for these entries.
+        origin: the sample that the first column of the arrays read and written is for: 0 where they are square.
     """
 
     rows: slice
@@ -142,11 +188,17 @@ class Tile:
     slope: Array
     covariance: Array
     evidence: Evidence
+    origin: int = 0
+
+    @property
+    def place(self) -> tuple[slice, slice]:
+        """Rows and columns of the arrays that it covers."""
+        return _place(self.rows, self.columns, self.origin)
 
     def write(self, target: Array, values: Array) -> None:
-        """Write (r, c) values into an (n, n) array at this tile's place and at its mirror image."""
-        target[self.rows, self.columns] = values
-        if self.rows != self.columns:
+        """Write (r, c) values into an array at this tile's place, and into an (n, n) array at its mirror image too."""
+        target[self.place] = values
+        if self.origin == 0 and self.rows != self.columns:
             target[self.columns, self.rows] = values.T
 
 
@@ -244,8 +296,9 @@ class EntryEquations:
     Made by `entry_equations`, whose arguments it keeps; `solve_tiles` solves the others.
 
     Attributes:
-        gram: (n, n) array S.
+        gram: (n, n) array S, or its (r, n - r) block off the diagonal.
         squared_norms: (n,) array, S_ii.
+        origin: the sample that the first column of `gram` is for: 0, or r for a block.
         phi: the activation, uncentred.
         panels: phi with the ends of all panels that integrals in one dimension need.
         sigma_a2: variance of the recurrent weights.
@@ -258,6 +311,7 @@ class EntryEquations:
 
     gram: Array
     squared_norms: Array
+    origin: int
     phi: Pointwise
     panels: Pointwise
     sigma_a2: float
@@ -327,12 +381,12 @@ def preactivation_variances(
         ValueError: a parameter out of range.
         KernelConvergenceError: a variance has no stable fixed point, or none was reached.
     """
-    _check_parameters(sigma_a2, sigma_b2, bias, tolerance)
+    check_parameters(sigma_a2, sigma_b2, bias, tolerance)
     return _posed_diagonal(squared_norms, phi, sigma_a2, sigma_b2, bias, tolerance)[1].variances
 
 
 def entry_equations(
-    gram: Array,
+    gram: Array | GramBlock,
     phi: Pointwise,
     sigma_a2: float,
     sigma_b2: float,
@@ -344,7 +398,7 @@ def entry_equations(
     """Pose the equations of a kernel's entries, and solve those on the diagonal.
 
     Args:
-        gram: (n, n) array S.
+        gram: (n, n) array S, or a block of one.
         phi: the activation, uncentred.
         sigma_a2: variance of the recurrent weights.
         sigma_b2: variance of the input weights.
@@ -356,11 +410,18 @@ def entry_equations(
         ValueError: a parameter out of range, or a Gram matrix that cannot be one.
         KernelConvergenceError: a variance has no stable fixed point, or none was reached.
     """
-    _check_parameters(sigma_a2, sigma_b2, bias, tolerance)
-    squared_norms = np.diagonal(gram).copy() if checked else _check_gram(gram)
+    check_parameters(sigma_a2, sigma_b2, bias, tolerance)
+    if isinstance(gram, GramBlock):
+        if not checked:
+            _check_block(gram)
+        inner, squared_norms, origin = gram.inner, gram.squared_norms, gram.rows.size
+    else:
+        inner, squared_norms, origin = gram, np.diagonal(gram).copy() if checked else _check_gram(gram), 0
     panels, diagonal = _posed_diagonal(squared_norms, phi, sigma_a2, sigma_b2, bias, tolerance)
     ladder = _ladder(panels, diagonal, bias, tolerance, _LADDER[-3])
-    return EntryEquations(gram, squared_norms, phi, panels, sigma_a2, sigma_b2, bias, tolerance, diagonal, ladder)
+    return EntryEquations(
+        inner, squared_norms, origin, phi, panels, sigma_a2, sigma_b2, bias, tolerance, diagonal, ladder
+    )
 
 
 def _ladder(panels: Pointwise, diagonal: Diagonal, bias: float, tolerance: float, order: int) -> Ladder:
@@ -403,17 +464,17 @@ def _ladder(panels: Pointwise, diagonal: Diagonal, bias: float, tolerance: float
 
 
 def solve_tiles(equations: EntryEquations) -> Iterator[Tile]:
-    """Solve and yield the tiles on and above the diagonal, with the evidence for each.
+    """Solve and yield the tiles on and above the diagonal, or those of a block, with the evidence for each.
 
     Raises:
         KernelConvergenceError: an entry has no stable fixed point, or none was reached.
     """
-    n = equations.gram.shape[0]
+    n, height, origin = equations.squared_norms.size, equations.gram.shape[0], equations.origin
     # Once a tile has needed the high orders the later ones have them too.
     ladder = equations.ladder
-    for top in range(0, n, _TILE):
-        rows = slice(top, min(top + _TILE, n))
-        for left in range(top, n, _TILE):
+    for top in range(0, height, _TILE):
+        rows = slice(top, min(top + _TILE, height))
+        for left in range(origin or top, n, _TILE):
             tile, ladder = _solve_tile(equations, ladder, rows, slice(left, min(left + _TILE, n)))
             yield tile
 
@@ -421,7 +482,7 @@ def solve_tiles(equations: EntryEquations) -> Iterator[Tile]:
 def _solve_tile(equations: EntryEquations, ladder: Ladder, rows: slice, columns: slice) -> tuple[Tile, Ladder]:
     """A tile, and the ladder that it needed."""
     sigma_a2, squared_norms = equations.sigma_a2, equations.squared_norms
-    block = equations.gram[rows, columns]
+    block = equations.gram[_place(rows, columns, equations.origin)]
     diagonal = rows == columns
     # One factor after the other: the product of two small scales may underflow.
     base = block * equations.sigma_b2
@@ -434,7 +495,7 @@ def _solve_tile(equations: EntryEquations, ladder: Ladder, rows: slice, columns:
     if diagonal:
         np.fill_diagonal(same, True)
         base = np.triu(base)
-    index = np.arange(equations.gram.shape[0])
+    index = np.arange(squared_norms.size)
     ratio = np.multiply.outer(ladder.ratio[rows], ladder.ratio[columns])
     gain = sigma_a2 * ratio if sigma_a2 > 0 else np.broadcast_to(0.0, ratio.shape)
     problem = _Problem(index[rows, None], index[None, columns], base, gain, equations).without(same)
@@ -462,7 +523,13 @@ def _solve_tile(equations: EntryEquations, ladder: Ladder, rows: slice, columns:
         for values in (kernel, slope, covariance):
             values[below] = values.T[below]
     _check_finite(np.isfinite(kernel) & ~np.isnan(slope), sigma_a2)
-    return Tile(rows, columns, kernel, slope, covariance, Evidence.of_entries(parts)), ladder
+    evidence = Evidence.of_entries(parts)
+    return Tile(rows, columns, kernel, slope, covariance, evidence, equations.origin), ladder
+
+
+def _place(rows: slice, columns: slice, origin: int) -> tuple[slice, slice]:
+    """Where the entries of some samples stand in an array whose first column is for the sample `origin`."""
+    return rows, slice(columns.start - origin, columns.stop - origin)
 
 
 def _check_finite(finite: Mask, sigma_a2: float) -> None:
@@ -700,7 +767,18 @@ class _Problem:
         return _Problem(rows, columns, self.base[chosen], self.gain[chosen], self.equations)
 
 
-def _check_parameters(sigma_a2: float, sigma_b2: float, bias: float, tolerance: float) -> None:
+def check_parameters(sigma_a2: float, sigma_b2: float, bias: float, tolerance: float) -> None:
+    """Refuse parameters of a kernel that are out of range.
+
+    Args:
+        sigma_a2: variance of the recurrent weights.
+        sigma_b2: variance of the input weights.
+        bias: subtracted from phi.
+        tolerance: relative.
+
+    Raises:
+        ValueError: a variance that is negative or infinite, an infinite bias, or a tolerance outside [1e-14, 1).
+    """
     for name, number in (("sigma_a2", sigma_a2), ("sigma_b2", sigma_b2)):
         if not (np.isfinite(number) and number >= 0):
             raise ValueError(f"{name} must be finite and not negative, got {number}")
@@ -727,6 +805,25 @@ def _check_gram(gram: Array) -> Array:
         if np.any(np.abs(rows) > limit):
             raise ValueError("the Gram matrix is not positive semidefinite: |S_ij|^2 > S_ii S_jj for some entry")
     return diagonal
+
+
+def _check_block(block: GramBlock) -> None:
+    """Refuse what cannot be a block of a Gram matrix."""
+    shape = block.rows.size, block.columns.size
+    if block.inner.shape != shape or block.rows.ndim != 1 or block.columns.ndim != 1 or 0 in shape:
+        raise ValueError(
+            "a block of a Gram matrix has a squared norm for each row and each column, got shapes "
+            f"{block.inner.shape}, {block.rows.shape} and {block.columns.shape}"
+        )
+    norms = block.squared_norms
+    if not (np.all(np.isfinite(block.inner)) and np.all(np.isfinite(norms)) and np.all(norms >= 0)):
+        raise ValueError("a block of a Gram matrix must be finite, with squared norms that are not negative")
+    # What rounding may add, as for a whole matrix.
+    slack, width = 1e-12 * float(norms.max()), np.sqrt(block.columns)
+    for start in range(0, shape[0], 256):
+        limit = np.outer(np.sqrt(block.rows[start : start + 256]), width) * (1 + 1e-9) + slack
+        if np.any(np.abs(block.inner[start : start + 256]) > limit):
+            raise ValueError("this is no block of a Gram matrix: |S_ij|^2 > S_ii S_jj for some entry")
 
 
 def _solve_diagonal(phi: Pointwise, drive: Array, sigma_a2: float, bias: float, tolerance: float) -> Diagonal:

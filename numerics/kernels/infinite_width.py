@@ -16,8 +16,10 @@ from numerics.arrays import Array
 from numerics.kernels.entries import (
     EntryEquations,
     Evidence,
+    GramBlock,
     KernelConvergenceError,
     Tile,
+    check_parameters,
     entry_equations,
     solve_tiles,
 )
@@ -30,6 +32,7 @@ __all__ = [
     "ExactKernels",
     "explicit_kernels",
     "implicit_kernels",
+    "stopped_kernel",
 ]
 
 #: The kernels of an explicit network: its NTK is that of all parameters.
@@ -41,9 +44,10 @@ class ExactKernels:
     """Kernels of a network in the limit of infinite width, with the evidence for them.
 
     Attributes:
-        matrices: (n, n) array of every kernel that was asked for, symmetric to the last bit; ``kernels[Kernel.CK]`` is
-            short for ``kernels.matrices[Kernel.CK]``.
-        variances: pre-activation variances: (n,) array of a DEQ's tau_i^2, or (L, n) array, a layer in each row.
+        matrices: (n, n) array of every kernel that was asked for, symmetric to the last bit, or (r, c) array between
+            two sets of samples; ``kernels[Kernel.CK]`` is short for ``kernels.matrices[Kernel.CK]``.
+        variances: pre-activation variances: (n,) array of a DEQ's tau_i^2, or (L, n) array, a layer in each row.  Of
+            two sets of samples, those of the rows stand first.
         slope_energies: E[phi'(tau_i xi)^2], an array of the same shape; infinite where phi jumps.
         evidence: residual, bounds and counts; those of an explicit network for all layers together.
     """
@@ -72,7 +76,7 @@ class ExactKernels:
 
 @quiet
 def implicit_kernels(
-    gram: Array,
+    gram: Array | GramBlock,
     phi: Pointwise,
     sigma_a2: float,
     sigma_b2: float,
@@ -86,7 +90,8 @@ def implicit_kernels(
     Memory is the arrays asked for and a few tiles.
 
     Args:
-        gram: (n, n) array S = X^T X, symmetric positive semidefinite.
+        gram: (n, n) array S = X^T X, symmetric positive semidefinite; or a block of one, for the kernels between two
+            sets of samples.
         phi: the activation, uncentred; an `Activation`, a registered name or an expression in x will do, and one with
             a field `dual` (see `numerics.kernels.duals`) brings its closed form.
         sigma_a2: variance of the recurrent weights, nonnegative.
@@ -106,11 +111,11 @@ def implicit_kernels(
         [[0.5, 0.159155], [0.159155, 0.5]]
     """
     asked = _asked(kernels, tuple(Kernel), "a DEQ")
-    gram, phi = as_array(gram, "the Gram matrix"), as_pointwise(phi)
+    gram, phi = _read(gram), as_pointwise(phi)
     equations = entry_equations(gram, phi, sigma_a2, sigma_b2, bias, tolerance)
     if any(kernel.is_tangent for kernel in asked):
         _require_tangent(equations)
-    matrices = {kernel: np.empty(gram.shape) for kernel in asked}
+    matrices = {kernel: np.empty(equations.gram.shape) for kernel in asked}
     evidence = [equations.evidence]
     for tile in solve_tiles(equations):
         for kernel, matrix in matrices.items():
@@ -126,7 +131,7 @@ def implicit_kernels(
 
 @quiet
 def explicit_kernels(
-    gram: Array,
+    gram: Array | GramBlock,
     layers: Sequence[tuple[Pointwise, float]],
     *,
     kernels: Iterable[Kernel | str] = (Kernel.CK,),
@@ -139,7 +144,7 @@ def explicit_kernels(
         G_l = E[phi_l(u) phi_l(v)],    K_l = G_l + K_{l-1} E[phi_l'(u) phi_l'(v)]   (entrywise).
 
     Args:
-        gram: (n, n) array S.
+        gram: (n, n) array S, or a block of one, for the kernels between two sets of samples.
         layers: (phi_l, bias_l) in order, at least one; the activation of layer l is phi_l - bias_l.
         kernels: which to compute, from `EXPLICIT_KERNELS`: `Kernel.NTK_ALL` is K_L, every layer and the readout
             trained.
@@ -158,13 +163,14 @@ def explicit_kernels(
     asked = _asked(kernels, EXPLICIT_KERNELS, "an explicit network")
     if not layers:
         raise ValueError("an explicit network needs at least one layer")
-    current = gram = as_array(gram, "the Gram matrix")
-    ck = np.empty(gram.shape)
-    ntk = gram.copy() if Kernel.NTK_ALL in asked else None
+    current = gram = _read(gram)
+    inner = gram.inner if isinstance(gram, GramBlock) else gram
+    ck = np.empty(inner.shape)
+    ntk = inner.copy() if Kernel.NTK_ALL in asked else None
     variances, slope_energies, evidence = [], [], []
     for phi, bias in layers:
         # Without recurrence the fixed point is its own right side.
-        equations = entry_equations(current, as_pointwise(phi), 0.0, 1.0, bias, tolerance, checked=current is ck)
+        equations = entry_equations(current, as_pointwise(phi), 0.0, 1.0, bias, tolerance, checked=current is not gram)
         if ntk is not None:
             _require_tangent(equations)
         layer = [equations.evidence]
@@ -173,9 +179,9 @@ def explicit_kernels(
             # its mirror image is not read at all.
             tile.write(ck, tile.kernel)
             if ntk is not None:
-                tile.write(ntk, tile.kernel + ntk[tile.rows, tile.columns] * tile.slope)
+                tile.write(ntk, tile.kernel + ntk[tile.place] * tile.slope)
             layer.append(tile.evidence)
-        current = ck
+        current = _layered(gram, ck, equations)
         variances.append(equations.diagonal.variances)
         slope_energies.append(equations.ladder.slope_energy)
         evidence.append(Evidence.of_entries(layer))
@@ -183,6 +189,87 @@ def explicit_kernels(
     return ExactKernels(
         MappingProxyType(matrices), np.array(variances), np.array(slope_energies), Evidence.of_layers(evidence)
     )
+
+
+@quiet
+def stopped_kernel(
+    gram: Array | GramBlock,
+    phi: Pointwise,
+    sigma_a2: float,
+    sigma_b2: float,
+    bias: float,
+    steps: int,
+    *,
+    tolerance: float = 1e-12,
+) -> Array:
+    """CK of a DEQ whose iteration from h = 0 is stopped after some steps.
+
+    It is that of a weight-tied explicit network with input injection (theory sheet, section 4):
+
+        G_l = E[phi(u) phi(v)],  (u, v) of covariance L_{l-1},   L_0 = sigma_b^2 S,   L_l = sigma_a^2 G_l + sigma_b^2 S.
+
+    Args:
+        gram: (n, n) array S, or a block of one, for the kernel between two sets of samples.
+        phi: the activation, uncentred, as for `implicit_kernels`.
+        sigma_a2: variance of the recurrent weights, nonnegative.
+        sigma_b2: variance of the input weights, nonnegative.
+        bias: subtracted from phi; the DEQ's own, at its equilibrium.
+        steps: how many are taken, at least one.
+        tolerance: relative truncation of the series, as for `implicit_kernels`.
+
+    Returns:
+        (n, n) array, or (r, c) array for a block.
+
+    Raises:
+        ValueError: no steps, a variance out of range, or a Gram matrix that cannot be one.
+
+    Example:
+        >>> stopped_kernel([[1, 0], [0, 1]], "relu", 0.8, 1, 0, steps=1).round(6).tolist()
+        [[0.5, 0.159155], [0.159155, 0.5]]
+    """
+    if steps < 1:
+        raise ValueError(f"at least one step is taken, not {steps}")
+    gram, phi = _read(gram), as_pointwise(phi)
+    check_parameters(sigma_a2, sigma_b2, bias, tolerance)
+    current = _injected(gram, None, sigma_a2, sigma_b2)
+    for step in range(steps):
+        equations = entry_equations(current, phi, 0.0, 1.0, bias, tolerance, checked=step > 0)
+        kernel = np.empty(equations.gram.shape)
+        for tile in solve_tiles(equations):
+            tile.write(kernel, tile.kernel)
+        current = _injected(gram, _layered(gram, kernel, equations), sigma_a2, sigma_b2)
+    return kernel
+
+
+def _read(gram: Array | GramBlock) -> Array | GramBlock:
+    """The Gram matrix or its block in float64."""
+    if isinstance(gram, GramBlock):
+        return GramBlock(
+            *(as_array(part, "the block of a Gram matrix") for part in (gram.inner, gram.rows, gram.columns))
+        )
+    return as_array(gram, "the Gram matrix")
+
+
+def _layered(gram: Array | GramBlock, kernel: Array, equations: EntryEquations) -> Array | GramBlock:
+    """The kernel after a layer, as what the next one starts from."""
+    if not isinstance(gram, GramBlock):
+        return kernel
+    energy = equations.ladder.energy
+    return GramBlock(kernel, energy[: gram.rows.size], energy[gram.rows.size :])
+
+
+def _injected(
+    gram: Array | GramBlock, kernel: Array | GramBlock | None, sigma_a2: float, sigma_b2: float
+) -> Array | GramBlock:
+    """L = sigma_a^2 G + sigma_b^2 S, with no G before the first step."""
+    if isinstance(gram, GramBlock):
+        parts = [np.asarray(sigma_b2 * part) for part in (gram.inner, gram.rows, gram.columns)]
+        if isinstance(kernel, GramBlock):
+            more = kernel.inner, kernel.rows, kernel.columns
+            parts = [part + sigma_a2 * other for part, other in zip(parts, more, strict=True)]
+        return GramBlock(*parts)
+    found = sigma_b2 * gram
+    return np.asarray(found if kernel is None else found + sigma_a2 * kernel)
 
 
 def _asked(kernels: Iterable[Kernel | str], accepted: tuple[Kernel, ...], network: str) -> tuple[Kernel, ...]:

@@ -2,7 +2,7 @@
 
 from numerics.networks.deq import FiniteDEQ, NetworkState
 from numerics.networks.explicit import FiniteExplicitNetwork
-from numerics.networks.iteration import NonConvergenceError, solve_fixed_point
+from numerics.networks.iteration import NonConvergenceError, iterate_columns, solve_fixed_point
 from numerics.networks.tangent import FiniteKernels, explicit_ntk, implicit_ntks
 
 __all__ = [
@@ -13,5 +13,6 @@ __all__ = [
     "NonConvergenceError",
     "explicit_ntk",
     "implicit_ntks",
+    "iterate_columns",
     "solve_fixed_point",
 ]

@@ -1,0 +1,188 @@
+"""Among the networks that match a DEQ at tau_0, the one whose exact kernel is nearest on the samples at hand.
+
+At tau_0 all of them have the DEQ's four numbers; off it, at the norms and correlations of data that are no mixture of
+many dimensions, they differ.  Beside them stand, always, the networks that need no design: see ``rivals``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from numerics.arrays import Array
+from numerics.display import html_table
+from numerics.matching.boxes import FamilyBox
+from numerics.matching.designs import LAYER_COUNTS, DesignError, UndecidedDesignError, design
+from numerics.matching.explicit_network import ExplicitNetwork
+from numerics.matching.rivals import DEQKernels, best_scalar, explicit_kernel, naive_layers
+from theory.equations import DEQ
+from theory.kernels import Kernel
+from theory.named import MatchStatus
+
+__all__ = ["DataDesign", "KernelFit", "design_for_data"]
+
+#: Samples from which a kernel's nearness is told, at most: their pairs are hundreds of thousands.
+LARGEST = 2000
+
+
+@dataclass(frozen=True)
+class KernelFit:
+    """How near the kernel of one network is to a DEQ's on some samples.
+
+    Attributes:
+        name: family and number of the layers, or what the network is.
+        frobenius: ||K - K_DEQ||_F / ||K_DEQ||_F.
+        operator: the same in operator norm.
+        network: the matched network, or None for one that is not designed.
+        scalar: the number that the kernel is multiplied by.
+    """
+
+    name: str
+    frobenius: float
+    operator: float
+    network: ExplicitNetwork | None = None
+    scalar: float = 1.0
+
+
+@dataclass(frozen=True)
+class DataDesign:
+    """The networks that match a DEQ at its tau_0, by how near their kernels are on some samples.
+
+    Attributes:
+        deq: the model, at the tau_0 of the data.
+        kernel: which kernel.
+        samples: number of samples whose pairs were compared.
+        fits: matched networks, the nearest in Frobenius norm first; at least one.
+        rivals: networks that were not designed.
+        left_out: by family and number of layers, why it has no network here.
+    """
+
+    deq: DEQ
+    kernel: Kernel
+    samples: int
+    fits: tuple[KernelFit, ...]
+    rivals: tuple[KernelFit, ...]
+    left_out: tuple[tuple[str, str], ...]
+
+    @property
+    def chosen(self) -> KernelFit:
+        """The nearest matched network."""
+        return self.fits[0]
+
+    @property
+    def network(self) -> ExplicitNetwork:
+        """Its layers and their parameters."""
+        network = self.chosen.network
+        assert network is not None  # noqa: S101
+        return network
+
+    @property
+    def sentence(self) -> str:
+        """What was chosen, by how much, and whether a network that needs no design is nearer."""
+        best, rival = self.chosen, min(self.rivals, key=lambda fit: fit.frobenius)
+        pairs = f"the pairs of {self.samples} samples"
+        text = f"{best.name} is nearest: its kernel is {best.frobenius:.2g} off over {pairs}"
+        if len(self.fits) > 1:
+            second = self.fits[1]
+            text += f", {second.name} {second.frobenius:.2g}"
+        if rival.frobenius <= best.frobenius:
+            return f"{text}; {rival.name} is nearer still, {rival.frobenius:.2g}, and needs no design"
+        return f"{text}; of what needs no design {rival.name} is nearest, {rival.frobenius:.2g}"
+
+    def rows(self) -> list[tuple[str, str, str]]:
+        """Name and both errors of every network as texts, the matched ones first."""
+        return [(fit.name, f"{fit.frobenius:.3g}", f"{fit.operator:.3g}") for fit in (*self.fits, *self.rivals)]
+
+    def __repr__(self) -> str:
+        return f"DataDesign({self.deq.activation.name}, {self.kernel}: {self.sentence})"
+
+    def _repr_html_(self) -> str:
+        return html_table(self.sentence, ("network", "Frobenius error", "operator norm error"), self.rows())
+
+
+def design_for_data(
+    deq: DEQ, gram: Array, *, kernel: Kernel = Kernel.CK, own: FamilyBox | None = None, digits: int = 15
+) -> DataDesign:
+    """Choose among the networks that match a DEQ the one whose exact kernel is nearest on some samples.
+
+    Every family of `LAYER_COUNTS` with every number of layers that it offers is tried, with all its solutions.
+
+    Args:
+        deq: the model, with tau_0 the samples' root mean square norm.
+        gram: (n, n) array S of samples whose norm is O(1), n from 2 to 2000.
+        kernel: which kernel; for an NTK the iteration that is stopped has no row.
+        own: layers of one's own families beside the named ones, and where to look for their parameters.
+        digits: significant digits of the parameters.
+
+    Raises:
+        ValueError: too few or too many samples, or a Gram matrix that cannot be one.
+        DesignError: no family matches.
+        EquilibriumError: the DEQ has no stable equilibrium.
+        KernelConvergenceError: an entry has no stable fixed point, or the NTK does not exist.
+
+    Example:
+        >>> rows = np.random.default_rng(0).standard_normal((40, 10)) / np.sqrt(10)
+        >>> found = design_for_data(DEQ("tanh", "4/5"), rows @ rows.T)
+        >>> found.chosen.name, found.rivals[0].name
+        ('1 x erf', 'naive')
+    """
+    if gram.ndim != 2 or not 2 <= gram.shape[0] <= LARGEST:
+        raise ValueError(f"the Gram matrix of 2 to {LARGEST} samples is accepted, not an array of shape {gram.shape}")
+    exact = DEQKernels(deq)
+    target = exact.kernel(gram, kernel)
+    fits, left_out = [], []
+    for name, found in _designs(deq, kernel, own, digits):
+        if isinstance(found, str):
+            left_out.append((name, found))
+        else:
+            matched = explicit_kernel(gram, found.pointwise(), kernel)
+            fits.append(_fit(name, matched, target, found))
+    if not fits:
+        raise DesignError(f"no family matches {deq.activation.name} here: {left_out[0][0]}: {left_out[0][1]}")
+    fits.sort(key=lambda fit: fit.frobenius)
+    return DataDesign(
+        deq, kernel, gram.shape[0], tuple(fits), tuple(_rivals(exact, gram, kernel, target)), tuple(left_out)
+    )
+
+
+def _designs(
+    deq: DEQ, kernel: Kernel, own: FamilyBox | None, digits: int
+) -> Iterator[tuple[str, ExplicitNetwork | str]]:
+    """Every network that matches, by name; or why a family has none."""
+    asked = [(family, layers) for family, counts in LAYER_COUNTS.items() for layers in sorted(counts)]
+    questions = [(f"{layers} x {family}", {"family": family, "layers": layers}) for family, layers in asked]
+    if own is not None:
+        questions.append((" then ".join(family.name for family in own.families), {"own": own}))
+    for name, question in questions:
+        try:
+            found = design(deq, kernel=kernel, digits=digits, **question)  # type: ignore[arg-type]
+        except UndecidedDesignError as error:
+            yield name, str(error)
+            continue
+        if found.status is not MatchStatus.EXACT:
+            yield name, found.reason
+        for number, network in enumerate(found.branches, start=1):
+            yield name if len(found.branches) == 1 else f"{name}, solution {number}", network
+
+
+def _rivals(exact: DEQKernels, gram: Array, kernel: Kernel, target: Array) -> Iterator[KernelFit]:
+    """The networks that need no design."""
+    naive = explicit_kernel(gram, naive_layers(exact.deq), kernel)
+    yield _fit("naive", naive, target)
+    scalar = best_scalar(naive, target)
+    yield _fit(f"naive times {scalar:.4g}", scalar * naive, target, scalar=scalar)
+    if kernel is Kernel.CK:
+        for steps, name in ((1, "DEQ after one step"), (2, "DEQ after two steps")):
+            yield _fit(name, exact.stopped(gram, steps), target)
+
+
+def _fit(
+    name: str, kernel: Array, target: Array, network: ExplicitNetwork | None = None, scalar: float = 1.0
+) -> KernelFit:
+    """Both errors of a kernel, relative to the target."""
+    error = kernel - target
+    frobenius = float(np.linalg.norm(error) / np.linalg.norm(target))
+    norms = (float(np.abs(np.linalg.eigvalsh(matrix)).max()) for matrix in (error, target))
+    return KernelFit(name, frobenius, next(norms) / next(norms), network, scalar)
