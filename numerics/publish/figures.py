@@ -538,7 +538,7 @@ def draw_eigenvalues(axes: Any, measured: Mapping[str, ArrayLike], predicted: Ma
     """
     points: tuple[dict[str, Any], ...] = (
         {"marker": "o", "ms": 7, "color": MEASURED, "zorder": 1},
-        {"marker": ".", "ms": 3, "color": COLOURS[2], "zorder": 2},
+        {"marker": ".", "ms": 5, "color": COLOURS[2], "zorder": 2},
     )
     for (label, values), style in zip(measured.items(), points, strict=False):
         axes.plot(*_by_rank(values), ls="", mew=0, label=label, rasterized=True, **style)
