@@ -179,6 +179,9 @@ HOSTILE: dict[str, tuple[str, bytes | Callable[[], bytes], str]] = {
     "npz of objects": ("a.npz", _zip(("X.npy", _npy_bytes(np.array([[_Command()]] * 2)))), "it holds object"),
     "npz bomb": ("a.npz", _zip_bomb, "33554432 numbers"),
     "npz that lies": ("a.npz", _lying_zip, "are accepted"),
+    "npz with a changed number": (
+        "a.npz", lambda: _zip(("X.npy", _npy_bytes(SAMPLES))).replace(SAMPLES.tobytes(), bytes(24)), "damaged or locked"
+    ),
     "npz of another method": ("a.npz", _zip(("X.npy", _npy_bytes(SAMPLES)), method=zipfile.ZIP_LZMA), "in another way"),
     "npz of many members": (
         "a.npz", _zip(*((f"{k:06}" * 10, b"") for k in range(12000))), "its table of contents is too large"
@@ -198,6 +201,13 @@ HOSTILE: dict[str, tuple[str, bytes | Callable[[], bytes], str]] = {
     "pickle of a large place": ("batch", _pickled(b"}r\xff\xff\xff\xff"), "no array of data"),
     "pickle of a large string": ("batch", _pickled(b"}\x8e" + b"\xff" * 7 + b"\x7f"), "no pickle of arrays"),
     "pickle of an exponential key": ("batch", _doubling, "no pickle of arrays"),
+    "pickle of a text that is encoded again and again": (
+        "batch",
+        _pickled(
+            b"}c_codecs\nencode\nq\1X\0\0\1\0" + b"a" * (1 << 16), b"X\6\0\0\0latin1\x86q\2", b"h\1h\2R" * 1000
+        ),
+        "no pickle of arrays",
+    ),
     "pickle of an array of terabytes": (
         "batch",
         pickle.dumps({"data": SAMPLES, "labels": LABELS}, 4).replace(b"K\x06K\x04\x86", b"J\xff\xff\xff\x7fK\x04\x86"),
