@@ -97,7 +97,7 @@ def read(arguments: argparse.Namespace, rng: np.random.Generator) -> Dataset | N
             found = found.subsample(arguments.samples, rng)
         return found.normalise(how)
     except DatasetError as error:
-        raise _errors.UsageError(f"--data {arguments.data}: {error}") from error
+        raise _errors.UsageError(f"--data: {error}") from error
 
 
 def _refuse_without_data(arguments: argparse.Namespace) -> None:

@@ -188,6 +188,11 @@ HOSTILE: dict[str, tuple[str, bytes | Callable[[], bytes], str]] = {
     ),
     "IDX of terabytes": ("a-images-idx2-ubyte", _TERABYTES, "4294967295 x 4294967295 numbers is asked for"),
     "IDX of terabytes, compressed": ("a-images-idx2-ubyte.gz", gzip.compress(_TERABYTES), "numbers is asked for"),
+    "IDX of 16 MiB that are not there, compressed": (
+        "a-images-idx2-ubyte.gz",
+        gzip.compress(struct.pack(">BBBBII", 0, 0, 8, 2, 1 << 12, 1 << 12)),
+        "it ends after 0 of 16777216 bytes",
+    ),
     "IDX of another magic": ("a-images-idx2-ubyte", b"\0\0\x07\x02" + bytes(12), "does not begin as an IDX"),
     "IDX cut": ("a-images-idx2-ubyte", idx_file(SAMPLES)[:-1], "asks for 36 bytes, and there are 35"),
     "IDX cut in its header": ("a-images-idx2-ubyte", idx_file(SAMPLES)[:7], "it ends after 3 of 8 bytes"),
