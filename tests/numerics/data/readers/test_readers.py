@@ -182,6 +182,14 @@ HOSTILE: dict[str, tuple[str, bytes | Callable[[], bytes], str]] = {
     "npz with a changed number": (
         "a.npz", lambda: _zip(("X.npy", _npy_bytes(SAMPLES))).replace(SAMPLES.tobytes(), bytes(24)), "damaged or locked"
     ),
+    **{
+        f"npz of the character {code:x}": (
+            "a.npz",
+            _zip(("X.npy", _npy_bytes(np.eye(2))), ("y.npy", npy_header("(2,)", "'>U1'") + struct.pack(">2I", 97, code))),
+            "it holds texts that are none",
+        )
+        for code in (0xD800, 0xDFFF, 0x110000, 0xFFFFFFFF)
+    },
     "npz of another method": ("a.npz", _zip(("X.npy", _npy_bytes(SAMPLES)), method=zipfile.ZIP_LZMA), "in another way"),
     "npz of many members": (
         "a.npz", _zip(*((f"{k:06}" * 10, b"") for k in range(12000))), "its table of contents is too large"
