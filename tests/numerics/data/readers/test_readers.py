@@ -185,7 +185,10 @@ HOSTILE: dict[str, tuple[str, bytes | Callable[[], bytes], str]] = {
     **{
         f"npz of the character {code:x}": (
             "a.npz",
-            _zip(("X.npy", _npy_bytes(np.eye(2))), ("y.npy", npy_header("(2,)", "'>U1'") + struct.pack(">2I", 97, code))),
+            _zip(
+                ("X.npy", _npy_bytes(np.eye(2))),
+                ("y.npy", npy_header("(2,)", "'>U1'") + struct.pack(">2I", 97, code)),
+            ),
             "it holds texts that are none",
         )
         for code in (0xD800, 0xDFFF, 0x110000, 0xFFFFFFFF)
