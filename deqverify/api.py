@@ -11,13 +11,14 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from reprlib import repr as brief
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from deqverify.mixtures import Mixture, _generator, _require, _whole
-from deqverify.results import Convergence, KernelMatrices, Match, SpectrumComparison, gram_of_rows
+from deqverify.results import Convergence, DataSpectrum, KernelMatrices, Match, SpectrumComparison, gram_of_rows
+from numerics.data import Dataset
 from numerics.equilibrium import certify as _certify
 from numerics.equilibrium import find_equilibria
 from numerics.experiments import (
@@ -30,6 +31,7 @@ from numerics.experiments import (
     measure,
     predict,
     report_rate,
+    study_data,
     summarise_outliers,
 )
 from numerics.matching import design
@@ -189,6 +191,7 @@ def kernels(
     return KernelMatrices(centred, MappingProxyType(matrices), float(centred.tau0), reading, residual)
 
 
+@overload
 def spectrum(
     deq: DEQ,
     mixture: Mixture,
@@ -198,22 +201,39 @@ def spectrum(
     draws: int = 1,
     width: int | None = None,
     weights: EntryLaw = "gaussian",
-) -> SpectrumComparison:
-    """Compare the predicted spectrum of a kernel with that of simulated data.
+) -> SpectrumComparison: ...
+
+
+@overload
+def spectrum(deq: DEQ, mixture: Dataset, kernel: str = Kernel.CK, *, rng: np.random.Generator) -> DataSpectrum: ...
+
+
+def spectrum(
+    deq: DEQ,
+    mixture: Mixture | Dataset,
+    kernel: str = Kernel.CK,
+    *,
+    rng: np.random.Generator,
+    draws: int = 1,
+    width: int | None = None,
+    weights: EntryLaw = "gaussian",
+) -> SpectrumComparison | DataSpectrum:
+    """Compare the predicted spectrum of a kernel with that of simulated data, or its equivalents on real data.
 
     Args:
-        deq: the model; tau_0 is the mixture's, sqrt(tr C/p).
-        mixture: of the data.
+        deq: the model; tau_0 is the mixture's, sqrt(tr C/p), or 1 for a data set.
+        mixture: of the data; or a data set, which is divided by one number so that the mean of ||x||^2 is 1.
         kernel: which kernel, by name.
-        rng: gives the seed of all draws.
-        draws: number of draws of the data.
-        width: neurons of finite networks whose kernels are measured; None for the exact kernel.
+        rng: gives the seed of all draws; of a data set, draws its Gaussian twin.
+        draws: number of draws of a mixture.
+        width: neurons of finite networks whose kernels are measured on a mixture; None for the exact kernel.
         weights: law of the networks' weights.
 
     Raises:
         EquilibriumError: no stable equilibrium, or an NTK that does not exist.
         SpectralLawError: the law was not found to the accuracy asked for.
-        ValueError: no draws, an unknown kernel, or covariances that the law does not cover.
+        ValueError: no draws, an unknown kernel, covariances that the law does not cover, or a data set with draws or
+            networks, or too small.
 
     Example:
         >>> from deqverify import Mixture
@@ -223,6 +243,10 @@ def spectrum(
     """
     draws = _whole(draws, "draws")
     _one_of(weights, ENTRY_LAWS, "law of weights")
+    if isinstance(mixture, Dataset):
+        if draws != 1 or width is not None:
+            raise ValueError("draws and width are of mixtures; a data set is studied as it is, with the exact kernel")
+        return _data_spectrum(deq, mixture, Kernel.read(kernel), rng)
     which, study = Kernel.read(kernel), _study(deq, mixture, rng)
     network = None if width is None else Network(_whole(width, "width"), weights)
     law, solution = predict(study, deq.activation, which, mixture.p)
@@ -231,6 +255,11 @@ def spectrum(
         for index in range(draws)
     )
     return SpectrumComparison(deq, mixture, which, width, law, found, summarise_outliers(law, found))
+
+
+def _data_spectrum(deq: DEQ, data: Dataset, kernel: Kernel, rng: np.random.Generator) -> DataSpectrum:
+    scaled = data.normalise("none")
+    return DataSpectrum(deq, scaled, kernel, study_data(_model(deq), scaled, kernel, _generator(rng)))
 
 
 def converge(

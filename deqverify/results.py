@@ -11,11 +11,19 @@ from numpy.typing import ArrayLike
 
 from numerics.arrays import Array
 from numerics.display import axes_or_new, html_table
-from numerics.experiments import MeasuredSpectrum, OutlierSummary, RateReport
+from numerics.experiments import (
+    DataDiagnostics,
+    DataStudy,
+    Equivalent,
+    MeasuredSpectrum,
+    OutlierSummary,
+    RateReport,
+    equivalent_name,
+)
 from numerics.kernels import explicit_kernels
 from numerics.linalg import gram_matrix
 from numerics.parameters import as_array
-from numerics.publish import convergence_figure, draw_spectrum
+from numerics.publish import convergence_figure, draw_eigenvalues, draw_spectrum
 from numerics.spectrum import SpectralLaw
 from theory.equations import DEQ
 from theory.kernels import Kernel
@@ -24,9 +32,10 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from deqverify.mixtures import Mixture
+    from numerics.data import Dataset
     from numerics.matching import Design, ExplicitNetwork
 
-__all__ = ["Convergence", "KernelMatrices", "KernelPair", "Match", "SpectrumComparison", "gram_of_rows"]
+__all__ = ["Convergence", "DataSpectrum", "KernelMatrices", "KernelPair", "Match", "SpectrumComparison", "gram_of_rows"]
 
 #: Makes the DEQ's kernels at a Gram matrix, with their residual.
 Implicit = Callable[[DEQ, Array, Sequence[Kernel]], tuple[dict[Kernel, Array], float]]
@@ -183,6 +192,79 @@ class SpectrumComparison:
         )
         label = "exact kernel" if self.width is None else f"network of {self.width} neurons"
         draw_spectrum(axes, self.law, values, apart, draws=len(self.draws), label=label)
+        axes.set_title(self._title, fontsize=10)
+        return axes
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class DataSpectrum:
+    """A kernel on data of one's own, its equivalents, and a Gaussian twin beside them.
+
+    Attributes:
+        deq: the model.
+        data: the samples, scaled so that the mean of ||x||^2 is 1.
+        kernel: whose spectrum.
+        study: diagnostics, errors and eigenvalues, of the data and of the twin.
+
+    Example:
+        >>> import deqverify as dv, numpy as np
+        >>> rng = np.random.default_rng(0)
+        >>> data = dv.Dataset.from_arrays(rng.standard_normal((60, 400)), [0, 1] * 30, name="noise")
+        >>> found = dv.spectrum(dv.DEQ("tanh"), data, rng=rng)
+        >>> found.advice.split(":")[0], round(found.diagnostics.norm_spread, 2)
+        ('Gbar can be trusted here', 0.08)
+    """
+
+    deq: DEQ
+    data: Dataset
+    kernel: Kernel
+    study: DataStudy
+
+    @property
+    def advice(self) -> str:
+        """Which equivalent can be trusted, in one sentence."""
+        return self.study.advice
+
+    @property
+    def diagnostics(self) -> DataDiagnostics:
+        """What the data are like."""
+        return self.study.data.diagnostics
+
+    @property
+    def errors(self) -> Mapping[Equivalent, float]:
+        """Operator norms of kernel less equivalent, relative to the kernel's."""
+        return self.study.data.errors
+
+    @property
+    def twin_errors(self) -> Mapping[Equivalent, float]:
+        """The same on Gaussian samples of the same class means and covariances."""
+        return self.study.twin.errors
+
+    @property
+    def _title(self) -> str:
+        return f"{self.deq.activation.name}, {self.kernel} on {self.data.name}: n = {self.data.n}, p = {self.data.p}"
+
+    def __repr__(self) -> str:
+        return f"DataSpectrum({self._title})\n  {self.advice}"
+
+    def _repr_html_(self) -> str:
+        rows = [
+            (equivalent_name(each, self.kernel), f"{self.errors[each]:.2%}", f"{self.twin_errors[each]:.2%}")
+            for each in Equivalent
+        ]
+        return html_table(f"{self._title}. {self.advice}", ("equivalent", "error on the data", "on a twin"), rows)
+
+    def plot(self, ax: Axes | None = None) -> Axes:
+        """Draw the eigenvalues of data, twin and equivalents by rank.
+
+        Args:
+            ax: Matplotlib axes; those of a new figure by default.
+        """
+        axes = axes_or_new(ax)
+        measured = {"data, exact kernel": self.study.data.spectrum, "Gaussian twin": self.study.twin.spectrum}
+        spectra = self.study.data.spectra.items()
+        draw_eigenvalues(axes, measured, {equivalent_name(each, self.kernel): values for each, values in spectra})
+        axes.legend()
         axes.set_title(self._title, fontsize=10)
         return axes
 

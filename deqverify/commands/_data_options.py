@@ -145,7 +145,7 @@ def _data_errors(arguments: argparse.Namespace) -> Iterator[None]:
     try:
         yield
     except DatasetError as error:
-        raise _errors.UsageError(f"--data {arguments.data}: {error}") from error
+        raise _errors.UsageError(f"--data: {error}") from error
 
 
 def _refuse_without_data(arguments: argparse.Namespace) -> None:

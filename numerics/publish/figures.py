@@ -515,8 +515,8 @@ def eigenvalue_figure(
     """Draw spectra by rank, on logarithmic axes: eigenvalues of data fall over decades, and no histogram shows them.
 
     Args:
-        measured: eigenvalues, an array for each of up to two labels: drawn as points.
-        predicted: likewise of up to three: drawn as lines.
+        measured: eigenvalues, an (n,) array for each of up to two labels: drawn as points.
+        predicted: eigenvalues, an (n,) array for each of up to three labels: drawn as lines.
         title: above the picture.
         caption: below it, in small type.
     """
@@ -533,12 +533,12 @@ def draw_eigenvalues(axes: Any, measured: Mapping[str, ArrayLike], predicted: Ma
 
     Args:
         axes: Matplotlib's.
-        measured: eigenvalues, an array for each of up to two labels: drawn as points.
-        predicted: likewise of up to three: drawn as lines.
+        measured: eigenvalues, an (n,) array for each of up to two labels: drawn as points.
+        predicted: eigenvalues, an (n,) array for each of up to three labels: drawn as lines.
     """
     points: tuple[dict[str, Any], ...] = (
         {"marker": "o", "ms": 7, "color": MEASURED, "zorder": 1},
-        {"marker": ".", "ms": 3, "color": COLOURS[2], "zorder": 2},
+        {"marker": ".", "ms": 5, "color": COLOURS[2], "zorder": 2},
     )
     for (label, values), style in zip(measured.items(), points, strict=False):
         axes.plot(*_by_rank(values), ls="", mew=0, label=label, rasterized=True, **style)

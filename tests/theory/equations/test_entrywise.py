@@ -15,8 +15,15 @@ import sympy as sp
 from mpmath import mp
 
 from theory.equations import entrywise, kernel_coefficients
-from theory.equations.entrywise import EntrywiseExpansion, entry_moments, expand_entries, monomials
-from theory.equations.orders import S_ij, delta_i, delta_j, epsilon
+from theory.equations.entrywise import (
+    EntrywiseExpansion,
+    entry_moments,
+    expand_entries,
+    expand_with_kept_norms,
+    monomials,
+    pair_moment,
+)
+from theory.equations.orders import S_ij, delta_i, delta_j, derivative_moment, epsilon
 from theory.kernels import Kernel
 from theory.symbols import alpha, d1, sigma_a2, sigma_b2, tau, tau_0, x
 
@@ -200,3 +207,59 @@ def test_a_degree_that_is_none_is_refused() -> None:
 def test_without_centring_there_is_no_expansion(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(entrywise.ExpansionError, match="off the diagonal"):
         entrywise._off_diagonal(S_ij + tau_0 * delta_i)
+
+
+# --- every sample's own scale --------------------------------------------------------------------
+
+
+def _kept_error(kernel: Kernel, degree: int, step: int, *, wrong: sp.Symbol | None = None) -> Any:
+    """Exact entry less the series at epsilon = 2^-step, to many digits."""
+    eps = sp.Rational(1, 2**step)
+    pair, phi, found = _Pair("general", "general"), _centred("general"), expand_with_kept_norms(kernel, degree)
+    G, L, Gdot, S = (sp.N(value.subs(epsilon, eps), 60) for value in (pair.G, pair.L, pair.Gdot, pair.data[S_ij]))
+    a = WEIGHTS[sigma_a2]
+    exact = {
+        Kernel.CK: G,
+        Kernel.NTK_RECURRENT: G / (1 - a * Gdot),
+        Kernel.NTK_PREACTIVATION: L / (1 - a * Gdot),
+        Kernel.NTK_ALL: G + L * Gdot / (1 - a * Gdot),
+    }[kernel]
+    values: dict[sp.Symbol, Any] = dict(WEIGHTS)
+    for k in range(degree + 2):
+        moments = [_mean(sp.diff(phi, x, k), variance).subs(epsilon, eps) for variance in pair.variances]
+        values[pair_moment(k)] = sp.N(sp.prod(moments), 60)
+    for symbol, expr in found.definitions.items():
+        values[symbol] = expr.subs(values)
+        if symbol == wrong:
+            values[symbol] += sp.Rational(1, 1000)
+    u_0 = values[pair_moment(0)]
+    return exact - sp.Add(*(values[symbol] * S**s * u_0**m for (s, m), symbol in found.off_diagonal.items()))
+
+
+@pytest.mark.parametrize("degree", [1, 2, 3, 4])
+@pytest.mark.parametrize("kernel", Kernel)
+def test_series_with_kept_norms_is_exact_to_the_degree(kernel: Kernel, degree: int) -> None:
+    first, second = (_kept_error(kernel, degree, step) for step in (20, 21))
+    assert abs(first / second - 2 ** (degree + 1)) < sp.Rational(1, 1000)
+
+
+@pytest.mark.parametrize("kernel", Kernel)
+def test_a_coefficient_of_the_series_that_is_off_is_seen(kernel: Kernel) -> None:
+    for wrong in expand_with_kept_norms(kernel, 3).off_diagonal.values():
+        first, second = (_kept_error(kernel, 3, step, wrong=wrong) for step in (20, 21))
+        assert abs(first / second) < 15, wrong
+
+
+@pytest.mark.parametrize("kernel", Kernel)
+def test_equal_norms_make_the_two_expansions_one(kernel: Kernel) -> None:
+    """delta = 0: tau_i = tau_j = tau_*, where u_0 = 0 and u_k = d_k^2."""
+    plain, kept = expand_entries(kernel, 4, norms=False), expand_with_kept_norms(kernel, 4)
+    values = _values("general", kernel, 4, False)
+    own: dict[sp.Symbol, Any] = {**WEIGHTS, pair_moment(0): sp.S.Zero}
+    own |= {pair_moment(k): values[derivative_moment(k)] ** 2 for k in range(1, 6)}
+    for symbol, expr in kept.definitions.items():
+        own[symbol] = expr.subs(own)
+    for (power, _, _), symbol in plain.off_diagonal.items():
+        assert own[kept.off_diagonal[power, 0]] == values[symbol]
+    diagonal = kept.diagonal.subs(values)
+    assert sp.simplify(diagonal - values[plain.diagonal[0]]) == 0
