@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from deqverify.commands import _errors, _options
-from numerics.named import DATASETS, NORMALISATIONS
+from numerics.named import DATASETS, NORMALISATIONS, Normalisation
 
 if TYPE_CHECKING:
     import argparse
@@ -18,7 +18,7 @@ __all__ = ["add_arguments", "class_count", "read"]
 
 _MOST_SAMPLES = 1_000_000
 #: Of --normalise, where there are data.
-_NORMALISATION = "center"
+_NORMALISATION: Normalisation = "center"
 _MOST_CLASSES = 64
 
 
@@ -88,15 +88,16 @@ def read(arguments: argparse.Namespace, rng: np.random.Generator) -> Dataset | N
         return None
     from numerics.data import DatasetError, load_dataset
 
+    how: Normalisation = arguments.normalise or _NORMALISATION
     try:
         found = load_dataset(arguments.data)
         if arguments.classes is not None:
             found = found.select(name.strip() for name in arguments.classes.split(","))
         if arguments.samples is not None:
             found = found.subsample(arguments.samples, rng)
-        return found.normalise(arguments.normalise or _NORMALISATION)
+        return found.normalise(how)
     except DatasetError as error:
-        raise _errors.UsageError(f"--data {arguments.data}: {error}") from error
+        raise _errors.UsageError(f"--data: {error}") from error
 
 
 def _refuse_without_data(arguments: argparse.Namespace) -> None:

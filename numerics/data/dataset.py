@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from operator import index
+from reprlib import repr as brief
 from typing import Any
 
 import numpy as np
@@ -120,20 +122,23 @@ class Dataset:
         """S = X X^T, shape (n, n): nothing is divided, so that samples of norm 1 have 1 on its diagonal."""
         return gram_matrix(self.samples.T)
 
-    def select(self, classes: Iterable[str]) -> Dataset:
+    def select(self, classes: Iterable[str | int]) -> Dataset:
         """The samples of some classes, in the order that these are given in.
 
         Args:
-            classes: names among ``classes``, each once.
+            classes: names among ``classes``, each once; a whole number is its digits.
 
         Raises:
             DatasetError: a name that is none or is given twice, or no name.
+            TypeError: one text, which would be read letter by letter.
 
         Example:
             >>> Dataset.from_arrays(np.eye(6), [0, 1, 2] * 2).select(["2", "0"]).labels
             array([1, 0, 1, 0])
         """
-        chosen = tuple(classes)
+        if isinstance(classes, str):
+            raise TypeError(f"classes are given as a list of names, such as [{classes!r}]")
+        chosen = tuple(map(str, classes))
         wrong = next((name for name in chosen if name not in self.classes), None)
         if wrong is not None:
             raise DatasetError(f"{self.name} has no class {wrong!r}; accepted are {_listed(self.classes)}")
@@ -157,13 +162,15 @@ class Dataset:
 
         Raises:
             DatasetError: fewer than two a class, or more than the smallest class allows.
+            TypeError: n that is no whole number, or another generator.
 
         Example:
             >>> data = Dataset.from_arrays(np.eye(20), [0] * 12 + [1] * 8)
             >>> data.subsample(9, np.random.default_rng(0)).sizes
             (5, 4)
         """
-        least, classes = min(self.sizes), len(self.classes)
+        n, least, classes = index(n), min(self.sizes), len(self.classes)
+        _check_generator(rng)
         if not _FEWEST * classes <= n <= least * classes:
             raise DatasetError(
                 f"{n} samples of {self.name} are asked for; {_FEWEST * classes} to {least * classes} are accepted, as "
@@ -184,12 +191,14 @@ class Dataset:
 
         Raises:
             DatasetError: a fraction outside (0, 1), or a class of fewer than four samples.
+            TypeError: another generator.
 
         Example:
             >>> data = Dataset.from_arrays(np.eye(20), [0] * 12 + [1] * 8)
             >>> [part.sizes for part in data.split(0.75, np.random.default_rng(0))]
             [(9, 6), (3, 2)]
         """
+        _check_generator(rng)
         if not 0 < fraction < 1:
             raise DatasetError(f"a fraction between 0 and 1 is accepted, not {fraction}")
         if min(self.sizes) < 2 * _FEWEST:
@@ -322,6 +331,11 @@ def _check_sizes(classes: Sequence[str], sizes: NDArray[np.intp]) -> None:
     for name, size in zip(classes, sizes, strict=True):
         if size < _FEWEST:
             raise DatasetError(f"class {name} has {size} samples; {_FEWEST} or more are accepted in every class")
+
+
+def _check_generator(rng: Any) -> None:
+    if not isinstance(rng, np.random.Generator):
+        raise TypeError(f"rng must be a numpy.random.Generator, such as np.random.default_rng(0), not {brief(rng)}")
 
 
 def _frozen(array: Any) -> Any:

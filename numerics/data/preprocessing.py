@@ -51,7 +51,7 @@ class Preprocessing:
         training: Dataset,
         normalisation: Normalisation = "center",
         *,
-        classes: Iterable[str] | None = None,
+        classes: Iterable[str | int] | None = None,
         components: int | None = None,
     ) -> Preprocessing:
         """Take every number from the training split.

@@ -139,10 +139,18 @@ def _folder(name: str) -> Path:
     """The first folder that is there and not empty."""
     folders = data_folders(name)
     for folder in folders:
-        if folder.is_dir() and any(each.is_file() or each.name == "src" for each in folder.iterdir()):
+        if _holds_files(folder):
             return folder
     own = folders[1]
     raise MissingDatasetError(f"{name} is not on this machine: {_SETS[name].remedy.format(folder=own)}")
+
+
+def _holds_files(folder: Path) -> bool:
+    """Whether a folder can be listed and is more than a folder around others."""
+    try:
+        return any(each.is_file() for each in folder.iterdir())
+    except OSError:
+        return False
 
 
 def _digits(test: bool) -> Stored:

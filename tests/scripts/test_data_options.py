@@ -58,7 +58,7 @@ def test_without_data_there_are_none() -> None:
     [
         (["--samples", "100"], "--samples is of data: give it with --data"),
         (["--normalise", "none"], "--normalise is of data: give it with --data"),
-        (["--data", "nowhere"], "--data nowhere: there is no data set and no file"),
+        (["--data", "nowhere"], "--data: there is no data set and no file 'nowhere'"),
     ],
 )
 def test_what_is_refused(words: list[str], message: str) -> None:

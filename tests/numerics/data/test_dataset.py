@@ -140,6 +140,13 @@ def test_classes_that_cannot_be_chosen(classes: list[str], message: str) -> None
         _data().select(classes)
 
 
+def test_classes_are_a_list_of_names_or_numbers() -> None:
+    data = Dataset.from_arrays(np.eye(6), [1, 9, 19] * 2)
+    assert data.select([9, "1"]).classes == ("9", "1")
+    with pytest.raises(TypeError, match=r"a list of names, such as \['19'\]"):
+        data.select("19")
+
+
 # --- drawing and splitting -------------------------------------------------------------------------------------------
 
 
@@ -180,6 +187,17 @@ def test_parts_are_disjoint_and_make_up_the_whole(fraction: float) -> None:
 def test_fractions_that_cannot_be(fraction: float) -> None:
     with pytest.raises(DatasetError, match="a fraction between 0 and 1"):
         _data().split(fraction, _rng())
+
+
+def test_other_types_are_refused() -> None:
+    data: Any = _data()
+    for call in (lambda: data.subsample(9, 0), lambda: data.split(0.5, np.random)):
+        with pytest.raises(
+            TypeError, match=r"rng must be a numpy.random.Generator, such as np.random.default_rng\(0\)"
+        ):
+            call()
+    with pytest.raises(TypeError, match="integer"):
+        data.subsample(9.0, _rng())
 
 
 def test_small_classes_are_not_split() -> None:

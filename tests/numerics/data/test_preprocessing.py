@@ -138,7 +138,9 @@ def test_zeros_cannot_be_scaled(how: Normalisation) -> None:
 
 
 def test_a_sample_at_the_mean_has_no_direction() -> None:
-    """0.1 + 0.2 is not 0.3: what is left of the difference is rounding, and is not scaled up."""
-    data = Dataset.from_arrays([[0.1, 1], [0.2, 1], [0.3, 1], [0.2, 1.0]], [0, 1] * 2)
-    with pytest.raises(DatasetError, match="sample 1 has norm 0 once it is centred"):
+    """The mean of .1, .3 and four times .2 is not .2 in float64: the difference is rounding, and is not scaled up."""
+    samples = [[value, 1.0] for value in (0.1, 0.3, 0.2, 0.2, 0.2, 0.2)]
+    data = Dataset.from_arrays(samples, [0, 1] * 3)
+    assert data.normalise("center").samples[2, 0] != 0
+    with pytest.raises(DatasetError, match="sample 2 has norm 0 once it is centred"):
         data.normalise("sample")

@@ -179,12 +179,31 @@ HOSTILE: dict[str, tuple[str, bytes | Callable[[], bytes], str]] = {
     "npz of objects": ("a.npz", _zip(("X.npy", _npy_bytes(np.array([[_Command()]] * 2)))), "it holds object"),
     "npz bomb": ("a.npz", _zip_bomb, "33554432 numbers"),
     "npz that lies": ("a.npz", _lying_zip, "are accepted"),
+    "npz with a changed number": (
+        "a.npz", lambda: _zip(("X.npy", _npy_bytes(SAMPLES))).replace(SAMPLES.tobytes(), bytes(24)), "damaged or locked"
+    ),
+    **{
+        f"npz of the character {code:x}": (
+            "a.npz",
+            _zip(
+                ("X.npy", _npy_bytes(np.eye(2))),
+                ("y.npy", npy_header("(2,)", "'>U1'") + struct.pack(">2I", 97, code)),
+            ),
+            "it holds texts that are none",
+        )
+        for code in (0xD800, 0xDFFF, 0x110000, 0xFFFFFFFF)
+    },
     "npz of another method": ("a.npz", _zip(("X.npy", _npy_bytes(SAMPLES)), method=zipfile.ZIP_LZMA), "in another way"),
     "npz of many members": (
         "a.npz", _zip(*((f"{k:06}" * 10, b"") for k in range(12000))), "its table of contents is too large"
     ),
     "IDX of terabytes": ("a-images-idx2-ubyte", _TERABYTES, "4294967295 x 4294967295 numbers is asked for"),
     "IDX of terabytes, compressed": ("a-images-idx2-ubyte.gz", gzip.compress(_TERABYTES), "numbers is asked for"),
+    "IDX of 16 MiB that are not there, compressed": (
+        "a-images-idx2-ubyte.gz",
+        gzip.compress(struct.pack(">BBBBII", 0, 0, 8, 2, 1 << 12, 1 << 12)),
+        "it ends after 0 of 16777216 bytes",
+    ),
     "IDX of another magic": ("a-images-idx2-ubyte", b"\0\0\x07\x02" + bytes(12), "does not begin as an IDX"),
     "IDX cut": ("a-images-idx2-ubyte", idx_file(SAMPLES)[:-1], "asks for 36 bytes, and there are 35"),
     "IDX cut in its header": ("a-images-idx2-ubyte", idx_file(SAMPLES)[:7], "it ends after 3 of 8 bytes"),
@@ -198,6 +217,13 @@ HOSTILE: dict[str, tuple[str, bytes | Callable[[], bytes], str]] = {
     "pickle of a large place": ("batch", _pickled(b"}r\xff\xff\xff\xff"), "no array of data"),
     "pickle of a large string": ("batch", _pickled(b"}\x8e" + b"\xff" * 7 + b"\x7f"), "no pickle of arrays"),
     "pickle of an exponential key": ("batch", _doubling, "no pickle of arrays"),
+    "pickle of a text that is encoded again and again": (
+        "batch",
+        _pickled(
+            b"}c_codecs\nencode\nq\1X\0\0\1\0" + b"a" * (1 << 16), b"X\6\0\0\0latin1\x86q\2", b"h\1h\2R" * 1000
+        ),
+        "no pickle of arrays",
+    ),
     "pickle of an array of terabytes": (
         "batch",
         pickle.dumps({"data": SAMPLES, "labels": LABELS}, 4).replace(b"K\x06K\x04\x86", b"J\xff\xff\xff\x7fK\x04\x86"),
