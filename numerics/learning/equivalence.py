@@ -53,7 +53,8 @@ class EquivalenceTest:
         difference: accuracy of the reference less that of the model.
         low: lower end of the (1 - 2 level) interval of the difference.
         high: its upper end.
-        margin: what the interval must lie within.
+        margin: what the interval must lie within for equivalence.
+        far: what it must lie beyond for a difference: the margin, or where that is estimated, its upper bound.
         score: larger p-value of the two one-sided score tests; nan for draws of features.
         disagreement: share of the test samples on which the predictions differ; for draws of features, that share less
             the one of the DEQ drawn anew.
@@ -68,6 +69,7 @@ class EquivalenceTest:
     low: float
     high: float
     margin: float
+    far: float
     score: float
     disagreement: float
     disagreement_low: float
@@ -85,7 +87,7 @@ class EquivalenceTest:
     @property
     def different(self) -> bool:
         """Whether a difference beyond the margin, or a disagreement beyond the limit, is established."""
-        beyond = self.low >= self.margin or self.high <= -self.margin
+        beyond = self.low >= self.far or self.high <= -self.far
         return beyond or self.disagreement_low > self.limit
 
     @property
@@ -160,19 +162,21 @@ def compare_predictions(
     tests = {}
     for name, difference, resampled in zip(labels, differences.T, means, strict=True):
         low, high = np.quantile(resampled, [level, 1 - level])
+        score, at_margin = _score_test(difference, margin)
         count, n = int(np.count_nonzero(labels[name] != reference)), truth.size
         tests[name] = EquivalenceTest(
             difference=float(difference.mean()),
             low=float(low),
             high=float(high),
             margin=margin,
-            score=_score_p_value(difference, margin),
+            far=margin,
+            score=score,
             disagreement=count / n,
             disagreement_low=_binomial_bound(count, n, level, upper=False),
             disagreement_high=_binomial_bound(count, n, level, upper=True),
             limit=limit,
             level=level,
-            power=_power(margin, float(difference.std()) / np.sqrt(n), float(norm.ppf(1 - level))),
+            power=_power(margin, max(float(difference.std()) / np.sqrt(n), at_margin), float(norm.ppf(1 - level))),
         )
     return tests
 
@@ -219,7 +223,7 @@ def compare_draws(
     _check_shapes(shape, [reference.shape, redrawn.shape, *(found.shape for found in labels.values())], 3)
     _check_numbers(1.0, limit, level, resamplings)
     right = reference == truth
-    margin = _noise_bound((right.mean(axis=1) - (redrawn == truth).mean(axis=1)), level / 2)
+    margin, far = _noise_bounds(right.mean(axis=1) - (redrawn == truth).mean(axis=1), level / 2)
     # (r, n, models)
     differences = np.stack([right.astype(np.float64) - (found == truth) for found in labels.values()], axis=-1)
     means = _resampled_means(differences, rng, resamplings, draws=True)
@@ -237,6 +241,7 @@ def compare_draws(
             low=centre - quantile * error,
             high=centre + quantile * error,
             margin=margin,
+            far=far,
             score=np.nan,
             disagreement=float(excess.mean()),
             disagreement_low=float(excess.mean()) - reach,
@@ -256,7 +261,7 @@ def judge_equivalence(matched: EquivalenceTest, control: EquivalenceTest) -> Equ
         control: of one that is not, such as the naive network.
 
     Example:
-        >>> test = EquivalenceTest(0, -0.001, 0.001, 0.0025, 0.01, 0.001, 0.0005, 0.002, 0.005, 0.05, 0.9)
+        >>> test = EquivalenceTest(0, -0.001, 0.001, 0.0025, 0.0025, 0.01, 0.001, 0.0005, 0.002, 0.005, 0.05, 0.9)
         >>> judge_equivalence(test, test).kind.value
         'undecided'
     """
@@ -287,33 +292,35 @@ def _resampled_means(differences: Array, rng: np.random.Generator, resamplings: 
     step = max(1, _CHUNK // n)
     for start in range(0, resamplings, step):
         count = min(step, resamplings - start)
-        samples = rng.multinomial(n, np.full(n, 1 / n), size=count) / n
-        rows = rng.multinomial(r, np.full(r, 1 / r), size=count) / r if draws else np.full((count, r), 1 / r)
+        samples = _shares(rng, count, n)
+        rows = _shares(rng, count, r) if draws else np.full((count, r), 1 / r)
         for model in range(models):
             found[model, start : start + count] = np.einsum("bi,bi->b", rows @ differences[:, :, model], samples)
     return found
 
 
-def _score_p_value(difference: Array, margin: float) -> float:
-    """The larger p-value of the score tests of D = -margin and D = margin.
+def _shares(rng: np.random.Generator, count: int, n: int) -> Array:
+    """How often each of n things is drawn in n draws with replacement, as shares, shape (count, n)."""
+    places = rng.integers(0, n, size=(count, n)) + n * np.arange(count)[:, None]
+    return np.bincount(places.ravel(), minlength=count * n).reshape(count, n) / n
+
+
+def _score_test(difference: Array, margin: float) -> tuple[float, float]:
+    """The larger p-value of the score tests of D = -margin and D = margin, and the larger standard error of D there.
 
     With b samples of d = 1, c of d = -1 and the share q of c estimated under D = delta (Tango 1998),
     z = (b - c - n delta)/sqrt(n (2 q + delta - delta^2)).
     """
-    n, b, c = difference.size, int(np.count_nonzero(difference > 0)), int(np.count_nonzero(difference < 0))
-
-    def z(delta: float) -> float:
-        # The likelihood's root: 2 n q^2 + B q + C = 0.
-        linear, constant = -b - c + (2 * n - b + c) * delta, -c * delta * (1 - delta)
-        q = (np.sqrt(max(linear**2 - 8 * n * constant, 0.0)) - linear) / (4 * n)
-        variance = n * (2 * q + delta - delta**2)
-        return float((b - c - n * delta) / np.sqrt(variance)) if variance > 0 else 0.0
-
+    n, first, second = difference.size, int(np.count_nonzero(difference > 0)), int(np.count_nonzero(difference < 0))
+    p_values, errors = [], []
     # By symmetry D = -margin is D = margin with the models exchanged.
-    above = z(margin)
-    b, c = c, b
-    below = z(margin)
-    return float(norm.cdf(max(above, below)))
+    for b, c in ((first, second), (second, first)):
+        # The likelihood's root: 2 n q^2 + linear q + constant = 0.
+        linear, constant = -b - c + (2 * n - b + c) * margin, -c * margin * (1 - margin)
+        q = (np.sqrt(max(linear**2 - 8 * n * constant, 0.0)) - linear) / (4 * n)
+        errors.append(float(np.sqrt((2 * q + margin - margin**2) / n)))
+        p_values.append(float(norm.cdf(((b - c) / n - margin) / errors[-1])) if errors[-1] > 0 else 0.5)
+    return max(p_values), max(errors)
 
 
 def _binomial_bound(count: int, n: int, level: float, *, upper: bool) -> float:
@@ -323,10 +330,11 @@ def _binomial_bound(count: int, n: int, level: float, *, upper: bool) -> float:
     return 0.0 if count == 0 else float(beta.ppf(level, count, n - count + 1))
 
 
-def _noise_bound(differences: Array, level: float) -> float:
-    """A lower confidence bound of the standard deviation of normal differences."""
+def _noise_bounds(differences: Array, level: float) -> tuple[float, float]:
+    """Lower and upper confidence bounds of the standard deviation of normal differences."""
     freedom = differences.size - 1
-    return float(differences.std(ddof=1) * np.sqrt(freedom / chi2.ppf(1 - level, freedom)))
+    low, high = np.sqrt(freedom / chi2.ppf([1 - level, level], freedom)) * differences.std(ddof=1)
+    return float(low), float(high)
 
 
 def _power(margin: float, error: float, quantile: float) -> float:
