@@ -39,6 +39,7 @@ LEVELS = {
         {"equilibrium", "kernels", "networks", "equivalents"},
         {"matching", "spectrum"},
         {"experiments", "learning"},
+        {"released"},
         {"ledger", "publish"},
     ),
 }

@@ -21,6 +21,7 @@ COMMANDS = {
     "converge": "measure how fast the errors fall with p, or with the width",
     "design": "find the explicit network that has a DEQ's kernel",
     "verify": "check the claims of the theory, with a verdict on each",
+    "reproduce": "repeat the released code's experiments, and correct them",
     "export-latex": "write equations, constants and verdicts as LaTeX",
     "bench": "time the main computations",
     "fuzz-parser": "try the grammar on random texts",

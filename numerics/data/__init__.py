@@ -6,7 +6,7 @@ from numerics.data.entry_laws import ENTRY_LAWS, FOURTH_MOMENTS, EntryLaw, draw_
 from numerics.data.limits import DatasetError, Limits, MissingDatasetError
 from numerics.data.mixture import GaussianMixture, MixtureSample, class_scales, class_sizes
 from numerics.data.preprocessing import Preprocessing
-from numerics.data.registered import data_folders, load_dataset
+from numerics.data.registered import data_folders, load_dataset, missing_dataset
 from numerics.data.shapes import LARGEST_MATRIX, SHAPES, CovarianceShape, class_covariances
 from numerics.data.statistics import MixtureStatistics, Tau0Reading, estimate_statistics, mean_squared_products
 
@@ -35,4 +35,5 @@ __all__ = [
     "estimate_statistics",
     "load_dataset",
     "mean_squared_products",
+    "missing_dataset",
 ]

@@ -15,7 +15,7 @@ from numerics.data.limits import DEFAULT_LIMITS, DatasetError, Limits, MissingDa
 from numerics.data.readers import Stored, one_split, read_path
 from numerics.named import DATASETS
 
-__all__ = ["data_folders", "load_dataset"]
+__all__ = ["data_folders", "load_dataset", "missing_dataset"]
 
 #: Names the folder in which the folders of data sets are looked for first.
 _VARIABLE = "DEQVERIFY_DATA"
@@ -68,6 +68,23 @@ def data_folders(name: str) -> tuple[Path, ...]:
     own = [Path(base) / name for base in (os.environ.get(_VARIABLE), platformdirs.user_data_dir("deqverify")) if base]
     inner = _SETS[name].inner
     return (*(folder / part for folder in own for part in (inner, ".")), *map(Path, _SETS[name].places))
+
+
+def missing_dataset(name: str) -> str:
+    """How to get a registered data set that is not on this machine, in a sentence; "" where it is there.
+
+    Args:
+        name: one of ``numerics.named.DATASETS``.
+
+    Example:
+        >>> missing_dataset("digits")
+        ''
+    """
+    try:
+        _check_scikit_learn() if name == "digits" else _folder(name)
+    except MissingDatasetError as error:
+        return str(error)
+    return ""
 
 
 def load_dataset(
@@ -155,9 +172,13 @@ def _holds_files(folder: Path) -> bool:
 
 def _digits(test: bool) -> Stored:
     """scikit-learn's digits, 8 x 8 images of 1797 digits."""
+    _check_scikit_learn()
+    samples, labels = importlib.import_module("sklearn.datasets").load_digits(return_X_y=True)
+    return one_split(Stored(samples, labels), test)
+
+
+def _check_scikit_learn() -> None:
     if importlib.util.find_spec("sklearn") is None:
         raise MissingDatasetError(
             "digits is not on this machine: scikit-learn brings it along, so install scikit-learn"
         )
-    samples, labels = importlib.import_module("sklearn.datasets").load_digits(return_X_y=True)
-    return one_split(Stored(samples, labels), test)

@@ -1,0 +1,36 @@
+"""The experiments of the released code StephenLi24/INN_eqvi_ENN, as they were released and as they should be.
+
+Importing this package imports scikit-learn.
+"""
+
+from numerics.released.accuracy import shadowed_scale
+from numerics.released.designs import PAIRS, ReleasedDesign, ReleasedPair, released_design
+from numerics.released.experiments import (
+    EXPERIMENTS,
+    SCALES,
+    Mean,
+    ReleasedExperiment,
+    Row,
+    Scale,
+    measure_cell,
+    summarise,
+)
+from numerics.released.formulas import released_image_statistics, released_mixture_statistics
+
+__all__ = [
+    "EXPERIMENTS",
+    "PAIRS",
+    "SCALES",
+    "Mean",
+    "ReleasedDesign",
+    "ReleasedExperiment",
+    "ReleasedPair",
+    "Row",
+    "Scale",
+    "measure_cell",
+    "released_design",
+    "released_image_statistics",
+    "released_mixture_statistics",
+    "shadowed_scale",
+    "summarise",
+]
