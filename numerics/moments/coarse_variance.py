@@ -5,8 +5,8 @@ The line is cut into panels.  On each, f is enclosed by one evaluation in balls,
   integral over a panel of w(xi) f(tau xi)^j phi(xi) lies in [f^j] times the integral of w phi,
 
 as w is 1 or xi^2 - 1, which does not change its sign between cuts at -1 and 1.  The panel that leaves most open is
-halved until as many as asked for were looked at.  Narrow spikes cost nothing: where they have no mass they need no panels.  The
-number of evaluations does not depend on the activation, the accuracy does.
+halved until as many as asked for were looked at.  Narrow spikes cost nothing: where they have no mass they need no
+panels.  The number of evaluations does not depend on the activation, the accuracy does.
 """
 
 from __future__ import annotations
