@@ -250,7 +250,7 @@ def test_the_picture_of_explicit_networks(converge: ModuleType, monkeypatch: pyt
     labels = [text.get_text() for text in figure.legends[0].get_texts()]
     assert "tanh, matched: supported" in labels
     assert "tanh, naive" in labels
-    assert any(label.startswith("accepted: $A_0") for label in labels)
+    assert any(label.startswith("fits: $A_0") for label in labels)
     (floor,) = [line for line in axes.lines if line.get_label() == "predicted floor"]
     assert list(floor.get_ydata()) == [0.5] * 4
     assert axes.get_ylabel() == r"$\|G_{\mathrm{DEQ}} - G_{\mathrm{explicit}}\|$"

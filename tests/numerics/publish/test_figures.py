@@ -157,11 +157,11 @@ def test_errors_are_drawn_with_the_law_that_was_accepted() -> None:
     figure = convergence_figure(sizes, errors, reports, ylabel="norm", title="CK", caption="seed 0")
     (axes,) = figure.axes
     assert set(_labels(figure)) == {
-        "relu: supported", r"accepted: $A_0\,p^{-1/2} + A_1\,p^{-1}$", r"leading term $A_0\,p^{-1/2}$"
+        "relu: supported", r"fits: $A_0\,p^{-1/2} + A_1\,p^{-1}$", r"leading term $A_0\,p^{-1/2}$"
     }  # fmt: skip
     assert (axes.get_xscale(), axes.get_yscale(), axes.get_ylabel(), axes.get_title()) == ("log", "log", "norm", "CK")
     assert figure.get_supxlabel() == "seed 0"
-    curve, first = _line(axes, r"accepted: $A_0\,p^{-1/2} + A_1\,p^{-1}$"), _line(axes, r"leading term $A_0\,p^{-1/2}$")
+    curve, first = _line(axes, r"fits: $A_0\,p^{-1/2} + A_1\,p^{-1}$"), _line(axes, r"leading term $A_0\,p^{-1/2}$")
     p = curve.get_xdata()
     assert curve.get_ydata() == pytest.approx(check.amplitudes[0] / p**0.5 + check.amplitudes[1] / p)
     slope = np.diff(np.log(first.get_ydata())) / np.diff(np.log(first.get_xdata()))
