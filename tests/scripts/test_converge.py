@@ -15,6 +15,7 @@ import deqverify.commands.converge
 import numerics.experiments.experiment
 import numerics.experiments.ladders
 import numerics.experiments.pairs
+from deqverify.commands import _running
 from numerics.arithmetic import pointwise
 from numerics.data import EntryLaw
 from numerics.experiments import (
@@ -360,7 +361,7 @@ def test_bad_use(
 ) -> None:
     monkeypatch.setattr(sys, "argv", ["converge.py", *arguments])
     with pytest.raises(SystemExit) as stopped:
-        converge._running.run(converge.main)
+        _running.run(converge.main)
     shown = capsys.readouterr().err.strip()
     assert stopped.value.code == 2
     assert words in shown
