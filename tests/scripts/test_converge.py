@@ -128,8 +128,8 @@ def test_a_rate_is_reported_with_its_power() -> None:
 @pytest.mark.parametrize(
     ("law", "word"),
     [
-        (0.3 + LADDER**-0.5, "floor"),
-        (LADDER**-0.1, "floor"),
+        (0.3 + LADDER**-0.5, "a constant"),
+        (LADDER**-0.1, "a constant"),
         (30 / LADDER, "faster"),
         (LADDER**0.5, "not positive|fit"),
     ],
