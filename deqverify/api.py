@@ -70,6 +70,13 @@ def _one_of(value: Any, accepted: Collection[str], what: str) -> None:
         raise refusal(f"there is no {what} {brief(value)}: accepted are {', '.join(accepted)}")
 
 
+def _scale(tau0: Any) -> Any:
+    """Refuse a word that is no way to read tau_0; numbers, as texts too, are read by the DEQ."""
+    if isinstance(tau0, str) and tau0.isidentifier():
+        raise ValueError(f'tau0 is read as "empirical", or is a number: there is no reading {brief(tau0)}')
+    return tau0
+
+
 def _gram(X: ArrayLike, *, zero: bool) -> Array:
     """S = X X^T/p of a data matrix of entries that float64 can square; of zeros alone where that is accepted."""
     try:
@@ -185,7 +192,7 @@ def kernels(
     asked = [Kernel.read(name) for name in names]
     reading = "empirical" if isinstance(tau0, str) and tau0 == "empirical" else "given"
     gram = _gram(X, zero=reading == "given")
-    scale = float(np.sqrt(np.trace(gram) / len(gram))) if reading == "empirical" else tau0
+    scale = float(np.sqrt(np.trace(gram) / len(gram))) if reading == "empirical" else _scale(tau0)
     centred = DEQ(deq.activation, deq.sigma_a2, deq.sigma_b2, scale)
     matrices, residual = _implicit(centred, gram, asked)
     return KernelMatrices(centred, MappingProxyType(matrices), float(centred.tau0), reading, residual)
@@ -352,7 +359,8 @@ def check(claim: str, deq: DEQ, *, rng: np.random.Generator | None = None, profi
 
     Args:
         claim: one of ``deqverify.CLAIMS``.
-        deq: the model; the data and tau_0 are the ledger's own.
+        deq: the model; the data and tau_0 are the ledger's own, and claims on one activation, such as limit-unstable,
+            are checked on theirs.
         rng: gives the seed of the data; claims that are decided without random data need none.
         profile: how much work: "quick", "default" or "full".
 

@@ -412,7 +412,7 @@ class Match:
         count = len(self.network.layers)
         layers = f"one {self.design.family} layer" if count == 1 else f"{count} {self.design.family} layers"
         status = "exact" if self.exact else f"infeasible, residual at least {float(self.design.residual_bound):.3g}"
-        return f"Match({self.deq.activation.name}, {self.kernel}: {status}, {layers})"
+        return f"Match({self.deq.activation.name}, {self.kernel}: {status}, {layers})\n  {self.network}"
 
     def _repr_html_(self) -> str:
         return self.design._repr_html_()

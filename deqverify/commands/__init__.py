@@ -7,6 +7,7 @@ work and returns the exit code.  Nothing that takes time is imported with it: ``
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Sequence
 from importlib import import_module
 from typing import NoReturn, Protocol, cast
@@ -54,6 +55,9 @@ def command(name: str) -> Command:
 
 def run_command(name: str) -> NoReturn:
     """Run the command on the arguments of this process, and leave with its exit code."""
-    from deqverify.commands import _running
+    try:
+        from deqverify.commands import _running
 
-    _running.run(lambda argv: command(name).main(argv))
+        _running.run(lambda argv: command(name).main(argv))
+    except KeyboardInterrupt:  # while the modules that would say so were loaded
+        sys.exit(130)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import re
 from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 from deqverify.commands import _errors, _options
@@ -118,7 +119,9 @@ def _family(text: str, layer: int, box: Mapping[str, Sequence[sp.Expr]], fixed: 
             symbols[base] = sp.Symbol(base, real=True, **({"positive": True} if low > 0 else {}))
     wanted = f"every parameter of layer {layer} needs --box NAME_{layer}=LOW:HIGH or --fix NAME_{layer}=NUMBER"
     if not symbols:
-        raise _errors.UsageError(f"--family {text}: {wanted}; the named families are {', '.join(FAMILY_NAMES)}")
+        near = get_close_matches(text.lower(), FAMILY_NAMES, 1)
+        meant = f"did you mean {near[0]}? Else " if near else ""
+        raise _errors.UsageError(f"--family {text}: {meant}{wanted}; the named families are {', '.join(FAMILY_NAMES)}")
     try:
         expr = parse_activation(text, symbols)
         missing = sorted(name for name, symbol in symbols.items() if not expr.has(symbol))

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING
+
+from deqverify.commands._streams import as_written
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = ["print_parts", "show_columns", "show_rows", "total_width"]
+__all__ = ["print_parts", "show_columns", "show_line", "show_rows", "total_width"]
 
 _GAP = 2
+_INDENT = "    "
 #: Characters that a column of words, or of digits, must have to stand beside another.
 _FEWEST_WORDS, _FEWEST_DIGITS = 30, 20
 #: Characters of a line in the narrowest of terminals.
@@ -34,6 +38,8 @@ def show_rows(
     """
     from rich.cells import cell_len
 
+    shown = partial(as_written, stream=console.file)
+    rows = [(shown(label), shown(value), shown(note)) for label, value, note in rows]
     width = console.width
     label_width = max(cell_len(label) for label, _, _ in rows)
     value_width = max(cell_len(value) for _, value, _ in rows)
@@ -74,6 +80,7 @@ def show_columns(
     """
     from rich.cells import cell_len
 
+    headings, *rows = [[as_written(cell, console.file) for cell in row] for row in (headings, *rows)]
     cells = [max((cell_len(row[k]) for row in rows), default=0) for k in range(len(headings))]
     widths = [max(cell, cell_len(heading)) for cell, heading in zip(cells, headings, strict=True)]
     blocks = [list(range(len(headings)))]
@@ -129,3 +136,15 @@ def print_parts(console: Console, parts: Sequence[tuple[int, str, str]]) -> None
             line.append(" " * max(place - line.cell_len, 0))
             line.append(text, style or None)
     console.print(line, soft_wrap=True)
+
+
+def show_line(console: Console, line: str, *, below: str = "", style: str = "") -> None:
+    """Print a line, and indented below it what belongs to it, both as wide as the terminal and no wider."""
+    from rich.text import Text
+
+    width = max(console.width, 4 * len(_INDENT))
+    # A number and its per cent sign stay together.
+    line, below = (text.replace(" %", "\N{NO-BREAK SPACE}%") for text in (line, below))
+    for text, first, rest, look in ((line, "", 2 * _INDENT, style), (below, _INDENT, _INDENT, "")):
+        for part in textwrap.wrap(text, width, initial_indent=first, subsequent_indent=rest, break_on_hyphens=False):
+            console.print(Text(part.replace("\N{NO-BREAK SPACE}", " "), look), soft_wrap=True)

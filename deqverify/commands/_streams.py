@@ -15,7 +15,7 @@ from io import TextIOWrapper
 from pathlib import Path
 from typing import Any
 
-__all__ = ["is_closed", "is_unicode", "prepare_streams", "silence"]
+__all__ = ["as_written", "is_closed", "is_unicode", "prepare_streams", "silence"]
 
 _HANDLER = "deqverify-plain"
 _GREEK = {
@@ -71,6 +71,14 @@ def is_unicode(stream: Any) -> bool:
         return False
 
 
+def as_written(text: str, stream: Any) -> str:
+    """Return a text as it will look in a stream: what its encoding lacks is longer when it stands in plain letters."""
+    if is_unicode(stream):
+        return text
+    encoding = stream.encoding
+    return text.encode(encoding, errors=_HANDLER).decode(encoding)
+
+
 def silence(stream: Any) -> None:
     """Send what a stream still holds, and all that follows, nowhere: its reader has gone, or its disk is full."""
     with suppress(OSError, ValueError, AttributeError):
@@ -86,17 +94,23 @@ def _plain(error: UnicodeError) -> tuple[str, int]:
     written, before = "", ""
     for place in range(error.start, error.end):
         letter, following = error.object[place], error.object[place + 1 : place + 2]
-        level = _LEVELS.get(unicodedata.decomposition(letter).partition(" ")[0], "")
+        level = _level(letter)
         if level:
             # One mark for a whole superscript or subscript.
             written += ("" if level == before else level) + _basic(letter)
         elif letter in _GREEK:
-            # A letter right after a Greek one is its index, and so is an asterisk: sigma_a, tau_*.
-            written += _GREEK[letter] + ("_" if following in _INDICES else "")
+            # An a or b right after a Greek letter is its index, and so is an asterisk: sigma_a, tau_*; others are not.
+            apart = following.isalpha() and not _level(following)
+            written += _GREEK[letter] + ("_" if following in _INDICES else " " if apart else "")
         else:
             written += _SYMBOLS.get(letter) or _basic(letter)
         before = level
     return written, error.end
+
+
+def _level(letter: str) -> str:
+    """The mark of a superscript or a subscript, or nothing."""
+    return _LEVELS.get(unicodedata.decomposition(letter).partition(" ")[0], "") if letter else ""
 
 
 def _basic(letter: str) -> str:

@@ -51,7 +51,11 @@ def axis(text: str) -> tuple[str, sp.Expr, sp.Expr, int]:
     start, stop = _options.number(parts[0]), _options.number(parts[1])
     if start == stop:
         raise argparse.ArgumentTypeError(f"must start and stop at different numbers, not both at {start}")
-    return name, start, stop, _options.integer_between(2, _MOST_POINTS)(parts[2])
+    try:
+        points = _options.integer_between(2, _MOST_POINTS)(parts[2])
+    except argparse.ArgumentTypeError as error:
+        raise argparse.ArgumentTypeError(f"POINTS {error}") from None
+    return name, start, stop, points
 
 
 def run(arguments: argparse.Namespace, activation: Activation) -> int:

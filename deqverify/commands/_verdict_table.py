@@ -22,14 +22,12 @@ __all__ = [
     "show_escaped",
     "show_left_out",
     "show_legend",
-    "show_line",
     "show_planted",
     "show_table",
     "summary",
 ]
 
 #: How far what belongs to a line is moved to the right below it.
-_INDENT = "    "
 #: Characters of an activation that stand at the head of a column; longer ones are numbered.
 _HEADING = 10
 #: The column of claims has at least so many characters, and gaps between columns are narrow before it is broken.
@@ -70,7 +68,7 @@ def show_table(console: Console, outcome: LedgerOutcome) -> None:
     ]
     _show_grid(console, headings, [CLAIMS[claim].title for claim in rows], table)
     for name, number in short.items():
-        show_line(console, f"{number}(x) = {name}")
+        _layout.show_line(console, f"{number}(x) = {name}")
 
 
 def _show_grid(
@@ -159,7 +157,7 @@ def show_blocks(console: Console, verdicts: Sequence[Verdict], *, expected: bool
         subject = f"  on {verdict.subject}" if verdict.subject else ""
         line = f"{verdict.kind.value:<{kinds}}  {verdict.claim:<{names}}{subject}".rstrip()
         mark, style = (_mark(console, verdict), _style(verdict)) if expected else _outcome(console, verdict)
-        show_line(console, f"{mark} {line}", below=verdict.evidence, style=style)
+        _layout.show_line(console, f"{mark} {line}", below=verdict.evidence, style=style)
 
 
 def show_planted(console: Console, planted: Sequence[PlantedOutcome]) -> None:
@@ -167,7 +165,7 @@ def show_planted(console: Console, planted: Sequence[PlantedOutcome]) -> None:
     if not planted:
         return
     refuted = sum(outcome.refuted for outcome in planted)
-    show_line(console, f"wrong theories: {refuted} of {len(planted)} refuted", style="bold")
+    _layout.show_line(console, f"wrong theories: {refuted} of {len(planted)} refuted", style="bold")
     for outcome in planted:
         told = "refuted" if outcome.refuted else "not refuted"
         mark = _signs(console)[0 if outcome.refuted else 1 if outcome.detectable > 1 else 2]
@@ -175,24 +173,24 @@ def show_planted(console: Console, planted: Sequence[PlantedOutcome]) -> None:
             f"{mark} {told}  {outcome.theory.identifier}: by {outcome.witness}, {outcome.score:+.1f} standard errors; "
             f"would see {100 * outcome.detectable:.2g} % of it"
         )
-        show_line(console, line, style="" if outcome.refuted else "bold red")
+        _layout.show_line(console, line, style="" if outcome.refuted else "bold red")
 
 
 def show_escaped(console: Console, planted: Sequence[PlantedOutcome]) -> None:
     """Print the names of the wrong theories that were not caught, in one paragraph."""
     names = [outcome.theory.identifier for outcome in planted if not outcome.refuted]
     if names:
-        show_line(console, f"wrong theories not caught on these draws: {'; '.join(names)}", style="yellow")
+        _layout.show_line(console, f"wrong theories not caught on these draws: {'; '.join(names)}", style="yellow")
 
 
 def show_left_out(console: Console, profile: str, left_out: Mapping[str, str]) -> None:
     """Print which claims a profile leaves out, and why."""
     if not left_out:
         return
-    show_line(console, f"left out by the {profile} profile, unless --claims asks for them:", style="bold")
+    _layout.show_line(console, f"left out by the {profile} profile, unless --claims asks for them:", style="bold")
     for why in dict.fromkeys(left_out.values()):
         names = ", ".join(name for name, reason in left_out.items() if reason == why)
-        show_line(console, f"{why}: {names}")
+        _layout.show_line(console, f"{why}: {names}")
 
 
 def show_legend(console: Console) -> None:
@@ -202,7 +200,7 @@ def show_legend(console: Console) -> None:
         f"{signs[0]} as expected, {signs[1]} cannot tell, {signs[2]} not as expected; {_LETTERS}; sees: smallest "
         "change that would be seen on every activation; --details shows the evidence"
     )
-    show_line(console, line, style="dim")
+    _layout.show_line(console, line, style="dim")
 
 
 def _signs(console: Console) -> str:
@@ -227,15 +225,3 @@ def _outcome(console: Console, verdict: Verdict) -> tuple[str, str]:
 
 def _style(verdict: Verdict) -> str:
     return _STYLES[_badness(verdict)]
-
-
-def show_line(console: Console, line: str, *, below: str = "", style: str = "") -> None:
-    """Print a line, and indented below it what belongs to it, both as wide as the terminal and no wider."""
-    from rich.text import Text
-
-    width = max(console.width, 4 * len(_INDENT))
-    # A number and its per cent sign stay together.
-    line, below = (text.replace(" %", "\N{NO-BREAK SPACE}%") for text in (line, below))
-    for text, first, rest, look in ((line, "", 2 * _INDENT, style), (below, _INDENT, _INDENT, "")):
-        for part in textwrap.wrap(text, width, initial_indent=first, subsequent_indent=rest, break_on_hyphens=False):
-            console.print(Text(part.replace("\N{NO-BREAK SPACE}", " "), look), soft_wrap=True)

@@ -196,7 +196,7 @@ def _print(results: Sequence[Ladder], arguments: argparse.Namespace, console: Co
 
     at = "" if arguments.against == "p" else f" at p = {arguments.p}"
     kernel = _figures.KERNEL_NAMES[arguments.kernel]
-    title = f"{_distance(arguments)}{at}, {kernel}, mean of {arguments.draws} draws ± standard error"
+    title = f"{_distance(arguments)}{at}, {kernel}, {_of(arguments.draws)}"
     # Not the table's own title, which would be broken to the width of the table.
     console.print(title, style="bold")
     headings = ["", *(f"{arguments.against} = {size}" for size in arguments.sizes)]
@@ -214,8 +214,11 @@ def _print(results: Sequence[Ladder], arguments: argparse.Namespace, console: Co
     _layout.show_columns(console, headings, rows, left=(0,))
     for result in results:
         verdict = f"{result.verdict}. " if result.verdict else ""
-        console.print(f"{result.label}: {verdict}{result.report.sentence}.", soft_wrap=True)
-        console.print(f"  {result.report.limits}", soft_wrap=True, style="dim")
+        _layout.show_line(console, f"{result.label}: {verdict}{result.report.sentence}.", below=result.report.limits)
+
+
+def _of(draws: int) -> str:
+    return "1 draw" if draws == 1 else f"mean of {draws} draws ± standard error"
 
 
 def _draw(results: Sequence[Ladder], arguments: argparse.Namespace, target: str, option: str) -> None:

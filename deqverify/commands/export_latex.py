@@ -336,7 +336,8 @@ def _summary(export: Export, target: str, count: int) -> None:
 
     console = _progress.console()
     numbers = sum(len(subject.solution.balls) for subject in export.subjects if subject.solution is not None)
-    console.print(Text(f"{count} files in {target}: {len(export.subjects)} activations, {numbers} certified numbers"))
+    subjects = "1 activation" if len(export.subjects) == 1 else f"{len(export.subjects)} activations"
+    console.print(Text(f"{count} files in {target}: {subjects}, {numbers} certified numbers"))
     for subject in export.subjects:
         if subject.solution is None:
             console.print(Text(f"no constants for {subject.activation.name}: {subject.missing}"))

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from deqverify.commands import _campaign_options, _errors, _options, _outputs, _progress
+from deqverify.commands import _campaign_options, _errors, _layout, _options, _outputs, _progress
 from deqverify.commands import _verdict_table as shown
 from theory.claims import VerdictKind
 from theory.named import RELEASED_VARIANTS
@@ -176,7 +176,7 @@ def _list(arguments: argparse.Namespace) -> int:
         console = _progress.console()
         for claim in CLAIMS.values():
             line = f"{claim.identifier}: {claim.title} (expected: {claim.expected.value})"
-            shown.show_line(console, line, below=claim.statement)
+            _layout.show_line(console, line, below=claim.statement)
     return 0
 
 
@@ -185,10 +185,10 @@ def _print(outcome: LedgerOutcome, arguments: argparse.Namespace, seconds: float
     console = _progress.console(error=arguments.json == "-")
     if outcome.run.variant:
         shown.show_blocks(console, outcome.verdicts, expected=False)
-        shown.show_line(console, outcome.status)
+        _layout.show_line(console, outcome.status)
         return
     shown.show_table(console, outcome)
-    shown.show_line(console, shown.summary(outcome, seconds), style="bold")
+    _layout.show_line(console, shown.summary(outcome, seconds), style="bold")
     shown.show_legend(console)
     blocks = [verdict for verdict in outcome.verdicts if arguments.details or not verdict.as_expected]
     shown.show_blocks(console, blocks)

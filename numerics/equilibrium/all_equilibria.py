@@ -50,6 +50,8 @@ __all__ = [
 #: Ratio of the ends of the boxes of v that are tried first, and of the smallest that are halved.
 _FIRST_RATIO = 1.15
 _LAST_RATIO = 1 + 1e-10
+#: Panels of the quick enclosures that are tried in turn before a sharp one.
+_COARSE_PANELS = 100, 600
 #: Relative width at which a box without an enclosure is given up.
 _NARROW = 1e-3
 #: Where no bound is proved the search ends at this multiple of the larger of tau_0^2 and sigma_b^2 tau_0^2.
@@ -206,11 +208,11 @@ class VarianceEnclosure:
         """Whether all moments of phi are evaluated in closed form."""
         return self.moments.all_closed(self.closed)
 
-    def coarse(self, squares: arb) -> tuple[arb, arb] | None:
+    def coarse(self, squares: arb, panels: int) -> tuple[arb, arb] | None:
         """Return both over a ball of v quickly, to a few digits, or None where that is not possible."""
         try:
             return coarse_variance(
-                self.moments.activation, squares, lambda scales: self.moments.tails(scales, TAIL_BITS)
+                self.moments.activation, squares, lambda scales: self.moments.tails(scales, TAIL_BITS), panels
             )
         except UncertifiedError:
             return None
@@ -366,17 +368,16 @@ class _Search:
 
     def _over(self, box: arb) -> tuple[arb, arb]:
         """F and F' over a ball of v, no more sharply than one of them needs to exclude 0."""
-        # Closed forms are quick themselves.
-        sharp = self._sharply(box) if self._enclosure.all_closed else None
-        if sharp is not None and not (sharp[0].contains(0) and sharp[1].contains(0)):
-            return sharp
-        coarse = self._coarsely(box)
-        if coarse is not None and not (coarse[0].contains(0) and coarse[1].contains(0)):
-            return coarse
-        return self._sharply(box) if sharp is None else sharp
+        if self._enclosure.all_closed:  # quick themselves
+            return self._sharply(box)
+        for panels in _COARSE_PANELS:
+            coarse = self._coarsely(box, panels)
+            if coarse is not None and not (coarse[0].contains(0) and coarse[1].contains(0)):
+                return coarse
+        return self._sharply(box)
 
-    def _coarsely(self, box: arb) -> tuple[arb, arb] | None:
-        found = self._enclosure.coarse(box)
+    def _coarsely(self, box: arb, panels: int) -> tuple[arb, arb] | None:
+        found = self._enclosure.coarse(box, panels)
         if found is None:
             return None
         return box - self._weight * found[0] - self._source, 1 - self._weight * found[1]

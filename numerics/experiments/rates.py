@@ -548,7 +548,7 @@ def report_rate(
         (check.decays, f"A_0 is not shown positive: the errors {faster} faster than {symbol}^({slope:g})"),
         (
             check.floor_free and check.shown_floor <= 0,
-            "a floor {:.3g} [{:.3g}, {:.3g}] is left".format(check.floor, *check.floor_interval),
+            "the fit needs a constant of {:.3g} [{:.3g}, {:.3g}] under it".format(check.floor, *check.floor_interval),
         ),
     )
     outcome = (

@@ -68,6 +68,10 @@ class ExplicitLayer:
             given = ", ".join(sorted(self.parameters)) or "none"
             raise ValueError(f"a {self.family.name} layer has the parameters {', '.join(sorted(wanted))}, not {given}")
 
+    def __repr__(self) -> str:
+        numbers = ", ".join(f"{name}={float(ball.mid()):.6g}" for name, ball in self.parameters.items())
+        return f"{self.family.name}({numbers})"
+
 
 @dataclass(frozen=True)
 class LayerReport:
@@ -99,6 +103,9 @@ class ExplicitNetwork:
     def __post_init__(self) -> None:
         if not self.layers:
             raise ValueError("an explicit network needs at least one layer")
+
+    def __repr__(self) -> str:
+        return f"ExplicitNetwork({', '.join(map(repr, self.layers))}, tau0={self.tau0})"
 
     def reports(self, arithmetic: Arithmetic, read: Callable[[arb], Any]) -> list[LayerReport]:
         """Evaluate layer after layer.

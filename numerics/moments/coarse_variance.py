@@ -5,8 +5,8 @@ The line is cut into panels.  On each, f is enclosed by one evaluation in balls,
   integral over a panel of w(xi) f(tau xi)^j phi(xi) lies in [f^j] times the integral of w phi,
 
 as w is 1 or xi^2 - 1, which does not change its sign between cuts at -1 and 1.  The panel that leaves most open is
-halved until enough were looked at.  Narrow spikes cost nothing: where they have no mass they need no panels.  The
-number of evaluations does not depend on the activation, the accuracy does.
+halved until as many as asked for were looked at.  Narrow spikes cost nothing: where they have no mass they need no
+panels.  The number of evaluations does not depend on the activation, the accuracy does.
 """
 
 from __future__ import annotations
@@ -29,15 +29,14 @@ __all__ = [
 #: Bits of the arithmetic, and of the tails that are left out.
 _BITS = 53
 TAIL_BITS = 24
-#: Panels that are looked at.
-_PANELS = 600
+#: Panels to begin with.
 _FIRST_PANELS = 48
 #: Left and right end in xi, f over the panel, and the integrals of phi and of (xi^2 - 1) phi.
 _Panel = tuple[arb, arb, arb, arb, arb]
 
 
 def coarse_variance(
-    activation: Activation, squares: arb, reach: Callable[[arb], tuple[arb, tuple[arb, arb]]]
+    activation: Activation, squares: arb, reach: Callable[[arb], tuple[arb, tuple[arb, arb]]], panels: int
 ) -> tuple[arb, arb] | None:
     """Enclose Var f(tau xi) and d/dv Var, v = tau^2; None where f has no finite enclosure.
 
@@ -48,17 +47,18 @@ def coarse_variance(
         squares: ball of v.
         reach: gives, for a ball of scales, L and bounds of the integrals of (1 + |xi|)^2 |f(tau xi)|^j phi(xi), j = 1
             and 2, beyond +-L.
+        panels: how many to look at; the time is in proportion.
     """
     with ctx.workprec(_BITS):
         scale = squares.sqrt()
         length, tails = reach(scale)
-        panels = _refined(_Function(activation), scale, length)
-        if panels is None:
+        cut = _refined(_Function(activation), scale, length, panels)
+        if cut is None:
             return None
-        total = sum((value * mass for _, _, value, mass, _ in panels), arb(0))
+        total = sum((value * mass for _, _, value, mass, _ in cut), arb(0))
         centre = total.mid()
         first, second, first_bent, second_bent = (arb(0) for _ in range(4))
-        for _, _, value, mass, bent in panels:
+        for _, _, value, mass, bent in cut:
             g = value - centre
             square = g * g
             first, second = first + g * mass, second + square * mass
@@ -96,7 +96,7 @@ class _Function:
         return arb.nan() if image is None else image
 
 
-def _refined(function: _Function, scale: arb, length: arb) -> list[_Panel] | None:
+def _refined(function: _Function, scale: arb, length: arb, most: int) -> list[_Panel] | None:
     """Panels over -L .. L, halved where they leave most open; None where some have no finite enclosure."""
     steps = [length.mid() * k / (_FIRST_PANELS // 2) for k in range(-(_FIRST_PANELS // 2), _FIRST_PANELS // 2 + 1)]
     cuts = sorted({*(float(step) for step in steps[1:-1]), -1.0, 1.0})
@@ -114,13 +114,13 @@ def _refined(function: _Function, scale: arb, length: arb) -> list[_Panel] | Non
 
     for low, high in pairwise(ends):
         add(low, high)
-    while len(queue) < _PANELS:
+    while len(queue) < most:
         _, _, (low, high, *_) = heapq.heappop(queue)
         middle = ((low + high) / 2).mid()
         add(low, middle)
         add(middle, high)
-    panels = [panel for _, _, panel in queue]
-    return panels if all(panel[2].is_finite() for panel in panels) else None
+    cut = [panel for _, _, panel in queue]
+    return cut if all(panel[2].is_finite() for panel in cut) else None
 
 
 def _density(point: arb) -> arb:

@@ -435,7 +435,7 @@ def _draw_rate(axes: Any, check: RateCheck, fine: Array, colour: str, symbol: st
     if not check.compatible:
         line.set(label=f"tested: ${terms}$", linestyle="-.")
         return [line]
-    line.set_label(f"accepted: ${terms}$")
+    line.set_label(f"fits: ${terms}$")
     if len(check.amplitudes) == 1:
         return [line]
     leading = check.amplitudes[0] * fine**check.slope

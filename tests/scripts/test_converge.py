@@ -15,6 +15,7 @@ import deqverify.commands.converge
 import numerics.experiments.experiment
 import numerics.experiments.ladders
 import numerics.experiments.pairs
+from deqverify.commands import _running
 from numerics.arithmetic import pointwise
 from numerics.data import EntryLaw
 from numerics.experiments import (
@@ -127,8 +128,8 @@ def test_a_rate_is_reported_with_its_power() -> None:
 @pytest.mark.parametrize(
     ("law", "word"),
     [
-        (0.3 + LADDER**-0.5, "floor"),
-        (LADDER**-0.1, "floor"),
+        (0.3 + LADDER**-0.5, "a constant"),
+        (LADDER**-0.1, "a constant"),
         (30 / LADDER, "faster"),
         (LADDER**0.5, "not positive|fit"),
     ],
@@ -250,7 +251,7 @@ def test_the_picture_of_explicit_networks(converge: ModuleType, monkeypatch: pyt
     labels = [text.get_text() for text in figure.legends[0].get_texts()]
     assert "tanh, matched: supported" in labels
     assert "tanh, naive" in labels
-    assert any(label.startswith("accepted: $A_0") for label in labels)
+    assert any(label.startswith("fits: $A_0") for label in labels)
     (floor,) = [line for line in axes.lines if line.get_label() == "predicted floor"]
     assert list(floor.get_ydata()) == [0.5] * 4
     assert axes.get_ylabel() == r"$\|G_{\mathrm{DEQ}} - G_{\mathrm{explicit}}\|$"
@@ -360,7 +361,7 @@ def test_bad_use(
 ) -> None:
     monkeypatch.setattr(sys, "argv", ["converge.py", *arguments])
     with pytest.raises(SystemExit) as stopped:
-        converge._running.run(converge.main)
+        _running.run(converge.main)
     shown = capsys.readouterr().err.strip()
     assert stopped.value.code == 2
     assert words in shown

@@ -16,6 +16,7 @@ import pytest
 from pylatexenc.latexwalker import LatexWalker
 
 import numerics.matching.designs
+from deqverify.commands import _running
 from tests.scripts.conftest import Script, command_module
 from tests.scripts.test_latex_networks import check_networks
 
@@ -184,7 +185,7 @@ def test_a_question_that_stays_undecided_is_code_3(
     monkeypatch.setattr(numerics.matching, "design", undecided)
     monkeypatch.setattr(sys, "argv", ["design.py", "--activation", "relu"])
     with pytest.raises(SystemExit) as stopped:
-        script._running.run(script.main)
+        _running.run(script.main)
     assert stopped.value.code == 3
     assert capsys.readouterr().err.endswith("design.py: undecided: too near to the least variance\n")
 

@@ -16,6 +16,7 @@ import threadpoolctl
 
 import deqverify.commands.spectrum
 import numerics.experiments.spectral_study
+from deqverify.commands import _running
 from numerics import memory
 from numerics.memory import NotEnoughMemoryError
 from tests.scripts.conftest import Script
@@ -336,7 +337,7 @@ def test_bad_use_is_one_sentence_and_code_2(
     outputs = () if {"--png", "--json"} & set(arguments) else ("--png", "x.png", "--json", "x.json")
     monkeypatch.setattr(sys, "argv", ["spectrum.py", *arguments, *outputs])
     with pytest.raises(SystemExit) as stopped:
-        spectrum._running.run(spectrum.main)
+        _running.run(spectrum.main)
     shown = capsys.readouterr()
     assert stopped.value.code == 2
     assert shown.out == ""
@@ -369,7 +370,7 @@ def test_a_failed_allocation_is_a_sentence(
 
     monkeypatch.setattr(sys, "argv", ["spectrum.py"])
     with pytest.raises(SystemExit) as stopped:
-        spectrum._running.run(main)
+        _running.run(main)
     assert stopped.value.code == 2
     said = capsys.readouterr().err
     assert shown in said
@@ -383,7 +384,7 @@ def test_sizes_beyond_memory_are_refused_before_anything_is_drawn(
     for arguments in (("--p", "2000"), ("--p", "40", "--ratio", "1", "--width", "8000")):
         monkeypatch.setattr(sys, "argv", ["spectrum.py", *arguments, "--jobs", "1"])
         with pytest.raises(SystemExit) as stopped:
-            spectrum._running.run(spectrum.main)
+            _running.run(spectrum.main)
         assert stopped.value.code == 2
         assert "1 MiB are free on this machine" in capsys.readouterr().err
 

@@ -102,6 +102,9 @@ class Claim:
     evidence: str
     expected: VerdictKind
 
+    def __repr__(self) -> str:
+        return f"Claim({self.identifier}: {self.title}, expected: {self.expected.value})"
+
     def record(self) -> dict[str, str]:
         """Return the claim as plain JSON values."""
         return {

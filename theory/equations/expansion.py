@@ -333,10 +333,19 @@ def expand_ntk(kind: str) -> Expansion:
     which = Kernel.ntk(kind)
     ck, gram = expand_ck().kernel, expand_preactivation().kernel
     slopes = dual(gram, derivative=1)
-    if which is Kernel.NTK_RECURRENT:
-        return _tangent_fixed_point(ck, slopes)
-    if which is Kernel.NTK_PREACTIVATION:
-        return _tangent_fixed_point(gram, slopes)
+    match which:
+        case Kernel.CK:  # no kind of NTK
+            return expand_ck()
+        case Kernel.NTK_RECURRENT:
+            return _tangent_fixed_point(ck, slopes)
+        case Kernel.NTK_PREACTIVATION:
+            return _tangent_fixed_point(gram, slopes)
+        case Kernel.NTK_ALL:
+            return _trained_everywhere(ck, gram, slopes)
+
+
+def _trained_everywhere(ck: EntrySeries, gram: EntrySeries, slopes: EntrySeries) -> Expansion:
+    """Expand G + Gdot P, P the fixed point on pre-activations."""
     kernel = ck + slopes.hadamard(_tangent_fixed_point(gram, slopes).kernel)
     matched, vanishing = _matched(_BETA, kernel.off_diagonal)
     equations = {_NTK_NAMES[term]: equation for term, equation in matched.items()}

@@ -112,8 +112,8 @@ class DEQ:
         tau0: exact.
 
     Raises:
-        ActivationSyntaxError: a text that is neither a name nor an expression in the grammar.
-        DomainError, GrowthError: an expression that is not an activation.
+        ActivationSyntaxError: an expression that is not in the grammar.
+        DomainError, GrowthError: a name that there is not, or an expression that is not an activation.
         EquilibriumError: a number that is none, or out of its range.
         TypeError: an activation or parameters of another type.
 

@@ -149,7 +149,19 @@ def pieces(text: str) -> list[tuple[str, str]]:
             found += [("", between)] if between else []
             formula, begun = value, start
         at = end
-    return found + ([(formula, text[begun:])] if formula else [])
+    return _balanced(found + ([(formula, text[begun:])] if formula else []))
+
+
+def _balanced(found: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    """The same pieces, with the parenthesis beside a formula that belongs to one inside it taken in."""
+    for at, (formula, written) in enumerate(found):
+        open_ = formula.count("(") - formula.count(")")
+        before, after = found[at - 1 : at] if at else [], found[at + 1 : at + 2]
+        if open_ > 0 and after and not after[0][0] and after[0][1].startswith(")"):
+            found[at : at + 2] = [(formula + ")", written + ")"), ("", after[0][1][1:])]
+        elif open_ < 0 and before and not before[0][0] and before[0][1].endswith("("):
+            found[at - 1 : at + 1] = [("", before[0][1][:-1]), ("(" + formula, "(" + written)]
+    return found
 
 
 def worded(text: str) -> str:

@@ -13,7 +13,7 @@ from theory.activations import resolve
 def _coarse(text: str, squares: arb) -> tuple[arb, arb]:
     activation = resolve(text).with_parameters({})
     moments = certified_moments(activation, False)
-    found = coarse_variance(activation, squares, lambda scales: moments.tails(scales, TAIL_BITS))
+    found = coarse_variance(activation, squares, lambda scales: moments.tails(scales, TAIL_BITS), 600)
     assert found is not None
     return found
 

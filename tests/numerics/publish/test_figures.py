@@ -149,7 +149,7 @@ def ladder(*names: str) -> tuple[list[int], dict[str, list[Any]], dict[str, Any]
     return sizes, errors, {name: report_rate(sizes, rows, rng) for name, rows in errors.items()}
 
 
-def test_errors_are_drawn_with_the_law_that_was_accepted() -> None:
+def test_errors_are_drawn_with_the_law_that_fits() -> None:
     sizes, errors, reports = ladder("relu")
     check = reports["relu"].check
     assert check.compatible
@@ -157,11 +157,11 @@ def test_errors_are_drawn_with_the_law_that_was_accepted() -> None:
     figure = convergence_figure(sizes, errors, reports, ylabel="norm", title="CK", caption="seed 0")
     (axes,) = figure.axes
     assert set(_labels(figure)) == {
-        "relu: supported", r"accepted: $A_0\,p^{-1/2} + A_1\,p^{-1}$", r"leading term $A_0\,p^{-1/2}$"
+        "relu: supported", r"fits: $A_0\,p^{-1/2} + A_1\,p^{-1}$", r"leading term $A_0\,p^{-1/2}$"
     }  # fmt: skip
     assert (axes.get_xscale(), axes.get_yscale(), axes.get_ylabel(), axes.get_title()) == ("log", "log", "norm", "CK")
     assert figure.get_supxlabel() == "seed 0"
-    curve, first = _line(axes, r"accepted: $A_0\,p^{-1/2} + A_1\,p^{-1}$"), _line(axes, r"leading term $A_0\,p^{-1/2}$")
+    curve, first = _line(axes, r"fits: $A_0\,p^{-1/2} + A_1\,p^{-1}$"), _line(axes, r"leading term $A_0\,p^{-1/2}$")
     p = curve.get_xdata()
     assert curve.get_ydata() == pytest.approx(check.amplitudes[0] / p**0.5 + check.amplitudes[1] / p)
     slope = np.diff(np.log(first.get_ydata())) / np.diff(np.log(first.get_xdata()))
@@ -170,7 +170,7 @@ def test_errors_are_drawn_with_the_law_that_was_accepted() -> None:
     assert all(tuple(np.round(row, 12)) in shown for row in errors["relu"])
 
 
-def test_a_law_that_was_refused_is_not_called_accepted() -> None:
+def test_a_law_that_was_refused_is_not_said_to_fit() -> None:
     rng = np.random.default_rng(1)
     sizes = [100, 200, 400, 800]
     errors = [(2 + 3 / p**0.5) * (1 + 0.01 * rng.standard_normal(8)) for p in sizes]
@@ -179,7 +179,7 @@ def test_a_law_that_was_refused_is_not_called_accepted() -> None:
     figure = convergence_figure(sizes, {"naive": errors}, {"naive": report})
     assert "naive: refuted" in _labels(figure)
     assert any(label.startswith("tested: ") for label in _labels(figure))
-    assert not any("accepted" in label or "leading" in label for label in _labels(figure))
+    assert not any(label.startswith("fits") or "leading" in label for label in _labels(figure))
 
 
 def test_words_floors_and_limits() -> None:
@@ -193,7 +193,7 @@ def test_words_floors_and_limits() -> None:
     assert {"matched: supported (faster than claimed)", "naive", "predicted floor"} <= set(_labels(figure))
     assert list(_line(axes, "predicted floor").get_ydata()) == [0.5, 0.6, 0.6, 0.7]
     assert list(_line(axes, r"$m = \infty$").get_ydata()) == [0.4, 0.4]
-    assert sum("accepted" in label for label in _labels(figure)) == 1
+    assert sum(label.startswith("fits") for label in _labels(figure)) == 1
     assert axes.get_xlabel() == "$m$"
     colours = {line.get_color() for line in axes.lines if line.get_label() in ("predicted floor", r"$m = \infty$")}
     assert len(colours) == 1
