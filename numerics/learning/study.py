@@ -12,6 +12,7 @@ from sklearn.linear_model import RidgeClassifier
 
 from numerics.arrays import Array
 from numerics.learning.equivalence import (
+    FEWEST_DRAWS,
     EquivalenceTest,
     EquivalenceVerdict,
     compare_draws,
@@ -156,6 +157,8 @@ def study_features(
         ValueError: samples or labels that do not fit, or fewer than 3 draws.
         NonConvergenceError: a sample has no equilibrium that the iteration reaches.
     """
+    if draws < FEWEST_DRAWS:
+        raise ValueError(f"{FEWEST_DRAWS} draws of the weights or more are accepted, not {draws}")
     names = _named(networks)
     predictions: dict[str, list[Any]] = {name: [] for name in (*names, "redrawn")}
     seconds: dict[str, list[float]] = {name: [] for name in predictions}
