@@ -368,7 +368,7 @@ class Match:
             >>> import deqverify as dv, numpy as np
             >>> X = np.random.default_rng(0).standard_normal((60, 20))
             >>> dv.match(dv.DEQ("relu", "4/5")).for_data(X).chosen.name
-            '2 x leaky_relu, solution 2'
+            '2 x leaky_relu, solution 1'
         """
         from numerics.data import Dataset
         from numerics.matching import LARGEST_ON_DATA, design_for_data

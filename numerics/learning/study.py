@@ -13,6 +13,7 @@ from sklearn.linear_model import RidgeClassifier
 from numerics.arrays import Array
 from numerics.learning.equivalence import (
     FEWEST_DRAWS,
+    MARGIN,
     EquivalenceTest,
     EquivalenceVerdict,
     compare_draws,
@@ -85,7 +86,7 @@ def study_kernels(
     matched: ExplicitNetwork | str = "matched",
     networks: Sequence[str] = NETWORKS,
     ridge: float = 1e-2,
-    margin: float | None = None,
+    margin: float = MARGIN,
 ) -> KernelStudy:
     """Train kernel ridge with each network's exact kernel, and test whether the matched one is equivalent to the DEQ.
 
@@ -97,7 +98,7 @@ def study_kernels(
         matched: the network that is claimed to be equivalent, by default the one that suits the DEQ.
         networks: which to compare beside; the DEQ, the matched and the naive one always.
         ridge: the penalty, as for `ExactKernelClassifier`.
-        margin: of the difference in accuracy, a share; None for that of the protocol.
+        margin: of the difference in accuracy, a share.
 
     Raises:
         ValueError: samples or labels that do not fit.
@@ -112,8 +113,7 @@ def study_kernels(
         seconds[name] = time.perf_counter() - start
     truth = np.asarray(testing[1])
     others = {name: labels for name, labels in predictions.items() if name != "deq"}
-    options = {} if margin is None else {"margin": margin}
-    tests = compare_predictions(predictions["deq"], others, truth, rng, **options)
+    tests = compare_predictions(predictions["deq"], others, truth, rng, margin=margin)
     return KernelStudy(
         len(training[1]),
         truth.size,
