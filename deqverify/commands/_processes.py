@@ -13,6 +13,9 @@ from typing import NoReturn
 
 __all__ = ["Terminated", "leave", "termination"]
 
+#: What joblib's process that puts its semaphores away would say when a signal has ended the program.
+_NOISE = "ignore:resource_tracker:UserWarning"
+
 
 class Terminated(BaseException):
     """SIGTERM has come."""
@@ -24,6 +27,9 @@ def termination() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
+    given = os.environ.get("PYTHONWARNINGS", "")
+    if _NOISE not in given:
+        os.environ["PYTHONWARNINGS"] = ",".join(filter(None, [given, _NOISE]))
     before = signal.signal(signal.SIGTERM, _terminate)
     try:
         yield

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -111,7 +112,9 @@ def test_no_worker_stays(
     assert process.returncode == code
     assert output == ""
     if word:
-        assert complaint == f"converge.py: {word}\n"
+        # On a loaded machine it has said how far it was.
+        said = [line for line in complaint.splitlines() if not re.fullmatch(r"relu, ck: draws: \d+ of \d+ done", line)]
+        assert said == [f"converge.py: {word}"]
     wait_for(lambda: not workers & set(processes()), "workers are left")
     assert not (tmp_path / "result.json").exists()
     assert not [path for path in tmp_path.iterdir() if path.suffix == ".part"]
