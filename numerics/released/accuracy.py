@@ -5,12 +5,12 @@ In the released code no weight but those of the readout is a parameter of PyTorc
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from numerics.arrays import Array
+from numerics.arrays import Array, Index
 from numerics.data import Dataset, Preprocessing
 from numerics.equilibrium import solve_float
 from numerics.released.designs import PAIRS, released_design
@@ -122,7 +122,7 @@ def _released_features(
                 break
         return state
 
-    models = {
+    models: dict[str, Callable[[Array], Array]] = {
         "inn": lambda x: deq(x, relu=True),
         "l_relu_enn": leaky,
         "relu_enn": relus,
@@ -133,7 +133,7 @@ def _released_features(
     return {name: (model(data[0].samples), model(data[1].samples)) for name, model in models.items()}
 
 
-def _trained(features: Array, test: Array, labels: Array, plan: Training, rng: np.random.Generator) -> Array:
+def _trained(features: Array, test: Array, labels: Index, plan: Training, rng: np.random.Generator) -> Array:
     """Labels that a linear readout predicts, trained by plain stochastic gradients of the cross-entropy."""
     n, width = features.shape
     classes = int(labels.max()) + 1

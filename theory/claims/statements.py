@@ -486,8 +486,8 @@ _REAL = (
         "Gbar carries over to images",
         "on centred images Gbar is within 5 % of the CK's norm",
         r"\|G_* - \bar G\| \le 0.05 \|G_*\|",
-        f"{_DATA}; refuted, as classes of images have an effective dimension of some 10 and not of order p, so that "
-        "the entrywise square of S does not average out",
+        f"{_DATA}; refuted, as the means carry a share of the energy and classes of images have an effective dimension "
+        "of some 10 and not of order p, so that the entrywise square of S does not average out to T",
         _SHEET.format("4"),
         _DRAWS,
         VerdictKind.REFUTED,
@@ -511,7 +511,8 @@ _REAL = (
         r"\|G_* - G_{\mathrm{explicit}}\| \le 0.005 \|G_*\|",
         f"{_DATA}; centred, every sample scaled to norm 1; an explicit network that matches exists",
         _SHEET.format("7"),
-        f"{_DRAWS}; beside it the naive network, that times the best number, and the DEQ stopped after one and two steps",
+        f"{_DRAWS}; beside it the naive network, that times the best number, and the DEQ stopped after one and two "
+        "steps",
         VerdictKind.SUPPORTED,
     ),
     Claim(
