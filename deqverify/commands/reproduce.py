@@ -2,8 +2,9 @@
 
 Each experiment is repeated on fresh draws of data and weights: once with the formulas, variances and scales that the
 released code has, once with those that the theory asks for.  Figures are means, with their standard errors in units of
-the last digit in brackets; errors are operator norms of differences over that of the kernel.  Sizes are smaller than those of the released code.  An experiment whose data set is not on
-this machine is left out, and the sentence says how to get it.  Exit code 0: repeated; 2: bad use.
+the last digit in brackets; errors are operator norms of differences over that of the kernel.  Sizes are smaller than
+those of the released code.  An experiment whose data set is not on this machine is left out, and the sentence says how
+to get it.  Exit code 0: repeated; 2: bad use.
 """
 
 from __future__ import annotations
@@ -137,7 +138,10 @@ def _rows(
 def _show(console: Console, experiment: ReleasedExperiment, rows: Sequence[Row]) -> None:
     _words(console, f"{experiment.title} ({experiment.scripts})", style="bold")
     _layout.show_columns(
-        console, (experiment.quantity, *_HEADINGS), [(row.name, _shown(row.released), _shown(row.corrected)) for row in rows], left=(0,)
+        console,
+        (experiment.quantity, *_HEADINGS),
+        [(row.name, _shown(row.released), _shown(row.corrected)) for row in rows],
+        left=(0,),
     )
     _words(console, f"{experiment.differs[0].upper()}{experiment.differs[1:]}.")
     console.print()

@@ -196,7 +196,12 @@ def _print(outcome: LedgerOutcome, arguments: argparse.Namespace, seconds: float
         shown.show_planted(console, outcome.planted)
     else:
         shown.show_escaped(console, outcome.planted)
-    shown.show_left_out(console, outcome.run.plan.profile.name, outcome.run.left_out)
+    missing = outcome.run.missing
+    by_profile = {claim: why for claim, why in outcome.run.left_out.items() if claim not in missing}
+    shown.show_left_out(console, outcome.run.plan.profile.name, by_profile)
+    for why in dict.fromkeys(missing[claim] for claim in outcome.run.left_out if claim in missing):
+        names = ", ".join(claim for claim in missing if missing[claim] == why)
+        shown.show_line(console, f"left out for want of data: {names}; {why}")
 
 
 def _write_reports(arguments: argparse.Namespace, record: Mapping[str, Any]) -> None:

@@ -175,6 +175,11 @@ PROFILES = {
                 "limit-spike": _NO_TIME,
                 "limit-jump": _NO_TIME,
                 "limit-traces": _NO_TIME,
+                "real-gbar": _NO_TIME,
+                "real-second-order": _NO_TIME,
+                "real-design": _NO_TIME,
+                "real-accuracy": _NO_TIME,
+                "released-pairs": _NO_TIME,
             },
         ),
         Profile(
@@ -190,6 +195,7 @@ PROFILES = {
             spectrum_draws=(48, 32, 20, 10),
             widths=(250, 500, 1000, 2000),
             width_draws=(40, 40, 24, 16),
+            left_out={"real-design": _NO_TIME, "real-accuracy": _NO_TIME},
         ),
         Profile(
             "full",

@@ -10,6 +10,7 @@ from typing import Any
 
 from numerics.ledger.checks import Check, Plan, PlantedOutcome, Results, Task, with_power
 from numerics.ledger.coefficients import variant_verdict
+from numerics.ledger.real import missing_data
 from numerics.ledger.registry import checks_for, failures, judge, run_task, tasks_for
 from theory.claims import CLAIMS, Verdict, VerdictKind, planted_errors
 
@@ -25,7 +26,7 @@ _VARIANT_CLAIMS = ("variant-centred-T",)
 
 
 class UnknownClaimError(ValueError):
-    """A claim or a wrong theory that the ledger does not have."""
+    """A claim or a wrong theory that the ledger does not have, or a claim whose data are not on this machine."""
 
 
 class Standing(Enum):
@@ -46,7 +47,7 @@ class LedgerRun:
         variant: identifier of a released variant or a planted error that is asked about in place of claims, or "".
 
     Raises:
-        UnknownClaimError: there is no such claim, or no such theory.
+        UnknownClaimError: there is no such claim, or no such theory, or its data are missing.
     """
 
     plan: Plan
@@ -57,6 +58,9 @@ class LedgerRun:
         unknown = [claim for claim in self.chosen if claim not in CLAIMS]
         if unknown:
             raise UnknownClaimError(f"{unknown[0]}: there is no such claim; accepted are {', '.join(CLAIMS)}")
+        for claim in self.chosen:
+            if claim in self.missing:
+                raise UnknownClaimError(f"{claim}: {self.missing[claim]}")
         if self.variant and self.variant not in planted_errors():
             raise UnknownClaimError(
                 f"{self.variant}: there is no such theory; accepted are {', '.join(sorted(planted_errors()))}"
@@ -67,12 +71,17 @@ class LedgerRun:
         """Identifiers of the claims that are checked."""
         if self.variant:
             return _VARIANT_CLAIMS
-        return self.chosen or tuple(claim for claim in CLAIMS if claim not in self.plan.profile.left_out)
+        return self.chosen or tuple(claim for claim in CLAIMS if claim not in self.left_out)
 
     @property
     def left_out(self) -> dict[str, str]:
-        """By claim, why the profile leaves it out, where no claims were chosen."""
-        return {} if self.variant or self.chosen else dict(self.plan.profile.left_out)
+        """By claim, why it is left out, where no claims were chosen: the profile does so, or its data are missing."""
+        return {} if self.variant or self.chosen else {**self.plan.profile.left_out, **self.missing}
+
+    @cached_property
+    def missing(self) -> dict[str, str]:
+        """By claim, how to get the data that it needs."""
+        return missing_data()
 
     @cached_property
     def checks(self) -> tuple[Check, ...]:

@@ -1,9 +1,5 @@
-"""The experiments of the released code StephenLi24/INN_eqvi_ENN, as they were released and as they should be.
+"""The experiments of the released code StephenLi24/INN_eqvi_ENN, as they were released and as they should be."""
 
-Importing this package imports scikit-learn.
-"""
-
-from numerics.released.accuracy import shadowed_scale
 from numerics.released.designs import PAIRS, ReleasedDesign, ReleasedPair, released_design
 from numerics.released.experiments import (
     EXPERIMENTS,
@@ -16,17 +12,20 @@ from numerics.released.experiments import (
     summarise,
 )
 from numerics.released.formulas import released_image_statistics, released_mixture_statistics
+from numerics.released.main_networks import MainNetworks, main_networks, shadowed_scale
 
 __all__ = [
     "EXPERIMENTS",
     "PAIRS",
     "SCALES",
+    "MainNetworks",
     "Mean",
     "ReleasedDesign",
     "ReleasedExperiment",
     "ReleasedPair",
     "Row",
     "Scale",
+    "main_networks",
     "measure_cell",
     "released_design",
     "released_image_statistics",

@@ -5,29 +5,25 @@ In the released code no weight but those of the readout is a parameter of PyTorc
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import erf, erfc
-from sklearn.linear_model import RidgeClassifier
 
-from numerics.arrays import Array
+from numerics.arrays import Array, Index
 from numerics.data import Dataset, Preprocessing
 from numerics.equilibrium import solve_float
-from numerics.learning import NetworkFeatures
 from numerics.released.designs import PAIRS, released_design
 from numerics.released.kernels import Measured
+from numerics.released.main_networks import CENTRED_FOR, shadowed_scale
 from theory.equations import DEQ
 
-__all__ = ["Training", "accuracies", "shadowed_scale"]
+__all__ = ["Training", "accuracies"]
 
 #: Names in the released code of the DEQ, of the matched network and of the naive one, by activation.
 _MODELS = {"relu": ("inn", "l_relu_enn", "relu_enn"), "tanh": ("tanh_inn", "h_tanh_enn", "tanh_enn")}
 _NETWORKS = ("deq", "matched", "naive")
 _SIGMA_A2 = 0.2
-#: What the DEQ's ReLU is centred for, whatever --asquare says.
-_CENTRED_FOR = "1/10"
 _RIDGE, _BATCH, _DEQ_TOLERANCE, _DEQ_STEPS = 1e-2, 128, 1e-2, 25
 
 
@@ -62,6 +58,11 @@ def accuracies(train: Dataset, test: Dataset, plan: Training, seed: Sequence[int
     Raises:
         DatasetError: too few samples.
     """
+    # scikit-learn takes half a second to import, which the ledger would pay for too.
+    from sklearn.linear_model import RidgeClassifier
+
+    from numerics.learning import NetworkFeatures
+
     rng = np.random.default_rng(seed)
     train, test = train.subsample(plan.training, rng), test.subsample(plan.test, rng)
     fitted = Preprocessing.fit(train, "center")
@@ -86,21 +87,6 @@ def accuracies(train: Dataset, test: Dataset, plan: Training, seed: Sequence[int
     return found
 
 
-def shadowed_scale(a: float, c: float, tau0: float = 1.0) -> float:
-    """The root mean square of a clip(x, -c, c), which the released main.py takes for that of max(a x, c x).
-
-    Both of its modules define ``Tau``, and the one of hard tanh is imported last.
-
-    Args:
-        a: slope.
-        c: half width; for the leaky ReLU its slope for x < 0.
-        tau0: scale of x.
-    """
-    z = c / np.sqrt(2) / tau0
-    square = tau0**2 * erf(z) + c * (c * erfc(z) - np.exp(-(z**2)) * np.sqrt(2 / np.pi) * tau0)
-    return float(a * np.sqrt(max(square, 0.0)))
-
-
 def _released_features(
     data: tuple[Dataset, Dataset], width: int, rng: np.random.Generator, *, cifar: bool
 ) -> dict[str, tuple[Array, Array]]:
@@ -114,7 +100,7 @@ def _released_features(
     a, c = released_design("tanh", PAIRS["tanh"].accuracy_sigma_a2).parameters
     tau1 = shadowed_scale(a1, b1)
     centre = 1 / np.sqrt(2 * np.pi)
-    bias = float(solve_float(DEQ("relu", _CENTRED_FOR, "9/10")).checked()["bias"])
+    bias = float(solve_float(DEQ("relu", *CENTRED_FOR)).checked()["bias"])
 
     def leaky(x: Array) -> Array:
         first = (np.maximum(a1 * (x @ w1), b1 * (x @ w1)) - (a1 - b1) * centre) / root
@@ -136,7 +122,7 @@ def _released_features(
                 break
         return state
 
-    models = {
+    models: dict[str, Callable[[Array], Array]] = {
         "inn": lambda x: deq(x, relu=True),
         "l_relu_enn": leaky,
         "relu_enn": relus,
@@ -147,7 +133,7 @@ def _released_features(
     return {name: (model(data[0].samples), model(data[1].samples)) for name, model in models.items()}
 
 
-def _trained(features: Array, test: Array, labels: Array, plan: Training, rng: np.random.Generator) -> Array:
+def _trained(features: Array, test: Array, labels: Index, plan: Training, rng: np.random.Generator) -> Array:
     """Labels that a linear readout predicts, trained by plain stochastic gradients of the cross-entropy."""
     n, width = features.shape
     classes = int(labels.max()) + 1

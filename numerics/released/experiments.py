@@ -77,9 +77,7 @@ def _digits() -> Dataset:
     return load_dataset("mnist").select(("6", "8")).normalise("center")
 
 
-def _kernels(
-    kernel: Kernel, dataset: str, scale: Scale, rng: np.random.Generator, _: Sequence[int]
-) -> Measured:
+def _kernels(kernel: Kernel, dataset: str, scale: Scale, rng: np.random.Generator, _: Sequence[int]) -> Measured:
     sample = image_sample(_digits(), scale.images, rng) if dataset else mixture_sample(scale.dimension, rng)
     found: Measured = {}
     for activation in ("relu", "tanh"):

@@ -91,6 +91,7 @@ _STATEMENTS = {
     "explicit-ntk", "ntk-rate", "finite-width", "ntk-parameters", "universality-weights", "universality-data",
     "few-coefficients", "outliers", "transition", "variant-extra-diagonal", "variant-centred-T",
     "variant-elementwise-T", "tau0-reading", "limit-spike", "limit-jump", "limit-traces",
+    "real-gbar", "real-second-order", "real-design", "real-accuracy", "released-pairs",
 }  # fmt: skip
 _EVALUATED = {"equilibrium", "system", "forms", "ntk-system", "layers", "tied-layers", "limit-unstable", "bulk"}
 
