@@ -201,7 +201,7 @@ def _print(outcome: LedgerOutcome, arguments: argparse.Namespace, seconds: float
     shown.show_left_out(console, outcome.run.plan.profile.name, by_profile)
     for why in dict.fromkeys(missing[claim] for claim in outcome.run.left_out if claim in missing):
         names = ", ".join(claim for claim in missing if missing[claim] == why)
-        shown.show_line(console, f"left out for want of data: {names}; {why}")
+        _layout.show_line(console, f"left out for want of data: {names}; {why}")
 
 
 def _write_reports(arguments: argparse.Namespace, record: Mapping[str, Any]) -> None:
