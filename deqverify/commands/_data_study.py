@@ -60,7 +60,7 @@ def studied(arguments: argparse.Namespace, activation: Activation, folder: Path 
     except ValueError as error:
         if isinstance(error, _errors.UsageError):
             raise
-        raise _errors.UsageError(f"--data {arguments.data}: {error}") from error
+        raise _errors.UsageError(f"--data: {error}") from error
     summary = DataSummary(tuple(DataStudy.from_record(record) for record in records))
     return DataComparison(arguments, activation, found, summary)
 

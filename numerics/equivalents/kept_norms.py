@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 import numpy as np
 import sympy as sp
@@ -64,7 +65,7 @@ class KeptNorms:
 
     def _entries(self, gram: Array, rows: slice, columns: slice) -> Array:
         pairs = [np.outer(row[rows], row[columns]) for row in self.moments]
-        values = [*pairs, *self.weights]
+        values: list[Any] = [*pairs, *self.weights]
         for program, needed in _programs(self.kernel, self.degree, len(pairs)):
             values += program(*(values[k] for k in needed))
         names, places = _series(self.kernel, self.degree, len(pairs))

@@ -212,17 +212,19 @@ def _plain(value: Any) -> Any:
 
 def _study_of(record: Mapping[str, Any]) -> SampleStudy:
     """The study of samples that gave a record."""
-    diagnostics = {
+    diagnostics: dict[str, Any] = {
         name: np.array(value) if isinstance(value, list) else value for name, value in record["diagnostics"].items()
     }
-    prediction = Prediction(_by(Equivalent, record["prediction"]["errors"]), _by(Reason, record["prediction"]["parts"]))
-    arrays = {
-        "spectrum": np.array(record["spectrum"]),
-        "spectra": {name: np.array(values) for name, values in _by(Equivalent, record["spectra"]).items()},
-    }
-    errors = _by(Equivalent, record["errors"])
-    kept = {name: record[name] for name in ("tau0", "kernel_residual")}
-    return SampleStudy(DataDiagnostics(**diagnostics), prediction, errors, **arrays, **kept)
+    prediction = record["prediction"]
+    return SampleStudy(
+        diagnostics=DataDiagnostics(**diagnostics),
+        prediction=Prediction(_by(Equivalent, prediction["errors"]), _by(Reason, prediction["parts"])),
+        errors=_by(Equivalent, record["errors"]),
+        spectrum=np.array(record["spectrum"]),
+        spectra={name: np.array(values) for name, values in _by(Equivalent, record["spectra"]).items()},
+        tau0=record["tau0"],
+        kernel_residual=record["kernel_residual"],
+    )
 
 
 def _by(names: type[Name], values: Mapping[str, Any]) -> dict[Name, Any]:

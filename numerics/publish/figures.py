@@ -540,8 +540,8 @@ def draw_eigenvalues(axes: Any, measured: Mapping[str, ArrayLike], predicted: Ma
         {"marker": "o", "ms": 7, "color": MEASURED, "zorder": 1},
         {"marker": ".", "ms": 5, "color": COLOURS[2], "zorder": 2},
     )
-    for (label, values), style in zip(measured.items(), points, strict=False):
-        axes.plot(*_by_rank(values), ls="", mew=0, label=label, rasterized=True, **style)
+    for (label, values), point in zip(measured.items(), points, strict=False):
+        axes.plot(*_by_rank(values), ls="", mew=0, label=label, rasterized=True, **point)
     lines = (("-", PREDICTED), ("--", MARK), (":", _CROSS))
     for (label, values), (style, colour) in zip(predicted.items(), lines, strict=False):
         axes.plot(*_by_rank(values), style, color=colour, lw=1.4, label=label, zorder=3)

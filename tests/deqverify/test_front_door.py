@@ -15,6 +15,8 @@ import sympy as sp
 
 import deqverify as dv
 from numerics.data import Covariance, GaussianMixture, class_sizes
+from numerics.experiments import Equivalent
+from tests.numerics.experiments.low_dimensional import low_dimensional
 from theory.claims import Verdict, VerdictKind
 from theory.kernels import KernelCoefficients, UnknownKernelError
 
@@ -241,6 +243,27 @@ def test_a_spectrum_is_predicted_and_measured() -> None:
     assert not np.array_equal(found.draws[0].eigenvalues, other.draws[0].eigenvalues)
     with pytest.raises(ValueError, match="at least 1"):
         dv.spectrum(dv.DEQ("tanh"), mixture, draws=0, rng=_rng())
+
+
+def test_a_spectrum_of_data_says_which_equivalent_holds() -> None:
+    data = low_dimensional(80, 60, decay=2.0, sphere=True)
+    raw = data.transformed(100 * data.samples)
+    found = dv.spectrum(dv.DEQ("relu", "1/5"), raw, rng=_rng())
+    assert found.data.tau0 == pytest.approx(1)
+    assert found.errors[Equivalent.GBAR] > 4 * found.errors[Equivalent.SECOND_ORDER]
+    assert found.twin_errors[Equivalent.GBAR] > 0
+    assert np.all(found.diagnostics.effective_dimension < 6)
+    assert found.advice.startswith("Gbar cannot be trusted here")
+    assert repr(found) == f"DataSpectrum(relu, ck on synthetic: n = 80, p = 60)\n  {found.advice}"
+    assert "second-order equivalent" in found._repr_html_()
+    axes = found.plot()
+    assert len(axes.lines) == 4
+    same = dv.spectrum(dv.DEQ("relu", "1/5"), data, rng=_rng())
+    assert same.errors[Equivalent.GBAR] == pytest.approx(found.errors[Equivalent.GBAR], rel=1e-6)
+    tangent = dv.spectrum(dv.DEQ("relu", "1/5"), data, "ntk-all", rng=_rng())
+    assert tangent.advice.startswith("Kbar")
+    with pytest.raises(ValueError, match="draws and width are of mixtures"):
+        dv.spectrum(dv.DEQ("relu"), data, draws=2, rng=_rng())  # type: ignore[call-overload]
 
 
 def test_an_error_falls_with_the_dimension() -> None:

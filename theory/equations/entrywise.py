@@ -156,7 +156,7 @@ def expand_entries(kernel: Kernel, degree: int, *, norms: bool = True) -> Entryw
 
     Example:
         >>> expand_entries(Kernel.CK, 1).definitions[alpha[1]]
-        -d_1**2*sigma_b^2/(d_1**2*sigma_a^2 - 1)
+        d_1**2*sigma_b^2/(-d_1**2*sigma_a^2 + 1)
     """
     _check_degree(degree)
     definitions: _Definitions = {}

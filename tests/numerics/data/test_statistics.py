@@ -54,5 +54,5 @@ def test_it_is_symmetric_to_the_last_bit() -> None:
 
 @pytest.mark.parametrize("labels", [[0, 0], [0, 0, -1], [0, 0, 1]])
 def test_labels_that_do_not_fit_are_refused(labels: list[int]) -> None:
-    with pytest.raises(ValueError, match="labels from 0 on|at least two samples"):
+    with pytest.raises(ValueError, match=r"labels from 0 on|at least two samples"):
         mean_squared_products(np.eye(3), np.array(labels))

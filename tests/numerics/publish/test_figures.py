@@ -13,7 +13,7 @@ import pytest
 from numerics.data import GaussianMixture
 from numerics.equilibrium import solve_float
 from numerics.experiments import report_rate
-from numerics.publish import convergence_figure, new_figure, spectrum_figure, sweep_figure
+from numerics.publish import convergence_figure, eigenvalue_figure, new_figure, spectrum_figure, sweep_figure
 from numerics.spectrum import SpectralLaw
 from theory.activations import resolve
 from theory.equations import DEQ
@@ -269,3 +269,16 @@ def test_axes_in_rows_and_columns() -> None:
 def test_matplotlib_is_not_imported_before_it_is_needed() -> None:
     program = "import sys, numerics.publish.figures; sys.exit('matplotlib' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
+def test_eigenvalues_are_drawn_by_rank() -> None:
+    figure = eigenvalue_figure(
+        {"data": [1.0, 4.0, 2.0], "twin": [3.0, 0.0, -1.0]}, {"Gbar": [5.0, 6.0, 7.0]}, title="t", caption="c"
+    )
+    (axes,) = figure.axes
+    assert sorted(_labels(figure)) == ["Gbar", "data", "twin"]
+    assert (axes.get_xscale(), axes.get_yscale()) == ("log", "log")
+    assert np.array_equal(_line(axes, "data").get_xydata(), [[1, 4], [2, 2], [3, 1]])
+    assert np.array_equal(_line(axes, "twin").get_xydata(), [[1, 3]])
+    assert np.array_equal(_line(axes, "Gbar").get_ydata(), [7, 6, 5])
+    assert (axes.get_title(), figure.get_supxlabel()) == ("t", "c")
