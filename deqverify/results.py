@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from deqverify.mixtures import Mixture
     from numerics.data import Dataset
-    from numerics.matching import Design, ExplicitNetwork
+    from numerics.matching import DataDesign, Design, ExplicitNetwork
 
 __all__ = ["Convergence", "DataSpectrum", "KernelMatrices", "KernelPair", "Match", "SpectrumComparison", "gram_of_rows"]
 
@@ -424,6 +424,49 @@ class Match:
             ax: Matplotlib axes; those of a new figure by default.
         """
         return self.design.plot(ax)
+
+    def for_data(
+        self, X: ArrayLike | Dataset, *, samples: int = 400, rng: np.random.Generator | None = None
+    ) -> DataDesign:
+        """Of all networks that match, choose the one whose exact kernel is nearest on data.
+
+        All of them have the DEQ's four numbers at the data's input scale sqrt(tr S/n), which takes the place of the
+        DEQ's own tau_0; at the norms and correlations that occur they differ.  Beside them stand networks that need no
+        design: one layer of the DEQ's activation, that layer times the best number, and the DEQ stopped after one step
+        and after two.
+
+        Args:
+            X: (n, p) array, a sample in each row, S = X X^T/p; or a ``Dataset``, whose S = X X^T.
+            samples: how many of them are compared, pair by pair, 2 to 2000.
+            rng: draws them, where there are more.
+
+        Raises:
+            ValueError: X is no such array, too few or too many samples, or no generator where one is needed.
+            DesignError: no family matches at this input scale.
+            KernelConvergenceError: an entry has no stable fixed point, or an NTK does not exist.
+
+        Example:
+            >>> import deqverify as dv, numpy as np
+            >>> X = np.random.default_rng(0).standard_normal((60, 20))
+            >>> dv.match(dv.DEQ("relu", "4/5")).for_data(X).chosen.name
+            '2 x leaky_relu, solution 1'
+        """
+        from numerics.data import Dataset
+        from numerics.matching import LARGEST_ON_DATA, design_for_data
+
+        rows = X.samples * np.sqrt(X.p) if isinstance(X, Dataset) else np.asarray(X)
+        if not 2 <= samples <= LARGEST_ON_DATA:
+            raise ValueError(f"samples must be a whole number from 2 to {LARGEST_ON_DATA}, not {samples}")
+        if rows.ndim == 2 and len(rows) > samples:
+            if rng is None:
+                raise ValueError(f"{samples} of {len(rows)} samples are drawn: pass rng, a numpy.random.Generator")
+            rows = rows[np.sort(rng.choice(len(rows), samples, replace=False))]
+        gram = gram_of_rows(rows)
+        scale = float(np.sqrt(np.trace(gram) / len(gram)))
+        if not scale > 0:
+            raise ValueError("X must have samples that are not all zero")
+        deq = DEQ(self.deq.activation, self.deq.sigma_a2, self.deq.sigma_b2, scale)
+        return design_for_data(deq, gram, kernel=self.kernel)
 
     def kernels(self, X: ArrayLike) -> KernelPair:
         """The DEQ's kernel and the network's on the same samples, both centred at the DEQ's tau_0.

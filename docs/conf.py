@@ -58,7 +58,8 @@ REFERENCE = {
     "numerics": [
         *("numerics.arithmetic", "numerics.arrays", "numerics.budget", "numerics.data", "numerics.display"),
         *("numerics.equilibrium", "numerics.equivalents", "numerics.experiments", "numerics.kernels"),
-        *("numerics.ledger", "numerics.linalg", "numerics.matching", "numerics.memory", "numerics.moments"),
+        *("numerics.learning", "numerics.ledger", "numerics.linalg", "numerics.matching", "numerics.memory"),
+        "numerics.moments",
         *("numerics.networks", "numerics.parameters", "numerics.publish", "numerics.records", "numerics.spectrum"),
     ],
 }

@@ -3,6 +3,8 @@
 The answer is proved either way: `exact` means that the parameters printed lie within a proved radius of a network that
 matches, `infeasible` that no network of the family does, with a lower bound of how far every one of them is off.
 Without --family, a family that can match is chosen.  `infeasible` is an answer: the exit code is 0.
+With --data all families that match are compared on a data set, and the one whose exact kernel is nearest is chosen;
+beside them stand networks that need no design.
 """
 
 from __future__ import annotations
@@ -14,7 +16,17 @@ from dataclasses import asdict
 from decimal import ROUND_CEILING, ROUND_FLOOR, Context, Decimal
 from typing import TYPE_CHECKING, Any
 
-from deqverify.commands import _budgets, _errors, _families, _options, _outputs, _processes, _progress
+from deqverify.commands import (
+    _budgets,
+    _data_options,
+    _design_data,
+    _errors,
+    _families,
+    _options,
+    _outputs,
+    _processes,
+    _progress,
+)
 from numerics.named import CODE_FORMATS
 from theory.named import MatchStatus
 
@@ -30,6 +42,7 @@ _EXAMPLES = """\
   deqverify design --activation tanh --digits 50
   deqverify design --activation elu --emit numpy --output network.py
   deqverify design --activation swish --kernel ntk-all
+  deqverify design --activation tanh --sigma-a2 0.8 --data fashion-mnist
   deqverify design --activation tanh --family "s*x + u*erf(x)" --box s_1=0:2 --box u_1=-2:2
 """
 #: Part of the processor time left that the threshold may take.
@@ -47,6 +60,7 @@ def main(argv: Sequence[str] | None) -> int:
     """Parse the arguments, design, print."""
     arguments = parser().parse_args(argv)
     _check_outputs(arguments)
+    _design_data.refuse_without_data(arguments)
     with _budgets.budgeted(arguments.budget):
         return _design(arguments)
 
@@ -62,6 +76,13 @@ def parser() -> argparse.ArgumentParser:
     _options.add_kernel(parser, "kernel to match")
     parser.add_argument(
         "--digits", type=_options.integer_between(1, 300), default=15, help="significant digits (default 15)"
+    )
+    _data_options.add_arguments(parser)
+    parser.add_argument(
+        "--seed",
+        type=_options.integer_between(0, 2**63),
+        default=0,
+        help="seed of what is drawn of the data (default 0)",
     )
     _budgets.add_budget(parser)
     parser.add_argument("--json", metavar="PATH", help="write JSON to a file, or to standard output for -")
@@ -86,8 +107,12 @@ def _design(arguments: argparse.Namespace) -> int:
             f"--sigma-a2 {arguments.sigma_a2}: sigma_b2 = 1 - sigma_a2 would not be positive; give a sigma-a2 below 1, "
             "or --sigma-b2 as well"
         )
+    if arguments.data is not None:
+        _design_data.refuse_what_data_decide(arguments, own=own is not None, latex=_LATEX)
     sys.stderr.write("designing ...\n")
     deq = DEQ(activation, arguments.sigma_a2, arguments.sigma_b2, arguments.tau0)
+    if arguments.data is not None:
+        return _design_data.design_on_data(arguments, deq, own, _layers)
     try:
         with _processes.one_blas_thread(), stage("looking for the network, with proof"):
             outcome = design(

@@ -243,11 +243,17 @@ def stopped_kernel(
 
 def _read(gram: Array | GramBlock) -> Array | GramBlock:
     """The Gram matrix or its block in float64."""
-    if isinstance(gram, GramBlock):
-        return GramBlock(
-            *(as_array(part, "the block of a Gram matrix") for part in (gram.inner, gram.rows, gram.columns))
-        )
-    return as_array(gram, "the Gram matrix")
+    return _made_of([as_array(part, "the Gram matrix") for part in _parts(gram)])
+
+
+def _parts(gram: Array | GramBlock) -> list[Array]:
+    """The arrays of a Gram matrix or of a block of one."""
+    return [gram.inner, gram.rows, gram.columns] if isinstance(gram, GramBlock) else [gram]
+
+
+def _made_of(parts: list[Array]) -> Array | GramBlock:
+    """The Gram matrix or the block of these arrays."""
+    return parts[0] if len(parts) == 1 else GramBlock(*parts)
 
 
 def _layered(gram: Array | GramBlock, kernel: Array, equations: EntryEquations) -> Array | GramBlock:
@@ -262,14 +268,10 @@ def _injected(
     gram: Array | GramBlock, kernel: Array | GramBlock | None, sigma_a2: float, sigma_b2: float
 ) -> Array | GramBlock:
     """L = sigma_a^2 G + sigma_b^2 S, with no G before the first step."""
-    if isinstance(gram, GramBlock):
-        parts = [np.asarray(sigma_b2 * part) for part in (gram.inner, gram.rows, gram.columns)]
-        if isinstance(kernel, GramBlock):
-            more = kernel.inner, kernel.rows, kernel.columns
-            parts = [part + sigma_a2 * other for part, other in zip(parts, more, strict=True)]
-        return GramBlock(*parts)
-    found = sigma_b2 * gram
-    return np.asarray(found if kernel is None else found + sigma_a2 * kernel)
+    driven = [np.asarray(sigma_b2 * part) for part in _parts(gram)]
+    if kernel is not None:
+        driven = [part + sigma_a2 * other for part, other in zip(driven, _parts(kernel), strict=True)]
+    return _made_of(driven)
 
 
 def _asked(kernels: Iterable[Kernel | str], accepted: tuple[Kernel, ...], network: str) -> tuple[Kernel, ...]:

@@ -29,6 +29,7 @@ from theory.claims import VerdictKind
 
 __all__ = [
     "DISAGREEMENT",
+    "FEWEST_DRAWS",
     "LEVEL",
     "MARGIN",
     "EquivalenceTest",
@@ -40,6 +41,8 @@ __all__ = [
 
 #: A quarter of a point of accuracy, half a percent of the test samples, and the level, of the issue's protocol.
 MARGIN, DISAGREEMENT, LEVEL = 0.0025, 0.005, 0.05
+#: Draws of weights whose spread can be told.
+FEWEST_DRAWS = 3
 _RESAMPLINGS = 2000
 #: Numbers of resampled weights in memory at a time.
 _CHUNK = 1 << 22
@@ -220,7 +223,7 @@ def compare_draws(
     truth, reference, redrawn = np.asarray(truth), np.asarray(reference), np.asarray(redrawn)
     labels = {name: np.asarray(found) for name, found in others.items()}
     shape = (reference.shape[0], truth.size)
-    _check_shapes(shape, [reference.shape, redrawn.shape, *(found.shape for found in labels.values())], 3)
+    _check_shapes(shape, [reference.shape, redrawn.shape, *(found.shape for found in labels.values())], FEWEST_DRAWS)
     _check_numbers(1.0, limit, level, resamplings)
     right = reference == truth
     margin, far = _noise_bounds(right.mean(axis=1) - (redrawn == truth).mean(axis=1), level / 2)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from numerics.arrays import Array
@@ -42,8 +44,11 @@ def scale_to(samples: Array, deq: DEQ) -> float:
     return float(deq.tau0) / norm if norm > 0 else 1.0
 
 
-def generator_of(random_state: int | np.random.Generator) -> np.random.Generator:
+def generator_of(random_state: Any) -> np.random.Generator:
     """The generator of a seed, or the one given.
+
+    Args:
+        random_state: an integer >= 0, or a ``numpy.random.Generator``.
 
     Raises:
         TypeError: neither an integer that is not negative nor a generator.

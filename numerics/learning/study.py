@@ -12,6 +12,8 @@ from sklearn.linear_model import RidgeClassifier
 
 from numerics.arrays import Array
 from numerics.learning.equivalence import (
+    FEWEST_DRAWS,
+    MARGIN,
     EquivalenceTest,
     EquivalenceVerdict,
     compare_draws,
@@ -84,7 +86,7 @@ def study_kernels(
     matched: ExplicitNetwork | str = "matched",
     networks: Sequence[str] = NETWORKS,
     ridge: float = 1e-2,
-    margin: float | None = None,
+    margin: float = MARGIN,
 ) -> KernelStudy:
     """Train kernel ridge with each network's exact kernel, and test whether the matched one is equivalent to the DEQ.
 
@@ -96,7 +98,7 @@ def study_kernels(
         matched: the network that is claimed to be equivalent, by default the one that suits the DEQ.
         networks: which to compare beside; the DEQ, the matched and the naive one always.
         ridge: the penalty, as for `ExactKernelClassifier`.
-        margin: of the difference in accuracy, a share; None for that of the protocol.
+        margin: of the difference in accuracy, a share.
 
     Raises:
         ValueError: samples or labels that do not fit.
@@ -111,8 +113,7 @@ def study_kernels(
         seconds[name] = time.perf_counter() - start
     truth = np.asarray(testing[1])
     others = {name: labels for name, labels in predictions.items() if name != "deq"}
-    options = {} if margin is None else {"margin": margin}
-    tests = compare_predictions(predictions["deq"], others, truth, rng, **options)
+    tests = compare_predictions(predictions["deq"], others, truth, rng, margin=margin)
     return KernelStudy(
         len(training[1]),
         truth.size,
@@ -156,6 +157,8 @@ def study_features(
         ValueError: samples or labels that do not fit, or fewer than 3 draws.
         NonConvergenceError: a sample has no equilibrium that the iteration reaches.
     """
+    if draws < FEWEST_DRAWS:
+        raise ValueError(f"{FEWEST_DRAWS} draws of the weights or more are accepted, not {draws}")
     names = _named(networks)
     predictions: dict[str, list[Any]] = {name: [] for name in (*names, "redrawn")}
     seconds: dict[str, list[float]] = {name: [] for name in predictions}

@@ -6,12 +6,13 @@ from numerics.matching.designs import Design, DesignError, ForwardCost, Undecide
 from numerics.matching.explicit_network import ExplicitLayer, ExplicitNetwork
 from numerics.matching.impossibility import ck_is_forbidden, ntk_is_forbidden, width_of_rational
 from numerics.matching.leaky import match_leaky
-from numerics.matching.on_data import DataDesign, KernelFit, design_for_data
+from numerics.matching.on_data import LARGEST_ON_DATA, DataDesign, KernelFit, design_for_data
 from numerics.matching.rivals import DEQKernels, best_scalar, explicit_kernel, naive_layers
 from numerics.matching.targets import Target, target_of
 from numerics.matching.thresholds import Threshold, ThresholdError, locate_threshold
 
 __all__ = [
+    "LARGEST_ON_DATA",
     "DEQKernels",
     "DataDesign",
     "Design",

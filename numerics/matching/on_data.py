@@ -21,10 +21,10 @@ from theory.equations import DEQ
 from theory.kernels import Kernel
 from theory.named import MatchStatus
 
-__all__ = ["DataDesign", "KernelFit", "design_for_data"]
+__all__ = ["LARGEST_ON_DATA", "DataDesign", "KernelFit", "design_for_data"]
 
 #: Samples from which a kernel's nearness is told, at most: their pairs are hundreds of thousands.
-LARGEST = 2000
+LARGEST_ON_DATA = 2000
 
 
 @dataclass(frozen=True)
@@ -83,13 +83,13 @@ class DataDesign:
         """What was chosen, by how much, and whether a network that needs no design is nearer."""
         best, rival = self.chosen, min(self.rivals, key=lambda fit: fit.frobenius)
         pairs = f"the pairs of {self.samples} samples"
-        text = f"{best.name} is nearest: its kernel is {best.frobenius:.2g} off over {pairs}"
+        text = f"{best.name} is nearest: its kernel is {best.frobenius:.3g} off over {pairs}"
         if len(self.fits) > 1:
             second = self.fits[1]
-            text += f", {second.name} {second.frobenius:.2g}"
+            text += f", {second.name} {second.frobenius:.3g}"
         if rival.frobenius <= best.frobenius:
-            return f"{text}; {rival.name} is nearer still, {rival.frobenius:.2g}, and needs no design"
-        return f"{text}; of what needs no design {rival.name} is nearest, {rival.frobenius:.2g}"
+            return f"{text}; {rival.name} is nearer still, {rival.frobenius:.3g}, and needs no design"
+        return f"{text}; of what needs no design {rival.name} is nearest, {rival.frobenius:.3g}"
 
     def rows(self) -> list[tuple[str, str, str]]:
         """Name and both errors of every network as texts, the matched ones first."""
@@ -128,8 +128,10 @@ def design_for_data(
         >>> found.chosen.name, found.rivals[0].name
         ('1 x erf', 'naive')
     """
-    if gram.ndim != 2 or not 2 <= gram.shape[0] <= LARGEST:
-        raise ValueError(f"the Gram matrix of 2 to {LARGEST} samples is accepted, not an array of shape {gram.shape}")
+    if gram.ndim != 2 or not 2 <= gram.shape[0] <= LARGEST_ON_DATA:
+        raise ValueError(
+            f"the Gram matrix of 2 to {LARGEST_ON_DATA} samples is accepted, not an array of shape {gram.shape}"
+        )
     exact = DEQKernels(deq)
     target = exact.kernel(gram, kernel)
     fits, left_out = [], []

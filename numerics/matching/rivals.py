@@ -30,7 +30,7 @@ class DEQKernels:
 
     Example:
         >>> DEQKernels(DEQ("tanh", "1/5")).kernel(np.eye(2)).round(4).tolist()
-        [[0.3886, 0.0], [0.0, 0.3886]]
+        [[0.3699, 0.0], [0.0, 0.3699]]
     """
 
     deq: DEQ

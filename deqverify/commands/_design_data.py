@@ -1,0 +1,162 @@
+"""What `design --data` does: among the networks that match, the one whose kernel is nearest on a data set."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from deqverify.commands import _data_options, _errors, _layout, _outputs, _processes, _progress
+
+if TYPE_CHECKING:
+    from numerics.data import Dataset
+    from numerics.matching import DataDesign, ExplicitNetwork, FamilyBox, KernelFit
+    from theory.equations import DEQ
+
+__all__ = ["design_on_data", "refuse_what_data_decide", "refuse_without_data"]
+
+#: Samples whose pairs are compared, where --samples does not say how many.
+_SAMPLES = 400
+_HEADINGS = ("network", "Frobenius error", "operator norm error")
+
+
+def refuse_without_data(arguments: argparse.Namespace) -> None:
+    """Refuse options of data without --data.
+
+    Args:
+        arguments: of the command.
+
+    Raises:
+        UsageError: one of them is given, and no data are.
+    """
+    for option in ("classes", "samples", "normalise", "seed"):
+        if arguments.data is None and getattr(arguments, option):
+            raise _errors.UsageError(f"--{option} is of data: give it with --data")
+
+
+def refuse_what_data_decide(arguments: argparse.Namespace, *, own: bool, latex: str) -> None:
+    """Refuse options that say otherwise than --data.
+
+    Args:
+        arguments: of the command.
+        own: whether families of one's own are given.
+        latex: the format that is not written with --data.
+
+    Raises:
+        UsageError: a named family, an input scale, LaTeX, or too many samples.
+    """
+    from numerics.matching import LARGEST_ON_DATA
+
+    if arguments.family and not own:
+        raise _errors.UsageError("--data tries all named families: leave out --family, or give one of your own")
+    if arguments.tau0 != 1:
+        raise _errors.UsageError("--data are scaled to tau_0 = 1: leave out --tau0")
+    if arguments.emit == latex:
+        raise _errors.UsageError(f"--emit {latex} is of a network without --data; with them a language is accepted")
+    if arguments.samples is not None and arguments.samples > LARGEST_ON_DATA:
+        raise _errors.UsageError(f"--samples {arguments.samples}: up to {LARGEST_ON_DATA} are compared pair by pair")
+
+
+def design_on_data(
+    arguments: argparse.Namespace,
+    deq: DEQ,
+    own: FamilyBox | None,
+    layers: Callable[[ExplicitNetwork, int], list[dict[str, Any]]],
+) -> int:
+    """Choose the network, print the table, write files.
+
+    Args:
+        arguments: of the command.
+        deq: the model, with tau_0 = 1.
+        own: families of one's own, tried as well.
+        layers: describes a network's layers to so many digits.
+
+    Raises:
+        UsageError: data that cannot be had or used so, or no network that matches.
+    """
+    import numpy as np
+
+    from numerics.matching import DesignError, design_for_data
+
+    rng = np.random.default_rng(arguments.seed)
+    data = _data_options.read(arguments, rng)
+    assert data is not None  # noqa: S101
+    if arguments.samples is None and data.n > _SAMPLES:
+        data = data.subsample(_SAMPLES, rng)
+    try:
+        with _processes.one_blas_thread():
+            found = design_for_data(deq, data.gram(), kernel=arguments.kernel, own=own, digits=arguments.digits)
+    except (DesignError, ValueError) as error:
+        raise _errors.UsageError(str(error)) from error
+    shown = layers(found.network, arguments.digits)
+    if arguments.emit:
+        _emit(arguments, found, shown)
+    elif arguments.json != "-":
+        _print(found, data, shown)
+    if arguments.json:
+        _outputs.write_json(arguments.json, _record(found, data, shown) | _outputs.provenance(arguments.seed))
+    return 0
+
+
+def _emit(arguments: argparse.Namespace, found: DataDesign, shown: list[dict[str, Any]]) -> None:
+    from numerics.publish import emit_network
+
+    sys.stderr.write(f"{found.sentence}\n")
+    own = {layer.family.name: layer.family.activation.expr for layer in found.network.layers}
+    text = emit_network(arguments.emit, shown, "1", _title(found), kernel=found.kernel, own=own)
+    _outputs.write_text(arguments.output or "-", text)
+
+
+def _title(found: DataDesign) -> str:
+    deq = found.deq
+    return (
+        f"Has the kernel {found.kernel} of the DEQ with phi(x) = {deq.activation.expr}, "
+        f"sigma_a^2 = {deq.sigma_a2}, sigma_b^2 = {deq.sigma_b2}, tau_0 = 1."
+    )
+
+
+def _print(found: DataDesign, data: Dataset, shown: list[dict[str, Any]]) -> None:
+    from rich.text import Text
+
+    console = _progress.console()
+    console.print(Text(f"{data}"))
+    console.print(Text(found.sentence))
+    _layout.show_columns(console, _HEADINGS, found.rows(), left=(0,))
+    for name, reason in found.left_out:
+        console.print(Text(f"no {name}: {reason}", "dim"))
+    for place, layer in enumerate(shown, 1):
+        values = ", ".join(f"{name} = {value}" for name, value in layer["parameters"].items())
+        bias = f"; minus {layer['bias']}" if layer["bias"].strip("-0.") else ""
+        # In one line, so that it can be copied.
+        console.print(Text(f"layer {place}: {layer['family']}, {values}{bias}"), soft_wrap=True)
+
+
+def _record(found: DataDesign, data: Dataset, shown: list[dict[str, Any]]) -> dict[str, Any]:
+    deq = found.deq
+
+    def rows(fits: tuple[KernelFit, ...]) -> list[dict[str, Any]]:
+        return [
+            {"network": fit.name, "frobenius": fit.frobenius, "operator": fit.operator, "scalar": fit.scalar}
+            for fit in fits
+        ]
+
+    return {
+        "activation": deq.activation.name,
+        "expression": str(deq.activation.expr),
+        "sigma_a2": str(deq.sigma_a2),
+        "sigma_b2": str(deq.sigma_b2),
+        "tau0": str(deq.tau0),
+        "kernel": found.kernel,
+        "data": data.name,
+        "classes": list(data.classes),
+        "samples": data.n,
+        "dimension": data.p,
+        "preprocessing": list(data.preprocessing),
+        "chosen": found.chosen.name,
+        "advice": found.sentence,
+        "layers": shown,
+        "matched": rows(found.fits),
+        "rivals": rows(found.rivals),
+        "left_out": [{"network": name, "reason": reason} for name, reason in found.left_out],
+    }
