@@ -60,7 +60,8 @@ REFERENCE = {
         *("numerics.equilibrium", "numerics.equivalents", "numerics.experiments", "numerics.kernels"),
         *("numerics.learning", "numerics.ledger", "numerics.linalg", "numerics.matching", "numerics.memory"),
         "numerics.moments",
-        *("numerics.networks", "numerics.parameters", "numerics.publish", "numerics.records", "numerics.spectrum"),
+        *("numerics.networks", "numerics.parameters", "numerics.publish", "numerics.records", "numerics.released"),
+        "numerics.spectrum",
     ],
 }
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import textwrap
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from functools import partial
@@ -160,9 +161,8 @@ def _shown(mean: Mean | None) -> str:
 
 
 def _words(console: Console, text: str, style: str = "") -> None:
-    from rich.text import Text
-
-    console.print(Text(text, style=style))
+    for line in textwrap.wrap(text, console.width, break_on_hyphens=False):
+        _layout.print_parts(console, [(0, line, style)])
 
 
 def _record(

@@ -19,13 +19,15 @@ def test_both_columns_and_the_same_bytes_whatever_the_workers(script: Script, tm
     second = script(*SMALL, "--jobs", "2", "--json", "two.json")
     assert first.returncode == second.returncode == 0, first.stderr
     assert (tmp_path / "one.json").read_bytes() == (tmp_path / "two.json").read_bytes()
-    assert "as released" in first.stdout and "corrected" in first.stdout
+    assert "as released" in first.stdout
+    assert "corrected" in first.stdout
     record = json.loads((tmp_path / "one.json").read_text())
     assert [each["name"] for each in record["experiments"]] == ["ck-mixture", "pairs-mixture"]
-    assert record["seed"] == 0 and record["left_out"] == {} and record["parameters"]["draws"] == 2
+    assert (record["seed"], record["left_out"], record["parameters"]["draws"]) == (0, {}, 2)
     (row,) = [row for row in record["experiments"][1]["rows"] if row["name"] == "relu by 2 x leaky_relu"]
     assert row["corrected"]["value"] < 1e-3 < row["released"]["value"]
-    assert row["released"]["error"] > 0 and row["released"]["draws"] == 2
+    assert row["released"]["error"] > 0
+    assert row["released"]["draws"] == 2
 
 
 def test_missing_data_are_a_sentence(script: Script) -> None:
@@ -54,7 +56,7 @@ def test_bad_use(script: Script) -> None:
 
 
 def test_the_names_are_those_of_the_experiments() -> None:
-    assert command_module("reproduce")._EXPERIMENTS == tuple(EXPERIMENTS)
+    assert tuple(EXPERIMENTS) == command_module("reproduce")._EXPERIMENTS
 
 
 @pytest.mark.parametrize(

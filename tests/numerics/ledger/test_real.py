@@ -60,9 +60,10 @@ def test_the_claims_on_the_data_that_are_here() -> None:
     assert not missing_data()
     outcome = LedgerRun(Plan(PROFILES["default"], 3), REAL).compute()
     assert outcome.standing is Standing.AS_EXPECTED
-    assert outcome.planted and all(one.refuted for one in outcome.planted)
+    assert outcome.planted
+    assert all(one.refuted for one in outcome.planted)
     power = next(one.details["power"] for one in outcome.verdicts if one.claim == "real-second-order")
-    assert power["linear"] <= 0.05 and power["diagonal"] <= 0.05
+    assert max(power["linear"], power["diagonal"]) <= 0.05
 
 
 def test_what_explains_the_error_of_gbar() -> None:

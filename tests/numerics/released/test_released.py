@@ -1,4 +1,4 @@
-"""The released code's formulas against its own output and against dense matrices, and the corrected ones beside them."""
+"""The released code's formulas against its own output and against dense matrices."""
 
 from __future__ import annotations
 
