@@ -81,7 +81,7 @@ def main(argv: Sequence[str] | None) -> int:
             _show(console, EXPERIMENTS[name], rows[name])
         for name, sentence in left_out.items():
             _words(console, f"{EXPERIMENTS[name].title}: left out; {sentence}")
-        _words(console, f"{scale.draws} draws, seed {arguments.seed}.")
+        _words(console, f"{scale.draws} draw{'s' if scale.draws > 1 else ''}, seed {arguments.seed}.")
     if arguments.json:
         _outputs.write_json(arguments.json, _record(arguments, scale, rows, left_out))
     return 0

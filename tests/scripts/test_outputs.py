@@ -35,6 +35,7 @@ RUNS: dict[tuple[str, str], tuple[tuple[str, ...], str]] = {
     ("design", "--output"): (("design", "--activation", "relu", "--emit", "numpy"), ""),
     ("export_latex", "--json"): (("export_latex", "--activation", "relu", "--output", "tex/"), ""),
     ("fuzz_parser", "--json"): (("fuzz_parser", "--inputs", "20"), ""),
+    ("reproduce", "--json"): (("reproduce", "--quick", "--only", "pairs-mixture", "--draws", "1", "--jobs", "1"), ""),
     ("solve", "--json"): (SOLVE, ""),
     ("solve", "--plot"): (SWEEP, ".png"),
     ("spectrum", "--json"): (SPECTRUM, ""),
