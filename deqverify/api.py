@@ -345,6 +345,7 @@ def match(
         >>> found = match(DEQ("tanh", "1/5"))
         >>> found
         Match(tanh, ck: exact, one hard_tanh layer)
+          ExplicitNetwork(hard_tanh(a=0.764297, c=1.19649), tau0=1)
         >>> {name: round(float(value), 6) for name, value in found.network.layers[0].parameters.items()}
         {'a': 0.764297, 'c': 1.196485}
     """

@@ -62,6 +62,8 @@ def running(tmp_path: Path) -> Iterator[Callable[[str], tuple[subprocess.Popen[s
         process = subprocess.Popen(
             [*command, "--resume", "runs", "--json", "result.json"],
             cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            # A shell that runs the tests in the background ignores SIGINT, and so would what they start.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )  # fmt: skip
         started.append((process, set()))
         wait_for(lambda: any(tmp_path.glob("runs/*.json")) or process.poll() is not None, "no record was written")
