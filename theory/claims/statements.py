@@ -536,8 +536,8 @@ _REAL = (
         "within 2 % of its norm",
         r"\|G_{\mathrm{DEQ}} - G_{\mathrm{explicit}}\| \le 0.02 \|G_{\mathrm{DEQ}}\|",
         "the released mixture in 784 dimensions, and images where they are on this machine; refuted, as the DEQ has "
-        "sigma_a^2 = 0.2 and the networks are solved for 0.3 and 0.1, and their second layer is centred by the formula of "
-        "hard tanh",
+        "sigma_a^2 = 0.2 and the networks are solved for 0.3 and 0.1, and their second layer is centred by the formula "
+        "of hard tanh",
         "StephenLi24/INN_eqvi_ENN (code of the ICML 2024 paper), main.py",
         f"{_DRAWS}; the pair of one variance must pass the same test",
         VerdictKind.REFUTED,
