@@ -60,4 +60,5 @@ def run_command(name: str) -> NoReturn:
 
         _running.run(lambda argv: command(name).main(argv))
     except KeyboardInterrupt:  # while the modules that would say so were loaded
+        sys.stderr.write("interrupted\n")
         sys.exit(130)

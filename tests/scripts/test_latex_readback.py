@@ -293,7 +293,7 @@ _BREAKS: tuple[tuple[str, str, str | Callable[[re.Match[str]], str], Check], ...
     ("equivalents", r"J/\\sqrt\{p\}", r"J/p", check_equivalents),
     ("deq.tex", r"\\sigma_b\^2 = 4/5", r"\\sigma_b^2 = 3/5", check_parameters),
     ("moments-relu", r"\\sqrt\{2\\pi\}", r"\\sqrt{\\pi}", lambda files: check_activation(files, "relu")),
-    ("moments-gelu", r"11", "12", lambda files: check_activation(files, "gelu")),
+    ("moments-gelu", r"\+ 11(?=\\tau)", "+ 12", lambda files: check_activation(files, "gelu")),
     ("moments-gelu-tanh", r"0\.044715", "0.044716", lambda files: check_activation(files, "gelu_tanh")),
     ("moments-selu", r"(1\.05\d+)", lambda hit: _last_digit(hit[1]), lambda files: check_activation(files, "selu")),
     ("system-abs", r"2\\pi", r"\\pi", lambda files: check_activation(files, "abs")),

@@ -28,6 +28,21 @@ def test_relu(square: str) -> None:
     assert half.rad() < 0.1
 
 
+def test_steps_are_sharp() -> None:
+    """On steps a panel's enclosure is exact: a formula that is off by a millionth would be seen."""
+    variance, half = _coarse("Heaviside(x - 1/2) + 3*Heaviside(x + 1)", arb(1))
+    # P(tau xi > c), and its derivative in tau^2, at tau = 1; the values are 0, 3 and 4.
+    (upper, upper_bent), (lower, lower_bent) = (
+        ((c / arb(2).sqrt()).erfc() / 2, c / 2 * (-c * c / 2).exp() / (2 * arb.pi()).sqrt())
+        for c in (arb("0.5"), arb(-1))
+    )
+    mean, mean_bent = upper + 3 * lower, upper_bent + 3 * lower_bent
+    assert variance.overlaps(7 * upper + 9 * lower - mean * mean)
+    assert half.overlaps(7 * upper_bent + 9 * lower_bent - 2 * mean * mean_bent)
+    assert variance.rad() < 1e-6
+    assert half.rad() < 1e-6
+
+
 def test_over_a_ball_of_scales() -> None:
     """A square: Var (tau xi)^2 = 2 tau^4, whose derivative in tau^2 is 4 tau^2."""
     variance, half = _coarse("x**2", arb(1, 0.05))
