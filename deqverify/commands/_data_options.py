@@ -24,12 +24,13 @@ _NORMALISATION: Normalisation = "center"
 _MOST_CLASSES = 64
 
 
-def add_arguments(parser: argparse.ArgumentParser, classes: str = "") -> None:
+def add_arguments(parser: argparse.ArgumentParser, classes: str = "", default: str = "all") -> None:
     """Add --data, --classes, --samples and --normalise.
 
     Args:
         parser: where to.
         classes: what --classes means without --data, for commands where it means something.
+        default: which samples there are without --samples.
     """
     parser.add_argument(
         "--data",
@@ -45,7 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser, classes: str = "") -> None:
         "--samples",
         type=_options.integer_between(2, _MOST_SAMPLES),
         metavar="N",
-        help="how many to draw of the data, as many of each class (default all)",
+        help=f"how many to draw of the data, as many of each class (default {default})",
     )
     parser.add_argument(
         "--normalise",
@@ -75,18 +76,19 @@ def class_count(arguments: argparse.Namespace, default: int = 2) -> int:
     return int(text)
 
 
-def read(arguments: argparse.Namespace, rng: np.random.Generator) -> Dataset | None:
+def read(arguments: argparse.Namespace, rng: np.random.Generator, most: int | None = None) -> Dataset | None:
     """Read the data, choose classes and samples, and scale them; None where there are no --data.
 
     Args:
         arguments: of the command.
         rng: draws the samples: the generator of the command's seed.
+        most: samples that are drawn, whatever their classes, where --samples does not say how many.
 
     Raises:
         UsageError: data that cannot be had or used so, or options of data without --data.
     """
     found = load(arguments)
-    return None if found is None else draw(arguments, found, rng)
+    return None if found is None else draw(arguments, found, rng, most)
 
 
 def load(arguments: argparse.Namespace) -> Dataset | None:
@@ -110,13 +112,14 @@ def load(arguments: argparse.Namespace) -> Dataset | None:
         return found
 
 
-def draw(arguments: argparse.Namespace, found: Dataset, rng: np.random.Generator) -> Dataset:
+def draw(arguments: argparse.Namespace, found: Dataset, rng: np.random.Generator, most: int | None = None) -> Dataset:
     """Choose samples of data that were read, and scale them.
 
     Args:
         arguments: of the command.
         found: the data.
         rng: draws the samples.
+        most: samples that are drawn, whatever their classes, where --samples does not say how many.
 
     Raises:
         UsageError: samples that cannot be had or used so.
@@ -124,6 +127,8 @@ def draw(arguments: argparse.Namespace, found: Dataset, rng: np.random.Generator
     with _data_errors(arguments):
         if arguments.samples is not None:
             found = found.subsample(arguments.samples, rng)
+        elif most is not None:
+            found = found.thinned(most, rng)
         return found.normalise(normalisation(arguments))
 
 

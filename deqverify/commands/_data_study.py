@@ -75,6 +75,11 @@ def _check_sizes(arguments: argparse.Namespace, found: Dataset) -> None:
             f"{asked}; up to {_MOST_SAMPLES} are accepted, since all eigenvalues of n x n matrices are computed: give "
             "--samples"
         )
+    if arguments.draws > 1 and n == found.n:
+        raise _errors.UsageError(
+            f"--draws {arguments.draws} of all {n} samples would be the same samples: give --samples, fewer than there "
+            "are"
+        )
     check_memory(n, found.p, squares=_SQUARES, jobs=arguments.jobs or 1)
 
 
@@ -186,15 +191,13 @@ class DataComparison:
 
     def show(self, console: Console) -> None:
         """Print the advice and the diagnostics, then errors and eigenvalues."""
-        from rich.text import Text
-
-        console.print(Text(self.title))
-        console.print(Text(self.summary.advice, "bold"))
+        _layout.show_text(console, self.title)
+        _layout.show_text(console, self.summary.advice, "bold")
         _layout.show_rows(console, _diagnostic_rows(self.summary))
-        console.print(Text("error relative to the norm of the exact kernel", "bold"))
+        _layout.show_text(console, "error relative to the norm of the exact kernel", "bold")
         headings = ("equivalent", "predicted", "data", "Gaussian twin")
         _layout.show_columns(console, headings, self._error_rows(), left=(0,))
-        console.print(Text("largest eigenvalues", "bold"))
+        _layout.show_text(console, "largest eigenvalues", "bold")
         spectra = {_spectrum_label(name, self.arguments): values for name, values in self._spectra().items()}
         rows = [(label, *(f"{value:.6g}" for value in values[:_SHOWN])) for label, values in spectra.items()]
         _layout.show_columns(console, ("of", *map(str, range(1, _SHOWN + 1))), rows, left=(0,))

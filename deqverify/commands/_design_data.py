@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from typing import TYPE_CHECKING, Any
 
 from deqverify.commands import _data_options, _errors, _layout, _outputs, _processes, _progress
+from numerics.named import CODE_FORMATS
 
 if TYPE_CHECKING:
     from numerics.data import Dataset
     from numerics.matching import DataDesign, ExplicitNetwork, FamilyBox, KernelFit
     from theory.equations import DEQ
 
-__all__ = ["design_on_data", "refuse_what_data_decide", "refuse_without_data"]
+__all__ = ["SAMPLES", "design_on_data", "refuse_what_data_decide", "refuse_without_data"]
 
-#: Samples whose pairs are compared, where --samples does not say how many.
-_SAMPLES = 400
+#: Samples whose pairs are compared at most, where --samples does not say how many.
+SAMPLES = 400
 _HEADINGS = ("network", "Frobenius error", "operator norm error")
 
 
@@ -35,11 +36,12 @@ def refuse_without_data(arguments: argparse.Namespace) -> None:
             raise _errors.UsageError(f"--{option} is of data: give it with --data")
 
 
-def refuse_what_data_decide(arguments: argparse.Namespace, *, own: bool, latex: str) -> None:
+def refuse_what_data_decide(arguments: argparse.Namespace, given: Container[str], *, own: bool, latex: str) -> None:
     """Refuse options that say otherwise than --data.
 
     Args:
         arguments: of the command.
+        given: names of the options that are not left to their defaults.
         own: whether families of one's own are given.
         latex: the format that is not written with --data.
 
@@ -50,10 +52,10 @@ def refuse_what_data_decide(arguments: argparse.Namespace, *, own: bool, latex: 
 
     if arguments.family and not own:
         raise _errors.UsageError("--data tries all named families: leave out --family, or give one of your own")
-    if arguments.tau0 != 1:
+    if "tau0" in given:
         raise _errors.UsageError("--data are scaled to tau_0 = 1: leave out --tau0")
     if arguments.emit == latex:
-        raise _errors.UsageError(f"--emit {latex} is of a network without --data; with them a language is accepted")
+        raise _errors.UsageError(f"--emit {latex} takes no --data; {', '.join(CODE_FORMATS)} are accepted with them")
     if arguments.samples is not None and arguments.samples > LARGEST_ON_DATA:
         raise _errors.UsageError(f"--samples {arguments.samples}: up to {LARGEST_ON_DATA} are compared pair by pair")
 
@@ -74,19 +76,21 @@ def design_on_data(
 
     Raises:
         UsageError: data that cannot be had or used so, or no network that matches.
+        UndecidedError: the processor time was spent before one network was compared.
     """
     import numpy as np
 
+    from numerics.budget import OverBudgetError
     from numerics.matching import DesignError, design_for_data
 
-    rng = np.random.default_rng(arguments.seed)
-    data = _data_options.read(arguments, rng)
+    data = _data_options.read(arguments, np.random.default_rng(arguments.seed), most=SAMPLES)
     assert data is not None  # noqa: S101
-    if arguments.samples is None and data.n > _SAMPLES:
-        data = data.subsample(_SAMPLES, rng)
+    sys.stderr.write(f"designing, for the pairs of {data.n} samples ...\n")
     try:
         with _processes.one_blas_thread():
             found = design_for_data(deq, data.gram(), kernel=arguments.kernel, own=own, digits=arguments.digits)
+    except OverBudgetError as error:
+        raise _errors.UndecidedError(f"{error}; fewer --samples, or a larger --budget, may be decided") from error
     except (DesignError, ValueError) as error:
         raise _errors.UsageError(str(error)) from error
     shown = layers(found.network, arguments.digits)
@@ -120,11 +124,11 @@ def _print(found: DataDesign, data: Dataset, shown: list[dict[str, Any]]) -> Non
     from rich.text import Text
 
     console = _progress.console()
-    console.print(Text(f"{data}"))
-    console.print(Text(found.sentence))
+    _layout.show_text(console, f"{data}")
+    _layout.show_text(console, found.sentence)
     _layout.show_columns(console, _HEADINGS, found.rows(), left=(0,))
     for name, reason in found.left_out:
-        console.print(Text(f"no {name}: {reason}", "dim"))
+        _layout.show_text(console, f"no {name}: {reason}", "dim")
     for place, layer in enumerate(shown, 1):
         values = ", ".join(f"{name} = {value}" for name, value in layer["parameters"].items())
         bias = f"; minus {layer['bias']}" if layer["bias"].strip("-0.") else ""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Sequence
 from functools import partial
+from itertools import zip_longest
 from typing import TYPE_CHECKING
 
 from deqverify.commands._streams import as_written
@@ -12,7 +13,7 @@ from deqverify.commands._streams import as_written
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = ["print_parts", "show_columns", "show_line", "show_rows", "total_width"]
+__all__ = ["print_parts", "show_columns", "show_line", "show_rows", "show_text", "total_width"]
 
 _GAP = 2
 _INDENT = "    "
@@ -87,18 +88,29 @@ def show_columns(
     if total_width(headings, rows) > console.width:
         longest = [max(map(cell_len, heading.split()), default=0) for heading in headings]
         widths = [max(pair) for pair in zip(cells, longest, strict=True)]
+        # Words of the first column are broken where no other column has room beside them.
+        beside = max(widths[1:], default=0)
+        if 0 in left and widths[0] + _GAP + beside > console.width:
+            widths[0] = max(console.width - _GAP - beside, _LEAST, longest[0])
         blocks = _blocks(widths, console.width)
     for block in blocks:
-        titles = [_words(headings[k], widths[k]) for k in block]
-        height = max(map(len, titles))
-        lines = [[title[number] if number < len(title) else "" for title in titles] for number in range(height)]
-        for number, line in enumerate([*lines, *([row[k] for k in block] for row in rows)]):
-            parts, place = list[tuple[int, str, str]](), 0
-            for k, cell in zip(block, line, strict=True):
-                shift = 0 if k in left else widths[k] - cell_len(cell)
-                parts.append((place + shift, cell, "bold" if number < height else ""))
-                place += widths[k] + _GAP
-            print_parts(console, parts)
+        for number, row in enumerate([headings, *rows]):
+            # Numbers are never broken.
+            broken = [_words(row[k], widths[k]) if k in left or number == 0 else [row[k]] for k in block]
+            for line in zip_longest(*broken, fillvalue=""):
+                parts, place = list[tuple[int, str, str]](), 0
+                for k, cell in zip(block, line, strict=True):
+                    shift = 0 if k in left else widths[k] - cell_len(cell)
+                    parts.append((place + shift, cell, "" if number else "bold"))
+                    place += widths[k] + _GAP
+                print_parts(console, parts)
+
+
+def show_text(console: Console, text: str, style: str = "") -> None:
+    """Print a paragraph, broken between words once it is spelled as the console can write it."""
+    from rich.text import Text
+
+    console.print(Text(as_written(text, console.file), style))
 
 
 def total_width(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> int:

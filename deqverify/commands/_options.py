@@ -128,6 +128,21 @@ class Parser(argparse.ArgumentParser):
         self._check_outputs(arguments)
         return arguments
 
+    def given(self, args: Sequence[str] | None = None) -> frozenset[str]:
+        """Names of the options that stand among the arguments, with their defaults or with others.
+
+        Args:
+            args: arguments that `parse_args` has accepted.
+        """
+        defaults = {action: action.default for action in self._actions}
+        for action in defaults:
+            action.default = argparse.SUPPRESS
+        try:
+            return frozenset(vars(super().parse_args(self._joined(sys.argv[1:] if args is None else args))))
+        finally:
+            for action, default in defaults.items():
+                action.default = default
+
     def _check_outputs(self, arguments: argparse.Namespace) -> None:
         outputs: dict[str, str] = {}
         for action in self._actions:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import asdict
 from decimal import ROUND_CEILING, ROUND_FLOOR, Context, Decimal
 from typing import TYPE_CHECKING, Any
@@ -62,10 +62,10 @@ def main(argv: Sequence[str] | None) -> int:
     _check_outputs(arguments)
     _design_data.refuse_without_data(arguments)
     with _budgets.budgeted(arguments.budget):
-        return _design(arguments)
+        return _design(arguments, parser().given(argv))
 
 
-def parser() -> argparse.ArgumentParser:
+def parser() -> _options.Parser:
     """Return the parser of the command's arguments."""
     parser = _options.Parser(__doc__ or "", _EXAMPLES, _VERDICTS, activations=True)
     parser.add_argument("--activation", required=True, help="a registered name, or an expression in x")
@@ -77,7 +77,7 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--digits", type=_options.integer_between(1, 300), default=15, help="significant digits (default 15)"
     )
-    _data_options.add_arguments(parser)
+    _data_options.add_arguments(parser, default=f"all up to {_design_data.SAMPLES}, else as many of whatever class")
     parser.add_argument(
         "--seed",
         type=_options.integer_between(0, 2**63),
@@ -91,8 +91,8 @@ def parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _design(arguments: argparse.Namespace) -> int:
-    """Design one network, print."""
+def _design(arguments: argparse.Namespace, given: Container[str]) -> int:
+    """Design one network, print; some options are not left to their defaults."""
     own = _families.own_families(arguments)
     named = None if own is not None or not arguments.family else arguments.family[0]
     activation = _options.activation_argument(arguments.activation, dict(arguments.parameter))
@@ -107,12 +107,11 @@ def _design(arguments: argparse.Namespace) -> int:
             f"--sigma-a2 {arguments.sigma_a2}: sigma_b2 = 1 - sigma_a2 would not be positive; give a sigma-a2 below 1, "
             "or --sigma-b2 as well"
         )
-    if arguments.data is not None:
-        _design_data.refuse_what_data_decide(arguments, own=own is not None, latex=_LATEX)
-    sys.stderr.write("designing ...\n")
     deq = DEQ(activation, arguments.sigma_a2, arguments.sigma_b2, arguments.tau0)
     if arguments.data is not None:
+        _design_data.refuse_what_data_decide(arguments, given, own=own is not None, latex=_LATEX)
         return _design_data.design_on_data(arguments, deq, own, _layers)
+    sys.stderr.write("designing ...\n")
     try:
         with _processes.one_blas_thread(), stage("looking for the network, with proof"):
             outcome = design(

@@ -21,7 +21,7 @@ comes first.  Exit code 0: compared; 2: bad use.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -128,7 +128,7 @@ def _compared(
     return _spectrum_output.Comparison(arguments, activation, law, draws, summarise_outliers(law, draws))
 
 
-def parser() -> argparse.ArgumentParser:
+def parser() -> _options.Parser:
     """Return the parser of the command's arguments."""
     parser = _options.Parser(__doc__ or "", _EXAMPLES, activations=True)
     parser.add_argument("--activation", default="relu", help="name or expression in x (default relu)")
@@ -171,7 +171,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     if arguments.width is not None:
         arguments.weights = arguments.weights or "gaussian"
     if arguments.data is not None:
-        _refuse_with_data(arguments)
+        _refuse_with_data(parser().given(argv))
     else:
         _data_options.load(arguments)
         arguments.classes = _data_options.class_count(arguments)
@@ -180,13 +180,11 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     return arguments
 
 
-def _refuse_with_data(arguments: argparse.Namespace) -> None:
-    """Refuse options of simulated data that differ from what they are by default."""
-    plain = parser().parse_args([])
+def _refuse_with_data(given: Container[str]) -> None:
+    """Refuse options of simulated data."""
     for name in _SIMULATED:
-        if getattr(arguments, name) != getattr(plain, name):
-            option = f"--{name.replace('_', '-')}"
-            raise _errors.UsageError(f"{option} is of simulated data: leave it out with --data")
+        if name in given:
+            raise _errors.UsageError(f"--{name.replace('_', '-')} is of simulated data: leave it out with --data")
 
 
 def _shape(text: str) -> CovarianceShape:

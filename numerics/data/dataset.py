@@ -153,6 +153,37 @@ class Dataset:
         members = np.flatnonzero(places[self.labels] >= 0)
         return self._of(members, f"classes {_listed(chosen)}", labels=places[self.labels[members]], classes=chosen)
 
+    def thinned(self, n: int, rng: np.random.Generator) -> Dataset:
+        """n samples whatever their classes, but two of each, drawn without replacement and left in their order.
+
+        Args:
+            n: how many; where there are no more, all are kept.
+            rng: gives the random numbers.
+
+        Raises:
+            DatasetError: fewer than two a class.
+            TypeError: n that is no whole number, or another generator.
+
+        Example:
+            >>> data = Dataset.from_arrays(np.eye(100), [0] * 97 + [1] * 3)
+            >>> data.thinned(10, np.random.default_rng(0)).sizes
+            (8, 2)
+        """
+        n, least = index(n), _FEWEST * len(self.classes)
+        _check_generator(rng)
+        if n < least:
+            raise DatasetError(f"{n} samples of {self.name} are asked for; {least} or more are accepted, two a class")
+        if n >= self.n:
+            return self
+        order = rng.permutation(self.n)
+        # The first two of every class come first.
+        rank = np.empty(self.n, dtype=np.intp)
+        for place in range(len(self.classes)):
+            members = np.flatnonzero(self.labels[order] == place)
+            rank[members] = np.where(np.arange(len(members)) < _FEWEST, 0, 1)
+        chosen = order[np.argsort(rank, kind="stable")[:n]]
+        return self._of(np.sort(chosen), f"{n} drawn")
+
     def subsample(self, n: int, rng: np.random.Generator) -> Dataset:
         """n samples, as many of each class but for one, drawn without replacement and left in their order.
 

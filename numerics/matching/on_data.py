@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from numerics.arrays import Array
+from numerics.budget import OverBudgetError, checkpoint, share, spent, stage
 from numerics.display import html_table
 from numerics.matching.boxes import FamilyBox
 from numerics.matching.designs import LAYER_COUNTS, DesignError, UndecidedDesignError, design
@@ -25,6 +27,8 @@ __all__ = ["LARGEST_ON_DATA", "DataDesign", "KernelFit", "design_for_data"]
 
 #: Samples from which a kernel's nearness is told, at most: their pairs are hundreds of thousands.
 LARGEST_ON_DATA = 2000
+#: Part of the processor time left that matched networks may take, and of that what one of them may.
+_MATCHED_SHARE, _NETWORK_SHARE = 0.7, 0.5
 
 
 @dataclass(frozen=True)
@@ -121,6 +125,7 @@ def design_for_data(
         DesignError: no family matches.
         EquilibriumError: the DEQ has no stable equilibrium.
         KernelConvergenceError: an entry has no stable fixed point, or the NTK does not exist.
+        OverBudgetError: the processor time, where it is limited, was spent before one network was compared.
 
     Example:
         >>> rows = np.random.default_rng(0).standard_normal((40, 10)) / np.sqrt(10)
@@ -133,40 +138,65 @@ def design_for_data(
             f"the Gram matrix of 2 to {LARGEST_ON_DATA} samples is accepted, not an array of shape {gram.shape}"
         )
     exact = DEQKernels(deq)
-    target = exact.kernel(gram, kernel)
-    fits, left_out = [], []
-    for name, found in _designs(deq, kernel, own, digits):
-        if isinstance(found, str):
-            left_out.append((name, found))
-        else:
-            matched = explicit_kernel(gram, found.pointwise(), kernel)
-            fits.append(_fit(name, matched, target, found))
+    with stage(f"computing the DEQ's kernel on {len(gram)} samples"):
+        target = exact.kernel(gram, kernel)
+    with share(_MATCHED_SHARE):
+        fits, left_out = _compared(deq, gram, kernel, target, own, digits)
     if not fits:
         raise DesignError(f"no family matches {deq.activation.name} here: {left_out[0][0]}: {left_out[0][1]}")
     fits.sort(key=lambda fit: fit.frobenius)
-    return DataDesign(
-        deq, kernel, gram.shape[0], tuple(fits), tuple(_rivals(exact, gram, kernel, target)), tuple(left_out)
-    )
+    with stage(f"comparing networks that need no design on {len(gram)} samples"):
+        rivals = tuple(_rivals(exact, gram, kernel, target))
+    return DataDesign(deq, kernel, len(gram), tuple(fits), rivals, tuple(left_out))
+
+
+def _compared(
+    deq: DEQ, gram: Array, kernel: Kernel, target: Array, own: FamilyBox | None, digits: int
+) -> tuple[list[KernelFit], list[tuple[str, str]]]:
+    """All networks that match, and why there are no others; one that is slow leaves time for the next."""
+    fits, left_out = list[KernelFit](), list[tuple[str, str]]()
+    for name, question in _questions(own):
+        if fits and spent():
+            left_out.append((name, "no processor time was left"))
+            continue
+        checkpoint()
+        try:
+            with share(_NETWORK_SHARE, interrupt=True), stage(f"comparing {name} on {len(gram)} samples"):
+                found, reason = _designs(deq, kernel, digits, question)
+                fits += [_fit(f"{name}{which}", _kernel(gram, one, kernel), target, one) for which, one in found]
+        except OverBudgetError as error:
+            reason = str(error)
+        if reason:
+            left_out.append((name, reason))
+    if not fits:
+        checkpoint()
+    return fits, left_out
+
+
+def _questions(own: FamilyBox | None) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The families to try, by name, and how `design` is asked for them."""
+    for family, counts in LAYER_COUNTS.items():
+        for layers in sorted(counts):
+            yield f"{layers} x {family}", {"family": family, "layers": layers}
+    if own is not None:
+        yield " then ".join(family.name for family in own.families), {"own": own}
 
 
 def _designs(
-    deq: DEQ, kernel: Kernel, own: FamilyBox | None, digits: int
-) -> Iterator[tuple[str, ExplicitNetwork | str]]:
-    """Every network that matches, by name; or why a family has none."""
-    asked = [(family, layers) for family, counts in LAYER_COUNTS.items() for layers in sorted(counts)]
-    questions = [(f"{layers} x {family}", {"family": family, "layers": layers}) for family, layers in asked]
-    if own is not None:
-        questions.append((" then ".join(family.name for family in own.families), {"own": own}))
-    for name, question in questions:
-        try:
-            found = design(deq, kernel=kernel, digits=digits, **question)  # type: ignore[arg-type]
-        except UndecidedDesignError as error:
-            yield name, str(error)
-            continue
-        if found.status is not MatchStatus.EXACT:
-            yield name, found.reason
-        for number, network in enumerate(found.branches, start=1):
-            yield name if len(found.branches) == 1 else f"{name}, solution {number}", network
+    deq: DEQ, kernel: Kernel, digits: int, question: dict[str, Any]
+) -> tuple[list[tuple[str, ExplicitNetwork]], str]:
+    """Every network of a family that matches, with what tells it from the others; or why there is none."""
+    try:
+        found = design(deq, kernel=kernel, digits=digits, **question)
+    except UndecidedDesignError as error:
+        return [], str(error)
+    one = len(found.branches) == 1
+    networks = [("" if one else f", solution {k}", network) for k, network in enumerate(found.branches, start=1)]
+    return networks, "" if found.status is MatchStatus.EXACT else found.reason
+
+
+def _kernel(gram: Array, network: ExplicitNetwork, kernel: Kernel) -> Array:
+    return explicit_kernel(gram, network.pointwise(), kernel)
 
 
 def _rivals(exact: DEQKernels, gram: Array, kernel: Kernel, target: Array) -> Iterator[KernelFit]:

@@ -71,6 +71,17 @@ def test_the_table_begins_with_the_advice_and_the_picture_is_written(script: Scr
     assert (path / "a.json").read_bytes() == (path / "b.json").read_bytes()
 
 
+@pytest.mark.parametrize("width", [40, 60, 80])
+def test_lines_fit_the_terminal_in_ascii_too(script: Script, monkeypatch: pytest.MonkeyPatch, width: int) -> None:
+    monkeypatch.setenv("COLUMNS", str(width))
+    monkeypatch.setenv("PYTHONIOENCODING", "ascii")
+    done = script("spectrum", "--data", "two.npz", "--samples", "40")
+    assert done.returncode == 0, done.stderr
+    assert max(map(len, done.stdout.splitlines())) <= width
+    for words in ("third-order equivalent with", "norms kept", "Gaussian twin, exact kernel", "sigma_a^2"):
+        assert words in done.stdout
+
+
 def test_draws_are_taken_up_again(script: Script, path: Path) -> None:
     arguments = ("spectrum", "--data", "two.npz", "--samples", "40", "--draws", "2", "--resume", "runs", "--json", "-")
     first, second = script(*arguments), script(*arguments)
@@ -85,12 +96,15 @@ def test_draws_are_taken_up_again(script: Script, path: Path) -> None:
     ("arguments", "said"),
     [
         (("--data", "two.npz", "--p", "100"), "--p is of simulated data: leave it out with --data"),
+        (("--data", "two.npz", "--means", "2"), "--means is of simulated data: leave it out with --data"),
         (("--data", "two.npz", "--cov-shift", "2"), "--cov-shift is of simulated data"),
         (("--data", "two.npz", "--width", "50"), "--width is of simulated data"),
         (("--data", "nothing.npz"), "there is no data set and no file 'nothing.npz'; accepted are fashion-mnist"),
         (("--data", "two.npz", "--classes", "cow"), "has no class 'cow'; accepted are cat, dog"),
         (("--data", "two.npz", "--samples", "400"), "4 to 200 are accepted"),
         (("--data", "two.npz", "--samples", "6"), "at least four samples"),
+        (("--data", "two.npz", "--draws", "3"), "--draws 3 of all 200 samples would be the same samples"),
+        (("--data", "two.npz", "--draws", "3", "--samples", "200"), "give --samples, fewer than there are"),
         (("--samples", "6"), "--samples is of data: give it with --data"),
         (("--classes", "cat"), "--classes must be a whole number from 1 to 64, or names of classes with --data"),
     ],

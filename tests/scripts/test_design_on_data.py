@@ -54,6 +54,20 @@ def test_samples_are_drawn_by_the_seed(script: Script, path: str) -> None:
     assert records[0] == records[1] != records[2]
 
 
+def test_a_large_set_with_a_small_class_is_thinned(script: Script, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    np.savez(tmp_path / "rare.npz", X=3 + rng.standard_normal((600, 20)), y=np.arange(600) < 3)
+    target = tmp_path / "found.json"
+    done = script("design", "--activation", "relu", "--data", str(tmp_path / "rare.npz"), "--json", str(target))
+    assert done.returncode == 0, done.stderr
+    record = json.loads(target.read_text("utf-8"))
+    assert record["samples"] == 400
+    assert record["preprocessing"][-3:-1] == ["400 drawn", "centred"]
+    # Scaled after they were drawn, so that their tau_0 is the design's.
+    assert "tau0 = 1;" in done.stdout
+    assert "for the pairs of 400 samples" in done.stderr
+
+
 def test_the_network_is_written(script: Script, path: str, tmp_path: Path) -> None:
     target = tmp_path / "network.py"
     words = ("--data", path, "--emit", "numpy", "--output", str(target))
@@ -72,7 +86,8 @@ def test_the_network_is_written(script: Script, path: str, tmp_path: Path) -> No
         (("--seed", "3"), "--seed is of data: give it with --data"),
         (("--data", "digits", "--family", "erf"), "--data tries all named families"),
         (("--data", "digits", "--tau0", "2"), "--data are scaled to tau_0 = 1"),
-        (("--data", "digits", "--emit", "latex"), "--emit latex is of a network without --data"),
+        (("--data", "digits", "--tau0", "1"), "--data are scaled to tau_0 = 1"),
+        (("--data", "digits", "--emit", "latex"), "--emit latex takes no --data; numpy, torch, sympy are accepted"),
         (("--data", "digits", "--samples", "2001"), "up to 2000 are compared"),
         (("--data", "nowhere"), "there is no data set and no file 'nowhere'"),
         (("--data", "digits", "--samples", "8"), "8 samples of digits are asked for"),

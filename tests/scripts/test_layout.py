@@ -60,6 +60,21 @@ def test_rows_are_aligned(layout: ModuleType) -> None:
     assert printed(layout, 200, "rows").splitlines()[0] == f"τ*{'':14}{DIGITS}  {ROWS[0][2]}"
 
 
+def test_a_first_column_of_words_is_broken_where_it_leaves_no_room(layout: ModuleType) -> None:
+    target = io.StringIO()
+    console = Console(file=target, width=24)
+    rows = [("a description of several words", "0.123456"), ("short", "12")]
+    layout.show_columns(console, ("what", "value"), rows, left=(0,))
+    expected = [
+        "what               value",
+        "a description   0.123456",
+        "of several",
+        "words",
+        "short                 12",
+    ]
+    assert [line.rstrip() for line in target.getvalue().splitlines()] == expected
+
+
 def test_long_notes_are_wrapped_beside_short_values(layout: ModuleType) -> None:
     target = io.StringIO()
     console = Console(file=target, width=50)

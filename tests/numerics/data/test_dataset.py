@@ -159,6 +159,27 @@ def test_a_subsample_is_balanced_and_without_replacement(n: int) -> None:
     assert all(a < b for a, b in pairwise(_identities(drawn)))
 
 
+@pytest.mark.parametrize("n", [6, 7, 20, 59])
+def test_a_thinned_set_keeps_two_of_every_class(n: int) -> None:
+    data = _data((56, 2, 2))
+    drawn = data.thinned(n, _rng())
+    assert drawn.n == n
+    assert min(drawn.sizes) == 2
+    assert len(set(_identities(drawn))) == n
+    assert all(a < b for a, b in pairwise(_identities(drawn)))
+    assert data.thinned(60, _rng()) is data.thinned(1000, _rng()) is data
+    with pytest.raises(DatasetError, match="5 samples of test are asked for; 6 or more are accepted"):
+        data.thinned(5, _rng())
+
+
+def test_thinned_sets_are_drawn_whatever_the_class() -> None:
+    """Of 30 and 10 samples 20: in the mean the classes' own shares, to five standard deviations of 2000 draws."""
+    rng = _rng(4)
+    sizes = np.array([_data((30, 10)).thinned(20, rng).sizes for _ in range(2000)])
+    spread = np.sqrt(20 * 0.75 * 0.25 * 20 / 39 / 2000)
+    assert np.abs(sizes.mean(axis=0) - [15, 5]).max() < 5 * spread
+
+
 def test_every_sample_is_drawn_as_often() -> None:
     """Of 12 samples 4 of each class of 6: each with probability 4/6, in 3000 draws within five standard deviations."""
     data, rng = _data((6, 6)), _rng(3)

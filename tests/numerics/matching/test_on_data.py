@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 
 import numerics.matching.on_data
+from numerics.arithmetic import PointwiseActivation
 from numerics.arrays import Array
+from numerics.budget import OverBudgetError, limited, spent
 from numerics.data import Dataset
 from numerics.equilibrium import solve_float
 from numerics.kernels import implicit_kernels
@@ -95,3 +99,36 @@ def test_what_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(numerics.matching.on_data, "LAYER_COUNTS", {"leaky_relu": (2,)})
     with pytest.raises(DesignError, match="no family matches tanh here: 2 x leaky_relu: every such network"):
         design_for_data(DEQ("tanh", "4/5"), _gram("sample", 30))
+
+
+def test_a_slow_network_is_left_out_and_the_others_are_compared(monkeypatch: pytest.MonkeyPatch) -> None:
+    gram, kernel = _gram("sample", 40), numerics.matching.on_data.explicit_kernel
+
+    def slow(gram: Array, layers: list[tuple[PointwiseActivation, float]], which: Kernel) -> Array:
+        if layers[0][0].name == "hard_tanh":
+            raise OverBudgetError("too much was spent")
+        return kernel(gram, layers, which)
+
+    monkeypatch.setattr(numerics.matching.on_data, "explicit_kernel", slow)
+    found = design_for_data(DEQ("tanh", "4/5"), gram)
+    assert ("1 x hard_tanh", "too much was spent") in found.left_out
+    assert "1 x erf" in {fit.name for fit in found.fits}
+
+
+def test_time_that_is_spent_leaves_what_was_compared(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After the first network that matches the time is over, and before it OverBudgetError is raised."""
+    gram, done = _gram("sample", 40), list[str]()
+    fit = numerics.matching.on_data._fit
+    monkeypatch.setattr(numerics.matching.on_data, "spent", lambda: bool(done))
+
+    def once(*given: Any) -> Any:
+        done.append("")
+        return fit(*given)
+
+    monkeypatch.setattr(numerics.matching.on_data, "_fit", once)
+    found = design_for_data(DEQ("tanh", "4/5"), gram)
+    assert len(found.fits) == 1
+    assert [reason for _, reason in found.left_out].count("no processor time was left") == 6
+    monkeypatch.setattr(numerics.matching.on_data, "spent", spent)
+    with pytest.raises(OverBudgetError), limited(1e-9):
+        design_for_data(DEQ("tanh", "4/5"), gram)
