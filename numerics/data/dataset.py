@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from numerics.arrays import Array, Index
 from numerics.data.limits import DatasetError
 from numerics.data.mixture import class_sizes
+from numerics.data.norms import root_mean_square
 from numerics.display import html_table
 from numerics.linalg import gram_matrix
 from numerics.named import Normalisation
@@ -116,7 +117,7 @@ class Dataset:
     @property
     def tau0(self) -> float:
         """Input scale, the root of the mean of ||x||^2."""
-        return float(np.sqrt(np.einsum("ij,ij->", self.samples, self.samples) / self.n))
+        return root_mean_square(self.samples)
 
     def gram(self) -> Array:
         """S = X X^T, shape (n, n): nothing is divided, so that samples of norm 1 have 1 on its diagonal."""
