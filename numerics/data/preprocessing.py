@@ -11,6 +11,7 @@ from numerics.arrays import EPS, Array
 from numerics.data.dataset import Dataset
 from numerics.data.limits import DatasetError
 from numerics.data.norms import lengths, root_mean_square
+from numerics.data.wording import counted
 from numerics.linalg import gram_matrix
 from numerics.named import NORMALISATIONS, Normalisation
 
@@ -95,7 +96,7 @@ class Preprocessing:
         """
         if data.p != len(self.mean):
             raise DatasetError(
-                f"{data.name} has {data.p} features; {len(self.mean)} are accepted, as in the training split"
+                f"{data.name} has {counted(data.p, 'feature')}; {len(self.mean)} are accepted, as in the training split"
             )
         chosen = data.select(self.classes)
         placed = self._placed(chosen.samples)

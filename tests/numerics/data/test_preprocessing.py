@@ -180,7 +180,7 @@ def test_the_unit_of_the_samples_is_of_no_account(how: Normalisation, components
 
 def test_numbers_that_float64_does_not_hold_to_all_digits_are_refused() -> None:
     data = _splits()[0]
-    with pytest.raises(DatasetError, match="all samples are zero or below 2.23e-308"):
+    with pytest.raises(DatasetError, match=r"all samples are zero or below 2\.23e-308"):
         data.transformed(1e-315 * data.samples).normalise("center")
 
 
