@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from numerics.arrays import Array
 from numerics.display import html_table
@@ -17,6 +18,7 @@ from numerics.matching.boxes import FamilyBox
 from numerics.matching.designs import LAYER_COUNTS, DesignError, UndecidedDesignError, design
 from numerics.matching.explicit_network import ExplicitNetwork
 from numerics.matching.rivals import DEQKernels, best_scalar, explicit_kernel, naive_layers
+from numerics.parameters import as_array
 from theory.equations import DEQ
 from theory.kernels import Kernel
 from theory.named import MatchStatus
@@ -25,6 +27,8 @@ __all__ = ["LARGEST_ON_DATA", "DataDesign", "KernelFit", "design_for_data"]
 
 #: Samples from which a kernel's nearness is told, at most: their pairs are hundreds of thousands.
 LARGEST_ON_DATA = 2000
+#: Rounding of a Gram matrix's entries, relative to the largest.
+_ROUNDING = 1e-8
 
 
 @dataclass(frozen=True)
@@ -103,7 +107,7 @@ class DataDesign:
 
 
 def design_for_data(
-    deq: DEQ, gram: Array, *, kernel: Kernel = Kernel.CK, own: FamilyBox | None = None, digits: int = 15
+    deq: DEQ, gram: ArrayLike, *, kernel: Kernel = Kernel.CK, own: FamilyBox | None = None, digits: int = 15
 ) -> DataDesign:
     """Choose among the networks that match a DEQ the one whose exact kernel is nearest on some samples.
 
@@ -128,10 +132,7 @@ def design_for_data(
         >>> found.chosen.name, found.rivals[0].name
         ('1 x erf', 'naive')
     """
-    if gram.ndim != 2 or not 2 <= gram.shape[0] <= LARGEST_ON_DATA:
-        raise ValueError(
-            f"the Gram matrix of 2 to {LARGEST_ON_DATA} samples is accepted, not an array of shape {gram.shape}"
-        )
+    gram = _checked(gram)
     exact = DEQKernels(deq)
     target = exact.kernel(gram, kernel)
     fits, left_out = [], []
@@ -149,6 +150,24 @@ def design_for_data(
     )
 
 
+def _checked(value: ArrayLike) -> Array:
+    """A Gram matrix, refused where it cannot be one."""
+    gram = as_array(value, "the Gram matrix")
+    if gram.ndim != 2 or gram.shape[0] != gram.shape[1] or not 2 <= len(gram) <= LARGEST_ON_DATA:
+        raise ValueError(
+            f"the Gram matrix of 2 to {LARGEST_ON_DATA} samples is accepted, not an array of shape {gram.shape}"
+        )
+    squares = np.diagonal(gram)
+    if not (np.isfinite(gram).all() and squares.min() >= 0 and squares.max() > 0):
+        raise ValueError("the Gram matrix must have finite entries and a diagonal of squared norms that are not all 0")
+    lengths = np.sqrt(squares)
+    if np.abs(gram - gram.T).max() > _ROUNDING * squares.max() or np.any(
+        np.abs(gram) > np.outer(lengths, lengths) + _ROUNDING * squares.max()
+    ):
+        raise ValueError("the Gram matrix must be symmetric, and no product above those of the samples' norms")
+    return gram
+
+
 def _designs(
     deq: DEQ, kernel: Kernel, own: FamilyBox | None, digits: int
 ) -> Iterator[tuple[str, ExplicitNetwork | str]]:
@@ -160,7 +179,7 @@ def _designs(
     for name, question in questions:
         try:
             found = design(deq, kernel=kernel, digits=digits, **question)  # type: ignore[arg-type]
-        except UndecidedDesignError as error:
+        except (UndecidedDesignError, ArithmeticError) as error:
             yield name, str(error)
             continue
         if found.status is not MatchStatus.EXACT:
