@@ -40,6 +40,9 @@ __all__ = ["Convergence", "DataSpectrum", "KernelMatrices", "KernelPair", "Match
 #: Makes the DEQ's kernels at a Gram matrix, with their residual.
 Implicit = Callable[[DEQ, Array, Sequence[Kernel]], tuple[dict[Kernel, Array], float]]
 
+#: Samples up to here, and down to its inverse, have squares that float64 holds, and products of these.
+_LARGEST_ENTRY = 1e70
+
 
 def gram_of_rows(X: ArrayLike) -> Array:
     """S = X X^T/p of samples in rows.
@@ -50,10 +53,38 @@ def gram_of_rows(X: ArrayLike) -> Array:
     Raises:
         ValueError: it is no such array of finite numbers.
     """
-    rows = as_array(X, "X")
-    if rows.ndim != 2 or 0 in rows.shape or not np.isfinite(rows).all():
-        raise ValueError(f"X must be an (n, p) array of finite numbers, a sample a row, not one of shape {rows.shape}")
+    rows = _rows(X)
     return gram_matrix(rows.T / np.sqrt(rows.shape[1]))
+
+
+def _rows(X: ArrayLike) -> Array:
+    """An (n, p) array of finite numbers."""
+    rows = as_array(X, "X")
+    if rows.ndim != 2 or 0 in rows.shape:
+        raise ValueError(f"X must be an (n, p) array of finite numbers, a sample a row, not one of shape {rows.shape}")
+    wrong = np.argwhere(~np.isfinite(rows))
+    if wrong.size:
+        row, column = wrong[0].tolist()
+        raise ValueError(
+            f"X must be an (n, p) array of finite numbers, and number {column} of sample {row} is {rows[row, column]:g}"
+        )
+    return rows
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, int | np.integer)
+
+
+def _check_size(rows: Array) -> None:
+    """Refuse zeros, and samples whose squares float64 does not hold."""
+    largest = float(np.abs(rows).max())
+    if largest == 0:
+        raise ValueError("X must have samples that are not all zero")
+    if not 1 / _LARGEST_ENTRY <= largest <= _LARGEST_ENTRY:
+        raise ValueError(
+            f"X must have a largest entry from {1 / _LARGEST_ENTRY:g} to {_LARGEST_ENTRY:g}, not {largest:g}: divide X "
+            "by one number"
+        )
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -454,17 +485,16 @@ class Match:
         from numerics.data import Dataset
         from numerics.matching import LARGEST_ON_DATA, design_for_data
 
-        rows = X.samples * np.sqrt(X.p) if isinstance(X, Dataset) else np.asarray(X)
-        if not 2 <= samples <= LARGEST_ON_DATA:
+        rows = X.samples * np.sqrt(X.p) if isinstance(X, Dataset) else _rows(X)
+        if not _is_whole(samples) or not 2 <= samples <= LARGEST_ON_DATA:
             raise ValueError(f"samples must be a whole number from 2 to {LARGEST_ON_DATA}, not {samples}")
-        if rows.ndim == 2 and len(rows) > samples:
-            if rng is None:
+        if len(rows) > samples:
+            if not isinstance(rng, np.random.Generator):
                 raise ValueError(f"{samples} of {len(rows)} samples are drawn: pass rng, a numpy.random.Generator")
             rows = rows[np.sort(rng.choice(len(rows), samples, replace=False))]
+        _check_size(rows)
         gram = gram_of_rows(rows)
         scale = float(np.sqrt(np.trace(gram) / len(gram)))
-        if not scale > 0:
-            raise ValueError("X must have samples that are not all zero")
         deq = DEQ(self.deq.activation, self.deq.sigma_a2, self.deq.sigma_b2, scale)
         return design_for_data(deq, gram, kernel=self.kernel)
 

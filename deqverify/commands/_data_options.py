@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from reprlib import repr as brief
 from typing import TYPE_CHECKING
 
 from deqverify.commands import _errors, _options
@@ -76,19 +77,22 @@ def class_count(arguments: argparse.Namespace, default: int = 2) -> int:
     return int(text)
 
 
-def read(arguments: argparse.Namespace, rng: np.random.Generator, most: int | None = None) -> Dataset | None:
+def read(
+    arguments: argparse.Namespace, rng: np.random.Generator, *, most: int | None = None, unasked: int | None = None
+) -> Dataset | None:
     """Read the data, choose classes and samples, and scale them; None where there are no --data.
 
     Args:
         arguments: of the command.
         rng: draws the samples: the generator of the command's seed.
-        most: samples that are drawn, whatever their classes, where --samples does not say how many.
+        most: samples that may be drawn, where the command has a limit.
+        unasked: samples that are drawn, whatever their classes, where --samples does not say how many; all by default.
 
     Raises:
         UsageError: data that cannot be had or used so, or options of data without --data.
     """
     found = load(arguments)
-    return None if found is None else draw(arguments, found, rng, most)
+    return None if found is None else draw(arguments, found, rng, most=most, unasked=unasked)
 
 
 def load(arguments: argparse.Namespace) -> Dataset | None:
@@ -108,27 +112,46 @@ def load(arguments: argparse.Namespace) -> Dataset | None:
     with _data_errors(arguments):
         found = load_dataset(arguments.data)
         if arguments.classes is not None:
-            found = found.select(name.strip() for name in arguments.classes.split(","))
+            found = found.select(_class_names(arguments.classes))
         return found
 
 
-def draw(arguments: argparse.Namespace, found: Dataset, rng: np.random.Generator, most: int | None = None) -> Dataset:
+def _class_names(text: str) -> list[str]:
+    names = [name.strip() for name in text.split(",")]
+    if not all(names):
+        raise _errors.UsageError(
+            f"--classes takes names of classes with commas between them, such as 0,1, not {brief(text)}"
+        )
+    return names
+
+
+def draw(
+    arguments: argparse.Namespace,
+    found: Dataset,
+    rng: np.random.Generator,
+    *,
+    per_class: int = 2,
+    most: int | None = None,
+    unasked: int | None = None,
+) -> Dataset:
     """Choose samples of data that were read, and scale them.
 
     Args:
         arguments: of the command.
         found: the data.
         rng: draws the samples.
-        most: samples that are drawn, whatever their classes, where --samples does not say how many.
+        per_class: samples that every class needs.
+        most: samples that may be drawn, where the command has a limit.
+        unasked: samples that are drawn, whatever their classes, where --samples does not say how many; all by default.
 
     Raises:
         UsageError: samples that cannot be had or used so.
     """
     with _data_errors(arguments):
         if arguments.samples is not None:
-            found = found.subsample(arguments.samples, rng)
-        elif most is not None:
-            found = found.thinned(most, rng)
+            found = found.subsample(arguments.samples, rng, per_class=per_class, most=most)
+        elif unasked is not None:
+            found = found.thinned(unasked, rng)
         return found.normalise(normalisation(arguments))
 
 

@@ -27,6 +27,8 @@ __all__ = ["DataComparison", "studied"]
 
 #: Samples whose kernels are diagonalised.
 _MOST_SAMPLES = 8192
+#: Samples of a class from which its statistics are estimated, at least.
+_PER_CLASS = 4
 #: n x n arrays of a draw: S, the kernel, what stands in for it, an equivalent, their difference and its work arrays.
 _SQUARES = 7
 #: Eigenvalues that the JSON gives of every spectrum, and that the table shows.
@@ -90,7 +92,8 @@ def _draw_cell(arguments: argparse.Namespace, found: Dataset, deq: DEQ, cell: Ma
     from numerics.experiments import study_data
 
     rng = np.random.default_rng([arguments.seed, cell["draw"]])
-    return study_data(deq, _data_options.draw(arguments, found, rng), arguments.kernel, rng).record()
+    drawn = _data_options.draw(arguments, found, rng, per_class=_PER_CLASS, most=_MOST_SAMPLES)
+    return study_data(deq, drawn, arguments.kernel, rng).record()
 
 
 def _question(arguments: argparse.Namespace, found: Dataset, deq: DEQ) -> dict[str, Any]:
@@ -129,11 +132,13 @@ class DataComparison:
     @property
     def title(self) -> str:
         """One line: what was studied."""
+        from numerics.data import listed
+
         given, count = self.arguments, len(self.summary.studies)
         draws = "" if count == 1 else f", {count} draws"
         return (
             f"{self.activation.name}, {given.kernel.upper()} on {self.source.name}, classes "
-            f"{', '.join(self.source.classes)}: n = {self._samples}, p = {self.source.p}, normalised "
+            f"{listed(self.source.classes)}: n = {self._samples}, p = {self.source.p}, normalised "
             f"{_data_options.normalisation(given)}, σa² = {given.sigma_a2:g}, σb² = {given.sigma_b2:g}{draws}"
         )
 
@@ -251,7 +256,8 @@ def _spectrum_label(name: str, arguments: argparse.Namespace) -> str:
 
 def _diagnostics_record(found: DataDiagnostics) -> dict[str, Any]:
     return {
-        "effective_dimension": found.effective_dimension.tolist(),
+        "effective_dimension": [_known(value) for value in found.effective_dimension],
+        "effective_dimension_note": found.effective_dimension_note,
         "mean_energy_share": found.mean_energy_share,
         "norm_spread": found.norm_spread,
         "norm_spread_gaussian": found.gaussian_norm_spread,
@@ -265,11 +271,12 @@ def _diagnostic_rows(summary: DataSummary) -> list[tuple[str, str, str]]:
     """Label, value, and what the theory takes it to be."""
     found, twin = summary.diagnostics(), summary.diagnostics("twin")
     t = ", ".join(f"{value:.2g} ± {error:.1g}" for value, error in zip(found.t, found.t_error, strict=True))
-    dimensions = ", ".join(f"{value:.3g}" for value in found.effective_dimension)
+    dimensions = ", ".join("unknown" if math.isnan(value) else f"{value:.3g}" for value in found.effective_dimension)
     theory, gaussian = f"the theory takes it to be of order p = {found.dimension}", f"{found.gaussian_norm_spread:.1%}"
     in_twin = f"of two samples; {twin.largest_correlation:.3g} in the twin"
+    note = found.effective_dimension_note or f"tr(C)²/tr(C²) by class; {theory}"
     return [
-        ("effective dimension", dimensions, f"tr(C)²/tr(C²) by class; {theory}"),
+        ("effective dimension", dimensions, note),
         ("energy in the means", f"{found.mean_energy_share:.1%}", "of order 1/p in the theory"),
         ("spread of ||x||²", f"{found.norm_spread:.1%}", f"of its mean; {gaussian} were it Gaussian"),
         ("largest correlation", f"{found.largest_correlation:.3g}", in_twin),
@@ -282,4 +289,8 @@ def _with_error(mean: float, error: float) -> str:
 
 
 def _finite(values: Mapping[Any, float]) -> dict[str, float | None]:
-    return {str(name): float(value) if math.isfinite(value) else None for name, value in values.items()}
+    return {str(name): _known(value) for name, value in values.items()}
+
+
+def _known(value: float) -> float | None:
+    return float(value) if math.isfinite(value) else None

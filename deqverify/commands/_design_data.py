@@ -81,9 +81,10 @@ def design_on_data(
     import numpy as np
 
     from numerics.budget import OverBudgetError
-    from numerics.matching import DesignError, design_for_data
+    from numerics.matching import LARGEST_ON_DATA, DesignError, design_for_data
 
-    data = _data_options.read(arguments, np.random.default_rng(arguments.seed), most=SAMPLES)
+    rng = np.random.default_rng(arguments.seed)
+    data = _data_options.read(arguments, rng, most=LARGEST_ON_DATA, unasked=SAMPLES)
     assert data is not None  # noqa: S101
     sys.stderr.write(f"designing, for the pairs of {data.n} samples ...\n")
     try:

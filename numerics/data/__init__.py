@@ -9,6 +9,7 @@ from numerics.data.preprocessing import Preprocessing
 from numerics.data.registered import data_folders, load_dataset, missing_dataset
 from numerics.data.shapes import LARGEST_MATRIX, SHAPES, CovarianceShape, class_covariances
 from numerics.data.statistics import MixtureStatistics, Tau0Reading, estimate_statistics, mean_squared_products
+from numerics.data.wording import listed
 
 __all__ = [
     "ENTRY_LAWS",
@@ -33,6 +34,7 @@ __all__ = [
     "data_folders",
     "draw_entries",
     "estimate_statistics",
+    "listed",
     "load_dataset",
     "mean_squared_products",
     "missing_dataset",

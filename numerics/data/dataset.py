@@ -14,6 +14,8 @@ from numpy.typing import ArrayLike, NDArray
 from numerics.arrays import Array, Index
 from numerics.data.limits import DatasetError
 from numerics.data.mixture import class_sizes
+from numerics.data.norms import root_mean_square
+from numerics.data.wording import counted, listed
 from numerics.display import html_table
 from numerics.linalg import gram_matrix
 from numerics.named import Normalisation
@@ -26,8 +28,6 @@ _LONGEST_NAME = 100
 _LABEL_TYPES = (str, int, np.integer)
 #: A sum of the squares of all entries that leaves room for products of such sums.
 _LARGEST_SQUARE = 1e150
-#: Names of classes that a text shows.
-_SHOWN = 12
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,11 +65,12 @@ class Dataset:
         classes = tuple(self.classes)
         if labels.shape != samples.shape[:1] or labels.dtype.kind not in "iu":
             raise DatasetError(
-                f"{len(samples)} samples need as many labels, not an array of shape {labels.shape}, type {labels.dtype}"
+                f"{counted(len(samples), 'sample')} must have as many labels, not an array of shape {labels.shape}, "
+                f"type {labels.dtype}"
             )
         _check_names(classes)
         if labels.size and not 0 <= labels.min() <= labels.max() < len(classes):
-            raise DatasetError(f"labels are places in the {len(classes)} classes, from 0 to {len(classes) - 1}")
+            raise DatasetError(f"labels are places in the list of classes, from 0 to {len(classes) - 1}")
         _check_sizes(classes, np.bincount(labels, minlength=len(classes)))
         object.__setattr__(self, "samples", samples)
         object.__setattr__(self, "labels", _frozen(labels.astype(np.intp, copy=False)))
@@ -116,7 +117,7 @@ class Dataset:
     @property
     def tau0(self) -> float:
         """Input scale, the root of the mean of ||x||^2."""
-        return float(np.sqrt(np.einsum("ij,ij->", self.samples, self.samples) / self.n))
+        return root_mean_square(self.samples)
 
     def gram(self) -> Array:
         """S = X X^T, shape (n, n): nothing is divided, so that samples of norm 1 have 1 on its diagonal."""
@@ -141,17 +142,17 @@ class Dataset:
         chosen = tuple(map(str, classes))
         wrong = next((name for name in chosen if name not in self.classes), None)
         if wrong is not None:
-            raise DatasetError(f"{self.name} has no class {wrong!r}; accepted are {_listed(self.classes)}")
+            raise DatasetError(f"{self.name} has no class {brief(wrong)}; accepted are {listed(self.classes)}")
         if not chosen or len(set(chosen)) < len(chosen):
             raise DatasetError(
-                f"classes are given once each, some of {_listed(self.classes)}, not {_listed(chosen) or 'none'}"
+                f"classes are given once each, some of {listed(self.classes)}, not {listed(chosen) or 'none'}"
             )
         if chosen == self.classes:
             return self
         places = np.full(len(self.classes), -1)
         places[[self.classes.index(name) for name in chosen]] = np.arange(len(chosen))
         members = np.flatnonzero(places[self.labels] >= 0)
-        return self._of(members, f"classes {_listed(chosen)}", labels=places[self.labels[members]], classes=chosen)
+        return self._of(members, f"classes {listed(chosen)}", labels=places[self.labels[members]], classes=chosen)
 
     def thinned(self, n: int, rng: np.random.Generator) -> Dataset:
         """n samples whatever their classes, but two of each, drawn without replacement and left in their order.
@@ -184,15 +185,19 @@ class Dataset:
         chosen = order[np.argsort(rank, kind="stable")[:n]]
         return self._of(np.sort(chosen), f"{n} drawn")
 
-    def subsample(self, n: int, rng: np.random.Generator) -> Dataset:
+    def subsample(
+        self, n: int, rng: np.random.Generator, *, per_class: int = _FEWEST, most: int | None = None
+    ) -> Dataset:
         """n samples, as many of each class but for one, drawn without replacement and left in their order.
 
         Args:
             n: how many; what is left over after equal shares goes one each to the first classes.
             rng: gives the random numbers.
+            per_class: how many every class gets at least, two or more.
+            most: how many all classes may get together; as many as there are by default.
 
         Raises:
-            DatasetError: fewer than two a class, or more than the smallest class allows.
+            DatasetError: fewer than so many a class, or more than the smallest class or ``most`` allows.
             TypeError: n that is no whole number, or another generator.
 
         Example:
@@ -200,16 +205,12 @@ class Dataset:
             >>> data.subsample(9, np.random.default_rng(0)).sizes
             (5, 4)
         """
-        n, least, classes = index(n), min(self.sizes), len(self.classes)
+        n = index(n)
         _check_generator(rng)
-        if not _FEWEST * classes <= n <= least * classes:
-            raise DatasetError(
-                f"{n} samples of {self.name} are asked for; {_FEWEST * classes} to {least * classes} are accepted, as "
-                f"many of each of {classes} classes"
-            )
+        self._check_count(n, per_class, most)
         chosen = [
             rng.choice(np.flatnonzero(self.labels == place), size, replace=False)
-            for place, size in enumerate(class_sizes(n, np.ones(classes)))
+            for place, size in enumerate(class_sizes(n, np.ones(len(self.classes))))
         ]
         return self._of(np.sort(np.concatenate(chosen)), f"{n} drawn, as many of each class")
 
@@ -273,6 +274,25 @@ class Dataset:
         """
         return replace(self, samples=samples, preprocessing=(*self.preprocessing, *done))
 
+    def _check_count(self, n: int, per_class: int, most: int | None) -> None:
+        """Refuse a subsample that cannot be had, with the range of those that can."""
+        smallest, classes = min(self.sizes), len(self.classes)
+        if smallest < per_class:
+            name = self.classes[self.sizes.index(smallest)]
+            raise DatasetError(
+                f"class {name} has {counted(smallest, 'sample')}; {per_class} or more are accepted in every class"
+            )
+        low, high = per_class * classes, smallest * classes if most is None else min(smallest * classes, most)
+        if high < low:
+            raise DatasetError(
+                f"{classes} classes are too many for {high} samples; up to {high // per_class} classes are accepted"
+            )
+        if not low <= n <= high:
+            raise DatasetError(
+                f"{counted(n, 'sample')} of {self.name} {'is' if n == 1 else 'are'} asked for; {low} to {high} are "
+                f"accepted, as many of each class and at least {per_class}"
+            )
+
     def _of(self, members: Index, done: str, **changed: Any) -> Dataset:
         """Some of the samples."""
         kept = {"labels": self.labels[members], "preprocessing": (*self.preprocessing, done), **changed}
@@ -281,7 +301,7 @@ class Dataset:
     def __repr__(self) -> str:
         done = f"; {', '.join(self.preprocessing)}" if self.preprocessing else ""
         return (
-            f"Dataset({self.name}: n = {self.n}, p = {self.p}, classes {_listed(self.classes)}, "
+            f"Dataset({self.name}: n = {self.n}, p = {self.p}, classes {listed(self.classes)}, "
             f"tau0 = {self.tau0:.6g}{done})"
         )
 
@@ -361,7 +381,9 @@ def _check_names(classes: Sequence[Any]) -> None:
 def _check_sizes(classes: Sequence[str], sizes: NDArray[np.intp]) -> None:
     for name, size in zip(classes, sizes, strict=True):
         if size < _FEWEST:
-            raise DatasetError(f"class {name} has {size} samples; {_FEWEST} or more are accepted in every class")
+            raise DatasetError(
+                f"class {name} has {counted(int(size), 'sample')}; {_FEWEST} or more are accepted in every class"
+            )
 
 
 def _check_generator(rng: Any) -> None:
@@ -374,9 +396,3 @@ def _frozen(array: Any) -> Any:
     view = array.view()
     view.flags.writeable = False
     return view
-
-
-def _listed(classes: Sequence[str]) -> str:
-    """Names, the first dozen of many."""
-    more = f", ... ({len(classes)} in all)" if len(classes) > _SHOWN else ""
-    return ", ".join(map(str, classes[:_SHOWN])) + more

@@ -10,10 +10,17 @@ import numpy as np
 from numerics.arrays import EPS, Array
 from numerics.data.dataset import Dataset
 from numerics.data.limits import DatasetError
+from numerics.data.norms import lengths, root_mean_square
+from numerics.data.wording import counted
 from numerics.linalg import gram_matrix
 from numerics.named import NORMALISATIONS, Normalisation
 
 __all__ = ["Preprocessing"]
+
+#: Centred samples are rounding, and no data, up to so much of what they were.
+_ROUNDING = 8 * EPS
+#: The smallest number that float64 holds to all its digits.
+_SMALLEST = float(np.finfo(np.float64).tiny)
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,10 +78,11 @@ class Preprocessing:
             raise DatasetError(f"samples are normalised by {', '.join(NORMALISATIONS)}, not {normalisation!r}")
         chosen = training if classes is None else training.select(classes)
         centred = normalisation != "none" or components is not None
-        mean = chosen.samples.mean(axis=0) if centred else np.zeros(chosen.p)
+        mean = _mean(chosen.samples) if centred else np.zeros(chosen.p)
+        _check_spread(chosen.samples, mean)
         whitening = None if components is None else _whitening(chosen.samples - mean, components)
         unscaled = cls(chosen.classes, normalisation, mean, whitening, 1.0)
-        scale = 1.0 if normalisation == "sample" else _scale(unscaled._placed(chosen.samples))
+        scale = 1.0 if normalisation == "sample" else root_mean_square(unscaled._placed(chosen.samples))
         return cls(chosen.classes, normalisation, mean, whitening, scale)
 
     def apply(self, data: Dataset) -> Dataset:
@@ -88,15 +96,15 @@ class Preprocessing:
         """
         if data.p != len(self.mean):
             raise DatasetError(
-                f"{data.name} has {data.p} features; {len(self.mean)} are accepted, as in the training split"
+                f"{data.name} has {counted(data.p, 'feature')}; {len(self.mean)} are accepted, as in the training split"
             )
         chosen = data.select(self.classes)
         placed = self._placed(chosen.samples)
         if self.normalisation != "sample":
             return chosen.transformed(placed / self.scale, *self._words())
-        norms = np.sqrt(np.einsum("ij,ij->i", placed, placed))
+        norms = lengths(placed)
         # Below this the direction is rounding.
-        flat = np.flatnonzero(norms <= 8 * EPS * np.sqrt(np.einsum("ij,ij->i", chosen.samples, chosen.samples)))
+        flat = np.flatnonzero(norms <= np.maximum(_ROUNDING * self._gain * lengths(chosen.samples), _SMALLEST))
         if flat.size:
             raise DatasetError(
                 f"sample {flat[0]} has norm 0 once it is centred; samples with a direction can be scaled to 1"
@@ -107,6 +115,11 @@ class Preprocessing:
         """Centred and whitened, not yet scaled."""
         centred = samples - self.mean
         return centred if self.whitening is None else np.asarray(centred @ self.whitening)
+
+    @property
+    def _gain(self) -> float:
+        """The most that whitening makes of rounding."""
+        return 1.0 if self.whitening is None else float(lengths(self.whitening.T).max())
 
     def _words(self) -> list[str]:
         """What was done, in order."""
@@ -119,20 +132,28 @@ class Preprocessing:
         return words
 
 
-def _scale(samples: Array) -> float:
-    """The root of the mean of ||x||^2."""
-    scale = float(np.sqrt(np.einsum("ij,ij->", samples, samples) / len(samples)))
-    if scale == 0:
-        raise DatasetError("all samples are the same, or zero; samples that differ can be scaled")
-    return scale
+def _mean(samples: Array) -> Array:
+    """The mean, right to its last digits for any number of samples: NumPy's adds row to row."""
+    first = samples.mean(axis=0)
+    return np.asarray(first + (samples - first).mean(axis=0))
+
+
+def _check_spread(samples: Array, mean: Array) -> None:
+    """Refuse samples of which centring leaves nothing, or rounding."""
+    before = root_mean_square(samples)
+    if before < _SMALLEST:
+        raise DatasetError(f"all samples are zero or below {_SMALLEST:.3g}; samples that differ can be scaled")
+    if root_mean_square(samples - mean) <= max(_ROUNDING * before, _SMALLEST):
+        raise DatasetError("all samples are the same, but for rounding; samples that differ can be scaled")
 
 
 def _whitening(centred: Array, components: int) -> Array:
     """V diag(lambda)^(-1/2), lambda the largest eigenvalues of X^T X/n, V their eigenvectors with signs fixed."""
-    values, vectors = np.linalg.eigh(gram_matrix(centred) / len(centred))
+    scale = root_mean_square(centred)
+    values, vectors = np.linalg.eigh(gram_matrix(centred / scale) / len(centred))
     rank = int(np.sum(values > len(values) * EPS * values[-1]))
     if not 1 <= components <= rank:
         raise DatasetError(f"{components} principal components are asked for; 1 to {rank} are accepted here")
     values, vectors = values[::-1][:components], vectors[:, ::-1][:, :components]
     largest = vectors[np.abs(vectors).argmax(axis=0), np.arange(components)]
-    return np.asarray(vectors * np.sign(largest) / np.sqrt(values))
+    return np.asarray(vectors * np.sign(largest) / np.sqrt(values) / scale)

@@ -121,6 +121,8 @@ def load_dataset(
     if not isinstance(name_or_path, str | os.PathLike):
         raise TypeError(f"a data set is given by its name or path, not by {type(name_or_path).__name__}")
     name = os.fspath(name_or_path)
+    if not name:
+        raise DatasetError(f"an empty text names no data set; accepted are {', '.join(DATASETS)} and paths")
     if isinstance(name_or_path, str) and name in DATASETS:
         return _dataset(_digits(test) if name == "digits" else _read(_folder(name), limits, test), name)
     path = Path(name)

@@ -89,7 +89,9 @@ def estimate_statistics(data: Array, labels: NDArray[np.intp]) -> MixtureStatist
     sizes = np.bincount(labels)
     classes = sizes.size
     if sizes.min() < 4:
-        raise ValueError(f"every class needs at least four samples to estimate from, got sizes {tuple(sizes)}")
+        raise ValueError(
+            f"every class needs at least four samples to estimate from, and the smallest has {int(sizes.min())}"
+        )
     indicator = np.zeros((n, classes))
     indicator[np.arange(n), labels] = 1.0
     centred = data - (data @ indicator / sizes) @ indicator.T
@@ -141,7 +143,9 @@ def mean_squared_products(gram: Array, labels: NDArray[np.intp]) -> Array:
         raise ValueError(f"(n, n) Gram matrices need n labels from 0 on, got shapes {gram.shape} and {labels.shape}")
     sizes = np.bincount(labels)
     if sizes.min() < 2:
-        raise ValueError(f"every class needs at least two samples to estimate from, got sizes {tuple(sizes)}")
+        raise ValueError(
+            f"every class needs at least two samples to estimate from, and the smallest has {int(sizes.min())}"
+        )
     indicator = (labels[:, None] == np.arange(sizes.size)).astype(np.float64)
     sums = indicator.T @ np.square(gram) @ indicator - indicator.T @ (np.diagonal(gram)[:, None] ** 2 * indicator)
     found = sums / (np.outer(sizes, sizes) - np.diag(sizes))

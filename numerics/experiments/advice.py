@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import numpy as np
+
 from numerics.experiments.diagnostics import DataDiagnostics
 from numerics.experiments.equivalents_on_data import Equivalent, Prediction, Reason
 from theory.kernels import Kernel
@@ -18,6 +20,10 @@ __all__ = ["TRUSTED", "advise", "equivalent_name"]
 TRUSTED = 0.05
 #: A simpler equivalent is preferred to a better one up to this ratio of their errors.
 _PREFERRED = 2.0
+#: From here on two digits would be 1e+02 %.
+_ROUND = 0.995
+#: Share of p from which on an effective dimension is of the order of p.
+_NEAR = 0.5
 #: Effective dimensions that are listed one by one.
 _LISTED = 4
 
@@ -85,12 +91,7 @@ def _best(errors: Mapping[Equivalent, float]) -> Equivalent:
 def _why(reason: Reason, diagnostics: DataDiagnostics) -> str:
     match reason:
         case Reason.DIMENSION:
-            sizes = diagnostics.effective_dimension
-            shown = f"{sizes.min():.3g} to {sizes.max():.3g}" if len(sizes) > _LISTED else _joined(sizes.tolist())
-            return (
-                f"S o S does not average out: the effective dimension of the classes is {shown}, "
-                f"not of the order of p = {diagnostics.dimension}"
-            )
+            return f"S o S does not average out: {_too_small(diagnostics)}"
         case Reason.MEANS:
             return f"T leaves out the class means, which carry {_percent(diagnostics.mean_energy_share)} of the energy"
         case Reason.NORMS:
@@ -99,9 +100,20 @@ def _why(reason: Reason, diagnostics: DataDiagnostics) -> str:
             return f"correlations are as large as {diagnostics.largest_correlation:.2g}, so that their cubes count"
 
 
+def _too_small(diagnostics: DataDiagnostics) -> str:
+    """Which dimension: that of the classes, or p itself where theirs is as large as it can be."""
+    sizes, p = diagnostics.effective_dimension, diagnostics.dimension
+    if np.isnan(sizes).any():
+        return "how small the effective dimension of the classes is cannot be estimated from these samples"
+    if sizes.min() >= _NEAR * p:
+        return f"p = {p} itself is too small"
+    shown = f"{sizes.min():.3g} to {sizes.max():.3g}" if len(sizes) > _LISTED else _joined(sizes.tolist())
+    return f"the effective dimension of the classes is {shown}, not of the order of p = {p}"
+
+
 def _joined(numbers: list[float]) -> str:
     return " and ".join(filter(None, (", ".join(f"{x:.3g}" for x in numbers[:-1]), f"{numbers[-1]:.3g}")))
 
 
 def _percent(share: float) -> str:
-    return f"{100 * share:.2g} %" if share < 1 else f"{100 * share:.0f} %"
+    return f"{100 * share:.2g} %" if share < _ROUND else f"{100 * share:.0f} %"

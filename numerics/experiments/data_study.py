@@ -20,7 +20,7 @@ from numerics.experiments.diagnostics import DataDiagnostics, diagnose
 from numerics.experiments.equivalents_on_data import Equivalent, EquivalentsOnData, Prediction, Reason
 from numerics.experiments.experiment import exact_kernel
 from numerics.experiments.twins import gaussian_twin
-from numerics.linalg import eigenvalues, gram_matrix
+from numerics.linalg import eigenvalues
 from theory.activations import Activation
 from theory.equations import DEQ
 from theory.kernels import Kernel
@@ -114,7 +114,7 @@ class DataSummary:
         return advise(self.diagnostics(), self._prediction, self.errors(), self.kernel)
 
     def diagnostics(self, which: SampleSource = "data") -> DataDiagnostics:
-        """Return the means of the diagnostics, of the data or of the twins."""
+        """Return the means of the diagnostics, of the data or of the twins; nan where one draw does not tell."""
         found = [getattr(study, which).diagnostics for study in self.studies]
         means = {field.name: _mean([getattr(one, field.name) for one in found]) for field in fields(DataDiagnostics)}
         return DataDiagnostics(**{**means, "dimension": found[0].dimension, "sizes": found[0].sizes})
@@ -164,25 +164,25 @@ def study_data(deq: DEQ, data: Dataset, kernel: Kernel, rng: np.random.Generator
         KernelConvergenceError: an entry of the kernel has no stable fixed point.
     """
     with threadpoolctl.threadpool_limits(limits=1):
-        found = _study_samples(deq, data.samples, data.labels, kernel, rng, spectra=_SPECTRA)
-        twin = gaussian_twin(data.samples, data.labels, rng)
-        beside = _study_samples(deq, twin, data.labels, kernel, rng)
+        found = _study_samples(deq, data, kernel, rng, spectra=_SPECTRA)
+        twin = data.transformed(gaussian_twin(data.samples, data.labels, rng))
+        beside = _study_samples(deq, twin, kernel, rng)
     advice = advise(found.diagnostics, found.prediction, found.errors, kernel)
     return DataStudy(kernel, found, beside, advice)
 
 
 def _study_samples(
     deq: DEQ,
-    samples: Array,
-    labels: NDArray[np.intp],
+    data: Dataset,
     kernel: Kernel,
     rng: np.random.Generator,
     spectra: Sequence[Equivalent] = (),
 ) -> SampleStudy:
-    gram, statistics = gram_matrix(samples.T), estimate_statistics(samples.T, labels)
+    samples, labels = data.samples, data.labels
+    gram, statistics = data.gram(), estimate_statistics(samples.T, labels)
     centred = _at(deq, statistics.tau0_empirical)
     solution, weights = solve_float(centred).checked(kernel), (float(deq.sigma_a2), float(deq.sigma_b2))
-    diagnostics = diagnose(samples, labels, gram, statistics)
+    diagnostics = diagnose(samples, labels, gram, statistics, data.classes)
     phi = pointwise(deq.activation)
     equivalents = EquivalentsOnData(gram, statistics, labels, solution, phi, weights, kernel)
     prediction = equivalents.predict(rng)
@@ -204,16 +204,18 @@ def _at(deq: DEQ, tau0: float) -> DEQ:
 
 
 def _plain(value: Any) -> Any:
-    """Arrays as lists, members of enumerations as texts."""
+    """Arrays as lists with None for nan, members of enumerations as texts."""
     if isinstance(value, Mapping):
         return {str(key): _plain(part) for key, part in value.items()}
-    return value.tolist() if isinstance(value, np.ndarray) else value
+    if isinstance(value, np.ndarray):
+        return [None if number != number else number for number in value.tolist()]
+    return value
 
 
 def _study_of(record: Mapping[str, Any]) -> SampleStudy:
     """The study of samples that gave a record."""
     diagnostics: dict[str, Any] = {
-        name: np.array(value) if isinstance(value, list) else value for name, value in record["diagnostics"].items()
+        name: _array_of(value) if isinstance(value, list) else value for name, value in record["diagnostics"].items()
     }
     prediction = record["prediction"]
     return SampleStudy(
@@ -225,6 +227,10 @@ def _study_of(record: Mapping[str, Any]) -> SampleStudy:
         tau0=record["tau0"],
         kernel_residual=record["kernel_residual"],
     )
+
+
+def _array_of(values: list[Any]) -> NDArray[Any]:
+    return np.array([np.nan if value is None else value for value in values])
 
 
 def _by(names: type[Name], values: Mapping[str, Any]) -> dict[Name, Any]:

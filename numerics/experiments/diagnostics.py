@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from numerics.arrays import Array
+from numerics.arrays import EPS, Array
 from numerics.data import MixtureStatistics
 
 __all__ = ["DataDiagnostics", "diagnose"]
+
+#: tr(C)^2/tr(C^2) is at most p: an estimate of more than so many times p tells of its own noise and of nothing else.
+_BEYOND = 2.0
 
 
 @dataclass(frozen=True)
@@ -21,6 +25,7 @@ class DataDiagnostics:
         dimension: p.
         sizes: (K,) array, samples of every class.
         effective_dimension: (K,) array, tr(C_a)^2/tr(C_a^2), between 1 and p; the theory takes it to be of order p.
+            nan where the samples do not tell it, as with one that is far out.
         mean_energy_share: share of sum ||x_i||^2 that the class means carry; of order 1/p in the theory.
         norm_spread: standard deviation of ||x_i||^2 over its mean; of order p^(-1/2) in the theory.
         gaussian_norm_spread: the same of Gaussian samples with these class means and covariances.
@@ -39,8 +44,26 @@ class DataDiagnostics:
     t: Array
     t_error: Array
 
+    @property
+    def effective_dimension_note(self) -> str:
+        """A sentence where an effective dimension is not known; "" where all are."""
+        unknown = int(np.isnan(self.effective_dimension).sum())
+        if not unknown:
+            return ""
+        which = "" if self.sizes.size == 1 else f" of {unknown} of {self.sizes.size} classes"
+        return (
+            f"The effective dimension{which} cannot be estimated from these samples: they are too few, or some lie far "
+            "out."
+        )
 
-def diagnose(samples: Array, labels: NDArray[np.intp], gram: Array, statistics: MixtureStatistics) -> DataDiagnostics:
+
+def diagnose(
+    samples: Array,
+    labels: NDArray[np.intp],
+    gram: Array,
+    statistics: MixtureStatistics,
+    classes: Sequence[str] | None = None,
+) -> DataDiagnostics:
     """Return the diagnostics of samples.
 
     Args:
@@ -48,21 +71,25 @@ def diagnose(samples: Array, labels: NDArray[np.intp], gram: Array, statistics: 
         labels: (n,) array of classes 0..K-1.
         gram: (n, n) array S = X X^T.
         statistics: of the samples, estimated.
+        classes: their names for errors, 0..K-1 by default.
 
     Raises:
-        ValueError: a class whose samples are all the same.
+        ValueError: a class whose samples are all the same, but for rounding.
     """
     p, levels = statistics.dimension, _levels(statistics)
-    if not levels.min() > 0:
-        raise ValueError(f"the samples of class {int(np.argmin(levels))} are all the same: they have no covariance")
-    squares = np.diag(statistics.T)
-    # The estimate of tr C_a^2 has no bias, so it may fall on either side of what can be.
-    effective = np.divide(p * levels**2, squares, out=np.full(levels.shape, float(p)), where=squares > 0)
     norms, sizes = np.diagonal(gram), np.bincount(labels)
+    # A mean of n_a samples is rounded by up to n_a units of the last digit.
+    rounding = (np.maximum(sizes, 8) * EPS) ** 2 * (np.bincount(labels, norms) / sizes)
+    flat = np.flatnonzero(~(levels > rounding))
+    if flat.size:
+        name = flat[0] if classes is None else classes[flat[0]]
+        raise ValueError(
+            f"the samples of class {name} are all the same, but for rounding; classes whose samples differ are accepted"
+        )
     return DataDiagnostics(
         dimension=p,
         sizes=sizes,
-        effective_dimension=np.clip(effective, 1.0, p),
+        effective_dimension=_effective_dimensions(p, levels, np.diag(statistics.T)),
         mean_energy_share=max(0.0, 1 - statistics.tau0_population**2 / statistics.tau0_empirical**2),
         norm_spread=float(norms.std() / norms.mean()),
         gaussian_norm_spread=_gaussian_spread(samples, labels, norms, statistics),
@@ -75,6 +102,12 @@ def diagnose(samples: Array, labels: NDArray[np.intp], gram: Array, statistics: 
 def _levels(statistics: MixtureStatistics) -> Array:
     """tr C_a/p."""
     return np.asarray(statistics.tau0_population**2 + statistics.t / np.sqrt(statistics.dimension))
+
+
+def _effective_dimensions(p: int, levels: Array, squares: Array) -> Array:
+    """The estimate of tr C_a^2 has no bias, so it may fall on either side of what can be; nan where it is far off."""
+    ratios = np.divide(p * levels**2, squares, out=np.full(levels.shape, np.inf), where=squares > 0)
+    return np.where(ratios > _BEYOND * p, np.nan, np.clip(ratios, 1.0, p))
 
 
 def _gaussian_spread(samples: Array, labels: NDArray[np.intp], norms: Array, statistics: MixtureStatistics) -> float:

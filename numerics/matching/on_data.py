@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from numerics.arrays import Array
 from numerics.budget import OverBudgetError, checkpoint, share, spent, stage
@@ -19,6 +20,7 @@ from numerics.matching.boxes import FamilyBox
 from numerics.matching.designs import LAYER_COUNTS, DesignError, UndecidedDesignError, design
 from numerics.matching.explicit_network import ExplicitNetwork
 from numerics.matching.rivals import DEQKernels, best_scalar, explicit_kernel, naive_layers
+from numerics.parameters import as_array
 from theory.equations import DEQ
 from theory.kernels import Kernel
 from theory.named import MatchStatus
@@ -29,6 +31,8 @@ __all__ = ["LARGEST_ON_DATA", "DataDesign", "KernelFit", "design_for_data"]
 LARGEST_ON_DATA = 2000
 #: Part of the processor time left that matched networks may take, and of that what one of them may.
 _MATCHED_SHARE, _NETWORK_SHARE = 0.7, 0.5
+#: Rounding of a Gram matrix's entries, relative to the largest.
+_ROUNDING = 1e-8
 
 
 @dataclass(frozen=True)
@@ -107,7 +111,7 @@ class DataDesign:
 
 
 def design_for_data(
-    deq: DEQ, gram: Array, *, kernel: Kernel = Kernel.CK, own: FamilyBox | None = None, digits: int = 15
+    deq: DEQ, gram: ArrayLike, *, kernel: Kernel = Kernel.CK, own: FamilyBox | None = None, digits: int = 15
 ) -> DataDesign:
     """Choose among the networks that match a DEQ the one whose exact kernel is nearest on some samples.
 
@@ -133,10 +137,7 @@ def design_for_data(
         >>> found.chosen.name, found.rivals[0].name
         ('1 x erf', 'naive')
     """
-    if gram.ndim != 2 or not 2 <= gram.shape[0] <= LARGEST_ON_DATA:
-        raise ValueError(
-            f"the Gram matrix of 2 to {LARGEST_ON_DATA} samples is accepted, not an array of shape {gram.shape}"
-        )
+    gram = _checked(gram)
     exact = DEQKernels(deq)
     with stage(f"computing the DEQ's kernel on {len(gram)} samples"):
         target = exact.kernel(gram, kernel)
@@ -182,13 +183,31 @@ def _questions(own: FamilyBox | None) -> Iterator[tuple[str, dict[str, Any]]]:
         yield " then ".join(family.name for family in own.families), {"own": own}
 
 
+def _checked(value: ArrayLike) -> Array:
+    """A Gram matrix, refused where it cannot be one."""
+    gram = as_array(value, "the Gram matrix")
+    if gram.ndim != 2 or gram.shape[0] != gram.shape[1] or not 2 <= len(gram) <= LARGEST_ON_DATA:
+        raise ValueError(
+            f"the Gram matrix of 2 to {LARGEST_ON_DATA} samples is accepted, not an array of shape {gram.shape}"
+        )
+    squares = np.diagonal(gram)
+    if not (np.isfinite(gram).all() and squares.min() >= 0 and squares.max() > 0):
+        raise ValueError("the Gram matrix must have finite entries and a diagonal of squared norms that are not all 0")
+    lengths = np.sqrt(squares)
+    if np.abs(gram - gram.T).max() > _ROUNDING * squares.max() or np.any(
+        np.abs(gram) > np.outer(lengths, lengths) + _ROUNDING * squares.max()
+    ):
+        raise ValueError("the Gram matrix must be symmetric, and no product above those of the samples' norms")
+    return gram
+
+
 def _designs(
     deq: DEQ, kernel: Kernel, digits: int, question: dict[str, Any]
 ) -> tuple[list[tuple[str, ExplicitNetwork]], str]:
     """Every network of a family that matches, with what tells it from the others; or why there is none."""
     try:
         found = design(deq, kernel=kernel, digits=digits, **question)
-    except UndecidedDesignError as error:
+    except (UndecidedDesignError, ArithmeticError) as error:
         return [], str(error)
     one = len(found.branches) == 1
     networks = [("" if one else f", solution {k}", network) for k, network in enumerate(found.branches, start=1)]

@@ -43,7 +43,16 @@ def test_samples_are_drawn() -> None:
         (np.ones(3), r"X must be an \(n, p\) array"),
         (np.zeros((3, 2)), "not all zero"),
         (np.ones((1, 2)), "2 to 2000 samples"),
-        ([[1.0, np.nan], [0.0, 1.0]], r"X must be an \(n, p\) array"),
+        (
+            [[1.0, np.nan], [0.0, 1.0]],
+            r"X must be an \(n, p\) array of finite num.*, and number 1 of sample 0 is nan",
+        ),
+        (np.full((500, 2), np.nan), "and number 0 of sample 0 is nan$"),
+        ([["a", "b"], ["c", "d"]], "X must be an array of real numbers, or lists of equal lengths, not list$"),
+        ([[1.0, 2.0], [3.0]], "X must be an array of real numbers, or lists of equal lengths, not list$"),
+        (np.ones((2, 2, 2)), r"not one of shape \(2, 2, 2\)$"),
+        (np.full((3, 3), 1e200), r"a largest entry from 1e-70 to 1e\+70, not 1e\+200: divide X by one number$"),
+        (np.full((3, 3), 1e-200), r"a largest entry from 1e-70 to 1e\+70, not 1e-200: divide X by one number$"),
     ],
 )
 def test_what_is_refused(X: object, message: str) -> None:
@@ -51,6 +60,19 @@ def test_what_is_refused(X: object, message: str) -> None:
         dv.match(dv.DEQ("tanh")).for_data(X)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="from 2 to 2000"):
         dv.match(dv.DEQ("tanh")).for_data(np.eye(3), samples=1)
+    for samples in (2.5, None, "two", np.int64(1)):
+        with pytest.raises(ValueError, match=f"samples must be a whole number from 2 to 2000, not {samples}$"):
+            dv.match(dv.DEQ("tanh")).for_data(np.eye(3), samples=samples)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match=r"pass rng, a numpy\.random\.Generator$"):
+        dv.match(dv.DEQ("tanh")).for_data(np.eye(3), samples=2, rng=0)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("unit", [1e10, 1e-20])
+def test_a_family_that_fails_at_a_scale_is_left_out(unit: float) -> None:
+    """The linear programme of hard tanh or of another family has no answer there, and the rest have."""
+    found = dv.match(dv.DEQ("tanh", "4/5")).for_data(unit * np.eye(3))
+    assert any("linear programme" in reason for _, reason in found.left_out)
+    assert found.fits
 
 
 def test_scikit_learn_is_not_imported_by_the_front_door() -> None:

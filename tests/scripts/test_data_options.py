@@ -58,6 +58,7 @@ def test_without_data_there_are_none() -> None:
     [
         (["--samples", "100"], "--samples is of data: give it with --data"),
         (["--normalise", "none"], "--normalise is of data: give it with --data"),
+        (["--data", ""], "--data: an empty text names no data set; accepted are fashion-mnist"),
         (["--data", "nowhere"], "--data: there is no data set and no file 'nowhere'"),
     ],
 )
@@ -71,7 +72,9 @@ def test_what_is_refused(words: list[str], message: str) -> None:
     [
         (["--classes", "1,7"], "no class '7'; accepted are 1, 5, 9"),
         (["--classes", "1,1"], "given once each"),
-        (["--classes", ","], "no class ''"),
+        (["--classes", ","], "--classes takes names of classes with commas between them, such as 0,1, not ','"),
+        (["--classes", "1,5,"], "not '1,5,'"),
+        (["--classes", ""], "not ''"),
         (["--samples", "61"], "61 samples of three are asked for; 6 to 60 are accepted"),
         (["--samples", "2"], "6 to 60 are accepted"),
     ],
@@ -79,6 +82,17 @@ def test_what_is_refused(words: list[str], message: str) -> None:
 def test_what_data_do_not_have(words: list[str], message: str, path: str) -> None:
     with pytest.raises(UsageError, match=message):
         _read("--data", path, *words)
+
+
+def test_the_range_of_samples_is_what_the_command_accepts(path: str) -> None:
+    data, rng = load_dataset(path), np.random.default_rng(0)
+    with pytest.raises(UsageError, match="2 samples of three are asked for; 12 to 30 are accepted"):
+        options.draw(_arguments("--data", path, "--samples", "2"), data, rng, per_class=4, most=30)
+    for count in ("12", "30"):
+        drawn = options.draw(_arguments("--data", path, "--samples", count), data, rng, per_class=4, most=30)
+        assert drawn.n == int(count)
+    with pytest.raises(UsageError, match="6 to 40 are accepted"):
+        options.read(_arguments("--data", path, "--samples", "2"), rng, most=40)
 
 
 @pytest.mark.parametrize("words", [["--samples", "1"], ["--samples", "many"], ["--normalise", "unit"]])

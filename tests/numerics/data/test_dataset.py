@@ -67,15 +67,15 @@ def test_input_scale_and_gram() -> None:
 def test_how_it_shows_itself() -> None:
     data = Dataset.from_arrays(np.eye(30), [f"<{k}>" for k in range(15)] * 2, "many")
     assert repr(data).startswith("Dataset(many: n = 30, p = 30, classes <0>, <10>, <11>,")
-    assert "... (15 in all), tau0 = 1)" in repr(data)
+    assert "and 3 more, tau0 = 1)" in repr(data)
     assert "<td>&lt;14&gt;</td><td>2</td>" in data._repr_html_()
 
 
 @pytest.mark.parametrize(
     ("samples", "labels", "message"),
     [
-        (np.eye(4), [0, 1, 0], "4 samples need as many labels"),
-        (np.eye(4), [0, 0, 0, 1], "class 1 has 1 samples; 2 or more are accepted"),
+        (np.eye(4), [0, 1, 0], "4 samples must have as many labels"),
+        (np.eye(4), [0, 0, 0, 1], "class 1 has 1 sample; 2 or more are accepted"),
         (np.ones(4), [0, 0, 1, 1], r"must be an \(n, p\) array"),
         (np.ones((0, 4)), [], r"must be an \(n, p\) array"),
         (np.ones((4, 0)), [0] * 4, r"must be an \(n, p\) array"),
@@ -105,11 +105,11 @@ def test_what_is_no_data_set(samples: Any, labels: Any, message: str) -> None:
 @pytest.mark.parametrize(
     ("labels", "classes", "message"),
     [
-        ([0, 0, 1, 2], ("a", "b"), "labels are places in the 2 classes"),
-        ([0, 0, -1, -1], ("a", "b"), "labels are places in the 2 classes"),
+        ([0, 0, 1, 2], ("a", "b"), "labels are places in the list of classes, from 0 to 1"),
+        ([0, 0, -1, -1], ("a", "b"), "labels are places in the list of classes"),
         ([0, 0, 0, 0], ("a", "b"), "class b has 0 samples"),
         ([0, 0, 1, 1], ("a", "a"), "each of another name"),
-        ([0.0, 0, 1, 1], ("a", "b"), "need as many labels, not an array of shape .* type float64"),
+        ([0.0, 0, 1, 1], ("a", "b"), "have as many labels, not an array of shape .* type float64"),
     ],
 )
 def test_labels_that_are_no_places(labels: Any, classes: tuple[str, ...], message: str) -> None:
@@ -193,6 +193,32 @@ def test_every_sample_is_drawn_as_often() -> None:
 def test_subsamples_that_cannot_be(n: int) -> None:
     with pytest.raises(DatasetError, match=f"{n} samples of test are asked for; 6 to 33 are accepted"):
         _data().subsample(n, _rng())
+
+
+def test_the_range_that_is_told_is_accepted() -> None:
+    data = _data()
+    with pytest.raises(DatasetError, match="1 sample of test is asked for; 12 to 20 are accepted") as told:
+        data.subsample(1, _rng(), per_class=4, most=20)
+    low, high = (int(word) for word in str(told.value).split("; ")[1].split()[:3:2])
+    for n in (low, high):
+        drawn = data.subsample(n, _rng(), per_class=4, most=20)
+        assert drawn.n == n
+        assert min(drawn.sizes) >= 4
+    for n in (low - 1, high + 1):
+        with pytest.raises(DatasetError, match="12 to 20 are accepted"):
+            data.subsample(n, _rng(), per_class=4, most=20)
+    with pytest.raises(DatasetError, match="class c2 has 11 samples; 12 or more are accepted in every class"):
+        data.subsample(36, _rng(), per_class=12)
+    with pytest.raises(DatasetError, match="3 classes are too many for 10 samples; up to 2 classes are accepted"):
+        data.subsample(10, _rng(), per_class=4, most=10)
+
+
+def test_long_lists_of_classes_are_cut() -> None:
+    data = Dataset.from_arrays(np.ones((200, 2)), [f"{'long' * 20}{k % 100:02}" for k in range(200)])
+    for wrong in (["x" * 5000], [data.classes[0]] * 5000):
+        with pytest.raises(DatasetError, match=" and 99 more") as told:
+            data.select(wrong)
+        assert len(str(told.value)) < 500
 
 
 @pytest.mark.parametrize("fraction", [0.01, 0.5, 0.8, 0.99])

@@ -138,9 +138,57 @@ def test_zeros_cannot_be_scaled(how: Normalisation) -> None:
 
 
 def test_a_sample_at_the_mean_has_no_direction() -> None:
-    """The mean of .1, .3 and four times .2 is not .2 in float64: the difference is rounding, and is not scaled up."""
-    samples = [[value, 1.0] for value in (0.1, 0.3, 0.2, 0.2, 0.2, 0.2)]
+    """The mean of -.7, 1.1 and four times .2 is not .2 in float64: the difference is rounding, and is not scaled up."""
+    samples = [[value, 1.0] for value in (0.2 - 0.9, 0.2 + 0.9, 0.2, 0.2, 0.2, 0.2)]
     data = Dataset.from_arrays(samples, [0, 1] * 3)
     assert data.normalise("center").samples[2, 0] != 0
     with pytest.raises(DatasetError, match="sample 2 has norm 0 once it is centred"):
         data.normalise("sample")
+
+
+@pytest.mark.parametrize("n", [40, 20_000])
+@pytest.mark.parametrize("value", [0.1, 1 / 3, 1e-200])
+def test_the_same_sample_again_and_again_is_not_scaled_up(n: int, value: float) -> None:
+    """NumPy's mean of equal numbers is off by rounding that grows with their number."""
+    data = Dataset.from_arrays(np.full((n, 7), value), np.arange(n) % 2)
+    with pytest.raises(DatasetError, match="all samples are the same, but for rounding; samples that differ"):
+        data.normalise("center")
+    with pytest.raises(DatasetError, match="all samples are the same"):
+        Preprocessing.fit(data, "none", components=1)
+    with pytest.raises(DatasetError, match="all samples are the same"):
+        data.normalise("sample")
+    assert data.normalise("none").tau0 == pytest.approx(1)
+
+
+def test_small_differences_about_a_large_mean_are_data() -> None:
+    samples = np.random.default_rng(0).standard_normal((50, 3))
+    found = Dataset.from_arrays(1e12 + samples, [0, 1] * 25).normalise("center").samples
+    assert found == pytest.approx(Dataset.from_arrays(samples, [0, 1] * 25).normalise("center").samples, abs=1e-3)
+
+
+@pytest.mark.parametrize("how", NORMALISATIONS)
+@pytest.mark.parametrize("components", [None, 3])
+@pytest.mark.parametrize("unit", [2.0**-900, 2.0**-700, 2.0**200])
+def test_the_unit_of_the_samples_is_of_no_account(how: Normalisation, components: int | None, unit: float) -> None:
+    """Also where their squares are outside float64; at powers of two to the last bits."""
+    data = _splits()[0]
+    other = data.transformed(unit * data.samples)
+    assert other.tau0 == unit * data.tau0
+    expected, found = (Preprocessing.fit(each, how, components=components).apply(each) for each in (data, other))
+    assert found.samples == pytest.approx(expected.samples, rel=1e-12, abs=1e-14)
+
+
+def test_numbers_that_float64_does_not_hold_to_all_digits_are_refused() -> None:
+    data = _splits()[0]
+    with pytest.raises(DatasetError, match=r"all samples are zero or below 2\.23e-308"):
+        data.transformed(1e-315 * data.samples).normalise("center")
+
+
+def test_a_sample_off_the_principal_components_has_no_direction() -> None:
+    """In any unit: along the component it is rounding."""
+    samples = np.vstack([np.outer(np.arange(-5.0, 6), [3.0, 1, 2]), [[-1.0, 3.0, 0.0]], [[1.0, -3.0, 0.0]]])
+    for unit in (1.0, 1e30, 1e-30):
+        data = Dataset.from_arrays(unit * samples[[0, 1, 2, 3, 4, 6, 7, 8, 9, 10, 11, 12]], [0, 1] * 6)
+        fitted = Preprocessing.fit(data, "sample", components=1)
+        with pytest.raises(DatasetError, match="sample 10 has norm 0 once it is centred"):
+            fitted.apply(data)

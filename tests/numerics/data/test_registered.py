@@ -14,7 +14,7 @@ from numerics.data import Dataset, DatasetError, MissingDatasetError, data_folde
 from numerics.data import registered as module_of_names
 from numerics.data.mnist_files import write_mnist_files
 from numerics.named import DATASETS
-from tests.data_files import LABELS, SAMPLES, idx_file, python2_batch
+from tests.data_files import LABELS, SAMPLES, WRITERS, idx_file, python2_batch
 
 
 def _load(name: str, *, test: bool = False) -> Dataset:
@@ -163,3 +163,10 @@ def test_digits() -> None:
     assert (train.n + test.n, train.p) == (1797, 64)
     assert all(abs(b / (a + b) - 1 / 5) < 0.005 for a, b in zip(train.sizes, test.sizes, strict=True))
     assert (train.samples.min(), train.samples.max()) == (0, 16)
+
+
+def test_an_empty_text_is_not_the_current_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    WRITERS["npz"](tmp_path)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(DatasetError, match="an empty text names no data set; accepted are fashion-mnist"):
+        load_dataset("")

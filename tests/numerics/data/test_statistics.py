@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from numerics.data import mean_squared_products
+from numerics.data import estimate_statistics, mean_squared_products
 
 P = 12
 SIZES = (7, 11)
@@ -56,3 +56,11 @@ def test_it_is_symmetric_to_the_last_bit() -> None:
 def test_labels_that_do_not_fit_are_refused(labels: list[int]) -> None:
     with pytest.raises(ValueError, match=r"labels from 0 on|at least two samples"):
         mean_squared_products(np.eye(3), np.array(labels))
+
+
+def test_classes_that_are_too_small_are_told_in_plain_numbers() -> None:
+    labels = np.array([0, 0, 0, 1, 1, 1, 1])
+    with pytest.raises(ValueError, match=r"at least four samples to estimate from, and the smallest has 3$"):
+        estimate_statistics(np.eye(7), labels)
+    with pytest.raises(ValueError, match=r"at least two samples to estimate from, and the smallest has 1$"):
+        mean_squared_products(np.eye(3), np.array([0, 0, 1]))

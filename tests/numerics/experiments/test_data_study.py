@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from numerics.data import Dataset, MissingDatasetError, load_dataset
-from numerics.experiments import TRUSTED, DataStudy, DataSummary, Equivalent, Reason, advise, study_data
+from numerics.experiments import TRUSTED, DataStudy, DataSummary, Equivalent, Prediction, Reason, advise, study_data
 from numerics.linalg import operator_norm
 from tests.numerics.experiments.low_dimensional import low_dimensional
 from theory.equations import DEQ, EquilibriumError
@@ -188,3 +188,49 @@ def test_fashion_mnist_is_not_high_dimensional(activation: str) -> None:
     if activation != "tanh":
         assert errors[Equivalent.SECOND_ORDER] < 0.015
         assert twin[Equivalent.GBAR] == pytest.approx(errors[Equivalent.GBAR], rel=0.15)
+
+
+def _with_outlier() -> Dataset:
+    data = low_dimensional(100, 50)
+    samples = np.array(data.samples)
+    samples[3] *= 1e4
+    return data.transformed(samples).normalise("center")
+
+
+def test_an_unknown_effective_dimension_is_null_in_the_record() -> None:
+    study = _study(_with_outlier(), "relu")
+    record = json.loads(json.dumps(study.record(), allow_nan=False))
+    assert record["data"]["diagnostics"]["effective_dimension"][1] is None
+    found = DataStudy.from_record(record)
+    assert found.record() == study.record()
+    dimensions = DataSummary((found, found)).diagnostics().effective_dimension
+    assert np.isnan(dimensions).tolist() == [False, True]
+    assert "effective dimension" not in study.advice
+
+
+def _because_of_dimension(data: Dataset) -> str:
+    """The advice, were the fluctuations of S o S the largest part of the error."""
+    found = _study(data, "relu").data
+    largest = Prediction(found.prediction.errors, {**found.prediction.parts, Reason.DIMENSION: np.inf})
+    return advise(found.diagnostics, largest, dict.fromkeys(Equivalent, 0.2))
+
+
+def test_the_advice_does_not_use_a_dimension_that_is_not_known() -> None:
+    assert "how small the effective dimension of the classes is cannot be estimated" in _because_of_dimension(
+        _with_outlier()
+    )
+
+
+def test_where_p_itself_is_small_the_advice_says_so() -> None:
+    study = _study(low_dimensional(200, 6), "relu")
+    assert study.data.prediction.reason is Reason.DIMENSION
+    assert "S o S does not average out: p = 6 itself is too small; " in study.advice
+    assert "not of the order of p" not in study.advice
+    assert "not of the order of p = 200" in _because_of_dimension(FAULTS["low dimension"][0])
+
+
+def test_a_spread_near_all_of_the_mean_is_told_in_plain_digits() -> None:
+    found = _study(low_dimensional(200, 6, decay=2.0).normalise("center"), "relu")
+    assert found.data.prediction.reason is Reason.NORMS
+    assert 0.995 < found.data.diagnostics.norm_spread < 1
+    assert "spread by 100 % of their mean" in found.advice

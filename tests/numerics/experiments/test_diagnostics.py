@@ -60,5 +60,40 @@ def test_the_error_of_t_is_that_of_its_draws() -> None:
 
 def test_a_class_without_spread_is_refused() -> None:
     samples = np.vstack([np.ones((5, 3)), np.random.default_rng(0).standard_normal((5, 3))])
-    with pytest.raises(ValueError, match="class 0 are all the same"):
+    with pytest.raises(
+        ValueError, match="class 0 are all the same, but for rounding; classes whose samples differ are"
+    ):
         _diagnosed(Dataset.from_arrays(samples, [0] * 5 + [1] * 5))
+
+
+@pytest.mark.parametrize("size", [20, 600])
+def test_a_class_of_one_point_is_refused_by_its_name_and_rounding_is_no_spread(size: int) -> None:
+    points = np.repeat([0.1, 0.7], size)[:, None] * np.ones(7)
+    data = Dataset.from_arrays(points, np.repeat(["cat", "dog"], size))
+    statistics = estimate_statistics(data.samples.T, data.labels)
+    assert np.any(statistics.tau0_population**2 + statistics.t / np.sqrt(7) > 0)
+    with pytest.raises(ValueError, match="class cat are all the same, but for rounding"):
+        diagnose(data.samples, data.labels, data.gram(), statistics, data.classes)
+
+
+def test_small_differences_within_a_class_are_spread() -> None:
+    samples = 1 + 1e-9 * np.random.default_rng(0).standard_normal((400, 5))
+    found = _diagnosed(Dataset.from_arrays(samples, [0, 1] * 200)).effective_dimension
+    np.testing.assert_allclose(found, 5, rtol=0.05)
+
+
+@pytest.mark.parametrize("factor", [30.0, 1e4])
+def test_an_effective_dimension_that_samples_do_not_tell_is_not_told(factor: float) -> None:
+    """One sample far out makes the estimate of tr(C)^2 exceed p times that of tr(C^2)."""
+    data = low_dimensional(100, 50)
+    samples = np.array(data.samples)
+    samples[3] *= factor
+    found = _diagnosed(data.transformed(samples))
+    assert np.isnan(found.effective_dimension).tolist() == [False, True]
+    assert found.effective_dimension_note.startswith("The effective dimension of 1 of 2 classes cannot be estimated")
+    assert _diagnosed(data).effective_dimension_note == ""
+
+
+def test_isotropic_samples_have_an_effective_dimension_although_its_estimate_exceeds_p() -> None:
+    found = _diagnosed(low_dimensional(400, 60)).effective_dimension
+    assert found.max() == 60

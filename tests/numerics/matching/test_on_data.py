@@ -132,3 +132,21 @@ def test_time_that_is_spent_leaves_what_was_compared(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(numerics.matching.on_data, "spent", spent)
     with pytest.raises(OverBudgetError), limited(1e-9):
         design_for_data(DEQ("tanh", "4/5"), gram)
+
+
+@pytest.mark.parametrize(
+    ("gram", "message"),
+    [
+        ([["a", "b"], ["c", "d"]], "the Gram matrix must be an array of real numbers, or lists of equal lengths"),
+        (np.full((2, 2), np.nan), "the Gram matrix must have finite entries"),
+        (np.diag([1.0, -1.0]), "a diagonal of squared norms that are not all 0"),
+        (np.zeros((2, 2)), "a diagonal of squared norms that are not all 0"),
+        (np.ones((3, 2)), r"the Gram matrix of 2 to 2000 samples is accepted, not an array of shape \(3, 2\)"),
+        (np.ones(4), r"the Gram matrix of 2 to 2000 samples is accepted, not an array of shape \(4,\)"),
+        (np.array([[1.0, 0.5], [0.4, 1.0]]), "the Gram matrix must be symmetric"),
+        (np.array([[1.0, 2.0], [2.0, 1.0]]), "no product above those of the samples' norms"),
+    ],
+)
+def test_what_is_no_gram_matrix(gram: Array, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        design_for_data(DEQ("tanh"), gram)
