@@ -56,7 +56,7 @@ def test_samples_are_drawn_by_the_seed(script: Script, path: str) -> None:
 
 def test_a_large_set_with_a_small_class_is_thinned(script: Script, tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
-    np.savez(tmp_path / "rare.npz", X=3 + rng.standard_normal((600, 20)), y=np.arange(600) < 3)
+    np.savez(tmp_path / "rare.npz", X=3 + rng.standard_normal((600, 20)), y=np.repeat([0, 1], [597, 3]))
     target = tmp_path / "found.json"
     done = script("design", "--activation", "relu", "--data", str(tmp_path / "rare.npz"), "--json", str(target))
     assert done.returncode == 0, done.stderr

@@ -121,9 +121,9 @@ def test_time_that_is_spent_leaves_what_was_compared(monkeypatch: pytest.MonkeyP
     fit = numerics.matching.on_data._fit
     monkeypatch.setattr(numerics.matching.on_data, "spent", lambda: bool(done))
 
-    def once(*given: Any) -> Any:
+    def once(*given: Any, **more: Any) -> Any:
         done.append("")
-        return fit(*given)
+        return fit(*given, **more)
 
     monkeypatch.setattr(numerics.matching.on_data, "_fit", once)
     found = design_for_data(DEQ("tanh", "4/5"), gram)
