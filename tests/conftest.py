@@ -21,7 +21,7 @@ settings.register_profile("dev", max_examples=25, deadline=None)
 # The same examples on every run and no database, so that a failure in CI can be had again at will.
 settings.register_profile(
     "ci",
-    max_examples=100,
+    max_examples=50,
     deadline=None,
     derandomize=True,
     database=None,
