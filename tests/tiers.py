@@ -1,4 +1,4 @@
-"""How many examples a property is given in each tier: few in every run, any number in a soak."""
+"""How many examples a property is given in each tier: few in a run, the profile's number in a soak."""
 
 from __future__ import annotations
 
@@ -6,17 +6,13 @@ from typing import Any
 
 from hypothesis import settings
 
-__all__ = ["examples"]
+__all__ = ["SOAK", "examples"]
+
+#: The profile of `make soak`, see tests/conftest.py.
+SOAK = "soak"
 
 
 def examples(count: int, **options: Any) -> settings:
-    """Return settings for a property whose examples are costly: `count` in a run, the profile's number if it has more.
-
-    A soak gives every property as many as its profile says.
-    """
-    wanted = settings.default.max_examples
-    return settings(max_examples=wanted if wanted > _MOST else min(count, wanted), **options)
-
-
-#: Profiles with more examples than this are those of a soak.
-_MOST = 200
+    """Settings of a property whose examples are costly, or rarely accepted: `count` of them outside of a soak."""
+    soaking = settings.get_current_profile_name() == SOAK
+    return settings(max_examples=settings.default.max_examples if soaking else count, **options)
