@@ -1,9 +1,11 @@
 # Needs Python 3.11 or later and make; `make help` lists the commands.
+#   MINUTES what a soak takes                   make soak MINUTES=600
 #   ARGS    passed on to the command run        make test ARGS="-k parsing"
 #   PYTHON  the interpreter the set-up uses     make test PYTHON=python3.12
 
 PYTHON ?=
 ARGS ?=
+MINUTES ?= 60
 VENV := .venv
 PY := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
@@ -12,7 +14,7 @@ CANDIDATES := $(if $(strip $(PYTHON)),$(PYTHON),python3.13 python3.12 python3.11
 USABLE := import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup verify test lint format format-check types bench docs lock clean
+.PHONY: help setup verify test soak lint format format-check types bench docs lock clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' Makefile
@@ -49,6 +51,9 @@ verify: $(STAMP) ## check the theorem on the released experiment (scripts/verify
 # One BLAS thread a worker: more would only get in each other's way.
 test: $(STAMP) ## pass the tests, in parallel over the cores
 	@OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(PY) -m pytest -n auto --dist worksteal --durations 10 $(ARGS)
+
+soak: $(STAMP) ## draw examples of every property until MINUTES are over, and go on there the next time
+	@OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(PY) tests/soak.py $(MINUTES)
 
 lint: $(STAMP) ## lint (ruff)
 	@$(PY) -m ruff check $(ARGS) .

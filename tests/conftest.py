@@ -1,9 +1,10 @@
-"""Settings for every test: Hypothesis profiles, and global precision kept as it was found."""
+"""Settings for every test: what Hypothesis draws, and global precision kept as it was found."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import flint
@@ -11,24 +12,61 @@ import mpmath
 import pytest
 from hypothesis import Phase, settings
 
+from tests.tiers import SOAK
+
 # Programs that tests start import this checkout's packages too, whatever is installed.
 os.environ["PYTHONPATH"] = os.pathsep.join(
     [str(Path(__file__).resolve().parent.parent), *filter(None, [os.environ.get("PYTHONPATH")])]
 )
 
-# No deadline: the first example of a test often pays for an import or a derivation.
-settings.register_profile("dev", max_examples=25, deadline=None)
-# The same examples on every run and no database, so that a failure in CI can be had again at will.
+# No deadline: the first example of a test often pays for an import or a derivation.  No database: what is drawn depends
+# on the profile, the seed and the code alone, so that a failure can be had again on any machine.
 settings.register_profile(
-    "ci",
-    max_examples=100,
+    "day",
+    max_examples=25,
     deadline=None,
-    derandomize=True,
     database=None,
     print_blob=True,
     phases=[Phase.explicit, Phase.generate, Phase.shrink],
 )
-settings.load_profile("ci" if os.environ.get("CI", "").lower() in {"1", "true"} else "dev")
+settings.register_profile("fixed", settings.get_profile("day"), derandomize=True)
+settings.register_profile(SOAK, settings.get_profile("day"), max_examples=500)
+settings.load_profile("day")
+
+#: Names the seed of another day's draws.
+_SEED = "DEQVERIFY_SEED"
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Seed the draws, before Hypothesis looks for a seed: the day's (UTC), unless another is given."""
+    if config.option.hypothesis_seed is None:
+        config.option.hypothesis_seed = os.environ.get(_SEED) or f"{datetime.now(UTC):%Y%m%d}"
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    """Say what is drawn."""
+    profile = config.option.hypothesis_profile or "day"
+    seed = "the same in every run" if profile == "fixed" else f"seed {config.option.hypothesis_seed}"
+    return f"draws of the properties: {profile}, {seed}"
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Say how each failed test is run again on the same draws."""
+    profile = config.option.hypothesis_profile
+    options = f"--hypothesis-profile={profile} " if profile else ""
+    for report in terminalreporter.getreports("failed"):
+        command = f"{_SEED}={config.option.hypothesis_seed} make test ARGS=\"{options}'{report.nodeid}'\""
+        terminalreporter.write_line(f"again: {command}")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what only a soak has time for."""
+    if config.option.hypothesis_profile != SOAK:
+        left_out = [item for item in items if item.get_closest_marker("soak")]
+        items[:] = [item for item in items if item not in left_out]
+        config.hook.pytest_deselected(items=left_out)
+
 
 _DEFAULT_BITS = 53
 

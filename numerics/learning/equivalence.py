@@ -161,7 +161,7 @@ def compare_predictions(
     right = (reference == truth).astype(np.float64)
     # (n, models)
     differences = np.array([right - (found == truth) for found in labels.values()]).T
-    means = _resampled_means(differences[None], rng, resamplings, draws=False)
+    means = _resampled_means(differences, rng, resamplings)
     tests = {}
     for name, difference, resampled in zip(labels, differences.T, means, strict=True):
         low, high = np.quantile(resampled, [level, 1 - level])
@@ -229,7 +229,7 @@ def compare_draws(
     margin, far = _noise_bounds(right.mean(axis=1) - (redrawn == truth).mean(axis=1), level / 2)
     # (r, n, models)
     differences = np.stack([right.astype(np.float64) - (found == truth) for found in labels.values()], axis=-1)
-    means = _resampled_means(differences, rng, resamplings, draws=True)
+    means = _resampled_means_of_draws(differences, rng, resamplings)
     own = (redrawn != reference).mean(axis=1)
     tests = {}
     for position, (name, found) in enumerate(labels.items()):
@@ -281,14 +281,30 @@ def judge_equivalence(matched: EquivalenceTest, control: EquivalenceTest) -> Equ
     return EquivalenceVerdict(VerdictKind.SUPPORTED, f"{reason}; {said}", matched, control)
 
 
-def _resampled_means(differences: Array, rng: np.random.Generator, resamplings: int, *, draws: bool) -> Array:
-    """Means over resampled test samples, and draws where asked for: (models, resamplings), paired over the models.
+def _resampled_means(differences: Array, rng: np.random.Generator, resamplings: int) -> Array:
+    """Means over resampled test samples: (models, resamplings), paired over the models.
+
+    Samples on which all models do alike are drawn together: how often each kind is drawn is multinomial.
+
+    Args:
+        differences: (n, models) array.
+        rng: resamples.
+        resamplings: how many.
+    """
+    n, models = differences.shape
+    # A sample's differences, each -1, 0 or 1, are the digits of a number.
+    numbers = (differences + 1) @ 3.0 ** np.arange(models)
+    _, places, counts = np.unique(numbers, return_index=True, return_counts=True)
+    return np.asarray((rng.multinomial(n, counts / n, size=resamplings) @ differences[places] / n).T)
+
+
+def _resampled_means_of_draws(differences: Array, rng: np.random.Generator, resamplings: int) -> Array:
+    """Means over resampled draws and test samples: (models, resamplings), paired over the models.
 
     Args:
         differences: (r, n, models) array.
         rng: resamples.
         resamplings: how many.
-        draws: whether draws are resampled as well.
     """
     r, n, models = differences.shape
     found = np.empty((models, resamplings))
@@ -296,7 +312,7 @@ def _resampled_means(differences: Array, rng: np.random.Generator, resamplings: 
     for start in range(0, resamplings, step):
         count = min(step, resamplings - start)
         samples = _shares(rng, count, n)
-        rows = _shares(rng, count, r) if draws else np.full((count, r), 1 / r)
+        rows = _shares(rng, count, r)
         for model in range(models):
             found[model, start : start + count] = np.einsum("bi,bi->b", rows @ differences[:, :, model], samples)
     return found

@@ -7,12 +7,13 @@ from fractions import Fraction
 import flint
 import sympy as sp
 from flint import arb
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from numerics.arithmetic import constant_ball, contains_decimal, exact_bounds, rounded_decimal
 from numerics.equilibrium import certify, solve
 from tests.numerics.equilibrium.test_certified import off_by
+from tests.tiers import examples
 from theory.activations import Activation, registered
 from theory.equations import DEQ, EquilibriumError
 
@@ -28,7 +29,7 @@ def exact(value: object) -> sp.Rational:
 
 
 @given(NAMES, RATIONALS, RATIONALS, SCALES, st.integers(4, 12))
-@settings(max_examples=12)
+@examples(8)
 def test_balls_contain_plain_values(name: str, a: object, b: object, scale: object, digits: int) -> None:
     phi = registered(name).with_parameters()
     parameters = (exact(a), exact(b), exact(scale))
@@ -53,7 +54,7 @@ def test_balls_contain_plain_values(name: str, a: object, b: object, scale: obje
 
 
 @given(st.sampled_from(["tanh", "gelu", "swish", "elu"]), RATIONALS, SCALES)
-@settings(max_examples=8)
+@examples(6)
 def test_stretching_the_argument_moves_the_variances(name: str, a: object, factor: object) -> None:
     """phi(c x) with variances s has the pre-activations of phi with c^2 s, divided by c."""
     stretch, weight = exact(factor), exact(a) / 5

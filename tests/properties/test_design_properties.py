@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sympy as sp
 from flint import arb
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from numerics.matching import (
@@ -18,6 +18,7 @@ from numerics.matching import (
     match_leaky,
     ntk_is_forbidden,
 )
+from tests.tiers import examples
 from theory.activations import Activation
 from theory.equations import DEQ, EquilibriumError
 from theory.kernels import Kernel
@@ -44,7 +45,7 @@ variances = st.integers(1, 9).map(lambda k: sp.Rational(k, 10))
 scales = st.sampled_from([sp.Rational(1, 2), sp.S.One, sp.Rational(3, 2)])
 
 
-@settings(max_examples=100, deadline=None)
+@examples(25)
 @given(texts, variances, scales, st.sampled_from(list(Kernel)), st.sampled_from(["hermite", "rational", None]))
 def test_every_kernel_is_matched_or_forbidden(
     text: str, sigma_a2: sp.Expr, tau0: sp.Expr, kernel: str, family: str | None
@@ -78,7 +79,7 @@ parts = st.integers(-64, 64).map(lambda k: arb(k) / 32)
 positive = st.integers(1, 64).map(lambda k: arb(k) / 32)
 
 
-@settings(max_examples=25, deadline=None)
+@examples(15)
 @given(positive, positive, positive, positive)
 def test_a_pair_of_leaky_layers_is_found_again(a1: arb, b1: arb, a2: arb, b2: arb) -> None:
     """The kernel of a drawn network, as a target, gives that network back up to gauge and signs."""
@@ -107,7 +108,7 @@ def drawn_pair(first: dict[str, arb], slope: arb, bend: arb) -> ExplicitNetwork:
     )
 
 
-@settings(max_examples=40, deadline=None)
+@examples(25)
 @given(parts, parts, parts, parts, positive, parts)
 def test_what_two_layers_can_do_is_never_forbidden(c2: arb, c3: arb, c4: arb, c5: arb, slope: arb, bend: arb) -> None:
     """Soundness of both proofs of impossibility, close to where they begin to hold."""
@@ -118,7 +119,7 @@ def test_what_two_layers_can_do_is_never_forbidden(c2: arb, c3: arb, c4: arb, c5
     assert found.status is not MatchStatus.INFEASIBLE
 
 
-@settings(max_examples=25, deadline=None)
+@examples(15)
 @given(parts, parts, st.sampled_from(["both", "no slope behind", "no slope in front"]), positive, parts)
 def test_ntks_of_two_layers_are_never_forbidden(c2: arb, c3: arb, slopes: str, slope: arb, bend: arb) -> None:
     """k_1 = 0 in two ways, and inflated targets, included."""
@@ -134,7 +135,7 @@ def test_ntks_of_two_layers_are_never_forbidden(c2: arb, c3: arb, slopes: str, s
     assert not ntk_is_forbidden(inflated.coefficients, arb(1))
 
 
-@settings(max_examples=15, deadline=None)
+@examples(10)
 @given(st.integers(1, 32), st.integers(1, 12), positive, parts)
 def test_tails_are_never_forbidden(tail: int, level: int, slope: arb, bend: arb) -> None:
     """First layers x + v x exp(g x^2) with 4 g up to 1 - 2^-12: what the proofs come closest to."""

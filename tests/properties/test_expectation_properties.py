@@ -1,13 +1,10 @@
 """Random activations: a closed form, if given, is right; identities hold; nothing hangs; errors are clear.
 
-Half of the profile's examples are drawn for each property (most cost a quadrature).  To draw more:
-
-    DEQVERIFY_EXAMPLES=5000 python -m pytest tests/properties/test_expectation_properties.py
+Most examples cost a quadrature: `make soak` draws more of them.
 """
 
 from __future__ import annotations
 
-import os
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,12 +13,13 @@ from typing import NoReturn
 
 import pytest
 import sympy as sp
-from hypothesis import HealthCheck, assume, given, reject, settings
+from hypothesis import HealthCheck, assume, given, reject
 from hypothesis import strategies as st
 from mpmath import mp
 
 from tests.oracles import OracleError, evaluate, expectation
 from tests.strategies import PARAMETERS, activation_texts, family_texts, parametric_texts
+from tests.tiers import examples
 from theory.activations import Activation
 from theory.analysis import DomainError, GrowthError
 from theory.grammar import ActivationSyntaxError, parse_activation, parse_number
@@ -37,9 +35,8 @@ OPEN_DIGITS = 12
 
 _scales = st.sampled_from([sp.Rational(1, 3), sp.S.One, sp.Rational(9, 5)])
 _moments = st.sampled_from([(0, 1), (1, 1), (2, 1), (3, 1), (0, 2), (1, 2), (2, 2), (1, 3)])
-_examples = 2 * int(os.environ.get("DEQVERIFY_EXAMPLES", "0")) or settings().max_examples
-_bounded = settings(
-    max_examples=max(10, _examples // 2),
+_bounded = examples(
+    12,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too_large],
 )
 _a = sp.Symbol("a", real=True)

@@ -1,16 +1,18 @@
-"""Runs scripts as a user does: in a process of their own, with the checkout as the working folder."""
+"""Runs scripts as a user does: in a process of their own, in an empty folder."""
 
 from __future__ import annotations
 
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 
 import pytest
+
+from tests.scripts.forks import Forks
 
 ROOT = Path(__file__).resolve().parents[2]
 Script = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -21,18 +23,39 @@ def command_module(name: str) -> ModuleType:
     return import_module(f"deqverify.commands.{name}")
 
 
+def _environment(folder: Path) -> dict[str, str]:
+    return os.environ | {"COLUMNS": "120", "NO_COLOR": "1", "DEQVERIFY_CACHE": str(folder / "cache")}
+
+
+@pytest.fixture(scope="session")
+def forks() -> Iterator[Forks]:
+    """One process that has imported what scripts need, for all tests of a worker."""
+    server = Forks()
+    yield server
+    server.close()
+
+
 @pytest.fixture
-def script(tmp_path: Path) -> Script:
-    """Return run(name, *arguments) -> completed process with its text output."""
+def script(tmp_path: Path, forks: Forks) -> Script:
+    """Return run(name, *arguments) -> completed process with its text output, a fork of one that is ready."""
 
     def run(name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-        environment = os.environ | {"COLUMNS": "120", "NO_COLOR": "1", "DEQVERIFY_CACHE": str(tmp_path / "cache")}
+        return forks.run(ROOT / "scripts" / f"{name}.py", arguments, tmp_path, _environment(tmp_path))
+
+    return run
+
+
+@pytest.fixture
+def process(tmp_path: Path) -> Script:
+    """Return what ``script`` does, but each in an interpreter that starts with nothing, and a hash seed of its own."""
+
+    def run(name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [sys.executable, str(ROOT / "scripts" / f"{name}.py"), *arguments],
             capture_output=True,
             text=True,
             cwd=tmp_path,
-            env=environment,
+            env=_environment(tmp_path),
             timeout=300,
             check=False,
         )

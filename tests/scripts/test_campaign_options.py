@@ -28,9 +28,9 @@ def run_to_json(script: Script, tmp_path: Path, name: str, *arguments: str) -> b
     return (tmp_path / name).read_bytes()
 
 
-def test_workers_and_backends_do_not_change_a_byte(script: Script, tmp_path: Path) -> None:
+def test_workers_and_backends_do_not_change_a_byte(script: Script, process: Script, tmp_path: Path) -> None:
     one = run_to_json(script, tmp_path, "one.json", "--jobs", "1")
-    assert run_to_json(script, tmp_path, "two.json", "--jobs", "2") == one
+    assert run_to_json(process, tmp_path, "two.json", "--jobs", "2") == one
     assert run_to_json(script, tmp_path, "threads.json", "--jobs", "2", "--backend", "threading") == one
 
 

@@ -26,8 +26,8 @@ def other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.mark.parametrize("name", SCRIPTS)
 @pytest.mark.usefixtures("other")
-def test_a_script_runs_its_own_checkout(script: Script, name: str) -> None:
-    done = script(name, "--help")
+def test_a_script_runs_its_own_checkout(process: Script, name: str) -> None:
+    done = process(name, "--help")
     assert (done.returncode, done.stderr) == (0, "")
 
 
@@ -40,8 +40,8 @@ BACKENDS = [
 
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.usefixtures("other")
-def test_so_do_its_workers(script: Script, backend: str) -> None:
+def test_so_do_its_workers(process: Script, backend: str) -> None:
     small = ("--sizes", "20,30", "--draws", "1", "--jobs", "2", "--backend", backend, "--json", "-")
-    done = script("converge", *small)
+    done = process("converge", *small)
     assert done.returncode in (0, 3), done.stderr
     assert json.loads(done.stdout)["seed"] == 0

@@ -14,9 +14,9 @@ from tests.scripts.conftest import Script, command_module
 SMALL = ("reproduce", "--quick", "--draws", "2", "--only", "pairs-mixture", "--only", "ck-mixture")
 
 
-def test_both_columns_and_the_same_bytes_whatever_the_workers(script: Script, tmp_path: Path) -> None:
+def test_both_columns_and_the_same_bytes_whatever_the_workers(script: Script, process: Script, tmp_path: Path) -> None:
     first = script(*SMALL, "--jobs", "1", "--json", "one.json")
-    second = script(*SMALL, "--jobs", "2", "--json", "two.json")
+    second = process(*SMALL, "--jobs", "2", "--json", "two.json")
     assert first.returncode == second.returncode == 0, first.stderr
     assert (tmp_path / "one.json").read_bytes() == (tmp_path / "two.json").read_bytes()
     assert "as released" in first.stdout

@@ -56,7 +56,7 @@ def test_the_published_command_at_a_smaller_size(script: Script) -> None:
     assert area == pytest.approx(1, abs=1e-3)
 
 
-def test_pictures_and_table(script: Script, tmp_path: Path) -> None:
+def test_pictures_and_table(script: Script, process: Script, tmp_path: Path) -> None:
     done = script(
         "spectrum",
         *("--activation", "tanh", "--p", "60", "--ratio", "2", "--means", "4", "--draws", "2"),
@@ -72,7 +72,7 @@ def test_pictures_and_table(script: Script, tmp_path: Path) -> None:
     assert record["point_mass_predicted"]["share"] == pytest.approx(0.5)
     assert all(error > 0 for error in record["outliers_standard_error"])
     again = script("spectrum", "--p", "60", "--png", "b.png", "--json", "b.json")
-    third = script("spectrum", "--p", "60", "--png", "c.png", "--json", "c.json")
+    third = process("spectrum", "--p", "60", "--png", "c.png", "--json", "c.json")
     assert again.returncode == third.returncode == 0
     for ending in ("png", "json"):
         assert (tmp_path / f"b.{ending}").read_bytes() == (tmp_path / f"c.{ending}").read_bytes()
@@ -115,14 +115,14 @@ def test_finite_networks(script: Script, tmp_path: Path) -> None:
 
 
 def test_neither_jobs_nor_the_threads_of_linear_algebra_change_a_byte(
-    script: Script, monkeypatch: pytest.MonkeyPatch
+    process: Script, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Large enough that OpenBLAS would share its sums among threads."""
     found = []
     for threads, jobs in (("1", "1"), ("2", "1"), ("2", "2")):
         for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
             monkeypatch.setenv(name, threads)
-        done = script("spectrum", "--p", "300", "--draws", "2", "--jobs", jobs, "--json", "-")
+        done = process("spectrum", "--p", "300", "--draws", "2", "--jobs", jobs, "--json", "-")
         assert done.returncode == 0, done.stderr
         found.append(done.stdout)
     assert found[0] == found[1] == found[2]
@@ -144,7 +144,7 @@ def run_to_record(spectrum: ModuleType, *arguments: str) -> dict[str, Any]:
 
 
 def test_workers_backends_and_records_do_not_change_a_byte(
-    spectrum: ModuleType, script: Script, tmp_path: Path
+    spectrum: ModuleType, process: Script, tmp_path: Path
 ) -> None:
     arguments = ("--p", "60", "--width", "80", "--covariance", "toeplitz:0.3", "--proportions", "1/4,3/4")
 
@@ -154,7 +154,7 @@ def test_workers_backends_and_records_do_not_change_a_byte(
 
     one = run("--draws", "3", "--jobs", "1")
     assert run("--draws", "3", "--jobs", "2", "--backend", "threading") == one
-    done = script("spectrum", *arguments, "--draws", "3", "--jobs", "2", "--json", "processes.json")
+    done = process("spectrum", *arguments, "--draws", "3", "--jobs", "2", "--json", "processes.json")
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "processes.json").read_bytes() == one
     # Two draws are recorded, and a third is added to them.

@@ -16,30 +16,32 @@ from numerics.memory import free_bytes
 from tests.scripts.conftest import Script, command_module
 from theory.claims import CLAIMS, Verdict, VerdictKind, planted_errors
 
-RATES = ("--claims", "equilibrium", "forms", "ck-rate", "ck-slope", "--activation", "relu")
+RATES = ("--claims", "equilibrium", "layers", "ck-rate", "--activation", "relu")
 
 
-def test_a_small_run_writes_the_same_bytes_whatever_the_workers(script: Script, tmp_path: Path) -> None:
-    small = (*RATES, "--p", "100,200,400,800", "--seeds", "16", "--seed", "1", "--quick")
+def test_a_small_run_writes_the_same_bytes_whatever_the_workers(
+    script: Script, process: Script, tmp_path: Path
+) -> None:
+    small = (*RATES, "--p", "64,96,144,216", "--seeds", "16", "--seed", "1", "--quick")
     first = script("verify", *small, "--jobs", "1", "--json", "one.json")
-    second = script("verify", *small, "--jobs", "2", "--json", "two.json")
+    second = process("verify", *small, "--jobs", "2", "--json", "two.json")
     assert first.returncode == second.returncode == 0, first.stdout + first.stderr
     assert (tmp_path / "one.json").read_bytes() == (tmp_path / "two.json").read_bytes()
     record = json.loads((tmp_path / "one.json").read_text())
     assert record["seed"] == 1
     kinds = {verdict["claim"]: verdict["verdict"] for verdict in record["verdicts"]}
-    assert kinds == {"equilibrium": "certified", "forms": "derived", "ck-rate": "supported", "ck-slope": "supported"}
+    assert kinds == {"equilibrium": "certified", "layers": "derived", "ck-rate": "supported"}
     ladder = next(verdict["details"] for verdict in record["verdicts"] if verdict["claim"] == "ck-rate")
-    assert ladder["sizes"] == [100, 200, 400, 800]
+    assert ladder["sizes"] == [64, 96, 144, 216]
     assert [len(row) for row in ladder["errors"]] == [16] * 4
-    assert "every claim stands as expected (4 of 4), in" in first.stdout
+    assert "every claim stands as expected (3 of 3), in" in first.stdout
 
 
 def test_a_killed_run_is_taken_up_again(script: Script, tmp_path: Path) -> None:
     small = (*RATES, "--p", "64,96,144", "--seeds", "3", "--quick", "--resume", "runs", "--json", "-")
     first = script("verify", *small)
     records = sorted((tmp_path / "runs").glob("*.json"))
-    assert len(records) == 24
+    assert len(records) == 15
     records[0].unlink()
     records[1].write_text("{")
     assert script("verify", *small).stdout == first.stdout

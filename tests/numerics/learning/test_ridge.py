@@ -9,14 +9,15 @@ import pytest
 from sklearn.datasets import load_digits
 from sklearn.utils.estimator_checks import check_estimator
 
-from numerics.learning import ExactKernelClassifier, network_named
+from numerics.learning import NETWORKS, ExactKernelClassifier, network_named
 from theory.equations import DEQ
 
 #: With closed forms of the dual: the checks have samples in the plane, whose correlations are near 1.
 _DEQ = DEQ("relu", "3/5")
 
 
-@pytest.mark.parametrize("network", ["deq", "two-steps", "matched"])
+# The network only gives the kernel: the others are asked in a soak.
+@pytest.mark.parametrize("network", ["deq", *(pytest.param(name, marks=pytest.mark.soak) for name in NETWORKS[1:])])
 def test_it_is_an_estimator(network: str) -> None:
     check_estimator(ExactKernelClassifier(network, _DEQ), on_skip=None)
 
