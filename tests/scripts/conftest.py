@@ -37,10 +37,10 @@ def forks() -> Iterator[Forks]:
 
 @pytest.fixture
 def script(tmp_path: Path, forks: Forks) -> Script:
-    """Return run(name, *arguments) -> completed process with its text output, a fork of one that is ready."""
+    """Return run(name, *arguments, **environment) -> completed process with its text output, a fork of one ready."""
 
-    def run(name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-        return forks.run(ROOT / "scripts" / f"{name}.py", arguments, tmp_path, _environment(tmp_path))
+    def run(name: str, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        return forks.run(ROOT / "scripts" / f"{name}.py", arguments, tmp_path, _environment(tmp_path) | environment)
 
     return run
 

@@ -109,8 +109,9 @@ def _become(request: Mapping[str, Any]) -> None:
         opened = os.open(place, os.O_RDWR | os.O_CREAT)
         os.dup2(opened, number)
         os.close(opened)
+    encoding = os.environ.get("PYTHONIOENCODING", "utf-8")
     sys.stdin, sys.stdout, sys.stderr = (
-        open(number, mode, encoding="utf-8", closefd=False)  # noqa: SIM115
+        open(number, mode, encoding=encoding, closefd=False)  # noqa: SIM115
         for number, mode in enumerate("rww")
     )
     sys.argv = [request["script"], *request["arguments"]]

@@ -74,10 +74,9 @@ def test_the_table_begins_with_the_advice_and_the_picture_is_written(
 
 
 @pytest.mark.parametrize("width", [40, 60, 80])
-def test_lines_fit_the_terminal_in_ascii_too(script: Script, monkeypatch: pytest.MonkeyPatch, width: int) -> None:
-    monkeypatch.setenv("COLUMNS", str(width))
-    monkeypatch.setenv("PYTHONIOENCODING", "ascii")
-    done = script("spectrum", "--data", "two.npz", "--samples", "40")
+def test_lines_fit_the_terminal_in_ascii_too(script: Script, width: int) -> None:
+    environment = {"COLUMNS": str(width), "PYTHONIOENCODING": "ascii"}
+    done = script("spectrum", "--data", "two.npz", "--samples", "40", **environment)
     assert done.returncode == 0, done.stderr
     assert max(map(len, done.stdout.splitlines())) <= width
     for words in ("third-order equivalent with", "norms kept", "Gaussian twin, exact kernel", "sigma_a^2"):
