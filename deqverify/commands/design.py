@@ -142,7 +142,7 @@ def _design(arguments: argparse.Namespace) -> int:
     elif arguments.json != "-":
         _print(outcome, record)
     if arguments.json:
-        _outputs.write_json(arguments.json, record)
+        _outputs.write_json(arguments.json, record, "design")
     return 0
 
 

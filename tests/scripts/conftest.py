@@ -5,12 +5,16 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
+
+from deqverify.commands import _outputs
+from tests.scripts.schema_checks import check_record, check_written
 
 ROOT = Path(__file__).resolve().parents[2]
 Script = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -21,11 +25,30 @@ def command_module(name: str) -> ModuleType:
     return import_module(f"deqverify.commands.{name}")
 
 
+@pytest.fixture(autouse=True)
+def records_are_as_published(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hold every record that a command makes in this process against its schema."""
+    made = _outputs.json_text
+
+    def checked(record: Mapping[str, Any], schema: str, *, plain: bool = False) -> str:
+        text = made(record, schema, plain=plain)
+        check_record(text)
+        return text
+
+    monkeypatch.setattr(_outputs, "json_text", checked)
+
+
 @pytest.fixture
 def script(tmp_path: Path) -> Script:
-    """Return run(name, *arguments) -> completed process with its text output."""
+    """Return run(name, *arguments) -> completed process with its text output; its JSON is held against the schema."""
 
     def run(name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+        done = started(name, *arguments)
+        if done.returncode in (0, 1, 3):
+            check_written(arguments, done.stdout, tmp_path)
+        return done
+
+    def started(name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
         environment = os.environ | {"COLUMNS": "120", "NO_COLOR": "1", "DEQVERIFY_CACHE": str(tmp_path / "cache")}
         return subprocess.run(
             [sys.executable, str(ROOT / "scripts" / f"{name}.py"), *arguments],
