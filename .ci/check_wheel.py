@@ -121,6 +121,8 @@ def use(binaries: Path, folder: Path) -> None:
     run(command, "bench", "--list", cwd=elsewhere)
     run(command, "fuzz-parser", "--inputs", "20", cwd=elsewhere)
     assert "complete" in run(command, "--print-completion", "bash", cwd=elsewhere)
+    for schema in (ROOT / "deqverify" / "schemas").glob("*.json"):
+        assert run(command, "--print-schema", schema.stem, cwd=elsewhere) == schema.read_text(encoding="utf-8")
     print(f"deqverify {version}{printed}", end="")
 
 

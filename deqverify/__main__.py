@@ -11,6 +11,7 @@ from deqverify.commands import COMMANDS, _errors, _running, command
 __all__ = ["main"]
 
 _COMPLETION = "--print-completion"
+_SCHEMA = "--print-schema"
 #: What a shell's completion is printed for.
 _SHELLS = ("bash", "zsh")
 _HELP_WORDS = ("-h", "--help", "help")
@@ -39,6 +40,8 @@ def _front(_: Sequence[str] | None) -> int:
         sys.stdout.write(f"deqverify {__version__}\n")
     elif name.partition("=")[0] == _COMPLETION:
         _print_completion(name.partition("=")[2] or next(iter(others), ""))
+    elif name.partition("=")[0] == _SCHEMA:
+        _print_schema(name.partition("=")[2] or next(iter(others), ""))
     else:
         raise _errors.UsageError(_unknown(name))
     return 0
@@ -54,7 +57,8 @@ def _help() -> str:
         "options:\n"
         "  -h, --help                     show this help, or after COMMAND the command's\n"
         "  --version                      print the version and leave\n"
-        f"  {_COMPLETION} {{{','.join(_SHELLS)}}}  print a script that completes in that shell\n\n"
+        f"  {_COMPLETION} {{{','.join(_SHELLS)}}}  print a script that completes in that shell\n"
+        f"  {_SCHEMA} NAME            print the JSON Schema of a record of --json\n\n"
         'Bash completes after: eval "$(deqverify --print-completion bash)"\n'
         "Zsh: deqverify --print-completion zsh > ~/.zfunc/_deqverify, a folder of fpath.\n"
     )
@@ -77,6 +81,14 @@ def _print_completion(shell: str) -> None:
     from deqverify.commands._completion import completion
 
     sys.stdout.write(completion(shell))
+
+
+def _print_schema(name: str) -> None:
+    from deqverify.commands._schemas import schema_names, schema_text
+
+    if name not in schema_names():
+        raise _errors.UsageError(f"{_SCHEMA} {name}".rstrip() + f": accepted are {', '.join(schema_names())}")
+    sys.stdout.write(schema_text(name))
 
 
 if __name__ == "__main__":

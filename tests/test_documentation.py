@@ -40,7 +40,7 @@ INTERPRETER = ".venv/bin/python"
 #: Blocks that may be exempt from running, in all documents together.
 MOST_NOT_RUN = 4
 #: Options of other programs, and of deqverify before its command, that the documents name.
-FOREIGN_OPTIONS = {"--require-hashes", "--print-completion"}
+FOREIGN_OPTIONS = {"--require-hashes", "--print-completion", "--print-schema"}
 
 _FENCE = re.compile(r"^```(\w*)\s*$")
 _NOT_RUN = re.compile(r"^<!-- not run: (?P<reason>\S.*) -->$")

@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Iterable
 
 from deqverify.commands import COMMANDS, command
+from deqverify.commands._schemas import schema_names
 
 __all__ = ["completion"]
 
@@ -33,6 +34,7 @@ def _everything() -> argparse.ArgumentParser:
     whole = argparse.ArgumentParser("deqverify", description="front door", allow_abbrev=False)
     whole.add_argument("--version", action="store_true", help="print the version and leave")
     whole.add_argument("--print-completion", choices=("bash", "zsh"), help="print a completion script")
+    whole.add_argument("--print-schema", choices=schema_names(), help="print the JSON Schema of what --json writes")
     below = whole.add_subparsers()
     names = _names()
     for name, meaning in COMMANDS.items():

@@ -100,7 +100,8 @@ def design_on_data(
     elif arguments.json != "-":
         _print(found, data, shown)
     if arguments.json:
-        _outputs.write_json(arguments.json, _record(found, data, shown) | _outputs.provenance(arguments.seed))
+        record = _record(found, data, shown) | _outputs.provenance(arguments.seed)
+        _outputs.write_json(arguments.json, record, "design-data")
     return 0
 
 

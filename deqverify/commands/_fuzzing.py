@@ -8,7 +8,6 @@ except that ``ast.parse`` turns what the parser has scanned into a tree.
 
 from __future__ import annotations
 
-import json
 import platform
 import re
 import signal
@@ -336,10 +335,6 @@ class FuzzReport:
     versions: dict[str, str] = field(
         default_factory=lambda: {"python": platform.python_version(), "sympy": sp.__version__}
     )
-
-    def as_json(self) -> str:
-        """The report in JSON, each field under its name."""
-        return json.dumps(vars(self), indent=2)
 
 
 def fuzz(

@@ -16,6 +16,7 @@ from deqverify.commands._errors import UsageError
 from deqverify.commands._streams import is_closed, is_unicode
 
 __all__ = [
+    "json_text",
     "other_name_of_standard_output",
     "prepare_output",
     "provenance",
@@ -116,11 +117,21 @@ def other_name_of_standard_output(target: str) -> str:
     return target
 
 
-def write_json(target: str, record: Mapping[str, Any]) -> None:
-    """Write a record to a file (all of it or nothing) or, for "-", to standard output."""
+def write_json(target: str, record: Mapping[str, Any], schema: str) -> None:
+    """Write a record to a file (all of it or nothing) or, for "-", to standard output.
+
+    Args:
+        target: where to.
+        record: plain JSON values.
+        schema: which of the published schemas it follows, the name of a file in ``deqverify/schemas``.
+    """
     # JSON is UTF-8: to a stream of another encoding everything beyond ASCII is written as an escape.
-    plain = target == "-" and not is_unicode(sys.stdout)
-    write_text(target, json.dumps(record, indent=2, ensure_ascii=plain, allow_nan=False) + "\n")
+    write_text(target, json_text(record, schema, plain=target == "-" and not is_unicode(sys.stdout)))
+
+
+def json_text(record: Mapping[str, Any], schema: str, *, plain: bool = False) -> str:
+    """Return a record as JSON that names its schema first; plain, with everything beyond ASCII as an escape."""
+    return json.dumps({"schema": schema, **record}, indent=2, ensure_ascii=plain, allow_nan=False) + "\n"
 
 
 def write_text(target: str, text: str) -> None:

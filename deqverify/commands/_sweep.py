@@ -78,7 +78,7 @@ def run(arguments: argparse.Namespace, activation: Activation) -> int:
     if arguments.plot:
         _draw(arguments, activation, solved, losses)
     if arguments.json:
-        _outputs.write_json(arguments.json, _record(arguments, activation, solved, losses))
+        _outputs.write_json(arguments.json, _record(arguments, activation, solved, losses), "solve-sweep")
     return 0
 
 

@@ -218,7 +218,7 @@ def main(argv: Sequence[str] | None) -> int:
         _print_table(measured)
     if arguments.json:
         record = {"benchmarks": {name: [asdict(one) for one in rows] for name, rows in measured.items()}}
-        _outputs.write_json(arguments.json, record | _outputs.provenance())
+        _outputs.write_json(arguments.json, record | _outputs.provenance(), "bench")
     return 0 if all(one.met for rows in measured.values() for one in rows) else _errors.CLAIM_FAILED
 
 

@@ -76,7 +76,7 @@ def main(argv: Sequence[str] | None) -> int:
         if target:
             _draw(results, arguments, target, option)
     if arguments.json:
-        _outputs.write_json(arguments.json, _record(results, arguments, activations))
+        _outputs.write_json(arguments.json, _record(results, arguments, activations), "converge")
     verdicts = {result.verdict for result in results}
     if RateVerdict.REFUTED in verdicts:
         return _errors.CLAIM_FAILED

@@ -95,7 +95,7 @@ def _derive(arguments: argparse.Namespace) -> int:
         else:
             _print(activation, derived)
     if arguments.json:
-        _outputs.write_json(arguments.json, _record(activation, derived) | _outputs.provenance())
+        _outputs.write_json(arguments.json, _record(activation, derived) | _outputs.provenance(), "derive")
     return 0
 
 
@@ -291,5 +291,6 @@ def _registry(arguments: argparse.Namespace) -> int:
         console.print(f"{len(rows)} activations in {total:.2f} s; slowest: {slowest['activation']}, "
                       f"{slowest['seconds']:.2f} s")  # fmt: skip
     if target:
-        _outputs.write_json(target, {"activations": rows, "seconds": total} | _outputs.provenance())
+        record = {"activations": rows, "seconds": total} | _outputs.provenance()
+        _outputs.write_json(target, record, "derive-registry")
     return 0

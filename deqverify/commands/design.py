@@ -141,7 +141,7 @@ def _design(arguments: argparse.Namespace, given: Container[str]) -> int:
     elif arguments.json != "-":
         _print(outcome, record)
     if arguments.json:
-        _outputs.write_json(arguments.json, record)
+        _outputs.write_json(arguments.json, record, "design")
     return 0
 
 

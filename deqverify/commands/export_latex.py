@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-import json
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -83,7 +82,7 @@ def main(argv: Sequence[str] | None) -> int:
     if verdicts is not None:
         record["verdicts"] = {"sha256": verdicts.sha256, "deqverify": verdicts.version}
     record |= _outputs.provenance()
-    files["numbers.json"] = json.dumps(record, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    files["numbers.json"] = _outputs.json_text(record, "export-latex-numbers")
     _write(folder, files)
     if arguments.json != "-":
         _summary(export, arguments.output, len(files))
@@ -92,7 +91,8 @@ def main(argv: Sequence[str] | None) -> int:
             {"path": name, "bytes": len(text.encode()), "sha256": hashlib.sha256(text.encode()).hexdigest()}
             for name, text in files.items()
         ]
-        _outputs.write_json(arguments.json, {"output": arguments.output, "files": listed} | record)
+        manifest = {"output": arguments.output, "files": listed} | record
+        _outputs.write_json(arguments.json, manifest, "export-latex")
     return 0
 
 

@@ -43,7 +43,7 @@ def main(argv: Sequence[str] | None) -> int:
     if options.json != "-":
         print("\n".join(_table(report)))
     if options.json:
-        _outputs.write_text(options.json, report.as_json() + "\n")
+        _outputs.write_json(options.json, vars(report), "fuzz-parser")
     return _errors.CLAIM_FAILED if report.failures else 0
 
 
@@ -137,5 +137,5 @@ def _whole_way(options: argparse.Namespace) -> int:
     if options.json:
         record = {"inputs": inputs, "seed": options.seed, "to": options.to, "budget": options.budget}
         record |= {"seconds": time.perf_counter() - begun, "results": results} | _outputs.provenance(options.seed)
-        _outputs.write_json(options.json, record)
+        _outputs.write_json(options.json, record, "fuzz-parser-to")
     return _errors.CLAIM_FAILED if failures else 0

@@ -83,7 +83,7 @@ def main(argv: Sequence[str] | None) -> int:
             _words(console, f"{EXPERIMENTS[name].title}: left out; {sentence}")
         _words(console, f"{scale.draws} draw{'s' if scale.draws > 1 else ''}, seed {arguments.seed}.")
     if arguments.json:
-        _outputs.write_json(arguments.json, _record(arguments, scale, rows, left_out))
+        _outputs.write_json(arguments.json, _record(arguments, scale, rows, left_out), "reproduce")
     return 0
 
 

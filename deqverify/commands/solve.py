@@ -104,7 +104,7 @@ def _solve(arguments: argparse.Namespace) -> int:
     if arguments.json != "-":
         _print(deq, arguments, solution, equilibria, status)
     if arguments.json:
-        _outputs.write_json(arguments.json, _record(deq, arguments, solution, equilibria, status))
+        _outputs.write_json(arguments.json, _record(deq, arguments, solution, equilibria, status), "solve")
     return code
 
 

@@ -100,7 +100,8 @@ def main(argv: Sequence[str] | None) -> int:
             if target:
                 found.draw(target, option)
         if arguments.json:
-            _outputs.write_json(arguments.json, found.record())
+            schema = "spectrum" if arguments.data is None else "spectrum-data"
+            _outputs.write_json(arguments.json, found.record(), schema)
     return 0
 
 

@@ -169,9 +169,8 @@ def _list(arguments: argparse.Namespace) -> int:
     from theory.claims import CLAIMS
 
     if arguments.json:
-        _outputs.write_json(
-            arguments.json, {"claims": [claim.record() for claim in CLAIMS.values()], **_outputs.provenance()}
-        )
+        record = {"claims": [claim.record() for claim in CLAIMS.values()], **_outputs.provenance()}
+        _outputs.write_json(arguments.json, record, "verify-list")
     if arguments.json != "-":
         console = _progress.console()
         for claim in CLAIMS.values():
@@ -213,4 +212,4 @@ def _write_reports(arguments: argparse.Namespace, record: Mapping[str, Any]) -> 
         if arguments.html:
             _outputs.write_text(arguments.html, html_report(record))
     if arguments.json:
-        _outputs.write_json(arguments.json, record)
+        _outputs.write_json(arguments.json, record, "verify")

@@ -5,14 +5,17 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 
+from deqverify.commands import _outputs
 from tests.scripts.forks import Forks
+from tests.scripts.schema_checks import check_record, check_written
 
 ROOT = Path(__file__).resolve().parents[2]
 Script = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -21,6 +24,19 @@ Script = Callable[..., "subprocess.CompletedProcess[str]"]
 def command_module(name: str) -> ModuleType:
     """Return the module of a command, or one that commands share."""
     return import_module(f"deqverify.commands.{name}")
+
+
+@pytest.fixture(autouse=True)
+def records_are_as_published(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hold every record that a command makes in this process against its schema."""
+    made = _outputs.json_text
+
+    def checked(record: Mapping[str, Any], schema: str, *, plain: bool = False) -> str:
+        text = made(record, schema, plain=plain)
+        check_record(text)
+        return text
+
+    monkeypatch.setattr(_outputs, "json_text", checked)
 
 
 def _environment(folder: Path) -> dict[str, str]:
@@ -37,10 +53,17 @@ def forks() -> Iterator[Forks]:
 
 @pytest.fixture
 def script(tmp_path: Path, forks: Forks) -> Script:
-    """Return run(name, *arguments, **environment) -> completed process with its text output, a fork of one ready."""
+    """Return run(name, *arguments, **environment) -> completed process with its text output, a fork of one ready.
+
+    Its JSON is held against the schema.
+    """
 
     def run(name: str, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-        return forks.run(ROOT / "scripts" / f"{name}.py", arguments, tmp_path, _environment(tmp_path) | environment)
+        around = _environment(tmp_path) | environment
+        done = forks.run(ROOT / "scripts" / f"{name}.py", arguments, tmp_path, around)
+        if done.returncode in (0, 1, 3):
+            check_written(arguments, done.stdout, tmp_path)
+        return done
 
     return run
 
