@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from deqverify.commands import _outputs
-from tests.scripts.forks import Forks
+from tests.scripts.forks import run_forked
 from tests.scripts.schema_checks import check_record, check_written
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -43,24 +43,17 @@ def _environment(folder: Path) -> dict[str, str]:
     return os.environ | {"COLUMNS": "120", "NO_COLOR": "1", "DEQVERIFY_CACHE": str(folder / "cache")}
 
 
-@pytest.fixture(scope="session")
-def forks() -> Iterator[Forks]:
-    """One process that has imported what scripts need, for all tests of a worker."""
-    server = Forks()
-    yield server
-    server.close()
-
-
 @pytest.fixture
-def script(tmp_path: Path, forks: Forks) -> Script:
-    """Return run(name, *arguments, **environment) -> completed process with its text output, a fork of one ready.
+def script(tmp_path: Path) -> Script:
+    """Return run(name, *arguments, **environment) -> completed process with its text output.
 
-    Its JSON is held against the schema.
+    It is a fork of one that is ready, and has one core to it: workers are started where --jobs asks for them.  Its JSON
+    is held against the schema.
     """
 
     def run(name: str, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-        around = _environment(tmp_path) | environment
-        done = forks.run(ROOT / "scripts" / f"{name}.py", arguments, tmp_path, around)
+        around = _environment(tmp_path) | {"LOKY_MAX_CPU_COUNT": "1"} | environment
+        done = run_forked(ROOT / "scripts" / f"{name}.py", arguments, tmp_path, around)
         if done.returncode in (0, 1, 3):
             check_written(arguments, done.stdout, tmp_path)
         return done
