@@ -18,6 +18,8 @@ __all__ = ["design_on_data", "refuse_what_data_decide", "refuse_without_data"]
 
 #: Samples whose pairs are compared, where --samples does not say how many.
 _SAMPLES = 400
+#: n x n arrays at a time, measured: S, the DEQ's kernel, those of a network's layers, and what their entries take.
+_SQUARES = 12
 _HEADINGS = ("network", "Frobenius error", "operator norm error")
 
 
@@ -74,14 +76,18 @@ def design_on_data(
 
     Raises:
         UsageError: data that cannot be had or used so, or no network that matches.
+        NotEnoughMemoryError: more samples than this machine's memory has room for.
     """
     import numpy as np
 
     from numerics.matching import DesignError, design_for_data
+    from numerics.memory import check_memory
 
     rng = np.random.default_rng(arguments.seed)
-    data = _data_options.read(arguments, rng)
-    assert data is not None  # noqa: S101
+    found_data = _data_options.load(arguments)
+    assert found_data is not None  # noqa: S101
+    check_memory(arguments.samples or min(_SAMPLES, found_data.n), found_data.p, squares=_SQUARES)
+    data = _data_options.draw(arguments, found_data, rng)
     if arguments.samples is None and data.n > _SAMPLES:
         data = data.subsample(_SAMPLES, rng)
     try:

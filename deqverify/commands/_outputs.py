@@ -117,10 +117,20 @@ def other_name_of_standard_output(target: str) -> str:
 
 
 def write_json(target: str, record: Mapping[str, Any]) -> None:
-    """Write a record to a file (all of it or nothing) or, for "-", to standard output."""
+    """Write a record to a file (all of it or nothing) or, for "-", to standard output.
+
+    Raises:
+        UsageError: it cannot be written, or holds what is no finite number.
+    """
     # JSON is UTF-8: to a stream of another encoding everything beyond ASCII is written as an escape.
     plain = target == "-" and not is_unicode(sys.stdout)
-    write_text(target, json.dumps(record, indent=2, ensure_ascii=plain, allow_nan=False) + "\n")
+    try:
+        text = json.dumps(record, indent=2, ensure_ascii=plain, allow_nan=False)
+    except ValueError as error:
+        raise UsageError(
+            f"{target} was not written: a figure is no finite number; other sizes may be accepted"
+        ) from error
+    write_text(target, text + "\n")
 
 
 def write_text(target: str, text: str) -> None:
