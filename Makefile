@@ -12,7 +12,7 @@ CANDIDATES := $(if $(strip $(PYTHON)),$(PYTHON),python3.13 python3.12 python3.11
 USABLE := import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup verify test lint format format-check types bench docs lock clean
+.PHONY: help setup verify test compat lint format format-check types bench docs lock clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' Makefile
@@ -49,6 +49,9 @@ verify: $(STAMP) ## check the theorem on the released experiment (scripts/verify
 # One BLAS thread a worker: more would only get in each other's way.
 test: $(STAMP) ## pass the tests, in parallel over the cores
 	@OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(PY) -m pytest -n auto --dist worksteal --durations 10 $(ARGS)
+
+compat: $(STAMP) ## pass the exact tests on other interpreters, dependencies and ground types (.ci/compat.py)
+	@$(PY) .ci/compat.py $(ARGS)
 
 lint: $(STAMP) ## lint (ruff)
 	@$(PY) -m ruff check $(ARGS) .
