@@ -88,7 +88,7 @@ def readable_bytes(count: float) -> str:
     while count >= 1024 and power + 1 < len(units):
         count /= 1024
         power += 1
-    return f"{count:.0f} {units[power]}" if count >= 100 else f"{count:.3g} {units[power]}"
+    return f"{count:.0f} {units[power]}" if 100 <= count < 1e6 else f"{count:.3g} {units[power]}"
 
 
 def _free_of_machine() -> float:

@@ -19,6 +19,8 @@ __all__ = ["SAMPLES", "design_on_data", "refuse_what_data_decide", "refuse_witho
 
 #: Samples whose pairs are compared at most, where --samples does not say how many.
 SAMPLES = 400
+#: n x n arrays at a time, measured: S, the DEQ's kernel, those of a network's layers, and what their entries take.
+_SQUARES = 12
 _HEADINGS = ("network", "Frobenius error", "operator norm error")
 
 
@@ -77,15 +79,18 @@ def design_on_data(
     Raises:
         UsageError: data that cannot be had or used so, or no network that matches.
         UndecidedError: the processor time was spent before one network was compared.
+        NotEnoughMemoryError: more samples than this machine's memory has room for.
     """
     import numpy as np
 
     from numerics.budget import OverBudgetError
     from numerics.matching import LARGEST_ON_DATA, DesignError, design_for_data
+    from numerics.memory import check_memory
 
     rng = np.random.default_rng(arguments.seed)
     data = _data_options.read(arguments, rng, most=LARGEST_ON_DATA, unasked=SAMPLES)
     assert data is not None  # noqa: S101
+    check_memory(data.n, data.p, squares=_SQUARES)
     sys.stderr.write(f"designing, for the pairs of {data.n} samples ...\n")
     try:
         with _processes.one_blas_thread():

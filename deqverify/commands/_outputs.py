@@ -124,14 +124,25 @@ def write_json(target: str, record: Mapping[str, Any], schema: str) -> None:
         target: where to.
         record: plain JSON values.
         schema: which of the published schemas it follows, the name of a file in ``deqverify/schemas``.
+
+    Raises:
+        UsageError: it cannot be written, or holds what is no finite number.
     """
     # JSON is UTF-8: to a stream of another encoding everything beyond ASCII is written as an escape.
-    write_text(target, json_text(record, schema, plain=target == "-" and not is_unicode(sys.stdout)))
+    plain = target == "-" and not is_unicode(sys.stdout)
+    try:
+        text = json_text(record, schema, plain=plain)
+    except ValueError as error:
+        raise UsageError(
+            f"{target} was not written: a figure is no finite number; other sizes may be accepted"
+        ) from error
+    write_text(target, text)
 
 
 def json_text(record: Mapping[str, Any], schema: str, *, plain: bool = False) -> str:
     """Return a record as JSON that names its schema first; plain, with everything beyond ASCII as an escape."""
-    return json.dumps({"schema": schema, **record}, indent=2, ensure_ascii=plain, allow_nan=False) + "\n"
+    return json.dumps({"schema": schema, **record}, indent=2, ensure_ascii=plain, allow_nan=False) + "
+"
 
 
 def write_text(target: str, text: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from typing import NoReturn
@@ -65,6 +66,8 @@ def run(main: Callable[[Sequence[str] | None], int]) -> NoReturn:
         silence(sys.stdout)
         code = PIPE_CLOSED
     except (KeyboardInterrupt, Terminated) as error:
+        # Ctrl-C pressed twice says no more than once.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
         interrupted = isinstance(error, KeyboardInterrupt)
         _complain("interrupted" if interrupted else "terminated")
         leave(INTERRUPTED if interrupted else TERMINATED)

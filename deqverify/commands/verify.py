@@ -147,15 +147,15 @@ def _run(arguments: argparse.Namespace) -> LedgerRun:
 
     exact_numbers(arguments.sigma_a2, arguments.sigma_b2, 1)
     profile = PROFILES[arguments.profile]
-    for p in arguments.p or ():
+    profile = replace(
+        profile, rate_sizes=arguments.p or profile.rate_sizes, rate_draws=arguments.seeds or profile.rate_draws
+    )
+    for p in profile.rate_sizes:
         try:
             mixture = GaussianMixture.released_experiment(p)
         except ValueError as error:
             raise _errors.UsageError(f"no data for p = {p}: {error}") from error
-        check_memory(mixture.samples, p, jobs=workers(arguments.jobs, 1))
-    profile = replace(
-        profile, rate_sizes=arguments.p or profile.rate_sizes, rate_draws=arguments.seeds or profile.rate_draws
-    )
+        check_memory(mixture.samples, p, jobs=workers(arguments.jobs, profile.rate_draws))
     weights = str(arguments.sigma_a2), str(arguments.sigma_b2)
     plan = Plan(profile, arguments.seed, *weights, activations=tuple(arguments.activation or ()))
     try:

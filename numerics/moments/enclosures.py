@@ -190,6 +190,9 @@ class _Cell:
 def _cell(scale: arb) -> _Cell:
     """A low-precision ball round a scale whose ends have few bits, so that neighbouring scales have the same one."""
     rough = _outward(scale)
+    if not rough.is_finite():
+        # The square root of a ball so wide that it reaches below 0.
+        raise UncertifiedError("a ball of scales has no finite ends")
     with ctx.workprec(BOUND_BITS):
         unit = arb(2) ** (math.frexp(float(rough.mid()))[1] - _CELL_BITS)
         if not rough.rad() > unit:

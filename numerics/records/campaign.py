@@ -93,7 +93,7 @@ def run_campaign(
 
     Raises:
         RecordFolderError: a folder where a record belongs.
-        CampaignError: a worker that was killed, or a cluster with other packages.
+        CampaignError: a worker that was killed, a cluster with other packages, or a result that holds no number.
     """
     import joblib
 
@@ -198,12 +198,21 @@ def _finish(
         # For good: another cell may be running in another thread of this worker.
         import_module("scipy.linalg")
         threadpoolctl.threadpool_limits(limits=1)
-    text = _canonical(compute(cell))
+    text = _result_text(cell, compute(cell))
     if path is not None:
         record = _canonical({"cell": cell, "result": json.loads(text), "digest": _seal(path, text)})
         # No fsync: a record that a power cut spoils has the wrong digest and is computed anew.
         write_whole(path, record.encode())
     return position, text
+
+
+def _result_text(cell: CellKey, result: Mapping[str, Any]) -> str:
+    """A result as JSON, which has no NaN and no infinity."""
+    try:
+        return _canonical(result)
+    except ValueError as error:
+        named = ", ".join(f"{name} = {value}" for name, value in cell.items())
+        raise CampaignError(f"the cell {named} gave what is no finite number, and nothing was kept of it") from error
 
 
 def _read(path: Path) -> dict[str, Any] | None:

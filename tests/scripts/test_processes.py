@@ -14,11 +14,16 @@ from pathlib import Path
 
 import pytest
 
+from numerics.records import campaign
 from tests.scripts.conftest import ROOT
 
 #: Generous: a loaded machine takes its time, and nothing waits longer than it has to.
 _PATIENCE = 120
-LONG = ("--against", "m", "--p", "60", "--sizes", "50,100,3000", "--draws", "40", "--means", "2", "--jobs", "2")
+LONG = {
+    "converge": ("--against", "m", "--p", "60", "--sizes", "50,100,3000", "--draws", "40", "--means", "2"),
+    "verify": ("--quick", "--claims", "ck", "--activation", "relu", "--p", "60,90,128", "--seeds", "500"),
+}
+Running = Callable[..., tuple["subprocess.Popen[str]", set[int]]]
 pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="processes are looked up in /proc")
 
 
@@ -53,14 +58,14 @@ def wait_for(condition: Callable[[], bool], what: str) -> None:
 
 
 @pytest.fixture
-def running(tmp_path: Path) -> Iterator[Callable[[str], tuple[subprocess.Popen[str], set[int]]]]:
+def running(tmp_path: Path) -> Iterator[Running]:
     """Start a long campaign, and return it with its workers once they have begun to work."""
     started: list[tuple[subprocess.Popen[str], set[int]]] = []
 
-    def start(backend: str) -> tuple[subprocess.Popen[str], set[int]]:
-        command = [sys.executable, str(ROOT / "scripts" / "converge.py"), *LONG, "--backend", backend]
+    def start(backend: str, name: str = "converge") -> tuple[subprocess.Popen[str], set[int]]:
+        command = [sys.executable, str(ROOT / "scripts" / f"{name}.py"), *LONG[name], "--backend", backend]
         process = subprocess.Popen(
-            [*command, "--resume", "runs", "--json", "result.json"],
+            [*command, "--jobs", "2", "--resume", "runs", "--json", "result.json"],
             cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
             # A shell that runs the tests in the background ignores SIGINT, and so would what they start.
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
@@ -99,12 +104,7 @@ _ENDS = {
         *(pytest.param("dask", number, marks=_DASK) for number in _ENDS),
     ],
 )
-def test_no_worker_stays(
-    running: Callable[[str], tuple[subprocess.Popen[str], set[int]]],
-    tmp_path: Path,
-    backend: str,
-    number: signal.Signals,
-) -> None:
+def test_no_worker_stays(running: Running, tmp_path: Path, backend: str, number: signal.Signals) -> None:
     code, word = _ENDS[number]
     process, workers = running(backend)
     assert bool(workers) is (backend != "threading")
@@ -122,15 +122,21 @@ def test_no_worker_stays(
     assert not [path for path in tmp_path.iterdir() if path.suffix == ".part"]
 
 
-def test_a_worker_that_is_killed_is_named(running: Callable[[str], tuple[subprocess.Popen[str], set[int]]]) -> None:
-    process, workers = running("loky")
+@pytest.mark.parametrize("name", LONG)
+def test_a_worker_that_is_killed_is_named(running: Running, tmp_path: Path, name: str) -> None:
+    process, workers = running("loky", name)
     commands = {worker: Path(f"/proc/{worker}/cmdline").read_bytes() for worker in workers}
     os.kill(next(worker for worker, command in commands.items() if b"LokyProcess" in command), signal.SIGKILL)
     _, complaint = process.communicate(timeout=_PATIENCE)
     assert process.returncode == 2
-    assert complaint.splitlines()[-1].startswith("converge.py: a worker was killed")
+    assert complaint.splitlines()[-1].startswith(f"{name}.py: a worker was killed")
     assert "Traceback" not in complaint
     wait_for(lambda: not workers & set(processes()), "workers are left")
+    # What was finished by then is there to be taken up.
+    kept = list(tmp_path.glob("runs/*.json"))
+    assert kept
+    assert all(campaign._read(path) for path in kept)
+    assert not list(tmp_path.rglob("*.part"))
 
 
 def test_a_reader_that_is_gone_is_no_failed_claim(tmp_path: Path) -> None:

@@ -261,7 +261,7 @@ def test_a_released_formula_is_refuted_with_its_floor(script: Script) -> None:
         (("--p", "200,x"), "from 1 to"),
         (("--p", "4"), "no data for p = 4"),
         pytest.param(
-            ("--p", "100000", "--claims", "ck-rate", "--quick"),
+            ("--p", "100000", "--claims", "ck-rate", "--quick", "--jobs", "1"),
             "80000 samples of dimension 100000 need about 310 GiB",
             marks=pytest.mark.skipif(free_bytes() > 3e11, reason="it would fit"),
         ),

@@ -56,6 +56,12 @@ def activation(text: str) -> Activation:
     return (registered(text) if text in registered_names() else Activation.from_text(text)).with_parameters()
 
 
+def test_a_scale_without_ends_is_not_enclosed() -> None:
+    """As the square root of a ball that reaches below 0: the caller then looks at narrower ones."""
+    with pytest.raises(UncertifiedError, match="no finite ends"):
+        CertifiedMoments(activation("tanh")).tails(arb("nan"), 64)
+
+
 def number(value: mpmath.mpf) -> arb:
     """A tiny ball round an oracle's value."""
     with mpmath.workdps(60):
