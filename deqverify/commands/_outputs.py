@@ -141,8 +141,7 @@ def write_json(target: str, record: Mapping[str, Any], schema: str) -> None:
 
 def json_text(record: Mapping[str, Any], schema: str, *, plain: bool = False) -> str:
     """Return a record as JSON that names its schema first; plain, with everything beyond ASCII as an escape."""
-    return json.dumps({"schema": schema, **record}, indent=2, ensure_ascii=plain, allow_nan=False) + "
-"
+    return json.dumps({"schema": schema, **record}, indent=2, ensure_ascii=plain, allow_nan=False) + "\n"
 
 
 def write_text(target: str, text: str) -> None:
