@@ -1,4 +1,4 @@
-"""Hypothesis strategies for what spectra are compared on: random DEQs, and random mixtures in every dimension.
+"""Hypothesis strategies for what spectra are compared on: random networks, and random mixtures in every dimension.
 
 A mixture is drawn as what does not depend on p (`Ensemble`), so that it can be simulated along a ladder of p: class
 shares, covariances of trace p v (1 + s_a/sqrt p) about the mean, means at any angle, a law of the noise, and n/p.
@@ -6,8 +6,10 @@ shares, covariances of trace p v (1 + s_a/sqrt p) about the mean, means at any a
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Protocol
 
 import numpy as np
 from hypothesis import assume, reject
@@ -16,18 +18,20 @@ from numpy.typing import NDArray
 
 from numerics.arithmetic import UnsupportedExpressionError, pointwise
 from numerics.data import ENTRY_LAWS, Covariance, EntryLaw, GaussianMixture, class_sizes
-from numerics.equilibrium import FloatEquilibrium, solve_float
-from numerics.kernels import DualActivation, with_dual
+from numerics.equilibrium import FloatEquilibrium, checked_moments, solve_float
+from numerics.equivalents import EntryPolynomial, entry_polynomial
+from numerics.kernels import EXPLICIT_KERNELS, DualActivation, explicit_kernels, implicit_kernels, with_dual
+from numerics.ledger import explicit_coefficients
 from numerics.moments import FloatMoments
 from tests.strategies import activation_texts
 from theory.activations import Activation, resolve
 from theory.analysis import DomainError, GrowthError
 from theory.equations import DEQ, EquilibriumError
 from theory.grammar import ActivationSyntaxError
-from theory.kernels import Kernel
+from theory.kernels import Kernel, KernelCoefficients
 from theory.moments import DivergentMomentError
 
-__all__ = ["Ensemble", "Model", "ensembles", "models"]
+__all__ = ["Ensemble", "Explicit", "Implicit", "Model", "ensembles", "explicit_models", "implicit_models"]
 
 Array = NDArray[np.float64]
 
@@ -155,8 +159,43 @@ def ensembles(draw: st.DrawFn, *, commuting: bool = False) -> Ensemble:
     )
 
 
+#: Tolerance of exact kernels, relative to their diagonals.
+TOLERANCE = 1e-9
+
+
+class Model(Protocol):
+    """A network of infinite width."""
+
+    @property
+    def tau0(self) -> float:
+        """Input scale."""
+        ...
+
+    @property
+    def kernels(self) -> tuple[Kernel, ...]:
+        """Those that exist."""
+        ...
+
+    @property
+    def series(self) -> tuple[int, float]:
+        """How a kernel less its polynomial tends to 0: order, and power of 1/p in the first term."""
+        ...
+
+    def coefficients(self, kernel: Kernel) -> KernelCoefficients[float]:
+        """Of a kernel's equivalent."""
+        ...
+
+    def exact(self, gram: Array, kernels: Sequence[Kernel]) -> Mapping[Kernel, Array]:
+        """The kernels of samples."""
+        ...
+
+    def polynomial(self, kernel: Kernel) -> EntryPolynomial:
+        """A kernel's entries as a polynomial in S_ij and delta_i, in which the four coefficients are those above."""
+        ...
+
+
 @dataclass(frozen=True)
-class Model:
+class Implicit:
     """A DEQ, as text and numbers.
 
     Attributes:
@@ -170,6 +209,8 @@ class Model:
     sigma_a2: float
     sigma_b2: float
     tau0: float
+    #: Terms of degree 4 are of order 1/p in norm.
+    series: tuple[int, float] = (1, 1.0)
 
     @property
     def activation(self) -> Activation:
@@ -191,9 +232,71 @@ class Model:
         """Those that exist."""
         return tuple(Kernel) if not self.solution.ntk_missing else (Kernel.CK,)
 
+    def coefficients(self, kernel: Kernel) -> KernelCoefficients[float]:
+        """Of a kernel's equivalent."""
+        return self.solution.kernel(kernel)
+
+    def exact(self, gram: Array, kernels: Sequence[Kernel]) -> Mapping[Kernel, Array]:
+        """The kernels of samples."""
+        bias = self.solution["bias"]
+        return implicit_kernels(
+            gram, self.phi, self.sigma_a2, self.sigma_b2, bias, kernels=kernels, tolerance=TOLERANCE
+        ).matrices
+
+    def polynomial(self, kernel: Kernel) -> EntryPolynomial:
+        """Of degree 3."""
+        weights = self.sigma_a2, self.sigma_b2
+        return entry_polynomial(self.phi, self.solution["tau"], self.solution["bias"], weights, kernel, degree=3)
+
     def __str__(self) -> str:
         weights = f"sigma_a^2 = {self.sigma_a2:.6g}, sigma_b^2 = {self.sigma_b2:.6g}, tau_0 = {self.tau0:.6g}"
         return f"{self.text}, {weights}"
+
+
+@dataclass(frozen=True)
+class Explicit:
+    """An explicit network, as the texts of its layers' activations.
+
+    Attributes:
+        texts: of the layers, first to last.
+        tau0: input scale.
+    """
+
+    texts: tuple[str, ...]
+    tau0: float
+    #: Of degree 2 only the four terms are kept: S_ij (delta_i + delta_j) is of order p^(-1/2) in norm.
+    series: tuple[int, float] = (2, 0.5)
+
+    @property
+    def kernels(self) -> tuple[Kernel, ...]:
+        """The CK and its only NTK."""
+        return EXPLICIT_KERNELS
+
+    @cached_property
+    def layers(self) -> list[tuple[DualActivation, float]]:
+        """The activations on floats, and the means that centre them, at the scale that the layer before gives."""
+        found, scale = [], self.tau0
+        for k, text in enumerate(self.texts):
+            phi = with_dual(resolve(text).with_parameters({}))
+            found.append((phi, checked_moments(pointwise(resolve(text).with_parameters({})), scale).mean))
+            scale = float(np.sqrt(explicit_coefficients("explicit-ck", self.texts[: k + 1], self.tau0).diagonal))
+        return found
+
+    def coefficients(self, kernel: Kernel) -> KernelCoefficients[float]:
+        """Of a kernel's equivalent."""
+        name = "explicit-ntk" if kernel.is_tangent else "explicit-ck"
+        return explicit_coefficients(name, self.texts, self.tau0)
+
+    def exact(self, gram: Array, kernels: Sequence[Kernel]) -> Mapping[Kernel, Array]:
+        """The kernels of samples."""
+        return explicit_kernels(gram, self.layers, kernels=kernels, tolerance=TOLERANCE).matrices
+
+    def polynomial(self, kernel: Kernel) -> EntryPolynomial:
+        """The four terms."""
+        return EntryPolynomial.of_four(self.coefficients(kernel))
+
+    def __str__(self) -> str:
+        return f"explicit network of {', '.join(self.texts)}, tau_0 = {self.tau0:.6g}"
 
 
 #: Half of the DEQs have an activation that people use, the others one from the grammar.
@@ -220,7 +323,7 @@ _CLEAR_ERRORS = (
 
 
 @st.composite
-def models(draw: st.DrawFn, tau0: float) -> Model:
+def implicit_models(draw: st.DrawFn, tau0: float) -> Implicit:
     """A DEQ at any share of its stability margin up to 0.99.
 
     tau_* is drawn, and with it sigma_a^2 as a share of where the equilibrium is lost, sigma_a^2 max(d22/2, d1^2) = 1;
@@ -242,8 +345,20 @@ def models(draw: st.DrawFn, tau0: float) -> Model:
         sigma_a2 = share / max(moments.d22 / 2, moments.d1**2, 1e-3)
         sigma_b2 = (scale**2 - sigma_a2 * moments.variance) / tau0**2
         assume(sigma_b2 > 1e-3)
-        model = Model(text, float(f"{sigma_a2:.6g}"), float(f"{sigma_b2:.6g}"), tau0)
+        model = Implicit(text, float(f"{sigma_a2:.6g}"), float(f"{sigma_b2:.6g}"), tau0)
         assume(model.solution.values["tau"] < 4 * scale)
     except _CLEAR_ERRORS:
         reject()
     return model
+
+
+@st.composite
+def explicit_models(draw: st.DrawFn, tau0: float) -> Explicit:
+    """One to three layers of activations that people use.
+
+    Args:
+        draw: Hypothesis's.
+        tau0: input scale.
+    """
+    count = draw(st.sampled_from([2, 1, 3]))
+    return Explicit(tuple(draw(st.sampled_from(_USED)) for _ in range(count)), tau0)

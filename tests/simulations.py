@@ -5,8 +5,8 @@ compared in these ways, each along a ladder of p:
 
 - *witnesses*: numbers tr M(K - Kbar) with M of bounded nuclear norm, one for each direction that a coefficient of the
   equivalent multiplies (the identity, S, the classes' indicators, psi).  They are taken in two parts that both tend to
-  0.  The kernel less its entries' polynomial of degree 3 in S_ij and delta_i sees the four coefficients, and hardly
-  scatters: the polynomial is a control variate.  The terms of the polynomial that remain in the limit less the
+  0.  The kernel less its entries' polynomial in S_ij and delta_i (of degree 3 for a DEQ) sees the four coefficients,
+  and hardly scatters: the polynomial is a control variate.  The terms of it that remain in the limit less the
   equivalent's see J, t, T and psi, and have nothing to do with the kernel.
 - *norm*: the operator norm of K - Kbar.
 - *spectrum*: isolated eigenvalues, and traces of resolvents, less what the law says.
@@ -27,8 +27,8 @@ from numpy.typing import NDArray
 from numerics.arithmetic import FloatArithmetic, Program, compile_program
 from numerics.data import GaussianMixture, MixtureSample
 from numerics.equilibrium import FORMULA_INPUTS
-from numerics.equivalents import entry_polynomial, low_rank_core
-from numerics.kernels import KernelConvergenceError, implicit_kernels
+from numerics.equivalents import low_rank_core
+from numerics.kernels import KernelConvergenceError
 from numerics.linalg import operator_norm
 from numerics.moments import FloatMoments
 from numerics.spectrum import (
@@ -40,10 +40,10 @@ from numerics.spectrum import (
     levy_distance,
     solve_bulk,
 )
-from tests.ensembles import Ensemble, Model
+from tests.ensembles import TOLERANCE, Ensemble, Implicit, Model
 from tests.sequential import Look, look_at_limits
 from theory.equations import kernel_coefficients
-from theory.kernels import PARTS, Kernel, KernelCoefficients
+from theory.kernels import Kernel, KernelCoefficients
 from theory.symbols import mean, tau_0
 
 __all__ = ["TRUE", "Case", "Claim", "Theory", "planted"]
@@ -54,8 +54,7 @@ Array = NDArray[np.float64]
 _LARGER = float(os.environ.get("DEQVERIFY_LARGER", "1"))
 SIZES, DRAWS, GROWTH = tuple(round(size * _LARGER) for size in (96, 152, 240, 384)), (5, 5, 4, 4), 1.5
 #: Relative to the kernel's diagonal: what its tolerance may leave of a witness that is 0.
-_TOLERANCE, _FLOOR = 1e-9, 1e-7
-_DEGREE = 3
+_FLOOR = 100 * TOLERANCE
 #: Samples that a class must have at the smallest p to be a witness.
 _FEWEST = 4
 #: Resolvents are taken left of 0 by these multiples of the kernel's diagonal.
@@ -82,8 +81,8 @@ class Theory:
 
     def coefficients(self, model: Model, kernel: Kernel) -> KernelCoefficients[float]:
         """What it says the kernel's coefficients are."""
-        found = model.solution.kernel(kernel)
-        if self.scale != 1:
+        found = model.coefficients(kernel)
+        if self.scale != 1 and isinstance(model, Implicit):
             found = _at_scale(model, kernel, self.scale * model.solution["tau"])
         if kernel in self.factors:
             found = KernelCoefficients(*(a * b for a, b in zip(found, self.factors[kernel], strict=True)))
@@ -93,7 +92,7 @@ class Theory:
 TRUE = Theory()
 
 
-def _at_scale(model: Model, kernel: Kernel, scale: float) -> KernelCoefficients[float]:
+def _at_scale(model: Implicit, kernel: Kernel, scale: float) -> KernelCoefficients[float]:
     """The formulas with the moments at a scale that need not be tau_*."""
     moments = FloatMoments(model.phi).at(scale)
     inputs = (scale, moments.variance, moments.d1, moments.d2, moments.d22, moments.slope_energy or 0.0)
@@ -152,18 +151,11 @@ def _without_diagonal(matrix: Array) -> Array:
     return np.asarray(matrix - np.diag(np.diagonal(matrix)))
 
 
-def _exact(model: Model, gram: Array, kernels: Sequence[Kernel]) -> Mapping[Kernel, Array]:
-    bias = model.solution["bias"]
-    return implicit_kernels(
-        gram, model.phi, model.sigma_a2, model.sigma_b2, bias, kernels=kernels, tolerance=_TOLERANCE
-    ).matrices
-
-
 def witnesses_of(model: Model, sample: MixtureSample, kernels: Sequence[Kernel], normed: Sequence[Theory]) -> Witnesses:
     """Measure one draw.
 
     Args:
-        model: the DEQ.
+        model: the network.
         sample: the data.
         kernels: which.
         normed: theories for which norms are computed.
@@ -183,14 +175,10 @@ def witnesses_of(model: Model, sample: MixtureSample, kernels: Sequence[Kernel],
         )
         cores = low_rank_core(1.0, 0.0, changed), low_rank_core(0.0, 1.0, changed)
         equivalents[name] = np.array([on(_without_diagonal(low @ core @ low.T)) for core in cores])
-    exact = _exact(model, gram, kernels)
-    weights = model.sigma_a2, model.sigma_b2
+    exact = model.exact(gram, kernels)
     remainders, norms = {}, {}
     for kernel, matrix in exact.items():
-        polynomial = entry_polynomial(
-            model.phi, model.solution["tau"], model.solution["bias"], weights, kernel, degree=_DEGREE
-        )
-        remainders[kernel] = on(matrix - polynomial.matrix(gram, model.tau0))
+        remainders[kernel] = on(matrix - model.polynomial(kernel).matrix(gram, model.tau0))
         for theory in normed:
             numbers = theory.coefficients(model, kernel)
             core = low_rank_core(numbers.variance, numbers.square, statistics)
@@ -204,7 +192,7 @@ def witnesses_of(model: Model, sample: MixtureSample, kernels: Sequence[Kernel],
 
 def _coefficient_residuals(rows: Sequence[Witnesses], model: Model, kernel: Kernel, theory: Theory) -> Array:
     """tr M (K - polynomial), with the four coefficients of a theory in the polynomial."""
-    true, wrong = model.solution.kernel(kernel), theory.coefficients(model, kernel)
+    true, wrong = model.coefficients(kernel), theory.coefficients(model, kernel)
     change = np.array(list(wrong)) - np.array(list(true))
     found = np.array([row.remainders[kernel] - change[:3] @ row.monomials for row in rows])
     found[:, 0] -= change[3]
@@ -235,7 +223,7 @@ class Spectrum:
 
 def spectrum_of(model: Model, sample: MixtureSample, kernel: Kernel) -> Spectrum:
     """Diagonalise one draw's kernel."""
-    matrix = _exact(model, sample.gram(), (kernel,))[kernel]
+    matrix = model.exact(sample.gram(), (kernel,))[kernel]
     values, vectors = np.linalg.eigh(matrix)
     indicator = sample.statistics().indicator
     seen = (indicator / np.sqrt(indicator.sum(axis=0))).T @ vectors
@@ -331,10 +319,10 @@ class Claim:
 
 @dataclass
 class Case:
-    """One DEQ on one mixture, and all draws of it that were made.
+    """One network on one mixture, and all draws of it that were made.
 
     Attributes:
-        model: the DEQ.
+        model: the network.
         ensemble: the mixture.
         seed: with the look, the size and the number of a draw it fixes its random numbers.
         normed: theories for which norms are computed.
@@ -358,7 +346,7 @@ class Case:
         norms = np.concatenate([np.diagonal(one.gram()) for samples in self._draws(0) for one in samples])
         for kernels in (self.model.kernels, (Kernel.CK,)):
             try:
-                _exact(self.model, np.diag([norms.min(), norms.max()]), kernels)
+                self.model.exact(np.diag([norms.min(), norms.max()]), kernels)
             except KernelConvergenceError:
                 continue
             return kernels
@@ -447,8 +435,8 @@ class Case:
             return Look(1.0, str(error))
         sizes = self.dimensions(look)
         if claim.kind == "coefficients":
-            # Terms of degree 4 in S_ij and delta_i are of order 1/p in norm.
-            return look_at_limits(names, sizes, values, order=1, power=1.0, floor=_FLOOR)
+            order, power = self.model.series
+            return look_at_limits(names, sizes, values, order=order, power=power, floor=_FLOOR)
         # Laws tend to each other weakly: at a hard edge, or beside a point mass, distribution functions are slower.
         rate = 0.125 if claim.kind == "bulk" else 0.5
         return look_at_limits(names, sizes, values, rate=rate, floor=_FLOOR)
@@ -473,7 +461,7 @@ class Case:
         true = [self.law(p, claim.kernel) for p in sizes]
         laws = [self.law(p, claim.kernel, theory) for p in sizes]
         spectra = self.spectra(look, claim.kernel)
-        diagonal = self.model.solution.kernel(claim.kernel).diagonal
+        diagonal = self.model.coefficients(claim.kernel).diagonal
         if claim.kind == "bulk":
             smooth = all(law.point is None and law.edges[0][0] > law.shift + 1e-9 for law in true)
             distance = kolmogorov_distance if smooth else levy_distance
@@ -502,7 +490,3 @@ class Case:
                 rows = [groups.sums(one.cosines, one.cosines[::-1]) for one in part]
                 values.append(np.array(rows) - groups.sums(right_cosines, left_cosines))
         return groups.names(), values
-
-
-#: Of every coefficient.
-COEFFICIENTS = tuple((kernel, part) for kernel in Kernel for part in PARTS)

@@ -20,7 +20,7 @@ import threadpoolctl
 from hypothesis import HealthCheck, Phase, assume, given, settings
 from hypothesis import strategies as st
 
-from tests.ensembles import ensembles, models
+from tests.ensembles import ensembles, explicit_models, implicit_models
 from tests.sequential import Ruling, SequentialTest
 from tests.simulations import TRUE, Case, Claim, Theory, planted
 from theory.kernels import PARTS, Kernel
@@ -53,7 +53,7 @@ def one_thread() -> Iterator[None]:
 
 @st.composite
 def cases(draw: st.DrawFn, *, commuting: bool = False, tangent: bool = False) -> Case:
-    """A DEQ on a mixture, with an equilibrium for every sample.
+    """A network on a mixture, with an equilibrium for every sample: one in five has explicit layers.
 
     Args:
         draw: Hypothesis's.
@@ -61,7 +61,9 @@ def cases(draw: st.DrawFn, *, commuting: bool = False, tangent: bool = False) ->
         tangent: only DEQs that have NTKs.
     """
     ensemble = draw(ensembles(commuting=commuting))
-    case = Case(draw(models(ensemble.tau0)), ensemble, draw(st.integers(0, 2**32)))
+    explicit = not tangent and draw(st.sampled_from([False, False, False, False, True]))
+    model = draw(explicit_models(ensemble.tau0) if explicit else implicit_models(ensemble.tau0))
+    case = Case(model, ensemble, draw(st.integers(0, 2**32)))
     assume(len(case.kernels) > (1 if tangent else 0))
     return case
 
@@ -183,7 +185,7 @@ def test_every_coefficient_that_is_off_by_five_percent_is_caught(
     def try_planted(case: Case) -> None:
         if all(theory.name in tally.caught for theory in FIVE_PERCENT):
             return
-        numbers = case.model.solution.kernel(Kernel.CK)
+        numbers = case.model.coefficients(Kernel.CK)
         # Where all four count.
         assume(min(numbers.variance, numbers.square) * case.model.tau0**4 > 0.01 * numbers.diagonal)
         tally.cases += 1
