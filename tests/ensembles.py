@@ -161,6 +161,8 @@ def ensembles(draw: st.DrawFn, *, commuting: bool = False) -> Ensemble:
 
 #: Tolerance of exact kernels, relative to their diagonals.
 TOLERANCE = 1e-9
+#: Of polynomials; one more would take SymPy minutes.
+_DEGREE = 4
 
 
 class Model(Protocol):
@@ -209,7 +211,7 @@ class Implicit:
     sigma_a2: float
     sigma_b2: float
     tau0: float
-    #: Terms of degree 4 are of order 1/p in norm.
+    #: Terms of degree 5 and 6 are of order 1/p in norm at most.
     series: tuple[int, float] = (1, 1.0)
 
     @property
@@ -244,9 +246,9 @@ class Implicit:
         ).matrices
 
     def polynomial(self, kernel: Kernel) -> EntryPolynomial:
-        """Of degree 3."""
+        """Of the degree above."""
         weights = self.sigma_a2, self.sigma_b2
-        return entry_polynomial(self.phi, self.solution["tau"], self.solution["bias"], weights, kernel, degree=3)
+        return entry_polynomial(self.phi, self.solution["tau"], self.solution["bias"], weights, kernel, degree=_DEGREE)
 
     def __str__(self) -> str:
         weights = f"sigma_a^2 = {self.sigma_a2:.6g}, sigma_b^2 = {self.sigma_b2:.6g}, tau_0 = {self.tau0:.6g}"

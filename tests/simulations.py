@@ -4,8 +4,8 @@ Infinite width: the kernel of every draw of the data is exact, so that p is all 
 compared in these ways, each along a ladder of p:
 
 - *witnesses*: numbers tr M(K - Kbar) with M of bounded nuclear norm, one for each direction that a coefficient of the
-  equivalent multiplies (the identity, S, the classes' indicators, psi).  They are taken in two parts that both tend to
-  0.  The kernel less its entries' polynomial in S_ij and delta_i (of degree 3 for a DEQ) sees the four coefficients,
+  equivalent multiplies (the identity, S, the classes' indicators, delta).  They are taken in two parts that both tend
+  to 0.  The kernel less its entries' polynomial in S_ij and delta_i (of degree 4 for a DEQ) sees the four coefficients,
   and hardly scatters: the polynomial is a control variate.  The terms of it that remain in the limit less the
   equivalent's see J, t, T and psi, and have nothing to do with the kernel.
 - *norm*: the operator norm of K - Kbar.
@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from numerics.arithmetic import FloatArithmetic, Program, compile_program
 from numerics.data import GaussianMixture, MixtureSample
 from numerics.equilibrium import FORMULA_INPUTS
-from numerics.equivalents import low_rank_core
+from numerics.equivalents import DeterministicEquivalent, low_rank_core
 from numerics.kernels import KernelConvergenceError
 from numerics.linalg import operator_norm
 from numerics.moments import FloatMoments
@@ -132,11 +132,17 @@ class Witnesses:
     norms: Mapping[tuple[Kernel, str], float]
 
 
-def _vectors(sample: MixtureSample) -> Array:
-    """Unit vectors: the classes' indicators and psi, where it is not 0."""
+def _vectors(sample: MixtureSample, tau0: float) -> Array:
+    """Unit vectors, the classes' indicators and psi, where it is not 0, and delta/||delta||^2.
+
+    Of the last one's form an error of alpha_2 hardly scatters.  Where the norms do not fluctuate in the limit, delta
+    tends to 0, and the witness must not grow.
+    """
     statistics = sample.statistics()
-    columns = [*statistics.indicator.T, statistics.psi]
-    return np.column_stack([column / max(np.linalg.norm(column), 1e-9) for column in columns])
+    units = [column / max(np.linalg.norm(column), 1e-9) for column in (*statistics.indicator.T, statistics.psi)]
+    delta = np.einsum("ij,ij->j", sample.data, sample.data) - tau0**2
+    p, n = sample.data.shape
+    return np.column_stack([*units, delta / max(float(delta @ delta), 0.5 * tau0**4 * n / p)])
 
 
 def _functionals(matrix: Array, gram: Array, vectors: Array) -> Array:
@@ -160,7 +166,7 @@ def witnesses_of(model: Model, sample: MixtureSample, kernels: Sequence[Kernel],
         kernels: which.
         normed: theories for which norms are computed.
     """
-    gram, statistics, vectors = sample.gram(), sample.statistics(), _vectors(sample)
+    gram, statistics, vectors = sample.gram(), sample.statistics(), _vectors(sample, model.tau0)
     delta, low = np.diagonal(gram) - model.tau0**2, statistics.low_rank
 
     def on(matrix: Array) -> Array:
@@ -215,19 +221,25 @@ class Spectrum:
     Attributes:
         values: (n,) array, descending.
         cosines: (n,) array, squared cosines of the eigenvectors to the span of the classes' indicators.
+        error: ||K - Kbar||.
     """
 
     values: Array
     cosines: Array
+    error: float
 
 
 def spectrum_of(model: Model, sample: MixtureSample, kernel: Kernel) -> Spectrum:
     """Diagonalise one draw's kernel."""
     matrix = model.exact(sample.gram(), (kernel,))[kernel]
     values, vectors = np.linalg.eigh(matrix)
-    indicator = sample.statistics().indicator
-    seen = (indicator / np.sqrt(indicator.sum(axis=0))).T @ vectors
-    return Spectrum(values[::-1], np.sum(seen**2, axis=0)[::-1])
+    statistics = sample.statistics()
+    seen = (statistics.indicator / np.sqrt(statistics.indicator.sum(axis=0))).T @ vectors
+    equivalent = DeterministicEquivalent.from_statistics(
+        statistics, model.coefficients(kernel), tau0=model.tau0, gram=sample.gram()
+    )
+    error = operator_norm(matrix - equivalent.dense(), np.random.default_rng(0)).value
+    return Spectrum(values[::-1], np.sum(seen**2, axis=0)[::-1], error)
 
 
 @dataclass(frozen=True)
@@ -243,18 +255,24 @@ class Groups:
     left: tuple[int, ...]
 
     @classmethod
-    def common(cls, laws: Sequence[SpectralLaw]) -> Groups:
-        """Those that stay apart from each other and from the bulk at every size."""
-        return cls(
-            tuple(sorted(set.intersection(*(cls._cuts(law, 1) for law in laws)))),
-            tuple(sorted(set.intersection(*(cls._cuts(law, -1) for law in laws)))),
+    def common(cls, laws: Sequence[SpectralLaw], errors: Sequence[float]) -> Groups:
+        """Those that stay apart from each other and from the bulk at every size.
+
+        Gaps are wider than edges fluctuate, and than twice ||K - Kbar||: by Weyl's inequality no two eigenvalues next
+        to them have changed places.
+        """
+        margins = [max(isolation_margin(law), 2 * error) for law, error in zip(laws, errors, strict=True)]
+        sides = (
+            set.intersection(*(cls._cuts(law, sign, margin) for law, margin in zip(laws, margins, strict=True)))
+            for sign in (1, -1)
         )
+        return cls(*(tuple(sorted(cuts)) for cuts in sides))
 
     @staticmethod
-    def _cuts(law: SpectralLaw, sign: int) -> set[int]:
+    def _cuts(law: SpectralLaw, sign: int, margin: float) -> set[int]:
         values, edge = _outside(law, sign)
         gaps = sign * (values - np.append(values[1:], edge))
-        return set((np.flatnonzero(gaps > isolation_margin(law)) + 1).tolist())
+        return set((np.flatnonzero(gaps > margin) + 1).tolist())
 
     def names(self) -> list[str]:
         """Of the groups."""
@@ -354,9 +372,8 @@ class Case:
 
     @cached_property
     def witnessed(self) -> list[int]:
-        """Which of the unit vectors are witnesses: classes with a few samples at the smallest p, and psi."""
-        sizes = self.ensemble.at(self.dimensions(0)[0]).sizes
-        return [a for a, size in enumerate(sizes) if size >= _FEWEST] + [len(sizes)]
+        """Which of the classes' indicators are witnesses: of those with a few samples at the smallest p."""
+        return [a for a, size in enumerate(self.ensemble.at(self.dimensions(0)[0]).sizes) if size >= _FEWEST]
 
     def dimensions(self, look: int) -> list[int]:
         """p of a look."""
@@ -447,13 +464,13 @@ class Case:
             key = claim.kernel, theory.name
             return ["the norm"], [np.array([[row.norms[key]] for row in part]) for part in rows]
         classes = len(self.ensemble.shares)
-        vectors = ["psi" if k == classes else f"class {k + 1}" for k in self.witnessed]
+        last = classes if claim.kind == "statistics" else classes + 1
+        vectors = [*(f"class {a + 1}" for a in self.witnessed), "psi" if last == classes else "delta"]
+        kept = [2 + k for k in (*self.witnessed, last)]
         if claim.kind == "statistics":
             names = [f"{what} on {name}" for what in ("delta delta^T", "S o S") for name in vectors]
-            kept = [2 + k for k in self.witnessed]
             return names, [_statistics_residuals(part, theory)[:, :, kept].reshape(len(part), -1) for part in rows]
-        kept = [0, 1, *(2 + k for k in self.witnessed)]
-        values = [_coefficient_residuals(part, self.model, claim.kernel, theory)[:, kept] for part in rows]
+        values = [_coefficient_residuals(part, self.model, claim.kernel, theory)[:, [0, 1, *kept]] for part in rows]
         return ["I", "S", *vectors], values
 
     def _of_spectrum(self, claim: Claim, theory: Theory, look: int) -> tuple[list[str], list[Array]]:
@@ -476,7 +493,7 @@ class Case:
                 found = [[float(function(one.values).mean()) for function in functions] for one in part]
                 values.append(np.array(found) - limits)
             return names, values
-        groups = Groups.common(true)
+        groups = Groups.common(true, [float(np.mean([one.error for one in part])) for part in spectra])
         values = []
         for part, law in zip(spectra, laws, strict=True):
             ends = [ends[-1] if ends else 0 for ends in (groups.right, groups.left)]
