@@ -1,4 +1,4 @@
-"""Settings for every test: what Hypothesis draws, and global precision kept as it was found."""
+"""Settings for every test: what Hypothesis draws, global precision kept as it was found, and measured power printed."""
 
 from __future__ import annotations
 
@@ -96,3 +96,12 @@ def precision_is_left_alone() -> Iterator[None]:
     changed = [f"{name} {before[name]} -> {after[name]} bits" for name in before if before[name] != after[name]]
     if changed:
         pytest.fail("the test left a changed precision behind: " + ", ".join(changed))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print what tests recorded of their power, by `record_property("power", ...)`."""
+    reports = [report for state in ("passed", "failed") for report in terminalreporter.getreports(state)]
+    lines = [value for report in reports for name, value in report.user_properties if name == "power"]
+    if lines:
+        terminalreporter.section("power")
+        terminalreporter.write_line("\n".join(lines))
