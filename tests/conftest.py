@@ -52,7 +52,12 @@ def pytest_report_header(config: pytest.Config) -> str:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """Say how each failed test is run again on the same draws."""
+    """Print what tests recorded of their power, and say how each failed one is run again on the same draws."""
+    reports = [report for state in ("passed", "failed") for report in terminalreporter.getreports(state)]
+    power = [value for report in reports for name, value in report.user_properties if name == "power"]
+    if power:
+        terminalreporter.section("power")
+        terminalreporter.write_line("\n".join(power))
     profile = config.option.hypothesis_profile
     options = f"--hypothesis-profile={profile} " if profile else ""
     for report in terminalreporter.getreports("failed"):
@@ -96,12 +101,3 @@ def precision_is_left_alone() -> Iterator[None]:
     changed = [f"{name} {before[name]} -> {after[name]} bits" for name in before if before[name] != after[name]]
     if changed:
         pytest.fail("the test left a changed precision behind: " + ", ".join(changed))
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Print what tests recorded of their power, by `record_property("power", ...)`."""
-    reports = [report for state in ("passed", "failed") for report in terminalreporter.getreports(state)]
-    lines = [value for report in reports for name, value in report.user_properties if name == "power"]
-    if lines:
-        terminalreporter.section("power")
-        terminalreporter.write_line("\n".join(lines))
