@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from deqverify.commands import _data_options, _errors, _layout, _outputs, _processes, _progress
+from deqverify.commands import _data_options, _errors, _layout, _networks, _outputs, _processes, _progress
 
 if TYPE_CHECKING:
     from numerics.data import Dataset
-    from numerics.matching import DataDesign, ExplicitNetwork, FamilyBox, KernelFit
+    from numerics.matching import DataDesign, FamilyBox, KernelFit
     from theory.equations import DEQ
 
 __all__ = ["design_on_data", "refuse_what_data_decide", "refuse_without_data"]
 
 #: Samples whose pairs are compared, where --samples does not say how many.
 _SAMPLES = 400
+Records = list[dict[str, Any]]
 _HEADINGS = ("network", "Frobenius error", "operator norm error")
 
 
@@ -50,6 +50,10 @@ def refuse_what_data_decide(arguments: argparse.Namespace, *, own: bool, latex: 
 
     if arguments.family and not own:
         raise _errors.UsageError("--data tries all named families: leave out --family, or give one of your own")
+    if arguments.rates:
+        raise _errors.UsageError(
+            "--data tries networks at one learning rate and at a rate per layer: leave out --rates"
+        )
     if arguments.tau0 != 1:
         raise _errors.UsageError("--data are scaled to tau_0 = 1: leave out --tau0")
     if arguments.emit == latex:
@@ -62,7 +66,6 @@ def design_on_data(
     arguments: argparse.Namespace,
     deq: DEQ,
     own: FamilyBox | None,
-    layers: Callable[[ExplicitNetwork, int], list[dict[str, Any]]],
 ) -> int:
     """Choose the network, print the table, write files.
 
@@ -70,7 +73,6 @@ def design_on_data(
         arguments: of the command.
         deq: the model, with tau_0 = 1.
         own: families of one's own, tried as well.
-        layers: describes a network's layers to so many digits.
 
     Raises:
         UsageError: data that cannot be had or used so, or no network that matches.
@@ -89,22 +91,25 @@ def design_on_data(
             found = design_for_data(deq, data.gram(), kernel=arguments.kernel, own=own, digits=arguments.digits)
     except (DesignError, ValueError) as error:
         raise _errors.UsageError(str(error)) from error
-    shown = layers(found.network, arguments.digits)
+    shown = _networks.layers_record(found.network, arguments.digits)
+    weights = _networks.weights_record(found.network, arguments.digits) if found.kernel.is_tangent else None
     if arguments.emit:
-        _emit(arguments, found, shown)
+        _emit(arguments, found, shown, weights)
     elif arguments.json != "-":
-        _print(found, data, shown)
+        _print(found, data, shown, weights)
     if arguments.json:
-        _outputs.write_json(arguments.json, _record(found, data, shown) | _outputs.provenance(arguments.seed))
+        record = _record(found, data, shown, weights)
+        _outputs.write_json(arguments.json, record | _outputs.provenance(arguments.seed))
     return 0
 
 
-def _emit(arguments: argparse.Namespace, found: DataDesign, shown: list[dict[str, Any]]) -> None:
+def _emit(arguments: argparse.Namespace, found: DataDesign, shown: Records, weights: Records | None) -> None:
     from numerics.publish import emit_network
 
     sys.stderr.write(f"{found.sentence}\n")
     own = {layer.family.name: layer.family.activation.expr for layer in found.network.layers}
-    text = emit_network(arguments.emit, shown, "1", _title(found), kernel=found.kernel, own=own)
+    rates = None if weights is None else [each["rate"] for each in weights]
+    text = emit_network(arguments.emit, shown, "1", _title(found), kernel=found.kernel, own=own, rates=rates)
     _outputs.write_text(arguments.output or "-", text)
 
 
@@ -116,7 +121,7 @@ def _title(found: DataDesign) -> str:
     )
 
 
-def _print(found: DataDesign, data: Dataset, shown: list[dict[str, Any]]) -> None:
+def _print(found: DataDesign, data: Dataset, shown: Records, weights: Records | None) -> None:
     from rich.text import Text
 
     console = _progress.console()
@@ -130,9 +135,11 @@ def _print(found: DataDesign, data: Dataset, shown: list[dict[str, Any]]) -> Non
         bias = f"; minus {layer['bias']}" if layer["bias"].strip("-0.") else ""
         # In one line, so that it can be copied.
         console.print(Text(f"layer {place}: {layer['family']}, {values}{bias}"), soft_wrap=True)
+    if weights is not None:
+        console.print(Text(_networks.rates_line(weights)), soft_wrap=True)
 
 
-def _record(found: DataDesign, data: Dataset, shown: list[dict[str, Any]]) -> dict[str, Any]:
+def _record(found: DataDesign, data: Dataset, shown: Records, weights: Records | None) -> dict[str, Any]:
     deq = found.deq
 
     def rows(fits: tuple[KernelFit, ...]) -> list[dict[str, Any]]:
@@ -156,6 +163,7 @@ def _record(found: DataDesign, data: Dataset, shown: list[dict[str, Any]]) -> di
         "chosen": found.chosen.name,
         "advice": found.sentence,
         "layers": shown,
+        "weights": weights,
         "matched": rows(found.fits),
         "rivals": rows(found.rivals),
         "left_out": [{"network": name, "reason": reason} for name, reason in found.left_out],

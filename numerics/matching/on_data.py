@@ -19,7 +19,7 @@ from numerics.matching.explicit_network import ExplicitNetwork
 from numerics.matching.rivals import DEQKernels, best_scalar, explicit_kernel, naive_layers
 from theory.equations import DEQ
 from theory.kernels import Kernel
-from theory.named import MatchStatus
+from theory.named import MatchStatus, RateChoice
 
 __all__ = ["LARGEST_ON_DATA", "DataDesign", "KernelFit", "design_for_data"]
 
@@ -107,7 +107,8 @@ def design_for_data(
 ) -> DataDesign:
     """Choose among the networks that match a DEQ the one whose exact kernel is nearest on some samples.
 
-    Every family of `LAYER_COUNTS` with every number of layers that it offers is tried, with all its solutions.
+    Every family of `LAYER_COUNTS` with every number of layers that it offers is tried, with all its solutions; for an
+    NTK all weights at one learning rate, and the constructive families with a rate for each weight matrix besides.
 
     Args:
         deq: the model, with tau_0 the samples' root mean square norm.
@@ -139,7 +140,7 @@ def design_for_data(
         if isinstance(found, str):
             left_out.append((name, found))
         else:
-            matched = explicit_kernel(gram, found.pointwise(), kernel)
+            matched = explicit_kernel(gram, found.pointwise(), kernel, found.float_rates())
             fits.append(_fit(name, matched, target, found))
     if not fits:
         raise DesignError(f"no family matches {deq.activation.name} here: {left_out[0][0]}: {left_out[0][1]}")
@@ -154,7 +155,14 @@ def _designs(
 ) -> Iterator[tuple[str, ExplicitNetwork | str]]:
     """Every network that matches, by name; or why a family has none."""
     asked = [(family, layers) for family, counts in LAYER_COUNTS.items() for layers in sorted(counts)]
-    questions = [(f"{layers} x {family}", {"family": family, "layers": layers}) for family, layers in asked]
+    one: dict[str, object] = {"rates": RateChoice.ONE} if kernel.is_tangent else {}
+    questions = [(f"{layers} x {family}", {"family": family, "layers": layers} | one) for family, layers in asked]
+    if kernel.is_tangent:
+        # Odd layers have the same answers at any rates.
+        questions += [
+            (f"{family} at a rate per layer", {"family": family, "rates": RateChoice.PER_LAYER})
+            for family in ("rational", "hermite")
+        ]
     if own is not None:
         questions.append((" then ".join(family.name for family in own.families), {"own": own}))
     for name, question in questions:

@@ -1,7 +1,7 @@
 """What an explicit network must satisfy to have a DEQ's kernel."""
 
 from theory.matching.conditions import necessary_conditions
-from theory.matching.equations import TARGETS, MatchingSystem, compose, kernel_part, matching_system
+from theory.matching.equations import TARGETS, MatchingSystem, compose, kernel_part, matching_system, rate_symbol
 from theory.matching.families import (
     FAMILY_NAMES,
     Family,
@@ -14,6 +14,7 @@ from theory.matching.families import (
 )
 from theory.matching.leaky import LeakyReduction, leaky_kernel, leaky_reductions, leaky_relations
 from theory.matching.one_layer import OneLayer, odd_ratio_limit, one_layer
+from theory.matching.rates import two_rate_condition, two_rate_layer, two_rates
 from theory.matching.two_layers import TwoLayers, chi2, rational_layer, rational_width, two_layers, weighted_bound
 
 __all__ = [
@@ -40,8 +41,12 @@ __all__ = [
     "necessary_conditions",
     "odd_ratio_limit",
     "one_layer",
+    "rate_symbol",
     "rational_layer",
     "rational_width",
     "two_layers",
+    "two_rate_condition",
+    "two_rate_layer",
+    "two_rates",
     "weighted_bound",
 ]
