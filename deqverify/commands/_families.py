@@ -36,8 +36,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--layers",
-        type=_options.integer_between(1, 2),
-        help="hidden layers, with --family (default: the usual number of the family)",
+        type=_options.integer_between(1, 12),
+        help="hidden layers, with --family (default: the usual number of the family; 3 to 12 for an NTK with hermite)",
     )
     parser.add_argument(
         "--box",
@@ -86,6 +86,8 @@ def own_families(arguments: argparse.Namespace) -> FamilyBox | None:
     if len(texts) == 1 and texts[0] in FAMILY_NAMES and not arguments.box and not arguments.fix:
         return None
     count = arguments.layers or len(texts)
+    if count > 2:
+        raise _errors.UsageError(f"--layers {count}: networks of families of your own have at most two hidden layers")
     if len(texts) == 2 and count != 2:
         raise _errors.UsageError("--family is given twice, so there are two layers: leave out --layers, or give 2")
     from numerics.matching import FamilyBox

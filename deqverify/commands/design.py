@@ -53,6 +53,7 @@ _EXAMPLES = """\
 _THRESHOLD_SHARE = 0.8
 _VERDICTS = "\n".join(f"  {each:12} {each.sentence}" for each in (MatchStatus.EXACT, MatchStatus.INFEASIBLE))
 _GAUGE = "multiply layer 1 by k > 0 and divide the input of layer 2 by k: no kernel changes"
+_DEEP_GAUGE = "multiply a layer by k > 0 and divide the input of the next one by k: no kernel changes"
 _RATE_GAUGE = "multiply the last layer by k and divide every learning rate by k^2: no NTK changes; the readout's is 1"
 _SIGNS = "phi -> -phi in any layer, and x -> -x at the input, change no kernel either"
 
@@ -180,6 +181,8 @@ def _gauge(outcome: Design) -> dict[str, Any]:
     rates = {"rates": _RATE_GAUGE} if outcome.training else {}
     if len(layers) < 2:
         return {"freedom": None, "signs": _SIGNS} | rates
+    if len(layers) > 2:
+        return {"freedom": _DEEP_GAUGE, "fixed_by": "E[phi']^2 = 1 in all layers but the last", "signs": _SIGNS} | rates
     scalings = [layer.family.scaling for layer in layers]
     exponents = []
     for scaling, side in zip(scalings, ("output", "input"), strict=True):

@@ -23,6 +23,7 @@ from numerics.display import axes_or_new, html_table
 from numerics.equilibrium import CertifiedCoefficients, certify
 from numerics.matching.boxes import FamilyBox, FamilyBoxError, closest_in_box, match_own, own_residual_bound
 from numerics.matching.constructive import match_hermite
+from numerics.matching.deep import DEPTHS, match_deep
 from numerics.matching.explicit_network import ExplicitNetwork
 from numerics.matching.leaky import match_leaky
 from numerics.matching.nearest import closest_network, largest_difference, residual_bound
@@ -190,6 +191,8 @@ def solve_target(target: Target, family: str, layers: int, rates: RateChoice = R
     """
     if family not in FAMILY_NAMES:
         raise DesignError(f"unknown family {family!r}: accepted are {', '.join(FAMILY_NAMES)}")
+    if family == "hermite" and layers in DEPTHS and rates is RateChoice.ONE and target.kernel != Kernel.CK:
+        return match_deep(target, range(layers, layers + 1))
     if layers not in LAYER_COUNTS[family]:
         counts = " or ".join(map(str, sorted(LAYER_COUNTS[family])))
         word = "layer" if counts == "1" else "layers"
@@ -231,7 +234,9 @@ def design(
         own: layers of one's own families, and where to look for their parameters (and their learning rates), instead of
             ``family``.
         rates: for an NTK: "one" trains all weights at one learning rate, "per-layer" gives each weight matrix its own;
-            None is one rate, and a rate for each where that does not match.
+            None is one rate, and a rate for each where that does not match.  Where "one" is asked for, no family, and
+            no network with one or two hidden layers matches, deeper ones are tried: the least depth found is not proved
+            to be the least.
         digits: significant digits of the parameters.
 
     Raises:
@@ -276,9 +281,9 @@ def _question(kernel: str, family: str | None, layers: int | None, rates: str | 
             f"{family} networks are looked for at one learning rate here; with a rate for each weight matrix the "
             f"families are {', '.join(RATED_FAMILIES)}, and those of your own"
         )
-    if choice is None and tangent and family in (None, *RATED_FAMILIES):
+    if choice is None and tangent and family in (None, *RATED_FAMILIES) and layers not in DEPTHS:
         return _EitherRates(_NamedFamily(family, layers), _NamedFamily(family, layers, RateChoice.PER_LAYER))
-    return _NamedFamily(family, layers, choice or RateChoice.ONE)
+    return _NamedFamily(family, layers, choice or RateChoice.ONE, deeper=choice is RateChoice.ONE)
 
 
 class _Question(Protocol):
@@ -320,13 +325,16 @@ class _NamedFamily:
     family: str | None
     layers: int | None
     rates: RateChoice = RateChoice.ONE
+    deeper: bool = False
 
     def _count(self, family: str) -> int:
         return LAYER_COUNTS.get(family, (1,))[0] if self.layers is None else self.layers
 
     def decide(self, target: Target) -> tuple[str, str, Decision]:
         if self.family is None:
-            return _chosen(target) if self.rates is RateChoice.ONE else _chosen_per_layer(target)
+            if self.rates is RateChoice.PER_LAYER:
+                return _chosen_per_layer(target)
+            return _chosen_deeper(target) if self.deeper else _chosen(target)
         return self.family, "", solve_target(target, self.family, self._count(self.family), self.rates)
 
     def nearest(self, target: Target, family: str) -> ExplicitNetwork:
@@ -361,6 +369,22 @@ class _EitherRates:
 
     def bound(self, target: Target, family: str, residual: arb) -> arb:
         return self.one.bound(target, family, residual)
+
+
+def _chosen_deeper(target: Target) -> tuple[str, str, Decision]:
+    """The family that suits a target at one learning rate; deeper networks where two hidden layers are excluded."""
+    answer = _chosen(target)
+    if not answer[2].universal:
+        return answer
+    found = match_deep(target)
+    if found.status is not MatchStatus.EXACT:
+        return answer
+    between = "" if len(found.branches[0]) == DEPTHS[0] else "; what lies between is not excluded"
+    choice = (
+        "the least depth found: no network with one or two hidden layers, all weights at one learning rate, matches, "
+        f"whatever its activations{between}"
+    )
+    return "hermite", choice, found
 
 
 def _chosen_per_layer(target: Target) -> tuple[str, str, Decision]:

@@ -171,13 +171,26 @@ def test_which_network_trained_how(script: Script, tmp_path: Path) -> None:
     assert "at one learning rate for all weights no network with one or two hidden layers matches" in flat
     script("design", *arguments, "--rates", "per-layer", "--emit", "torch", "--output", "network.py")
     assert f"RATES = ({weights[0]['rate']}, 1.0" in (tmp_path / "network.py").read_text("utf-8")
+    shown = script("design", *arguments, "--rates", "per-layer", "--emit", "latex").stdout
+    LatexWalker(shown, tolerant_parsing=False).get_latex_nodes()
+    assert "$r_0$ & $0$ & $" + weights[0]["rate"].removeprefix("0.") in shown
+    assert "$r_1$ & $1$ & $" in shown
 
 
-def test_one_rate_is_said_of_what_is_proved_for_one_rate(script: Script) -> None:
-    done = script("design", "--activation", "gelu", "--kernel", "ntk-recurrent", "--rates", "one", "--json", "out.json")
+def test_one_rate_is_said_of_what_is_proved_for_one_rate(script: Script, tmp_path: Path) -> None:
+    arguments = ("--activation", "gelu", "--kernel", "ntk-recurrent", "--rates", "one")
+    done = script("design", *arguments, "--family", "hermite")
     flat = " ".join(done.stdout.split())
     assert "no network with one or two hidden layers, all weights at one learning rate, matches, whatever its" in flat
     assert "all weights are trained at one learning rate" in flat
+    deeper = script("design", *arguments, "--json", "out.json")
+    assert "the least depth found: no network with one or two hidden layers, all weights" in " ".join(
+        deeper.stdout.split()
+    )
+    record = json.loads((tmp_path / "out.json").read_text("utf-8"))
+    assert (record["status"], len(record["layers"])) == ("exact", 5)
+    assert record["training"]["one_rate"]
+    assert "divide the input of the next one" in record["gauge"]["freedom"]
     ck = json.loads(script("design", "--activation", "gelu", "--json", "-").stdout)
     assert ck["training"] is None
 

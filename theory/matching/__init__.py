@@ -1,6 +1,7 @@
 """What an explicit network must satisfy to have a DEQ's kernel."""
 
 from theory.matching.conditions import necessary_conditions
+from theory.matching.deep import DeepNetwork, cubic_share, deep_network, quadratic_ratio
 from theory.matching.equations import TARGETS, MatchingSystem, compose, kernel_part, matching_system, rate_symbol
 from theory.matching.families import (
     FAMILY_NAMES,
@@ -20,6 +21,7 @@ from theory.matching.two_layers import TwoLayers, chi2, rational_layer, rational
 __all__ = [
     "FAMILY_NAMES",
     "TARGETS",
+    "DeepNetwork",
     "Family",
     "FamilyError",
     "LeakyReduction",
@@ -29,6 +31,8 @@ __all__ = [
     "TwoLayers",
     "chi2",
     "compose",
+    "cubic_share",
+    "deep_network",
     "family_of",
     "hermite_family",
     "hermite_function",
@@ -41,6 +45,7 @@ __all__ = [
     "necessary_conditions",
     "odd_ratio_limit",
     "one_layer",
+    "quadratic_ratio",
     "rate_symbol",
     "rational_layer",
     "rational_width",

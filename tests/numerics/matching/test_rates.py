@@ -72,7 +72,7 @@ def test_one_rate_is_taken_where_it_does_and_called_so_where_it_does_not() -> No
     assert found.training == "trained: W_1 at 0.0291634, readout at 1"
     assert found.network.trained == ("W_1", "readout")
     assert not found.universal
-    alone = made("relu", digits=10, kernel="ntk-recurrent", rates="one")
+    alone = made("relu", digits=10, kernel="ntk-recurrent", rates="one", family="hermite")
     assert alone.status is MatchStatus.INFEASIBLE
     assert alone.universal
 
@@ -295,3 +295,30 @@ def test_finite_networks_tend_to_the_kernel_designed() -> None:
     np.testing.assert_allclose(np.diagonal(limit), k0, rtol=1e-9)
     # What is left over belongs to degree >= 3 in the overlap.
     assert k1 * overlap + k3 * overlap**2 < limit[0, 1] < k1 * overlap + k3 * overlap**2 + (k0 - k1 - k3) * overlap**3
+
+
+# --- deeper networks at one rate -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "kernel", "depth"),
+    [
+        ("relu", "ntk-recurrent", 4),
+        ("gelu", "ntk-recurrent", 5),
+        ("swish", "ntk-recurrent", 7),
+        ("swish", "ntk-all", 3),
+    ],
+)
+def test_least_depths_found_at_one_rate(name: str, kernel: str, depth: int) -> None:
+    found = made(name, digits=15, kernel=kernel, rates="one")
+    assert len(found.network.layers) == depth
+    assert "the least depth found" in found.choice
+    assert ("not excluded" in found.choice) == (depth > 3)
+    assert not found.universal
+    assert_matches(found, 13)
+    # It is asked for by its depth, too, and one layer less is not found; nothing is said to be impossible there.
+    again = made(name, digits=12, kernel=kernel, family="hermite", layers=depth)
+    assert_matches(again, 10)
+    if depth > 3:
+        with pytest.raises(DesignError, match="none is excluded"):
+            made(name, digits=12, kernel=kernel, family="hermite", layers=depth - 1)

@@ -10,11 +10,14 @@ from theory.kernels import Kernel
 from theory.matching import (
     TARGETS,
     compose,
+    cubic_share,
+    deep_network,
     kernel_part,
     matching_system,
     named_family,
     necessary_conditions,
     one_layer,
+    quadratic_ratio,
     rate_symbol,
     two_rate_condition,
     two_rate_layer,
@@ -176,3 +179,56 @@ def test_every_two_rate_network_satisfies_the_conditions() -> None:
     energy, ratio = necessary_conditions("ntk-all", 1, "hermite", per_layer=True)
     assert (ratio.lhs, ratio.rhs) == (k3, 2 * k2)
     assert sp.expand(energy.lhs - (k0 - tau_0**2 * k1 - tau_0**4 * k3)) == 0
+
+
+# --- deeper networks at one rate -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("layers", [1, 2, 3, 5])
+def test_the_ratio_of_a_quadratic_part(layers: int) -> None:
+    """(6) of theory.matching.deep, with responses of the layers before it."""
+    for place in range(1, layers + 1):
+        wanted = R(2 * (layers + 1 + place), layers + 1 - place)
+        assert quadratic_ratio(layers, place) == wanted
+        slopes = [R(k + 2, k + 1) for k in range(layers)]
+        responses = [R(7, 3 + k) for k in range(layers)]
+        moments = [
+            LayerMoments(slope, sp.Integer(number == place), 2 * response)
+            for number, (slope, response) in enumerate(zip(slopes, responses, strict=True), 1)
+        ]
+        part = kernel_part("ntk-all", compose(moments))
+        before = sp.prod(
+            slope**2 / response for slope, response in list(zip(slopes, responses, strict=True))[: place - 1]
+        )
+        assert part.square / part.variance == wanted * before**2
+
+
+@pytest.mark.parametrize(("layers", "place"), [(3, 2), (3, 3), (4, 3)])
+def test_deep_networks_give_back_what_they_are_made_of(layers: int, place: int) -> None:
+    ratio, bend, slope, rest = R(1, 9), R(2, 5), R(3, 4), R(1, 6)
+    scale2, moments, scales = tau_0**2, [], []
+    for number in range(1, layers + 1):
+        unit = sp.sqrt(scale2)
+        values = {1: unit * (slope if number == layers else 1)}
+        if number == place:
+            values[2] = bend * scale2 / sp.sqrt(2)
+        if number < place:
+            values[3] = ratio * unit
+        if number == layers:
+            values[3] = rest
+        moments.append(hermite_moments(values).subs({tau: unit}))
+        scales.append(scale2)
+        scale2 = sp.expand(moments[-1].variance)
+    place_of = dict(zip(TARGETS, (sp.expand(n) for n in kernel_part("ntk-all", compose(moments))), strict=True))
+    place_of |= {cubic_share: ratio**2}
+    at = {tau_0: R(6, 5)}
+    network = deep_network(layers, place)
+    response = (1 + sp.sqrt(6) * ratio + 3 * ratio**2) ** (place - 1)
+    wanted = [
+        (network.response2, response**2), (network.slope2, slope**2), (network.curvature2, bend**2),
+        *zip(network.scale2, scales, strict=True),
+    ]  # fmt: skip
+    weight = network.cubic_weight.subs(place_of)
+    wanted.append((network.leftover, rest**2 * weight))
+    for have, want in wanted:
+        assert abs((have.subs(place_of) - want).subs(at).evalf(30)) < 1e-20
