@@ -202,8 +202,8 @@ with independent standard Gaussian entries in $W_1, W_2, \ldots$ As $m \to \inft
 networks below have the equivalent $\bar G$ of the DEQ with the activation named, all four coefficients alike."""
 _SCALE = r"Here $\tau_l$ is the standard deviation of layer $l$'s pre-activations."
 _RATE = r"""
-The weights on layer $l$'s output, the readout for the last layer and $W_1$ for $l = 0$, are trained at the learning rate
-$r_l$."""
+The weights on layer $l$'s output, the readout for the last layer and $W_1$ for $l = 0$, are trained at the learning
+rate $r_l$."""
 _MEAN = r"Here $m_l$ is the mean that centres the activation of layer $l$."
 _HERMITE = r"The orthonormal Hermite polynomials $\operatorname{he}_k = \operatorname{He}_k/\sqrt{k!}$ are"
 _DIGITS = r"""
