@@ -326,7 +326,13 @@ def converge(
 
 
 def match(
-    deq: DEQ, kernel: str = Kernel.CK, *, family: str | None = None, layers: int | None = None, digits: int = 15
+    deq: DEQ,
+    kernel: str = Kernel.CK,
+    *,
+    family: str | None = None,
+    layers: int | None = None,
+    rates: str | None = None,
+    digits: int = 15,
 ) -> Match:
     """Find an explicit network with the kernel of a DEQ, with proof, or prove that a family has none.
 
@@ -335,10 +341,12 @@ def match(
         kernel: which kernel, by name.
         family: of the layers: one of ``theory.matching.FAMILY_NAMES``; None lets the DEQ decide.
         layers: number of hidden layers; None for what suits the family.
+        rates: how an NTK's network is trained: "one" learning rate for all weights, or "per-layer"; None is one rate,
+            and a rate for each weight matrix where that does not match.
         digits: significant digits of the parameters.
 
     Raises:
-        DesignError: a family or a kernel that is not offered; UndecidedDesignError where nothing is proved.
+        DesignError: a family, rates or a kernel that is not offered; UndecidedDesignError where nothing is proved.
         EquilibriumError: the DEQ has no stable equilibrium.
 
     Example:
@@ -351,7 +359,9 @@ def match(
     """
     which = Kernel.read(kernel)
     layers = None if layers is None else _whole(layers, "layers")
-    found = design(_model(deq), kernel=which, family=family, layers=layers, digits=_whole(digits, "digits"))
+    found = design(
+        _model(deq), kernel=which, family=family, layers=layers, rates=rates, digits=_whole(digits, "digits")
+    )
     return Match(deq, which, found, _implicit)
 
 

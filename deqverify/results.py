@@ -443,7 +443,8 @@ class Match:
         count = len(self.network.layers)
         layers = f"one {self.design.family} layer" if count == 1 else f"{count} {self.design.family} layers"
         status = "exact" if self.exact else f"infeasible, residual at least {float(self.design.residual_bound):.3g}"
-        return f"Match({self.deq.activation.name}, {self.kernel}: {status}, {layers})\n  {self.network}"
+        trained = f"\n  {self.design.training}" if self.network.rates else ""
+        return f"Match({self.deq.activation.name}, {self.kernel}: {status}, {layers})\n  {self.network}{trained}"
 
     def _repr_html_(self) -> str:
         return self.design._repr_html_()
@@ -513,5 +514,5 @@ class Match:
         gram, layers = gram_of_rows(X), self.network.pointwise()
         own = self._implicit(self.deq, gram, [self.kernel])[0][self.kernel]
         which = Kernel.NTK_ALL if self.kernel.is_tangent else Kernel.CK
-        other = explicit_kernels(gram, layers, kernels=(which,))[which]
+        other = explicit_kernels(gram, layers, kernels=(which,), rates=self.network.float_rates())[which]
         return KernelPair(self.kernel, own, other)

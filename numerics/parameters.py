@@ -5,6 +5,7 @@ What describes a DEQ is read by ``theory.equations.DEQ``.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 
 __all__ = [
     "as_array",
+    "learning_rates",
     "margin_text",
 ]
 
@@ -33,6 +35,26 @@ def as_array(value: Any, name: str) -> NDArray[np.float64]:
         raise ValueError(
             f"{name} must be an array of real numbers, or lists of equal lengths, not {type(value).__name__}"
         ) from error
+
+
+def learning_rates(rates: Sequence[float] | None, layers: int) -> tuple[float, ...]:
+    """Return the learning rates of an explicit network's weight matrices, 1 each where none are given.
+
+    Args:
+        rates: of W_1, W_2, ... and of the readout, 0 where they are frozen; or None.
+        layers: number of hidden layers.
+
+    Raises:
+        ValueError: another number of them, or one that is negative or not finite.
+
+    Example:
+        >>> learning_rates(None, 1)
+        (1.0, 1.0)
+    """
+    found = (1.0,) * (layers + 1) if rates is None else tuple(map(float, rates))
+    if len(found) != layers + 1 or not all(np.isfinite(rate) and rate >= 0 for rate in found):
+        raise ValueError(f"{layers} hidden layers have {layers + 1} learning rates, none negative, not {found}")
+    return found
 
 
 def margin_text(margin: Any, digits: int = 6, resolution: float = 0.0) -> str:

@@ -21,6 +21,7 @@ __all__ = [
     "MatchStatus",
     "Named",
     "NamedParameter",
+    "RateChoice",
     "key_of",
     "without_module",
 ]
@@ -287,6 +288,13 @@ NOT_READ: dict[str, str] = {
     **_each(("gamma", "lgamma", "gammaln", "digamma"), "it has poles: functions must be finite everywhere"),
     **_each(("arctan2", "atan2", "hypot"), "it takes two numbers; atan(x) and sqrt(x**2 + 1) take one"),
 }
+
+
+class RateChoice(StrEnum):
+    """Whether all weights of an explicit network are trained at one learning rate, or each matrix at its own."""
+
+    ONE = "one"
+    PER_LAYER = "per-layer"
 
 
 class MatchStatus(StrEnum):

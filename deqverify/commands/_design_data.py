@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Container
+from collections.abc import Container
 from typing import TYPE_CHECKING, Any
 
-from deqverify.commands import _data_options, _errors, _layout, _outputs, _processes, _progress
+from deqverify.commands import _data_options, _errors, _layout, _networks, _outputs, _processes, _progress
 from numerics.named import CODE_FORMATS
 
 if TYPE_CHECKING:
     from numerics.data import Dataset
-    from numerics.matching import DataDesign, ExplicitNetwork, FamilyBox, KernelFit
+    from numerics.matching import DataDesign, FamilyBox, KernelFit
     from theory.equations import DEQ
 
 __all__ = ["SAMPLES", "design_on_data", "refuse_what_data_decide", "refuse_without_data"]
@@ -21,6 +21,7 @@ __all__ = ["SAMPLES", "design_on_data", "refuse_what_data_decide", "refuse_witho
 SAMPLES = 400
 #: n x n arrays at a time, measured: S, the DEQ's kernel, those of a network's layers, and what their entries take.
 _SQUARES = 12
+Records = list[dict[str, Any]]
 _HEADINGS = ("network", "Frobenius error", "operator norm error")
 
 
@@ -54,6 +55,10 @@ def refuse_what_data_decide(arguments: argparse.Namespace, given: Container[str]
 
     if arguments.family and not own:
         raise _errors.UsageError("--data tries all named families: leave out --family, or give one of your own")
+    if arguments.rates:
+        raise _errors.UsageError(
+            "--data tries networks at one learning rate and at a rate per layer: leave out --rates"
+        )
     if "tau0" in given:
         raise _errors.UsageError("--data are scaled to tau_0 = 1: leave out --tau0")
     if arguments.emit == latex:
@@ -66,7 +71,6 @@ def design_on_data(
     arguments: argparse.Namespace,
     deq: DEQ,
     own: FamilyBox | None,
-    layers: Callable[[ExplicitNetwork, int], list[dict[str, Any]]],
 ) -> int:
     """Choose the network, print the table, write files.
 
@@ -74,7 +78,6 @@ def design_on_data(
         arguments: of the command.
         deq: the model, with tau_0 = 1.
         own: families of one's own, tried as well.
-        layers: describes a network's layers to so many digits.
 
     Raises:
         UsageError: data that cannot be had or used so, or no network that matches.
@@ -99,23 +102,25 @@ def design_on_data(
         raise _errors.UndecidedError(f"{error}; fewer --samples, or a larger --budget, may be decided") from error
     except (DesignError, ValueError) as error:
         raise _errors.UsageError(str(error)) from error
-    shown = layers(found.network, arguments.digits)
+    shown = _networks.layers_record(found.network, arguments.digits)
+    weights = _networks.weights_record(found.network, arguments.digits) if found.kernel.is_tangent else None
     if arguments.emit:
-        _emit(arguments, found, shown)
+        _emit(arguments, found, shown, weights)
     elif arguments.json != "-":
-        _print(found, data, shown)
+        _print(found, data, shown, weights)
     if arguments.json:
-        record = _record(found, data, shown) | _outputs.provenance(arguments.seed)
+        record = _record(found, data, shown, weights) | _outputs.provenance(arguments.seed)
         _outputs.write_json(arguments.json, record, "design-data")
     return 0
 
 
-def _emit(arguments: argparse.Namespace, found: DataDesign, shown: list[dict[str, Any]]) -> None:
+def _emit(arguments: argparse.Namespace, found: DataDesign, shown: Records, weights: Records | None) -> None:
     from numerics.publish import emit_network
 
     sys.stderr.write(f"{found.sentence}\n")
     own = {layer.family.name: layer.family.activation.expr for layer in found.network.layers}
-    text = emit_network(arguments.emit, shown, "1", _title(found), kernel=found.kernel, own=own)
+    rates = None if weights is None else [each["rate"] for each in weights]
+    text = emit_network(arguments.emit, shown, "1", _title(found), kernel=found.kernel, own=own, rates=rates)
     _outputs.write_text(arguments.output or "-", text)
 
 
@@ -127,7 +132,7 @@ def _title(found: DataDesign) -> str:
     )
 
 
-def _print(found: DataDesign, data: Dataset, shown: list[dict[str, Any]]) -> None:
+def _print(found: DataDesign, data: Dataset, shown: Records, weights: Records | None) -> None:
     from rich.text import Text
 
     console = _progress.console()
@@ -141,9 +146,11 @@ def _print(found: DataDesign, data: Dataset, shown: list[dict[str, Any]]) -> Non
         bias = f"; minus {layer['bias']}" if layer["bias"].strip("-0.") else ""
         # In one line, so that it can be copied.
         console.print(Text(f"layer {place}: {layer['family']}, {values}{bias}"), soft_wrap=True)
+    if weights is not None:
+        console.print(Text(_networks.rates_line(weights)), soft_wrap=True)
 
 
-def _record(found: DataDesign, data: Dataset, shown: list[dict[str, Any]]) -> dict[str, Any]:
+def _record(found: DataDesign, data: Dataset, shown: Records, weights: Records | None) -> dict[str, Any]:
     deq = found.deq
 
     def rows(fits: tuple[KernelFit, ...]) -> list[dict[str, Any]]:
@@ -167,6 +174,7 @@ def _record(found: DataDesign, data: Dataset, shown: list[dict[str, Any]]) -> di
         "chosen": found.chosen.name,
         "advice": found.sentence,
         "layers": shown,
+        "weights": weights,
         "matched": rows(found.fits),
         "rivals": rows(found.rivals),
         "left_out": [{"network": name, "reason": reason} for name, reason in found.left_out],

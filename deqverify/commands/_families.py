@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 __all__ = ["add_arguments", "own_families"]
 
 _NAME = re.compile(r"([A-Za-z]\w*)_([12])")
+#: Learning rates of the weights on the data, on layer 1's output, on layer 2's.
+_RATE = re.compile(r"rate_([012])")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -34,8 +36,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--layers",
-        type=_options.integer_between(1, 2),
-        help="hidden layers, with --family (default: the usual number of the family)",
+        type=_options.integer_between(1, 12),
+        help="hidden layers, with --family (default: the usual number of the family; 3 to 12 for an NTK with hermite)",
     )
     parser.add_argument(
         "--box",
@@ -43,7 +45,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=_interval,
         default=[],
         metavar="NAME=LOW:HIGH",
-        help="where to look for a parameter of a family of your own: a_1 is parameter a of layer 1; repeatable",
+        help="where to look for a parameter of a family of your own: a_1 is parameter a of layer 1, and for an NTK "
+        "rate_0 the learning rate of W_1, rate_1 that of the next weights; repeatable",
     )
     parser.add_argument(
         "--fix",
@@ -83,6 +86,8 @@ def own_families(arguments: argparse.Namespace) -> FamilyBox | None:
     if len(texts) == 1 and texts[0] in FAMILY_NAMES and not arguments.box and not arguments.fix:
         return None
     count = arguments.layers or len(texts)
+    if count > 2:
+        raise _errors.UsageError(f"--layers {count}: networks of families of your own have at most two hidden layers")
     if len(texts) == 2 and count != 2:
         raise _errors.UsageError("--family is given twice, so there are two layers: leave out --layers, or give 2")
     from numerics.matching import FamilyBox
@@ -91,12 +96,15 @@ def own_families(arguments: argparse.Namespace) -> FamilyBox | None:
     if len(box) + len(fixed) < len(arguments.box) + len(arguments.fix) or box.keys() & fixed.keys():
         raise _errors.UsageError("a parameter may have one --box or one --fix, not several of them")
     for name in [*box, *fixed]:
+        rate = _RATE.fullmatch(name)
+        if rate is not None and int(rate[1]) <= count:
+            continue
         hit = _NAME.fullmatch(name)
         if hit is None or int(hit[2]) > count:
             layers = "1" if count == 1 else "1 or 2"
             raise _errors.UsageError(f"{name}: a parameter is named with its layer, such as a_1 (layer {layers})")
     families = tuple(_family(texts[min(number, len(texts)) - 1], number, box, fixed) for number in range(1, count + 1))
-    if not box:
+    if all(_RATE.fullmatch(name) for name in box):
         raise _errors.UsageError("nothing is left to look for: give a parameter a --box")
     return FamilyBox(families, box, fixed)
 
@@ -115,7 +123,7 @@ def _family(text: str, layer: int, box: Mapping[str, Sequence[sp.Expr]], fixed: 
     symbols = {}
     for name, low in [*((name, ends[0]) for name, ends in box.items()), *fixed.items()]:
         base, _, number = name.rpartition("_")
-        if int(number) == layer:
+        if int(number) == layer and not _RATE.fullmatch(name):
             symbols[base] = sp.Symbol(base, real=True, **({"positive": True} if low > 0 else {}))
     wanted = f"every parameter of layer {layer} needs --box NAME_{layer}=LOW:HIGH or --fix NAME_{layer}=NUMBER"
     if not symbols:

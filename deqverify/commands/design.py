@@ -2,7 +2,9 @@
 
 The answer is proved either way: `exact` means that the parameters printed lie within a proved radius of a network that
 matches, `infeasible` that no network of the family does, with a lower bound of how far every one of them is off.
-Without --family, a family that can match is chosen.  `infeasible` is an answer: the exit code is 0.
+Without --family, a family that can match is chosen.  An NTK depends on how the network is trained: all weights at one
+learning rate, or, where that does not match, each weight matrix at its own.  `infeasible` is an answer: the exit code
+is 0.
 With --data all families that match are compared on a data set, and the one whose exact kernel is nearest is chosen;
 beside them stand networks that need no design.
 """
@@ -22,18 +24,19 @@ from deqverify.commands import (
     _design_data,
     _errors,
     _families,
+    _networks,
     _options,
     _outputs,
     _processes,
     _progress,
 )
 from numerics.named import CODE_FORMATS
-from theory.named import MatchStatus
+from theory.named import MatchStatus, RateChoice
 
 if TYPE_CHECKING:
     from flint import arb
 
-    from numerics.matching import Design, ExplicitNetwork, Threshold
+    from numerics.matching import Design, Threshold
 
 __all__ = ["main", "parser"]
 
@@ -42,6 +45,7 @@ _EXAMPLES = """\
   deqverify design --activation tanh --digits 50
   deqverify design --activation elu --emit numpy --output network.py
   deqverify design --activation swish --kernel ntk-all
+  deqverify design --activation relu --kernel ntk-recurrent --rates per-layer --emit torch
   deqverify design --activation tanh --sigma-a2 0.8 --data fashion-mnist
   deqverify design --activation tanh --family "s*x + u*erf(x)" --box s_1=0:2 --box u_1=-2:2
 """
@@ -49,6 +53,8 @@ _EXAMPLES = """\
 _THRESHOLD_SHARE = 0.8
 _VERDICTS = "\n".join(f"  {each:12} {each.sentence}" for each in (MatchStatus.EXACT, MatchStatus.INFEASIBLE))
 _GAUGE = "multiply layer 1 by k > 0 and divide the input of layer 2 by k: no kernel changes"
+_DEEP_GAUGE = "multiply a layer by k > 0 and divide the input of the next one by k: no kernel changes"
+_RATE_GAUGE = "multiply the last layer by k and divide every learning rate by k^2: no NTK changes; the readout's is 1"
 _SIGNS = "phi -> -phi in any layer, and x -> -x at the input, change no kernel either"
 
 #: What --emit writes; LaTeX as in the export, fitted to lines of that many hundredths of a point.
@@ -74,6 +80,12 @@ def parser() -> _options.Parser:
     _options.add_tau0(parser)
     _families.add_arguments(parser)
     _options.add_kernel(parser, "kernel to match")
+    parser.add_argument(
+        "--rates",
+        choices=[*RateChoice],
+        help="how an NTK's network is trained: all weights at one learning rate, or each weight matrix at its own "
+        "(default: one where that matches, else per-layer)",
+    )
     parser.add_argument(
         "--digits", type=_options.integer_between(1, 300), default=15, help="significant digits (default 15)"
     )
@@ -110,13 +122,13 @@ def _design(arguments: argparse.Namespace, given: Container[str]) -> int:
     deq = DEQ(activation, arguments.sigma_a2, arguments.sigma_b2, arguments.tau0)
     if arguments.data is not None:
         _design_data.refuse_what_data_decide(arguments, given, own=own is not None, latex=_LATEX)
-        return _design_data.design_on_data(arguments, deq, own, _layers)
+        return _design_data.design_on_data(arguments, deq, own)
     sys.stderr.write("designing ...\n")
     try:
         with _processes.one_blas_thread(), stage("looking for the network, with proof"):
             outcome = design(
                 deq, kernel=arguments.kernel, family=named, own=own,
-                layers=None if own is not None else arguments.layers, digits=arguments.digits,
+                layers=None if own is not None else arguments.layers, rates=arguments.rates, digits=arguments.digits,
             )  # fmt: skip
     except UndecidedDesignError as error:
         raise _errors.UndecidedError(str(error)) from error
@@ -154,30 +166,6 @@ def _check_outputs(arguments: Any) -> None:
         )
 
 
-def _layers(network: ExplicitNetwork, digits: int) -> list[dict[str, Any]]:
-    """Family, parameters, bias and scale of each layer, as decimals."""
-    from flint import arb
-
-    from numerics.arithmetic import radius_text, rounded_decimal
-
-    def decimal(ball: arb) -> str:
-        return rounded_decimal(arb(0) if ball.contains(0) else ball, digits)[0]
-
-    found = []
-    for layer, report in zip(network.layers, network.ball_reports(digits + 20), strict=True):
-        found.append(
-            {
-                "family": layer.family.name,
-                "expression": str(layer.family.activation.expr),
-                "parameters": {name: decimal(ball) for name, ball in layer.parameters.items()},
-                "radius": {name: radius_text(ball) for name, ball in layer.parameters.items()},
-                "bias": decimal(arb(report.bias)),
-                "scale": decimal(arb(report.scale)),
-            }
-        )
-    return found
-
-
 def _rounded(bound: arb, direction: str) -> str:
     """Three digits of an exact number, rounded so that it remains a bound."""
     from numerics.arithmetic import exact_bounds
@@ -189,22 +177,40 @@ def _rounded(bound: arb, direction: str) -> str:
 
 def _gauge(outcome: Design) -> dict[str, Any]:
     layers = outcome.network.layers
+    rates = {"rates": _RATE_GAUGE} if outcome.training else {}
     if len(layers) < 2:
-        return {"freedom": None, "signs": _SIGNS}
+        return {"freedom": None, "signs": _SIGNS} | rates
+    if len(layers) > 2:
+        return {"freedom": _DEEP_GAUGE, "fixed_by": "E[phi']^2 = 1 in all layers but the last", "signs": _SIGNS} | rates
     scalings = [layer.family.scaling for layer in layers]
     exponents = []
     for scaling, side in zip(scalings, ("output", "input"), strict=True):
         exponents.append(None if scaling is None else dict(getattr(scaling, side)))
     slope2 = outcome.network.ball_reports(outcome.digits)[0].coefficients["a1"]
     fixed_by = "E[phi_1']^2 = 1" if slope2.overlaps(1) else "the parameters of layer 1 as they are shown"
-    return {"freedom": _GAUGE, "exponents_of_k": exponents, "fixed_by": fixed_by, "signs": _SIGNS}
+    return {"freedom": _GAUGE, "exponents_of_k": exponents, "fixed_by": fixed_by, "signs": _SIGNS} | rates
 
 
 def _conditions(outcome: Design) -> list[str]:
     """What any target of such networks has to satisfy, in k_1, k_2, k_3, k_0 and tau_0."""
     from theory.matching import necessary_conditions
 
-    return [str(c) for c in necessary_conditions(outcome.kernel, len(outcome.network.layers), outcome.family)]
+    conditions = necessary_conditions(
+        outcome.kernel, len(outcome.network.layers), outcome.family, per_layer=bool(outcome.network.rates)
+    )
+    return [str(condition) for condition in conditions]
+
+
+def _training(outcome: Design) -> dict[str, Any] | None:
+    """Which weights are trained at which rates, of the network shown and of every branch; None for the CK."""
+    if not outcome.training:
+        return None
+    return {
+        "weights": _networks.weights_record(outcome.network, outcome.digits),
+        "branches": [_networks.weights_record(network, outcome.digits) for network in outcome.branches],
+        "one_rate": not outcome.network.rates,
+        "why_not_one_rate": outcome.one_rate or None,
+    }
 
 
 def _record(outcome: Design, threshold: Threshold | None) -> dict[str, Any]:
@@ -212,7 +218,7 @@ def _record(outcome: Design, threshold: Threshold | None) -> dict[str, Any]:
 
     deq, exact = outcome.solution.deq, outcome.status is MatchStatus.EXACT
     digits = outcome.digits
-    shown = _layers(outcome.network, digits)
+    shown = _networks.layers_record(outcome.network, digits)
     return {
         "status": outcome.status,
         "activation": deq.activation.name,
@@ -233,7 +239,8 @@ def _record(outcome: Design, threshold: Threshold | None) -> dict[str, Any]:
         "closest": None if exact else shown,
         "gauge": _gauge(outcome),
         "conditions": _conditions(outcome),
-        "branches": [_layers(network, digits) for network in outcome.branches],
+        "branches": [_networks.layers_record(network, digits) for network in outcome.branches],
+        "training": _training(outcome),
         "residual": _rounded(outcome.residual, ROUND_CEILING),
         "residual_bound": _rounded(outcome.residual_bound, ROUND_FLOOR),
         "certified": True,
@@ -277,7 +284,9 @@ def _write_network(arguments: Any, outcome: Design, record: dict[str, Any]) -> N
 
         own = {layer.family.name: layer.family.activation.expr for layer in outcome.network.layers}
         layers = record["layers"] or record["closest"]
-        text = emit_network(arguments.emit, layers, tau0, _title(outcome), kernel=outcome.kernel, own=own)
+        training = record["training"]
+        rates = None if training is None else [each["rate"] for each in training["weights"]]
+        text = emit_network(arguments.emit, layers, tau0, _title(outcome), kernel=outcome.kernel, own=own, rates=rates)
     _outputs.write_text(arguments.output or "-", text)
 
 
@@ -289,7 +298,12 @@ def _print(outcome: Design, record: dict[str, Any]) -> None:
     console.print(Text(f"{record['status']}: {outcome.reason}"))
     if outcome.choice:
         console.print(Text(f"family {outcome.family}: {outcome.choice}", "dim"))
-    shown = record["branches"] if outcome.status is MatchStatus.EXACT else [record["closest"]]
+    training = record["training"]
+    if outcome.one_rate:
+        console.print(Text(f"at one learning rate for all weights {outcome.one_rate}", "dim"))
+    exact = outcome.status is MatchStatus.EXACT
+    shown = record["branches"] if exact else [record["closest"]]
+    rates = [] if training is None else training["branches"] if exact else [training["weights"]]
     for number, layers in enumerate(shown, 1):
         heading = (
             f"solution {number} of {len(shown)}" if outcome.status is MatchStatus.EXACT else "the closest network found"
@@ -300,6 +314,10 @@ def _print(outcome: Design, record: dict[str, Any]) -> None:
             bias = f"; minus {layer['bias']}" if layer["bias"].strip("-0.") else ""
             # In one line, so that it can be copied.
             console.print(Text(f"  layer {place}: {layer['family']}, {values}{bias}"), soft_wrap=True)
+        if training is not None and not training["one_rate"]:
+            console.print(Text(f"  {_networks.rates_line(rates[number - 1])}"), soft_wrap=True)
+    if training is not None and training["one_rate"]:
+        console.print(Text(outcome.training))
     if outcome.status is MatchStatus.EXACT:
         console.print(Text(f"proved; the kernel's numbers agree within {record['residual']}", "dim"))
     else:
@@ -307,7 +325,8 @@ def _print(outcome: Design, record: dict[str, Any]) -> None:
             Text(f"its largest difference is {record['residual']}; every network's is above {record['residual_bound']}")
         )
     if outcome.universal:
-        console.print(Text("no network with one or two hidden layers matches, whatever its activations"))
+        trained = ", all weights at one learning rate," if training is not None else ""
+        console.print(Text(f"no network with one or two hidden layers{trained} matches, whatever its activations"))
     if record["threshold"]:
         found = record["threshold"]
         side = "below" if found["matches_below"] else "above"

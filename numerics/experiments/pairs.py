@@ -42,6 +42,8 @@ __all__ = [
 ]
 
 Layers = list[tuple[PointwiseActivation, float]]
+#: Learning rates of the weights; None for one rate.
+Rates = tuple[float, ...] | None
 #: Digits of a design: its error must be far below that of a kernel's entries.
 _DIGITS = 18
 
@@ -104,7 +106,7 @@ def distance_to_explicit(
         phi, gram = pointwise(activation), sample.gram()
         # One layer is the DEQ without recurrence, its NTK that of all parameters.
         single = solve_float(DEQ(activation, 0, 1, tau0)).checked()
-        naive = [(phi, single["bias"])]
+        networks = [(found.network.pointwise(), found.network.float_rates()), ([(phi, single["bias"])], None)]
         statistics = sample.statistics()
         equivalents = [
             equivalent_kernel(which, numbers, statistics, tau0, gram).dense()
@@ -112,13 +114,10 @@ def distance_to_explicit(
         ]
         if width is None:
             own = exact_kernel(kernel, deq, solution, gram)[0]
-            others = [_exact_explicit(kernel, gram, layers) for layers in (found.network.pointwise(), naive)]
+            others = [_exact_explicit(kernel, gram, *network) for network in networks]
         else:
             own = finite_kernel(kernel, deq, solution, sample.data, Network(width), rng)[0]
-            others = [
-                _finite_explicit(kernel, layers, sample.data, width, rng)
-                for layers in (found.network.pointwise(), naive)
-            ]
+            others = [_finite_explicit(kernel, *network, sample.data, width, rng) for network in networks]
         pairs = [(own, others[0]), (own, others[1]), (equivalents[0], equivalents[1])]
         matched, other, floor = (operator_norm(left - right, rng).value for left, right in pairs)
     return PairDistance(
@@ -138,9 +137,9 @@ def _designed(deq: DEQ, kernel: Kernel) -> Design:
     return found
 
 
-def _exact_explicit(kernel: Kernel, gram: Array, layers: Layers) -> Array:
+def _exact_explicit(kernel: Kernel, gram: Array, layers: Layers, rates: Rates) -> Array:
     which = _of_explicit(kernel)
-    return explicit_kernels(gram, layers, kernels=(which,))[which]
+    return explicit_kernels(gram, layers, kernels=(which,), rates=rates)[which]
 
 
 def _of_explicit(kernel: Kernel) -> Kernel:
@@ -148,6 +147,8 @@ def _of_explicit(kernel: Kernel) -> Kernel:
     return Kernel.NTK_ALL if kernel.is_tangent else Kernel.CK
 
 
-def _finite_explicit(kernel: Kernel, layers: Layers, data: Array, width: int, rng: np.random.Generator) -> Array:
+def _finite_explicit(
+    kernel: Kernel, layers: Layers, rates: Rates, data: Array, width: int, rng: np.random.Generator
+) -> Array:
     network = FiniteExplicitNetwork.draw(layers, width=width, dimension=data.shape[0], rng=rng)
-    return network.ck(data) if kernel == "ck" else explicit_ntk(network, data, rng.standard_normal(width))
+    return network.ck(data) if kernel == "ck" else explicit_ntk(network, data, rng.standard_normal(width), rates)

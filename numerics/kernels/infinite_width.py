@@ -24,7 +24,7 @@ from numerics.kernels.entries import (
     solve_tiles,
 )
 from numerics.moments import quiet
-from numerics.parameters import as_array
+from numerics.parameters import as_array, learning_rates
 from theory.kernels import Kernel
 
 __all__ = [
@@ -135,24 +135,28 @@ def explicit_kernels(
     layers: Sequence[tuple[Pointwise, float]],
     *,
     kernels: Iterable[Kernel | str] = (Kernel.CK,),
+    rates: Sequence[float] | None = None,
     tolerance: float = 1e-12,
 ) -> ExactKernels:
     """CK and NTK of an explicit network (theory sheet, section 4) for any Gram matrix.
 
-    Layer by layer, with (u, v) of covariance G_{l-1} and G_0 = K_0 = S,
+    Layer by layer, with (u, v) of covariance G_{l-1}, G_0 = S and K_0 = r_0 S,
 
-        G_l = E[phi_l(u) phi_l(v)],    K_l = G_l + K_{l-1} E[phi_l'(u) phi_l'(v)]   (entrywise).
+        G_l = E[phi_l(u) phi_l(v)],    K_l = r_l G_l + K_{l-1} E[phi_l'(u) phi_l'(v)]   (entrywise),
+
+    r_l the learning rate of the weights on layer l's output.
 
     Args:
         gram: (n, n) array S, or a block of one, for the kernels between two sets of samples.
         layers: (phi_l, bias_l) in order, at least one; the activation of layer l is phi_l - bias_l.
         kernels: which to compute, from `EXPLICIT_KERNELS`: `Kernel.NTK_ALL` is K_L, every layer and the readout
-            trained.
+            trained at the given rates.
+        rates: learning rates of W_1, W_2, ... and of the readout, 0 where they are frozen; 1 by default.
         tolerance: relative truncation of the series, as for `implicit_kernels`.
 
     Raises:
-        ValueError: no layers, no kernel or one that an explicit network does not have, or a Gram matrix that cannot be
-            one.
+        ValueError: no layers, another number of rates or one that is negative, no kernel or one that an explicit
+            network does not have, or a Gram matrix that cannot be one.
         KernelConvergenceError: the NTK was asked for, and an activation jumps.
 
     Example:
@@ -163,12 +167,13 @@ def explicit_kernels(
     asked = _asked(kernels, EXPLICIT_KERNELS, "an explicit network")
     if not layers:
         raise ValueError("an explicit network needs at least one layer")
+    first_rate, *other_rates = learning_rates(rates, len(layers))
     current = gram = _read(gram)
     inner = gram.inner if isinstance(gram, GramBlock) else gram
     ck = np.empty(inner.shape)
-    ntk = inner.copy() if Kernel.NTK_ALL in asked else None
+    ntk = first_rate * inner if Kernel.NTK_ALL in asked else None
     variances, slope_energies, evidence = [], [], []
-    for phi, bias in layers:
+    for (phi, bias), rate in zip(layers, other_rates, strict=True):
         # Without recurrence the fixed point is its own right side.
         equations = entry_equations(current, as_pointwise(phi), 0.0, 1.0, bias, tolerance, checked=current is not gram)
         if ntk is not None:
@@ -179,7 +184,7 @@ def explicit_kernels(
             # its mirror image is not read at all.
             tile.write(ck, tile.kernel)
             if ntk is not None:
-                tile.write(ntk, tile.kernel + ntk[tile.place] * tile.slope)
+                tile.write(ntk, rate * tile.kernel + ntk[tile.place] * tile.slope)
             layer.append(tile.evidence)
         current = _layered(gram, ck, equations)
         variances.append(equations.diagonal.variances)

@@ -21,7 +21,8 @@ from numerics.arithmetic import BallSystem, FloatArithmetic, Search, compile_pro
 from numerics.matching.constructive import no_single_layer, one_layer_excluded
 from numerics.matching.explicit_network import ExplicitLayer, ExplicitNetwork
 from numerics.matching.targets import Decision, Target, infeasible, undecided
-from theory.matching import TARGETS, Family, MatchingSystem, matching_system
+from theory.kernels import Kernel
+from theory.matching import TARGETS, Family, MatchingSystem, matching_system, rate_symbol
 from theory.named import MatchStatus
 from theory.symbols import tau, tau_0
 
@@ -53,7 +54,9 @@ class FamilyBox:
 
     Attributes:
         families: of the layers, in order.
-        box: exact ends by unknown, such as ``a_1`` (parameter a of layer 1).
+        box: exact ends by unknown, such as ``a_1`` (parameter a of layer 1), or for an NTK ``rate_0``, the learning
+            rate of the weights on the data, ``rate_1``, that of those on layer 1's output, and so on; rates that stand
+            nowhere are 1.
         fixed: exact values of the other unknowns.
     """
 
@@ -66,6 +69,15 @@ class FamilyBox:
         inside = [f"{name} in [{low}, {high}]" for name, (low, high) in self.box.items()]
         return ", ".join([*inside, *(f"{name} = {value}" for name, value in self.fixed.items())])
 
+    @property
+    def rates(self) -> tuple[sp.Expr, ...]:
+        """The learning rates as unknowns, or 1; none where all are 1."""
+        symbols = [rate_symbol(matrix) for matrix in range(len(self.families) + 1)]
+        named = [symbol.name in self.box or symbol.name in self.fixed for symbol in symbols]
+        if not any(named):
+            return ()
+        return tuple(symbol if given else sp.S.One for symbol, given in zip(symbols, named, strict=True))
+
     def network(self, values: Mapping[str, arb], tau0: sp.Expr) -> ExplicitNetwork:
         """Return the network with the given values of the box's unknowns, by name."""
         known = {name: arb(constant_ball(value)) for name, value in self.fixed.items()} | dict(values)
@@ -73,20 +85,22 @@ class FamilyBox:
         for number, family in enumerate(self.families, 1):
             names = [symbol.name for symbol in family.symbols if symbol.name != family.own_scale]
             layers.append(ExplicitLayer(family, {name: known[f"{name}_{number}"] for name in names}))
-        return ExplicitNetwork(tuple(layers), tau0)
+        rates = tuple(known.get(str(rate), arb(1)) for rate in self.rates)
+        return ExplicitNetwork(tuple(layers), tau0, rates)
 
 
 def _equations(target: Target, wanted: FamilyBox) -> tuple[list[sp.Expr], list[sp.Symbol]]:
     """What must vanish, in the box's unknowns (in its order), the targets and tau_0."""
-    system = matching_system(target.kernel, wanted.families)
+    system = matching_system(target.kernel, wanted.families, wanted.rates)
     named = {symbol.name: symbol for symbol in system.unknowns}
+    _check_rates(target, wanted)
     if set(wanted.box) | set(wanted.fixed) != set(named) or set(wanted.box) & set(wanted.fixed):
         given = ", ".join(sorted({*wanted.box, *wanted.fixed})) or "none"
         raise FamilyBoxError(f"box and fixed values must cover {', '.join(named)}, each once; given are {given}")
     equations = list(system.equations)
     if system.relations and target.homogeneous:
         equations.pop()
-    elif len(wanted.families) == 1 and target.one_layer and not target.odd:
+    elif len(wanted.families) == 1 and target.one_layer and not target.odd and not wanted.rates:
         del equations[2]
     place: dict[sp.Symbol, sp.Expr] = {named[name]: value for name, value in wanted.fixed.items()}
     if _free_gauge(system, wanted):
@@ -104,6 +118,18 @@ def _equations(target: Target, wanted: FamilyBox) -> tuple[list[sp.Expr], list[s
             f"{len(wanted.box) - len(equations)} of them"
         )
     return equations, [named[name] for name in wanted.box]
+
+
+def _check_rates(target: Target, wanted: FamilyBox) -> None:
+    """Refuse learning rates that there are not, or that are left free up to a factor."""
+    names = [str(rate) for rate in wanted.rates if rate != 1]
+    if names and target.kernel == Kernel.CK:
+        raise FamilyBoxError(f"{names[0]} is a learning rate, and the CK has none: no weights are trained")
+    negative = [name for name in names if (wanted.box[name][0] if name in wanted.box else wanted.fixed[name]) < 0]
+    if negative:
+        raise FamilyBoxError(f"{negative[0]} is a learning rate, which is not negative")
+    if len(names) == len(wanted.families) + 1 and not any(wanted.fixed.get(name, 0) > 0 for name in names):
+        raise FamilyBoxError(f"learning rates are determined up to a factor: leave out {names[-1]}, which is 1 then")
 
 
 def _free_gauge(system: MatchingSystem, wanted: FamilyBox) -> bool:
@@ -133,7 +159,7 @@ def match_own(target: Target, wanted: FamilyBox) -> Decision:
     """
     where = wanted.statement()
     _equations(target, wanted)
-    if len(wanted.families) == 1 and one_layer_excluded(target):
+    if _one_layer_excluded(target, wanted):
         return no_single_layer(target)
     outcome = search_networks(replace(target, effort=_EFFORT), wanted)
     if not outcome.complete:
@@ -144,11 +170,16 @@ def match_own(target: Target, wanted: FamilyBox) -> Decision:
         )
     if not outcome.roots:
         return infeasible(f"no network with {where} matches: the search is complete")
-    branches = tuple(
-        wanted.network(dict(zip(wanted.box, root, strict=True)), target.tau0).layers for root in outcome.roots
-    )
+    networks = [wanted.network(dict(zip(wanted.box, root, strict=True)), target.tau0) for root in outcome.roots]
+    branches = tuple(network.layers for network in networks)
+    rates = tuple(network.rates for network in networks if network.rates)
     count = "one solution" if len(branches) == 1 else f"all {len(branches)} solutions"
-    return Decision(MatchStatus.EXACT, branches, f"{count} with {where}, by a complete search")
+    return Decision(MatchStatus.EXACT, branches, f"{count} with {where}, by a complete search", rates=rates)
+
+
+def _one_layer_excluded(target: Target, wanted: FamilyBox) -> bool:
+    """Whether one hidden layer, all weights at one rate, is asked for and excluded."""
+    return len(wanted.families) == 1 and not wanted.rates and one_layer_excluded(target)
 
 
 def closest_in_box(target: Target, wanted: FamilyBox) -> ExplicitNetwork:
@@ -157,7 +188,7 @@ def closest_in_box(target: Target, wanted: FamilyBox) -> ExplicitNetwork:
     Raises:
         FamilyBoxError: no network in the box that was tried has finite moments.
     """
-    system = matching_system(target.kernel, wanted.families)
+    system = matching_system(target.kernel, wanted.families, wanted.rates)
     named = {symbol.name: symbol for symbol in system.unknowns}
     # NumPy's numbers divide by 0, which degenerate networks ask for.
     known = dict(
@@ -212,7 +243,7 @@ def own_residual_bound(target: Target, wanted: FamilyBox, residual: arb) -> arb:
     for share in _SHARES:
         radius = (residual * arb(share)).lower()
         inflated = replace(target.inflated(radius), effort=_BOUND_EFFORT)
-        if not (len(wanted.families) == 1 and one_layer_excluded(inflated)):
+        if not _one_layer_excluded(inflated, wanted):
             try:
                 outcome = search_networks(inflated, wanted)
             except FamilyBoxError:

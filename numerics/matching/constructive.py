@@ -18,12 +18,13 @@ from numerics.matching.first_layers import FirstLayer, first_layers
 from numerics.matching.impossibility import ck_is_forbidden, ntk_is_forbidden
 from numerics.matching.rational import best_first_layer, energies
 from numerics.matching.targets import Decision, Target, evaluate, infeasible, undecided
-from theory.matching import chi2, hermite_family, one_layer, two_layers
+from theory.matching import OneLayer, chi2, hermite_family, one_layer, two_layers
 from theory.named import MatchStatus
 
 __all__ = [
     "match_hermite",
     "no_single_layer",
+    "one_hermite",
     "one_layer_excluded",
 ]
 
@@ -40,7 +41,7 @@ def match_hermite(target: Target, layers: int = 2) -> Decision:
     """
     k1, k2, k3, _ = target.coefficients
     if target.one_layer:
-        return _one_hermite(target)
+        return one_hermite(target, one_layer(target.kernel))
     if layers == 1:
         if one_layer_excluded(target):
             return no_single_layer(target)
@@ -59,11 +60,17 @@ def one_layer_excluded(target: Target) -> bool:
 def no_single_layer(target: Target) -> Decision:
     """Return the decision where one hidden layer is excluded."""
     ratio = one_layer(target.kernel).ratio
-    return infeasible(f"every network with one hidden layer has k_3 = {ratio} k_2, and the DEQ has not")
+    trained = "" if target.kernel == "ck" else ", all weights at one learning rate,"
+    return infeasible(f"every network with one hidden layer{trained} has k_3 = {ratio} k_2, and the DEQ has not")
 
 
-def _one_hermite(target: Target) -> Decision:
-    conditions = one_layer(target.kernel)
+def one_hermite(target: Target, conditions: OneLayer) -> Decision:
+    """Return the polynomial layer that has the target's kernel, where it is known that one layer has.
+
+    Args:
+        target: what to match.
+        conditions: what one layer needs, at the learning rates that are wanted.
+    """
     linear, quadratic, leftover, weight = evaluate(
         [conditions.linear, conditions.quadratic, conditions.leftover, conditions.cubic_weight], target
     )

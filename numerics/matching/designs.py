@@ -1,7 +1,8 @@
 """Design an explicit network with the kernel of a given DEQ, or prove that a family of layers has none.
 
 The DEQ's numbers are certified balls (``numerics.equilibrium``).  The modules ``leaky``, ``odd``, ``rational``,
-``constructive`` and ``boxes`` of this package each find or exclude the networks of one family.  An ``exact`` design
+``constructive`` and ``boxes`` of this package each find or exclude the networks of one family, all weights trained at
+one learning rate; ``rates`` those with a rate for each weight matrix.  An ``exact`` design
 holds the balls of parameters that are proved to match; an ``infeasible`` one the closest network and a lower bound of
 every network's residual, the largest of the four differences between what a network has and what the DEQ has.
 """
@@ -10,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -22,15 +23,18 @@ from numerics.display import axes_or_new, html_table
 from numerics.equilibrium import CertifiedCoefficients, certify
 from numerics.matching.boxes import FamilyBox, FamilyBoxError, closest_in_box, match_own, own_residual_bound
 from numerics.matching.constructive import match_hermite
+from numerics.matching.deep import DEPTHS, match_deep
 from numerics.matching.explicit_network import ExplicitNetwork
 from numerics.matching.leaky import match_leaky
 from numerics.matching.nearest import closest_network, largest_difference, residual_bound
-from numerics.matching.odd import match_odd
+from numerics.matching.odd import ODD_FAMILIES, match_odd
+from numerics.matching.rates import RATED_FAMILIES, closest_per_layer, match_per_layer, per_layer_bound
 from numerics.matching.rational import match_rational
 from numerics.matching.targets import Decision, Target, TargetError, target_of
 from theory.equations import DEQ
+from theory.kernels import Kernel, UnknownKernelError
 from theory.matching import FAMILY_NAMES
-from theory.named import MatchStatus
+from theory.named import MatchStatus, RateChoice
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -95,10 +99,12 @@ class Design:
         kernel: the kernel that is matched.
         reason: how it was found, or why there is none.
         choice: why this family was chosen, or "".
-        universal: for ``INFEASIBLE``: whether no one- or two-layer network of any activation matches.
+        universal: for ``INFEASIBLE``: whether no one- or two-layer network of any activation matches; for an NTK with
+            all weights trained at one learning rate.
         target: the DEQ's four numbers.
         digits: digits to which the parameters are known.
         solution: the certified solution of the DEQ.
+        one_rate: where a rate for each weight matrix was taken because one rate does not do: why it does not, else "".
     """
 
     status: MatchStatus
@@ -114,16 +120,31 @@ class Design:
     target: Target
     digits: int
     solution: CertifiedCoefficients
+    one_rate: str = ""
 
     def __repr__(self) -> str:
-        return f"Design({self.kernel}: {self.status}, {len(self.network.layers)} x {self.family})\n  {self.reason}"
+        trained = f"\n  {self.training}" if self.training else ""
+        which = f"{len(self.network.layers)} x {self.family}"
+        return f"Design({self.kernel}: {self.status}, {which})\n  {self.reason}{trained}"
+
+    @property
+    def training(self) -> str:
+        """Which weights are trained, and at which rates, in words; "" for the CK, which trains none."""
+        if self.kernel == Kernel.CK:
+            return ""
+        if not self.network.rates:
+            return "all weights are trained at one learning rate"
+        rates = zip(self.network.weights, self.network.rates, strict=True)
+        shown = [f"{name} at {float(rate.mid()):.6g}" for name, rate in rates if not rate.is_zero()]
+        return f"trained: {', '.join(shown)}"
 
     def _repr_html_(self) -> str:
         rows = [
             (str(number), layer.family.name, ", ".join(f"{k} = {float(v):.10g}" for k, v in layer.parameters.items()))
             for number, layer in enumerate(self.network.layers, start=1)
         ]
-        return html_table(f"{self.kernel}, {self.status}: {self.reason}", ("layer", "family", "parameters"), rows)
+        title = "; ".join(part for part in (f"{self.kernel}, {self.status}: {self.reason}", self.training) if part)
+        return html_table(title, ("layer", "family", "parameters"), rows)
 
     def plot(self, ax: Axes | None = None) -> Axes:
         """Draw the centred activations of the network's layers over three standard deviations of their inputs.
@@ -156,23 +177,28 @@ class Design:
         return ForwardCost(products, len(self.network.layers) - 1, _ACCURACY, rate)
 
 
-def solve_target(target: Target, family: str, layers: int) -> Decision:
+def solve_target(target: Target, family: str, layers: int, rates: RateChoice = RateChoice.ONE) -> Decision:
     """Match one target with one family at the current precision.
 
     Args:
         target: the four numbers to be matched, in balls.
         family: name of the layers' family.
         layers: how many there are.
+        rates: whether all weights of the network are trained at one learning rate.
 
     Raises:
-        DesignError: a family or a number of layers that is not offered.
+        DesignError: a family, a number of layers or rates that are not offered.
     """
     if family not in FAMILY_NAMES:
         raise DesignError(f"unknown family {family!r}: accepted are {', '.join(FAMILY_NAMES)}")
+    if family == "hermite" and layers in DEPTHS and rates is RateChoice.ONE and target.kernel != Kernel.CK:
+        return match_deep(target, range(layers, layers + 1))
     if layers not in LAYER_COUNTS[family]:
         counts = " or ".join(map(str, sorted(LAYER_COUNTS[family])))
         word = "layer" if counts == "1" else "layers"
         raise DesignError(f"{family} networks have {counts} hidden {word} here, not {layers}")
+    if rates is RateChoice.PER_LAYER:
+        return match_per_layer(target, family, layers)
     if family == "leaky_relu":
         return match_leaky(target, layers)
     if family == "hermite":
@@ -192,16 +218,25 @@ def design(
     family: str | None = None,
     layers: int | None = None,
     own: FamilyBox | None = None,
+    rates: str | None = None,
     digits: int = 15,
 ) -> Design:
     """Design a network with the kernel of a DEQ.
+
+    An NTK depends on how the network is trained.  With all weights at one learning rate some kernels are out of reach
+    of two hidden layers; with a rate for each weight matrix none is (``theory.matching.rates``).
 
     Args:
         deq: the DEQ.
         kernel: name of a ``theory.kernels.Kernel``.
         family: one of ``theory.matching.FAMILY_NAMES``; None lets the DEQ decide.
         layers: number of hidden layers; None for what suits the family.
-        own: layers of one's own families, and where to look for their parameters, instead of ``family``.
+        own: layers of one's own families, and where to look for their parameters (and their learning rates), instead of
+            ``family``.
+        rates: for an NTK: "one" trains all weights at one learning rate, "per-layer" gives each weight matrix its own;
+            None is one rate, and a rate for each where that does not match.  Where "one" is asked for, no family, and
+            no network with one or two hidden layers matches, deeper ones are tried: the least depth found is not proved
+            to be the least.
         digits: significant digits of the parameters.
 
     Raises:
@@ -218,10 +253,37 @@ def design(
         raise DesignError("a number of layers needs a family: give both or neither")
     if own is not None and family is not None:
         raise DesignError("give a family's name or families of your own, not both")
-    question = _NamedFamily(family, layers) if own is None else _OwnFamilies(own)
+    if own is not None and rates is not None:
+        raise DesignError("with families of your own the learning rates are given like parameters: rate_0, rate_1, ...")
+    question = _question(kernel, family, layers, rates) if own is None else _OwnFamilies(own)
     # The float64 problems are tiny: threads only hinder each other.
     with threadpoolctl.threadpool_limits(limits=1):
         return _design(deq, kernel, question, digits)
+
+
+def _question(kernel: str, family: str | None, layers: int | None, rates: str | None) -> _Question:
+    """What named families, or any, are asked.
+
+    Raises:
+        DesignError: rates that there are not, or where there are none.
+    """
+    try:
+        choice = None if rates is None else RateChoice(rates)
+        tangent = Kernel.read(kernel).is_tangent
+    except UnknownKernelError as error:
+        raise DesignError(str(error)) from error
+    except ValueError:
+        raise DesignError(f"unknown rates {rates!r}: accepted are {', '.join(RateChoice)}") from None
+    if choice is not None and not tangent:
+        raise DesignError("learning rates are of an NTK, and the kernel is the CK: no weights are trained")
+    if choice is RateChoice.PER_LAYER and family not in (None, *RATED_FAMILIES):
+        raise DesignError(
+            f"{family} networks are looked for at one learning rate here; with a rate for each weight matrix the "
+            f"families are {', '.join(RATED_FAMILIES)}, and those of your own"
+        )
+    if choice is None and tangent and family in (None, *RATED_FAMILIES) and layers not in DEPTHS:
+        return _EitherRates(_NamedFamily(family, layers), _NamedFamily(family, layers, RateChoice.PER_LAYER))
+    return _NamedFamily(family, layers, choice or RateChoice.ONE, deeper=choice is RateChoice.ONE)
 
 
 class _Question(Protocol):
@@ -262,20 +324,77 @@ class _OwnFamilies:
 class _NamedFamily:
     family: str | None
     layers: int | None
+    rates: RateChoice = RateChoice.ONE
+    deeper: bool = False
 
     def _count(self, family: str) -> int:
         return LAYER_COUNTS.get(family, (1,))[0] if self.layers is None else self.layers
 
     def decide(self, target: Target) -> tuple[str, str, Decision]:
         if self.family is None:
-            return _chosen(target)
-        return self.family, "", solve_target(target, self.family, self._count(self.family))
+            if self.rates is RateChoice.PER_LAYER:
+                return _chosen_per_layer(target)
+            return _chosen_deeper(target) if self.deeper else _chosen(target)
+        return self.family, "", solve_target(target, self.family, self._count(self.family), self.rates)
 
     def nearest(self, target: Target, family: str) -> ExplicitNetwork:
+        if self.rates is RateChoice.PER_LAYER and family not in ODD_FAMILIES:
+            return closest_per_layer(target, family)
         return closest_network(target, family, self._count(family))
 
     def bound(self, target: Target, family: str, residual: arb) -> arb:
+        if self.rates is RateChoice.PER_LAYER and family not in ODD_FAMILIES:
+            return per_layer_bound(target)
         return residual_bound(target, family, self._count(family), residual)
+
+
+@dataclass(frozen=True)
+class _EitherRates:
+    """One learning rate, or a rate for each weight matrix where that does not match."""
+
+    one: _NamedFamily
+    per_layer: _NamedFamily
+
+    def decide(self, target: Target) -> tuple[str, str, Decision]:
+        answer = self.one.decide(target)
+        if answer[2].status is MatchStatus.EXACT:
+            return answer
+        family, choice, decision = self.per_layer.decide(target)
+        if decision.status is not MatchStatus.EXACT:
+            return answer
+        return family, choice, replace(decision, one_rate=answer[2].at_one_rate())
+
+    def nearest(self, target: Target, family: str) -> ExplicitNetwork:
+        return self.one.nearest(target, family)
+
+    def bound(self, target: Target, family: str, residual: arb) -> arb:
+        return self.one.bound(target, family, residual)
+
+
+def _chosen_deeper(target: Target) -> tuple[str, str, Decision]:
+    """The family that suits a target at one learning rate; deeper networks where two hidden layers are excluded."""
+    answer = _chosen(target)
+    if not answer[2].universal:
+        return answer
+    found = match_deep(target)
+    if found.status is not MatchStatus.EXACT:
+        return answer
+    between = "" if len(found.branches[0]) == DEPTHS[0] else "; what lies between is not excluded"
+    choice = (
+        "the least depth found: no network with one or two hidden layers, all weights at one learning rate, matches, "
+        f"whatever its activations{between}"
+    )
+    return "hermite", choice, found
+
+
+def _chosen_per_layer(target: Target) -> tuple[str, str, Decision]:
+    """The family that suits a target at learning rates of its own, why, and its decision."""
+    if target.odd:
+        return _chosen(target)
+    found = match_per_layer(target, "rational")
+    if found.status is MatchStatus.EXACT:
+        return "rational", "the constructive family, of bounded layers", found
+    return "hermite", "the constructive family, of polynomial layers", match_per_layer(target, "hermite")
 
 
 def _chosen(target: Target) -> tuple[str, str, Decision]:
@@ -313,9 +432,10 @@ def _design(deq: DEQ, kernel: str, question: _Question, digits: int) -> Design:
             common: dict[str, Any] = {
                 "family": family, "kernel": kernel, "reason": decision.reason, "choice": choice,
                 "universal": decision.universal, "target": target, "digits": digits, "solution": solution,
+                "one_rate": decision.one_rate,
             }  # fmt: skip
             if decision.status is MatchStatus.EXACT and _narrow(decision, digits):
-                networks = tuple(ExplicitNetwork(layers, target.tau0) for layers in decision.branches)
+                networks = decision.networks(target.tau0)
                 residual = _checked_residual(networks, target, working + 10)
                 return Design(MatchStatus.EXACT, networks[0], networks, residual, arb(0), **common)
             if decision.status is MatchStatus.INFEASIBLE:
@@ -334,13 +454,13 @@ def _design(deq: DEQ, kernel: str, question: _Question, digits: int) -> Design:
 def _narrow(decision: Decision, digits: int) -> bool:
     """Whether every parameter is known to the digits asked for."""
     limit = arb(10) ** -(digits + 1)
-    for layers in decision.branches:
-        for layer in layers:
-            for ball in layer.parameters.values():
-                size = abs(ball.mid())
-                if not (ball.is_finite() and (ball.rad() <= limit * size or (ball.contains(0) and ball.rad() < limit))):
-                    return False
-    return True
+
+    def known(ball: arb) -> bool:
+        within = ball.rad() <= limit * abs(ball.mid()) or (ball.contains(0) and ball.rad() < limit)
+        return ball.is_finite() and bool(within)
+
+    balls = [ball for layers in decision.branches for layer in layers for ball in layer.parameters.values()]
+    return all(map(known, [*balls, *(rate for rates in decision.rates for rate in rates)]))
 
 
 def _checked_residual(networks: Sequence[ExplicitNetwork], target: Target, digits: int) -> arb:

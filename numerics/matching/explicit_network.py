@@ -43,6 +43,7 @@ __all__ = [
 _COEFFICIENTS = tuple(LayerCoefficients.__dataclass_fields__)
 _MOMENTS = tuple(LayerMoments.__dataclass_fields__)
 _PREVIOUS = LayerCoefficients(*(sp.Symbol(f"previous_{name}", real=True) for name in _COEFFICIENTS))
+_RATE = sp.Symbol("rate", nonnegative=True)
 _HALF = Fraction(1, 2)
 #: Bits that closed forms of wide rational layers lose to cancellation, and the digits that hold as many.
 _LOST_BITS = 350
@@ -90,22 +91,48 @@ class LayerReport:
 
 @dataclass(frozen=True)
 class ExplicitNetwork:
-    """A plain network h_l = phi_l(W_l h_{l-1}/sqrt(m)) with N(0, 1) weights and centred activations.
+    """A plain network h_l = phi_l(W_l h_{l-1}/sqrt(m)) with N(0, 1) weights, centred activations and a linear readout.
 
     Attributes:
         layers: hidden layers in order, at least one.
         tau0: exact input scale tau_0.
+        rates: for its NTK, a ball for the learning rate of each of W_1, W_2, ... and of the readout, 0 where it is
+            frozen; none where all are trained at rate 1.
     """
 
     layers: tuple[ExplicitLayer, ...]
     tau0: sp.Expr
+    rates: tuple[arb, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.layers:
             raise ValueError("an explicit network needs at least one layer")
+        if self.rates and len(self.rates) != len(self.layers) + 1:
+            count = len(self.layers)
+            raise ValueError(f"{count} hidden layers have {count + 1} learning rates, not {len(self.rates)}")
 
     def __repr__(self) -> str:
-        return f"ExplicitNetwork({', '.join(map(repr, self.layers))}, tau0={self.tau0})"
+        rates = f", rates=({', '.join(f'{float(rate.mid()):.6g}' for rate in self.rates)})" if self.rates else ""
+        return f"ExplicitNetwork({', '.join(map(repr, self.layers))}, tau0={self.tau0}{rates})"
+
+    @property
+    def weights(self) -> tuple[str, ...]:
+        """Names of the weight matrices in order, the readout last."""
+        return (*(f"W_{number}" for number in range(1, len(self.layers) + 1)), "readout")
+
+    @property
+    def all_rates(self) -> tuple[arb, ...]:
+        """The learning rate of each weight matrix, those that are 1 by default included."""
+        return self.rates or (arb(1),) * (len(self.layers) + 1)
+
+    @property
+    def trained(self) -> tuple[str, ...]:
+        """Names of the weight matrices that are trained."""
+        return tuple(name for name, rate in zip(self.weights, self.all_rates, strict=True) if not rate.is_zero())
+
+    def float_rates(self) -> tuple[float, ...] | None:
+        """Return the learning rates as `numerics.kernels.explicit_kernels` takes them; None where all are 1."""
+        return tuple(float(rate.mid()) for rate in self.rates) or None
 
     def reports(self, arithmetic: Arithmetic, read: Callable[[arb], Any]) -> list[LayerReport]:
         """Evaluate layer after layer.
@@ -115,17 +142,18 @@ class ExplicitNetwork:
             read: makes a number of it from a parameter's ball.
         """
         scale0 = arithmetic.constant(self.tau0)
-        start = input_layer()
-        first = compile_program([getattr(start, name) for name in _COEFFICIENTS], [tau_0], arithmetic)
-        values = list(first(scale0))
+        first_rate, *rates = map(read, self.all_rates)
+        start = input_layer(_RATE)
+        first = compile_program([getattr(start, name) for name in _COEFFICIENTS], [tau_0, _RATE], arithmetic)
+        values = list(first(scale0, first_rate))
         reports = []
-        for layer in self.layers:
+        for layer, rate in zip(self.layers, rates, strict=True):
             scale = arithmetic.power(values[_COEFFICIENTS.index("tau2")], _HALF)
             names = [symbol for symbol in layer.family.symbols if symbol.name != layer.family.own_scale]
             numbers = [read(layer.parameters[symbol.name]) for symbol in names]
             forms = [*(getattr(layer.family.moments, name) for name in _MOMENTS), layer.family.bias]
             *moments, bias = compile_program(forms, [tau, *names], arithmetic)(scale, *numbers)
-            values = list(_step(arithmetic)(scale0, *values, *moments))
+            values = list(_step(arithmetic)(scale0, rate, *values, *moments))
             reports.append(LayerReport(scale, bias, dict(zip(_COEFFICIENTS, values, strict=True))))
         return reports
 
@@ -175,8 +203,13 @@ class ExplicitNetwork:
 
 
 def _step(arithmetic: Arithmetic) -> Program:
-    """The layer recursion as a program of tau_0, the previous coefficients and the layer's moments."""
-    after = next_layer(_PREVIOUS)
+    """The layer recursion as a program of tau_0, the rate, the previous coefficients and the layer's moments."""
+    after = next_layer(_PREVIOUS, rate=_RATE)
     default = LayerMoments()
-    symbols = [tau_0, *(getattr(_PREVIOUS, name) for name in _COEFFICIENTS), *(getattr(default, m) for m in _MOMENTS)]
+    symbols = [
+        tau_0,
+        _RATE,
+        *(getattr(_PREVIOUS, name) for name in _COEFFICIENTS),
+        *(getattr(default, m) for m in _MOMENTS),
+    ]
     return compile_program([getattr(after, name) for name in _COEFFICIENTS], symbols, arithmetic)

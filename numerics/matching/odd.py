@@ -23,7 +23,10 @@ from theory.matching import TARGETS, compose, kernel_part, named_family, odd_rat
 from theory.named import MatchStatus
 from theory.symbols import tau, tau_0
 
-__all__ = ["match_odd"]
+__all__ = ["ODD_FAMILIES", "match_odd"]
+
+#: The families of odd layers, whose k_2 and k_3 vanish.
+ODD_FAMILIES = ("hard_tanh", "erf", "sin")
 
 #: Halvings and doublings of the width by which the solution of one odd layer is bracketed.
 _MOST_DOUBLINGS = 300

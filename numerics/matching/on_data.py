@@ -23,7 +23,7 @@ from numerics.matching.rivals import DEQKernels, best_scalar, explicit_kernel, n
 from numerics.parameters import as_array
 from theory.equations import DEQ
 from theory.kernels import Kernel
-from theory.named import MatchStatus
+from theory.named import MatchStatus, RateChoice
 
 __all__ = ["LARGEST_ON_DATA", "DataDesign", "KernelFit", "design_for_data"]
 
@@ -115,7 +115,8 @@ def design_for_data(
 ) -> DataDesign:
     """Choose among the networks that match a DEQ the one whose exact kernel is nearest on some samples.
 
-    Every family of `LAYER_COUNTS` with every number of layers that it offers is tried, with all its solutions.
+    Every family of `LAYER_COUNTS` with every number of layers that it offers is tried, with all its solutions; for an
+    NTK all weights at one learning rate, and the constructive families with a rate for each weight matrix besides.
 
     Args:
         deq: the model, with tau_0 the samples' root mean square norm.
@@ -156,7 +157,7 @@ def _compared(
 ) -> tuple[list[KernelFit], list[tuple[str, str]]]:
     """All networks that match, and why there are no others; one that is slow leaves time for the next."""
     fits, left_out = list[KernelFit](), list[tuple[str, str]]()
-    for name, question in _questions(own):
+    for name, question in _questions(kernel, own):
         if fits and spent():
             left_out.append((name, "no processor time was left"))
             continue
@@ -174,11 +175,16 @@ def _compared(
     return fits, left_out
 
 
-def _questions(own: FamilyBox | None) -> Iterator[tuple[str, dict[str, Any]]]:
+def _questions(kernel: Kernel, own: FamilyBox | None) -> Iterator[tuple[str, dict[str, Any]]]:
     """The families to try, by name, and how `design` is asked for them."""
+    one = {"rates": RateChoice.ONE} if kernel.is_tangent else {}
     for family, counts in LAYER_COUNTS.items():
         for layers in sorted(counts):
-            yield f"{layers} x {family}", {"family": family, "layers": layers}
+            yield f"{layers} x {family}", {"family": family, "layers": layers} | one
+    if kernel.is_tangent:
+        # Odd layers have the same answers at any rates.
+        for family in ("rational", "hermite"):
+            yield f"{family} at a rate per layer", {"family": family, "rates": RateChoice.PER_LAYER}
     if own is not None:
         yield " then ".join(family.name for family in own.families), {"own": own}
 
@@ -215,7 +221,7 @@ def _designs(
 
 
 def _kernel(gram: Array, network: ExplicitNetwork, kernel: Kernel) -> Array:
-    return explicit_kernel(gram, network.pointwise(), kernel)
+    return explicit_kernel(gram, network.pointwise(), kernel, network.float_rates())
 
 
 def _rivals(exact: DEQKernels, gram: Array, kernel: Kernel, target: Array) -> Iterator[KernelFit]:

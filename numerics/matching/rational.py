@@ -19,20 +19,22 @@ from numerics.matching.explicit_network import ExplicitLayer
 from numerics.matching.first_layers import first_layers
 from numerics.matching.impossibility import width_of_rational
 from numerics.matching.targets import Decision, Layers, Target, evaluate, undecided
-from theory.matching import chi2, named_family, one_layer, rational_layer, rational_width, two_layers
+from theory.matching import OneLayer, chi2, named_family, one_layer, rational_layer, rational_width, two_layers
 from theory.named import MatchStatus
 from theory.symbols import tau
 
 __all__ = [
+    "LOST_BITS",
     "best_first_layer",
     "energies",
     "match_rational",
+    "one_rational",
 ]
 
 #: Widths w that are tried, in standard deviations of the layer's pre-activations.
 _WIDTHS = tuple(arb(width) / 2 for width in (3, 4, 5, 6, 8, 12, 16, 32, 64, 128, 256))
 #: Bits that the moments lose at the largest width.
-_LOST_BITS = 300
+LOST_BITS = 300
 
 
 @cache
@@ -99,8 +101,8 @@ def match_rational(target: Target, layers: int = 2) -> Decision:
         return undecided("that two layers are needed is for the polynomial family to prove", digits_help=False)
     if not (target.one_layer or (k3 > 0 and k2 > 0 and (k1 > 0 or k1.is_zero()))):
         return undecided("whether k_1, k_2 and k_3 are positive is not decided")
-    with ctx.workprec(ctx.prec + _LOST_BITS):
-        found = next(_single(target) if target.one_layer else _double(target), None)
+    with ctx.workprec(ctx.prec + LOST_BITS):
+        found = next(one_rational(target, one_layer(target.kernel)) if target.one_layer else _double(target), None)
     if found is None:
         return undecided("no bounded rational layers of the widths tried match", digits_help=False)
     return Decision(
@@ -108,9 +110,13 @@ def match_rational(target: Target, layers: int = 2) -> Decision:
     )
 
 
-def _single(target: Target) -> Iterator[Layers]:
-    """Networks with one layer, narrow ones first."""
-    conditions = one_layer(target.kernel)
+def one_rational(target: Target, conditions: OneLayer) -> Iterator[Layers]:
+    """Yield networks with one layer that have the target's kernel, narrow ones first.
+
+    Args:
+        target: what to match.
+        conditions: what one layer needs, at the learning rates that are wanted.
+    """
     linear, quadratic, weight = evaluate([conditions.linear, conditions.quadratic, conditions.slope_weight], target)
     scale, zero = target.scale, arb(0)
     slope = zero if target.even else linear.nonnegative_part().sqrt() / scale

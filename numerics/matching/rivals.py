@@ -6,6 +6,7 @@ iteration stopped after a step or two is as near.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -106,7 +107,10 @@ def naive_layers(deq: DEQ) -> list[tuple[PointwiseActivation, float]]:
 
 
 def explicit_kernel(
-    gram: Array | GramBlock, layers: list[tuple[PointwiseActivation, float]], kernel: Kernel = Kernel.CK
+    gram: Array | GramBlock,
+    layers: list[tuple[PointwiseActivation, float]],
+    kernel: Kernel = Kernel.CK,
+    rates: Sequence[float] | None = None,
 ) -> Array:
     """The kernel of an explicit network that stands beside a DEQ's: its CK, or for any NTK that of all parameters.
 
@@ -114,6 +118,7 @@ def explicit_kernel(
         gram: (n, n) array S, or a block of one.
         layers: activation and bias of each.
         kernel: of the DEQ.
+        rates: learning rates of the weight matrices and of the readout, for an NTK; 1 by default.
 
     Returns:
         (n, n) array, or (r, c) array for a block.
@@ -122,7 +127,7 @@ def explicit_kernel(
         KernelConvergenceError: an NTK of an activation that jumps.
     """
     which = Kernel.NTK_ALL if kernel.is_tangent else Kernel.CK
-    return explicit_kernels(gram, layers, kernels=(which,))[which]
+    return explicit_kernels(gram, layers, kernels=(which,), rates=rates)[which]
 
 
 def best_scalar(kernel: Array, target: Array) -> float:

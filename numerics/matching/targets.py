@@ -13,7 +13,7 @@ from flint import arb, fmpq
 
 from numerics.arithmetic import BallArithmetic, compile_program, constant_ball, exact_bounds
 from numerics.equilibrium import CertifiedCoefficients
-from numerics.matching.explicit_network import ExplicitLayer
+from numerics.matching.explicit_network import ExplicitLayer, ExplicitNetwork
 from theory.activations import Activation
 from theory.kernels import Kernel, KernelCoefficients, UnknownKernelError
 from theory.matching import TARGETS
@@ -81,6 +81,7 @@ def target_of(solution: CertifiedCoefficients, kernel: str) -> Target:
         quadratic=affine or (shallow and degree == 2),
         # With sigma_a^2 = 0 the DEQ is a network with one layer; its NTKs other than "all" train fewer parameters.
         one_layer=odd or (shallow and kernel in ("ck", "ntk-all")),
+        readout_only=shallow and kernel == "ntk-recurrent" and not odd,
     )
 
 
@@ -135,7 +136,8 @@ class Target:
         homogeneous: whether the DEQ's activation has phi(c x) = c phi(x) for c > 0.
         affine: whether it is affine, so that no energy of degree >= 2 exists.
         quadratic: whether no energy of degree >= 3 exists.
-        one_layer: whether it is exactly the kernel of some network with one hidden layer.
+        one_layer: whether it is exactly the kernel of some network with one hidden layer, all weights at one rate.
+        readout_only: whether it is exactly that of one with one hidden layer of which the readout alone is trained.
         effort: boxes that a search may look at.
     """
 
@@ -148,6 +150,7 @@ class Target:
     affine: bool = False
     quadratic: bool = False
     one_layer: bool = False
+    readout_only: bool = False
     effort: int = 20_000
 
     @property
@@ -173,8 +176,11 @@ class Decision:
         status: what was found.
         branches: every network found, up to gauge and signs (for the polynomial family one of infinitely many).
         reason: one sentence: how the networks were found, or why there are none.
-        universal: for ``INFEASIBLE``: whether no network of one or two hidden layers of any activation exists.
+        universal: for ``INFEASIBLE``: whether no network of one or two hidden layers of any activation exists, for an
+            NTK with all weights trained at one learning rate.
         digits_help: for ``UNDECIDED``: whether more digits may decide it.
+        rates: of each branch, the learning rates of its weight matrices, the readout last; none where all are 1.
+        one_rate: why one learning rate does not do, where that was asked first, else "".
     """
 
     status: MatchStatus
@@ -182,6 +188,19 @@ class Decision:
     reason: str = ""
     universal: bool = False
     digits_help: bool = True
+    rates: tuple[tuple[arb, ...], ...] = ()
+    one_rate: str = ""
+
+    def at_one_rate(self) -> str:
+        """Return why all weights at one learning rate do not do, in words."""
+        if self.universal:
+            return f"no network with one or two hidden layers matches, whatever its activations: {self.reason}"
+        return f"none was found: {self.reason}" if self.status is MatchStatus.UNDECIDED else self.reason
+
+    def networks(self, tau0: sp.Expr) -> tuple[ExplicitNetwork, ...]:
+        """Return the branches as networks on data of an input scale."""
+        rates = self.rates or ((),) * len(self.branches)
+        return tuple(ExplicitNetwork(layers, tau0, own) for layers, own in zip(self.branches, rates, strict=True))
 
 
 def infeasible(reason: str, *, universal: bool = False) -> Decision:

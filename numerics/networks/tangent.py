@@ -19,7 +19,7 @@ As m grows Q -> Gdot / (1 - sigma_a^2 Gdot), which gives the three expressions o
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -30,6 +30,7 @@ from numerics.linalg import gram_matrix
 from numerics.networks.deq import FiniteDEQ, NetworkState
 from numerics.networks.explicit import FiniteExplicitNetwork
 from numerics.networks.iteration import FixedPoint, IterationMethod, in_batches, solve_fixed_point
+from numerics.parameters import learning_rates
 from theory.kernels import Kernel
 
 __all__ = [
@@ -122,30 +123,35 @@ def implicit_ntks(
     )
 
 
-def explicit_ntk(network: FiniteExplicitNetwork, data: Array, readout: Array) -> Array:
+def explicit_ntk(
+    network: FiniteExplicitNetwork, data: Array, readout: Array, rates: Sequence[float] | None = None
+) -> Array:
     """NTK of v^T z_L / sqrt(m) with the readout v and every W_l trained, shape (n, n).
 
     Backpropagation: g_L = D_L v, g_{l-1} = D_{l-1} W_l^T g_l / sqrt(m_{l-1}); the kernel is
-    Z_L^T Z_L / m + sum_l (g_l . g_l / m) (z_{l-1} . z_{l-1} / m_{l-1}), the last factor being S for the first layer.
+    r_L Z_L^T Z_L / m + sum_l r_{l-1} (g_l . g_l / m) (z_{l-1} . z_{l-1} / m_{l-1}), the last factor being S for the
+    first layer, and r_{l-1} the learning rate of W_l.
 
     Args:
         network: the explicit network.
         data: (p, n) array X.
         readout: (m_L,) array v.
+        rates: of W_1, W_2, ... and of the readout, 0 where they are frozen; 1 by default.
 
     Raises:
-        ValueError: shapes that do not fit.
+        ValueError: shapes that do not fit, another number of rates, or a negative one.
     """
+    *inner, last = learning_rates(rates, len(network.layers))
     preactivations, states = network.forward(data)
     m = states[-1].shape[0]
     if readout.shape != (m,):
         raise ValueError(f"{m} readout weights are needed, got an array of shape {readout.shape}")
-    kernel = gram_matrix(states[-1]) / m
+    kernel = last * gram_matrix(states[-1]) / m
     gradient = np.broadcast_to(readout[:, None], states[-1].shape)
     for layer in reversed(range(len(states))):
         phi, _ = network.layers[layer]
         gradient = phi.derivative(preactivations[layer]) * gradient
         below = gram_matrix(data if layer == 0 else states[layer - 1])
-        kernel = kernel + gram_matrix(gradient) / m * (network.scale(layer) ** 2 * below)
+        kernel = kernel + inner[layer] * gram_matrix(gradient) / m * (network.scale(layer) ** 2 * below)
         gradient = network.scale(layer) * (network.weights[layer].T @ gradient)
     return np.asarray(kernel)

@@ -70,6 +70,43 @@ class Network(torch.nn.Module):
 '''
 
 
+_RATES = """
+#: Learning rates of the weights in the NTK parametrisation, W_1 first and the readout last; 0 where they are frozen.
+RATES = ({rates})
+"""
+
+_TORCH_TRAINED_TAIL = '''
+
+class Network(torch.nn.Module):
+    """Samples in rows, (n, p), |x|^2 about TAU_0^2; returns the output, (n,)."""
+
+    def __init__(self, dimension, width):
+        super().__init__()
+        sizes = [dimension] + [width] * {count} + [1]
+        self.linear = torch.nn.ModuleList(torch.nn.Linear(a, b, bias=False) for a, b in zip(sizes, sizes[1:]))
+        for number, linear in enumerate(self.linear):
+            torch.nn.init.normal_(linear.weight, std=1.0 if number == 0 else width**-0.5)
+
+    def forward(self, hidden):
+        *inner, readout = self.linear
+        for linear, phi in zip(inner, ({names},)):
+            hidden = phi(linear(hidden))
+        return readout(hidden).squeeze(-1)
+
+    def parameter_groups(self, rate):
+        """What gradient descent must be given to have rate times the NTK designed; frozen weights are left out.
+
+        Entries of variance 1/width learn at 1/width of the rate of entries of variance 1.
+        """
+        groups = []
+        for number, (linear, factor) in enumerate(zip(self.linear, RATES)):
+            if factor:
+                scale = 1.0 if number == 0 else 1 / linear.in_features
+                groups.append({{"params": [linear.weight], "lr": rate * factor * scale}})
+        return groups
+'''
+
+
 class _NumPy(NumPyPrinter):  # type: ignore[misc]
     _module = "np"
 
@@ -124,7 +161,14 @@ class _Torch(TorchPrinter):  # type: ignore[misc]
 
 
 def emit_network(
-    form: str, layers: Sequence[Layer], tau0: str, title: str, *, kernel: str = "ck", own: Own | None = None
+    form: str,
+    layers: Sequence[Layer],
+    tau0: str,
+    title: str,
+    *,
+    kernel: str = "ck",
+    own: Own | None = None,
+    rates: Sequence[str] | None = None,
 ) -> str:
     """Return a network as text.
 
@@ -135,6 +179,7 @@ def emit_network(
         title: one line that says what the network is.
         kernel: which kernel it was designed for.
         own: activations by family, for families that have no name in ``theory.matching``.
+        rates: learning rates of the weight matrices, as decimals, the readout last; None where nothing is trained.
 
     Raises:
         EmissionError: another form.
@@ -147,11 +192,11 @@ def emit_network(
     own = own or {}
     if form == "numpy":
         limit = "one designed" if kernel == "ck" else "CK of this network, which has the NTK designed,"
-        return _numpy(layers, tau0, title, own, limit)
+        return _numpy(layers, tau0, title, own, limit, rates)
     if form == "torch":
-        return _torch(layers, tau0, title, own)
+        return _torch(layers, tau0, title, own, rates)
     if form == "sympy":
-        return _sympy(layers, tau0, title, own)
+        return _sympy(layers, tau0, title, own, rates)
     raise EmissionError(f"{form!r} is no form of code: accepted are {', '.join(CODE_FORMATS)}")
 
 
@@ -203,26 +248,34 @@ def _names(layers: Sequence[Layer]) -> str:
     return ", ".join(f"phi_{number}" for number in range(1, len(layers) + 1))
 
 
-def _numpy(layers: Sequence[Layer], tau0: str, title: str, own: Own, limit: str) -> str:
+def _constants(tau0: str, rates: Sequence[str] | None) -> str:
+    """TAU_0, and RATES where weights are trained."""
+    return f"\nTAU_0 = {tau0}\n" + ("" if rates is None else _RATES.format(rates=", ".join(rates)))
+
+
+def _numpy(layers: Sequence[Layer], tau0: str, title: str, own: Own, limit: str, rates: Sequence[str] | None) -> str:
     functions = _functions(layers, _NumPy().doprint, own)
     head = f'"""{title}"""\n\n'
     if "erf(" in functions:
         head += "import math\n\nimport numpy as np\n\nerf = np.vectorize(math.erf, otypes=[float])\n"
     else:
         head += "import numpy as np\n"
-    head += f"\nTAU_0 = {tau0}\n"
+    head += _constants(tau0, rates)
     return head + functions + _NUMPY_TAIL.format(names=_names(layers), limit=limit)
 
 
-def _torch(layers: Sequence[Layer], tau0: str, title: str, own: Own) -> str:
+def _torch(layers: Sequence[Layer], tau0: str, title: str, own: Own, rates: Sequence[str] | None) -> str:
     # Evaluated, so that no function of a number is left.
     functions = _functions(layers, lambda expr: _Torch().doprint(sp.N(expr, 17)), own)
-    head = f'"""{title}"""\n\nimport torch\n\nTAU_0 = {tau0}\n'
-    return head + functions + _TORCH_TAIL.format(names=_names(layers), count=len(layers))
+    head = f'"""{title}"""\n\nimport torch\n{_constants(tau0, rates)}'
+    tail = _TORCH_TAIL if rates is None else _TORCH_TRAINED_TAIL
+    return head + functions + tail.format(names=_names(layers), count=len(layers))
 
 
-def _sympy(layers: Sequence[Layer], tau0: str, title: str, own: Own) -> str:
+def _sympy(layers: Sequence[Layer], tau0: str, title: str, own: Own, rates: Sequence[str] | None) -> str:
     lines = ['x = Symbol("x", real=True)', f"tau_0 = {_float(tau0)}", ""]
+    if rates is not None:
+        lines[-1:] = [f"rates = ({', '.join(map(_float, rates))})", ""]
     for number, layer in enumerate(layers, 1):
         value = sp.sstr(_activation(layer, own, _written(layer, _float)))
         lines.append(f"phi_{number} = {value}{_centring(layer['bias'], _float)}")

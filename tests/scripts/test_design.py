@@ -149,6 +149,89 @@ def loaded(text: str, folder: Path) -> Any:
     return module
 
 
+def test_which_network_trained_how(script: Script, tmp_path: Path) -> None:
+    """ReLU's recurrent NTK: no network at one rate, one hidden layer at two, as text, JSON and code."""
+    arguments = ("--activation", "relu", "--kernel", "ntk-recurrent", "--digits", "20")
+    done = script("design", *arguments, "--json", "out.json")
+    assert done.returncode == 0, done.stderr
+    record = json.loads((tmp_path / "out.json").read_text("utf-8"))
+    assert record["status"] == "exact"
+    weights = record["training"]["weights"]
+    assert [each["name"] for each in weights] == ["W_1", "readout"]
+    assert weights[0]["rate"].startswith("0.02916337422961")
+    assert len(weights[0]["rate"].lstrip("0.")) == 20
+    assert float(weights[0]["radius"]) < 1e-20
+    assert all(each["trained"] for each in weights)
+    assert record["training"]["branches"] == [weights]
+    assert "whatever its activations" in record["training"]["why_not_one_rate"]
+    assert not record["training"]["one_rate"]
+    assert "k_3 >= 2*k_2" in record["conditions"]
+    assert f"learning rates: W_1 {weights[0]['rate']}, readout 1.0" in done.stdout
+    flat = " ".join(done.stdout.split())
+    assert "at one learning rate for all weights no network with one or two hidden layers matches" in flat
+    script("design", *arguments, "--rates", "per-layer", "--emit", "torch", "--output", "network.py")
+    assert f"RATES = ({weights[0]['rate']}, 1.0" in (tmp_path / "network.py").read_text("utf-8")
+    shown = script("design", *arguments, "--rates", "per-layer", "--emit", "latex").stdout
+    LatexWalker(shown, tolerant_parsing=False).get_latex_nodes()
+    assert "$r_0$ & $0$ & $" + weights[0]["rate"].removeprefix("0.") in shown
+    assert "$r_1$ & $1$ & $" in shown
+
+
+def test_one_rate_is_said_of_what_is_proved_for_one_rate(script: Script, tmp_path: Path) -> None:
+    arguments = ("--activation", "gelu", "--kernel", "ntk-recurrent", "--rates", "one")
+    done = script("design", *arguments, "--family", "hermite")
+    flat = " ".join(done.stdout.split())
+    assert "no network with one or two hidden layers, all weights at one learning rate, matches, whatever its" in flat
+    assert "all weights are trained at one learning rate" in flat
+    deeper = script("design", *arguments, "--json", "out.json")
+    assert "the least depth found: no network with one or two hidden layers, all weights" in " ".join(
+        deeper.stdout.split()
+    )
+    record = json.loads((tmp_path / "out.json").read_text("utf-8"))
+    assert (record["status"], len(record["layers"])) == ("exact", 5)
+    assert record["training"]["one_rate"]
+    assert "divide the input of the next one" in record["gauge"]["freedom"]
+    ck = json.loads(script("design", "--activation", "gelu", "--json", "-").stdout)
+    assert ck["training"] is None
+
+
+def test_a_rate_is_looked_for_in_a_box(script: Script) -> None:
+    """At one rate erf layers match tanh's NTK at one width only; at the width 1 they do at one rate_0."""
+    arguments = ("--activation", "tanh", "--kernel", "ntk-all", "--family", "erf", "--box", "a_1=0:4", "--fix", "w_1=1")
+    done = script("design", *arguments, "--box", "rate_0=0:4", "--json", "-")
+    assert done.returncode == 0, done.stderr
+    record = json.loads(done.stdout)
+    assert record["status"] == "exact"
+    assert len(record["branches"]) == 1
+    first, last = record["training"]["weights"]
+    assert 0 < float(first["rate"]) < 4
+    assert float(last["rate"]) == 1
+    assert float(last["radius"]) == 0
+
+
+@pytest.mark.skipif(importlib.util.find_spec("torch") is None, reason="PyTorch is not installed")
+def test_the_torch_networks_gradients_have_the_kernel_designed(script: Script, tmp_path: Path) -> None:
+    """By PyTorch's own gradients and the learning rates of the optimiser's groups."""
+    arguments = ("--activation", "relu", "--kernel", "ntk-recurrent", "--emit", "torch", "--output", "network.py")
+    script("design", *arguments, "--rates", "per-layer", "--json", "out.json")
+    k0 = float(json.loads((tmp_path / "out.json").read_text("utf-8"))["target"]["diagonal"])
+    check = """
+import torch, network
+torch.manual_seed(0)
+data, total = torch.eye(3) * network.TAU_0, 0.0
+for draw in range(8):
+    model = network.Network(3, 3000)
+    output = model(data)
+    for group in model.parameter_groups(1.0):
+        for value in output:
+            (slope,) = torch.autograd.grad(value, group["params"], retain_graph=True)
+            total += group["lr"] * float((slope**2).sum())
+print(total / 24)
+"""
+    ran = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, cwd=tmp_path, check=True)
+    assert float(ran.stdout) == pytest.approx(k0, rel=0.05)
+
+
 @pytest.mark.skipif(importlib.util.find_spec("torch") is None, reason="PyTorch is not installed")
 def test_the_torch_network_has_the_predicted_diagonal(script: Script, tmp_path: Path) -> None:
     script("design", "--activation", "elu", "--emit", "torch", "--output", "network.py", "--json", "out.json")
@@ -217,6 +300,14 @@ def test_a_question_that_stays_undecided_is_code_3(
         (("--activation", "relu", "--emit", "numpy", "--output", "nowhere/x.py"), "does not exist"),
         (("--activation", "relu", "--emit", "numpy", "--json", "-"), "both write to standard output"),
         (("--activation", "sign", "--kernel", "ntk-all"), "cannot be matched"),
+        (("--activation", "relu", "--rates", "one"), "the kernel is the CK"),
+        (("--activation", "tanh", "--kernel", "ntk-all", "--family", "erf", "--box", "a_1=0:1", "--fix", "w_1=1",
+          "--rates", "one"), "given like parameters: rate_0"),
+        (("--activation", "tanh", "--family", "erf", "--box", "a_1=0:1", "--fix", "w_1=1", "--box", "rate_0=0:1"),
+         "the CK has none"),
+        (("--activation", "tanh", "--family", "erf", "--box", "rate_0=0:1", "--fix", "w_1=1"), "a parameter a --box"),
+        (("--activation", "relu", "--kernel", "ntk-all", "--family", "leaky_relu", "--rates", "per-layer"),
+         "at one learning rate here"),
         (("--activation", "5"), "nothing to match"),
     ],
 )  # fmt: skip

@@ -391,9 +391,13 @@ def _layer_expansion(image: EntrySeries, letter: str, diagonal: str) -> Expansio
 
 @cache
 def expand_layer(
-    weight_a: sp.Expr = sp.S.One, weight_b: sp.Expr = sp.S.Zero, *, input_weights_trained: bool = True
+    weight_a: sp.Expr = sp.S.One,
+    weight_b: sp.Expr = sp.S.Zero,
+    *,
+    input_weights_trained: bool = True,
+    rate: sp.Expr = sp.S.One,
 ) -> LayerExpansion:
-    """Expand one layer: G_l of L = w_a G_{l-1} + w_b S, and K_l = G_l + Gdot_l (w_a K_{l-1} + w_b S).
+    """Expand one layer: G_l of L = w_a G_{l-1} + w_b S, and K_l = r_l G_l + Gdot_l (w_a K_{l-1} + w_b S).
 
     The defaults are a layer of a plain explicit network.  A layer of a weight-tied network with input injection, the
     DEQ's iteration, has w_a = sigma_a^2 and w_b = sigma_b^2 (the gradients at different depths are uncorrelated in the
@@ -403,6 +407,7 @@ def expand_layer(
         weight_a: variance of the weights between the layers, w_a.
         weight_b: variance of the weights from the input, w_b.
         input_weights_trained: whether these count in the NTK; without them, w_b S is absent from K_l.
+        rate: learning rate r_l of the weights on the layer's output.
 
     Example:
         >>> expand_layer().ck.coefficients.square
@@ -416,6 +421,6 @@ def expand_layer(
     tangent = previous_ntk.scaled(weight_a) + GRAM.scaled(weight_b if input_weights_trained else sp.S.Zero)
     return LayerExpansion(
         ck=_layer_expansion(ck, "a", "tau2"),
-        ntk=_layer_expansion(ck + slopes.hadamard(tangent), "b", "kappa2"),
+        ntk=_layer_expansion(ck.scaled(rate) + slopes.hadamard(tangent), "b", "kappa2"),
         scale2=coefficient(preactivation.diagonal, sp.S.One),
     )

@@ -6,7 +6,8 @@ G_l = E[phi_l(u) phi_l(v)]; the plain network has (w_a, w_b) = (1, 0), the weigh
 
   G_ij ~ a_1 S_ij + a_2 delta_i delta_j + a_3 S_ij^2,      G_ii ~ tau^2 + a_4 delta_i,
 
-and for the NTK Theta_l = G_l + (w_a Theta_{l-1} + w_b S) Gdot_l (entrywise), Theta_0 = S,
+and for the NTK Theta_l = r_l G_l + (w_a Theta_{l-1} + w_b S) Gdot_l (entrywise), Theta_0 = r_0 S, where r_l is the
+learning rate of the weights on layer l's output (layer 0 is the data), 0 where they are frozen and 1 by default,
 
   Theta_ij ~ b_1 S_ij + b_2 delta_i delta_j + b_3 S_ij^2,  Theta_ii ~ kappa^2.
 
@@ -119,10 +120,14 @@ class Preactivation:
     tau2: sp.Expr
 
 
-def input_layer() -> LayerCoefficients:
-    """Return layer 0, the data: G_0 = Theta_0 = S, whose diagonal is tau_0^2 + delta_i."""
+def input_layer(rate: sp.Expr = sp.S.One) -> LayerCoefficients:
+    """Return layer 0, the data: G_0 = S, whose diagonal is tau_0^2 + delta_i, and Theta_0 = r_0 S.
+
+    Args:
+        rate: learning rate of the weights on the data, r_0; 0 where they are frozen.
+    """
     one, zero = sp.S.One, sp.S.Zero
-    return LayerCoefficients(one, zero, zero, one, tau_0**2, one, zero, zero, tau_0**2)
+    return LayerCoefficients(one, zero, zero, one, tau_0**2, rate, zero, zero, rate * tau_0**2)
 
 
 def zero_state() -> LayerCoefficients:
@@ -156,6 +161,7 @@ def next_layer(
     *,
     moments: LayerMoments | None = None,
     input_weights_trained: bool = True,
+    rate: sp.Expr = sp.S.One,
 ) -> LayerCoefficients:
     """Return the coefficients after one more layer (theory sheet, section 4).
 
@@ -167,6 +173,8 @@ def next_layer(
             default the symbols of ``theory.symbols``.
         input_weights_trained: whether the weights on the input count in the NTK: the weight-tied recursion tends to
             the NTK of "all" parameters with them and to the "recurrent" one without.
+        rate: learning rate of the weights on this layer's output, those of the next layer or the readout; 0 where they
+            are frozen.
 
     Example:
         >>> next_layer(input_layer()).a3
@@ -186,9 +194,9 @@ def next_layer(
         a3=a3,
         a4=at.d22 / 2 * seen.a4,
         tau2=at.variance,
-        b1=a1 + slope * inner1,
-        b2=a2 + slope * weight_a * previous.b2,
+        b1=rate * a1 + slope * inner1,
+        b2=rate * a2 + slope * weight_a * previous.b2,
         # Gdot_ij ~ d1^2 + d2^2 P_ij, so that S_ij^2 also comes from the product of two linear terms.
-        b3=a3 + slope * weight_a * previous.b3 + at.d2**2 * seen.a1 * inner1,
-        kappa2=at.variance + at.dd * (weight_a * previous.kappa2 + trained * tau_0**2),
+        b3=rate * a3 + slope * weight_a * previous.b3 + at.d2**2 * seen.a1 * inner1,
+        kappa2=rate * at.variance + at.dd * (weight_a * previous.kappa2 + trained * tau_0**2),
     )

@@ -1,7 +1,8 @@
 """What an explicit network must satisfy to have a DEQ's kernel."""
 
 from theory.matching.conditions import necessary_conditions
-from theory.matching.equations import TARGETS, MatchingSystem, compose, kernel_part, matching_system
+from theory.matching.deep import DeepNetwork, cubic_share, deep_network, quadratic_ratio
+from theory.matching.equations import TARGETS, MatchingSystem, compose, kernel_part, matching_system, rate_symbol
 from theory.matching.families import (
     FAMILY_NAMES,
     Family,
@@ -14,11 +15,13 @@ from theory.matching.families import (
 )
 from theory.matching.leaky import LeakyReduction, leaky_kernel, leaky_reductions, leaky_relations
 from theory.matching.one_layer import OneLayer, odd_ratio_limit, one_layer
+from theory.matching.rates import two_rate_condition, two_rate_layer, two_rates
 from theory.matching.two_layers import TwoLayers, chi2, rational_layer, rational_width, two_layers, weighted_bound
 
 __all__ = [
     "FAMILY_NAMES",
     "TARGETS",
+    "DeepNetwork",
     "Family",
     "FamilyError",
     "LeakyReduction",
@@ -28,6 +31,8 @@ __all__ = [
     "TwoLayers",
     "chi2",
     "compose",
+    "cubic_share",
+    "deep_network",
     "family_of",
     "hermite_family",
     "hermite_function",
@@ -40,8 +45,13 @@ __all__ = [
     "necessary_conditions",
     "odd_ratio_limit",
     "one_layer",
+    "quadratic_ratio",
+    "rate_symbol",
     "rational_layer",
     "rational_width",
     "two_layers",
+    "two_rate_condition",
+    "two_rate_layer",
+    "two_rates",
     "weighted_bound",
 ]

@@ -15,11 +15,17 @@ from theory.symbols import tau_0
 __all__ = ["necessary_conditions"]
 
 
-def necessary_conditions(kernel: str, layers: int, family: str) -> tuple[sp.Rel, ...]:
+def necessary_conditions(kernel: str, layers: int, family: str, *, per_layer: bool = False) -> tuple[sp.Rel, ...]:
     """Return what a target must satisfy to be the kernel of a network with so many layers of a family, in ``TARGETS``.
 
     The energy of degree >= 3 is never negative; one layer fixes k_3/k_2; odd families have neither; and leaky-ReLU
     networks satisfy linear relations, each of which makes an equation redundant for the DEQs that satisfy it too.
+
+    Args:
+        kernel: name of a ``Kernel``.
+        layers: number of hidden layers.
+        family: of the layers.
+        per_layer: whether each weight matrix has a learning rate of its own (NTKs).
 
     Example:
         >>> necessary_conditions("ck", 1, "hermite")
@@ -31,9 +37,11 @@ def necessary_conditions(kernel: str, layers: int, family: str) -> tuple[sp.Rel,
         conditions += [sp.Eq(K2, 0, evaluate=False), sp.Eq(K3, 0, evaluate=False)]
         if odd_ratio_limit(kernel, family).is_finite:
             conditions.append(sp.Lt(K0, odd_ratio_limit(kernel, family) * tau_0**2 * K1, evaluate=False))
+    elif layers == 1 and per_layer:
+        conditions.append(sp.Ge(K3, 2 * K2, evaluate=False))
     elif layers == 1:
         conditions.append(sp.Eq(K3, one.ratio * K2, evaluate=False))
-    if family == "leaky_relu":
+    if family == "leaky_relu" and not per_layer:
         for relation in leaky_relations(kernel, layers):
             unit = next(c for c in reversed(relation) if c != 0)
             total = sum((sp.cancel(c / unit) * k for c, k in zip(relation, TARGETS, strict=True)), sp.S.Zero)

@@ -7,6 +7,7 @@ k_3 = 2 k_2 (CK) or 6 k_2 (NTK), and what k_0 has beyond tau_0^2 k_1 + tau_0^4 k
 sum_{j>=3} (1+j) c_j^2 (NTK).  Both conditions are necessary, and a polynomial of degree 3 shows that they suffice.
 For every DEQ the second holds: on samples of norm tau_0 its kernel is f(s) = sum f_j s^j with f_j >= 0, f_1 = k_1,
 f_2 = k_3 and f(tau_0^2) = k_0.  The first holds iff sigma_a^2 = 0, alpha_2 = alpha_3 = 0, or alpha_4 = lambda_1 (CK).
+"NTK" here is that of all weights at one learning rate; with a rate for each, see ``theory.matching.rates``.
 
 One odd layer (k_2 = k_3 = 0).  The amplitude drops out of R = k_0/(tau_0^2 k_1); let y be the width c/tau_0 of a hard
 tanh, or 1/(w tau_0) of erf and sin.  CK: R = sinh(v)/v for sin, v = y^-2; R = asin(z)/z for erf, z = 2/(2 + y^2); and
@@ -39,7 +40,7 @@ __all__ = [
 
 @dataclass(frozen=True)
 class OneLayer:
-    """What one hidden layer can do, whatever its activation.
+    """What one hidden layer can do, whatever its activation, with its weights trained at given rates.
 
     Attributes:
         ratio: k_3/k_2 of every such network.
@@ -59,8 +60,12 @@ class OneLayer:
 
 
 @cache
-def one_layer(kernel: str) -> OneLayer:
+def one_layer(kernel: str, rates: tuple[sp.Expr, sp.Expr] | tuple[()] = ()) -> OneLayer:
     """Derive the necessary and sufficient conditions for one hidden layer (the module's text derives them).
+
+    Args:
+        kernel: name of a ``Kernel``.
+        rates: learning rates of its weights and of the readout, numbers or symbols; none for the same one.
 
     Example:
         >>> one_layer("ck").ratio, one_layer("ntk-all").ratio
@@ -68,24 +73,24 @@ def one_layer(kernel: str) -> OneLayer:
     """
     c1, c2, c3 = sp.symbols("c_1:4", real=True)
     moments = hermite_moments({1: c1, 2: c2, 3: c3}).subs({tau: tau_0})
-    a1, a2, a3, diagonal = kernel_part(kernel, compose([moments]))
+    a1, a2, a3, diagonal = kernel_part(kernel, compose([moments], rates))
     linear = K1 / sp.cancel(a1 / c1**2)
-    quadratic = K3 / sp.cancel(a3 / c2**2)
+    quadratic = sp.cancel(K3 / sp.cancel(a3 / c2**2))
     minimum = sp.expand(diagonal).subs(c3, 0).subs({c1: sp.sqrt(linear), c2: sp.sqrt(quadratic)})
     return OneLayer(
         ratio=sp.cancel(a3 / a2),
         linear=linear,
         quadratic=quadratic,
-        leftover=sp.expand(K0 - minimum),
+        leftover=sp.expand(sp.cancel(K0 - minimum)),
         cubic_weight=sp.expand(diagonal).coeff(c3, 2),
-        slope_weight=slope_weight(kernel, []),
+        slope_weight=slope_weight(kernel, [], rates),
     )
 
 
-def slope_weight(kernel: str, before: Sequence[LayerMoments]) -> sp.Expr:
+def slope_weight(kernel: str, before: Sequence[LayerMoments], rates: Sequence[sp.Expr] = ()) -> sp.Expr:
     """How often the last layer's E[phi'^2] counts in k_0."""
     last = LayerMoments()
-    return sp.expand(kernel_part(kernel, compose([*before, last])).diagonal).coeff(last.dd)
+    return sp.expand(kernel_part(kernel, compose([*before, last], rates)).diagonal).coeff(last.dd)
 
 
 def odd_ratio_limit(kernel: str, family: str) -> sp.Expr:

@@ -104,6 +104,12 @@ def _rows(network: ExplicitNetwork, digits: int) -> Iterator[_Row]:
             yield _Row(f"m_{place + 1}", "mean", place, report.bias)
 
 
+def _rate_rows(network: ExplicitNetwork) -> Iterator[_Row]:
+    """The learning rates, where they are not all 1."""
+    for place, (name, ball) in enumerate(zip(network.weights, network.rates, strict=True) if network.rates else ()):
+        yield _Row(f"r_{place}", f"rate of {name}", len(network.layers), ball)
+
+
 def _symbol(family: str, name: str, place: int) -> str:
     if family == "hermite":
         return f"c_{{{place + 1},{name.removeprefix('c')}}}"
@@ -141,7 +147,7 @@ def _activation(family: Family, names: Sequence[str], place: int) -> Run:
 
 def _tables(branches: Sequence[ExplicitNetwork], digits: int, available: int) -> str:
     """The parameters, a column for each solution: as many columns side by side as fit."""
-    columns = [list(_rows(network, digits)) for network in branches]
+    columns = [[*_rows(network, digits), *_rate_rows(network)] for network in branches]
     written = [[proved_decimal(row.ball, digits) for row in column] for column in columns]
     label = max((width(row.symbol) for column in columns for row in column), default=0) + _COLUMN_GAP
     room = available - max(label, _LABEL)
@@ -195,6 +201,9 @@ An explicit network with activations $\varphi_1, \varphi_2, \ldots$ and width $m
 with independent standard Gaussian entries in $W_1, W_2, \ldots$ As $m \to \infty$, the conjugate kernels of the
 networks below have the equivalent $\bar G$ of the DEQ with the activation named, all four coefficients alike."""
 _SCALE = r"Here $\tau_l$ is the standard deviation of layer $l$'s pre-activations."
+_RATE = r"""
+The weights on layer $l$'s output, the readout for the last layer and $W_1$ for $l = 0$, are trained at the learning
+rate $r_l$."""
 _MEAN = r"Here $m_l$ is the mean that centres the activation of layer $l$."
 _HERMITE = r"The orthonormal Hermite polynomials $\operatorname{he}_k = \operatorname{He}_k/\sqrt{k!}$ are"
 _DIGITS = r"""
@@ -260,6 +269,7 @@ def network_latex(outcome: Design, available: int) -> str:
     return "\n".join(
         [
             *_explanations(branches),
+            *([_RATE.strip()] if outcome.network.rates else []),
             _formulas(outcome.network, available),
             r"\begin{center}",
             _tables(branches, outcome.digits, available),

@@ -287,7 +287,7 @@ def test_an_odd_family_cannot_match_relu() -> None:
         ("sign", {"kernel": "ntk-all"}, "cannot be matched"),
         ("0*x + 1", {}, "constant"),
         ("relu", {"family": "hard_tanh", "layers": 3}, "1 hidden layer here"),
-        ("x + x**2/1000", {"kernel": "ntk-all"}, "undecided: k_0 is so near to the least"),
+        ("x + x**2/1000", {"kernel": "ntk-all", "rates": "one"}, "undecided: k_0 is so near to the least"),
     ],
 )
 def test_what_cannot_be_designed(text: str, options: dict[str, object], words: str) -> None:

@@ -198,7 +198,8 @@ def test_ntks_are_the_jacobians_of_the_fixed_point(method: str) -> None:
     np.testing.assert_allclose(found[Kernel.CK], kernel("v"), rtol=1e-8)
 
 
-def test_explicit_ntk_is_the_jacobian_of_the_network() -> None:
+@pytest.mark.parametrize("rates", [None, (0.5, 0.0, 2.0, 1.5)])
+def test_explicit_ntk_is_the_jacobian_of_the_network(rates: tuple[float, ...] | None) -> None:
     p, n = 4, 3
     rng = np.random.default_rng(9)
     weights = (rng.standard_normal((5, p)), rng.standard_normal((6, 5)), rng.standard_normal((3, 6)))
@@ -215,8 +216,10 @@ def test_explicit_ntk_is_the_jacobian_of_the_network() -> None:
         return theta[:3] @ z / np.sqrt(3)
 
     slopes = jacobian(output, np.concatenate([v, *(W.ravel() for W in weights)]))
-    found = explicit_ntk(FiniteExplicitNetwork(layers, weights), data, v)
-    np.testing.assert_allclose(found, slopes @ slopes.T, rtol=1e-8)
+    found = explicit_ntk(FiniteExplicitNetwork(layers, weights), data, v, rates)
+    *inner, last = rates or (1.0,) * 4
+    own = np.repeat([last, *inner], [3, *(W.size for W in weights)])
+    np.testing.assert_allclose(found, slopes @ (own[:, None] * slopes.T), rtol=1e-8)
 
 
 # --- limits --------------------------------------------------------------------------------------

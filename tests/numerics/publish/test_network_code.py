@@ -140,3 +140,43 @@ def test_a_text_is_python_with_the_decimals_as_they_stand(form: str) -> None:
 def test_another_form_is_refused() -> None:
     with pytest.raises(EmissionError, match="'fortran' is no form of code: accepted are numpy, torch, sympy"):
         emit_network("fortran", [], "1.0", "A network.")
+
+
+def test_rates_stand_in_every_text() -> None:
+    layer = {"family": "sin", "parameters": {"a": "1.5", "w": "0.5"}, "bias": "0.0", "scale": "1.0"}
+    for form in CODE_FORMATS:
+        plain = emit_network(form, [layer], "1.0", "A network.")
+        assert "RATES" not in plain
+        assert "rates" not in plain
+        text = emit_network(
+            form, [layer], "1.0", "A network.", kernel="ntk-all", rates=["0.1234567890123456789", "1.0"]
+        )
+        compile(text, "network.py", "exec")
+        assert text.count("0.1234567890123456789") == 1
+
+
+class _Linear:
+    """What the emitted text uses of torch.nn.Linear."""
+
+    def __init__(self, inputs: int, outputs: int, *, bias: bool) -> None:
+        assert not bias
+        self.in_features, self.weight = inputs, np.zeros((outputs, inputs))
+
+
+def test_parameter_groups_leave_frozen_weights_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the NTK parametrisation a matrix of entries of variance 1/m learns at its rate over m."""
+    torch = _as_torch()
+    torch.nn.Module = type("Module", (), {})
+    torch.nn.Linear, torch.nn.ModuleList = _Linear, list
+    torch.nn.init = ModuleType("init")
+    spreads: list[float] = []
+    torch.nn.init.normal_ = lambda weight, std: spreads.append(std)  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "torch", torch)
+    layer = {"family": "sin", "parameters": {"a": "1.5", "w": "0.5"}, "bias": "0.0", "scale": "1.0"}
+    text = emit_network("torch", [layer] * 2, "1.0", "A network.", kernel="ntk-all", rates=["0.5", "0.0", "2.0"])
+    network = loaded(text, tmp_path).Network(3, 16)
+    assert [linear.weight.shape for linear in network.linear] == [(16, 3), (16, 16), (1, 16)]
+    assert spreads == [1.0, 0.25, 0.25]
+    groups = network.parameter_groups(0.1)
+    assert [group["params"][0].shape for group in groups] == [(16, 3), (1, 16)]
+    assert [group["lr"] for group in groups] == pytest.approx([0.05, 0.2 / 16])

@@ -117,13 +117,14 @@ def test_ntk_of_all_parameters_solves_its_own_recursion() -> None:
         assert _same(residual, sp.S.Zero), name
 
 
+@pytest.mark.parametrize("rate", [sp.S.One, sp.Symbol("r", nonnegative=True)], ids=["one rate", "own rate"])
 @pytest.mark.parametrize("trained", [True, False])
 @pytest.mark.parametrize("weights", [(sp.S.One, sp.S.Zero), (sigma_a2, sigma_b2)], ids=["plain", "tied"])
-def test_layer_recursion_is_derived(weights: tuple[sp.Expr, sp.Expr], trained: bool) -> None:
+def test_layer_recursion_is_derived(weights: tuple[sp.Expr, sp.Expr], trained: bool, rate: sp.Expr) -> None:
     names = [field.name for field in fields(layers.LayerCoefficients)]
     previous = layers.LayerCoefficients(**{name: expansion.PREVIOUS_LAYER[name] for name in names})
-    stated = layers.next_layer(previous, *weights, input_weights_trained=trained)
-    found = expansion.expand_layer(*weights, input_weights_trained=trained)
+    stated = layers.next_layer(previous, *weights, input_weights_trained=trained, rate=rate)
+    found = expansion.expand_layer(*weights, input_weights_trained=trained, rate=rate)
     derived = {**found.ck.equations, **found.ntk.equations}
     for name in names:
         assert _same(derived[name].rhs, getattr(stated, name)), name
