@@ -78,6 +78,7 @@ ledger
 spectra
 design
 networks
+real-data
 latex
 campaigns
 certification
@@ -147,6 +148,11 @@ def _prepare_signature(
 
 
 # --- references -------------------------------------------------------------------------------------------------------
+def _skip_generated(app: Any, what: str, name: str, thing: Any, skip: bool, options: Any) -> bool | None:
+    """Leave out what scikit-learn adds to every estimator, whose text refers to pages of its own."""
+    return True if re.fullmatch(r"set_\w+_request", name) else None
+
+
 def _homes() -> dict[str, str]:
     """Where what a module defines is documented: under the name of the package that offers it."""
     homes: dict[str, str] = {}
@@ -191,5 +197,6 @@ def setup(app: Any) -> None:
     """Connect what is above."""
     app.connect("autodoc-process-docstring", _prepare_docstring, priority=100)
     app.connect("autodoc-process-signature", _prepare_signature)
+    app.connect("autodoc-skip-member", _skip_generated)
     app.connect("source-read", _prepare_page)
     app.connect("missing-reference", _find_home)
