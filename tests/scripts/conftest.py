@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 
-from tests.scripts.forks import Forks
+from tests.scripts.forks import run_forked
 
 ROOT = Path(__file__).resolve().parents[2]
 Script = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -27,20 +27,16 @@ def _environment(folder: Path) -> dict[str, str]:
     return os.environ | {"COLUMNS": "120", "NO_COLOR": "1", "DEQVERIFY_CACHE": str(folder / "cache")}
 
 
-@pytest.fixture(scope="session")
-def forks() -> Iterator[Forks]:
-    """One process that has imported what scripts need, for all tests of a worker."""
-    server = Forks()
-    yield server
-    server.close()
-
-
 @pytest.fixture
-def script(tmp_path: Path, forks: Forks) -> Script:
-    """Return run(name, *arguments, **environment) -> completed process with its text output, a fork of one ready."""
+def script(tmp_path: Path) -> Script:
+    """Return run(name, *arguments, **environment) -> completed process with its text output.
+
+    It is a fork of one that is ready, and has one core to it: workers are started where --jobs asks for them.
+    """
 
     def run(name: str, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-        return forks.run(ROOT / "scripts" / f"{name}.py", arguments, tmp_path, _environment(tmp_path) | environment)
+        around = _environment(tmp_path) | {"LOKY_MAX_CPU_COUNT": "1"} | environment
+        return run_forked(ROOT / "scripts" / f"{name}.py", arguments, tmp_path, around)
 
     return run
 

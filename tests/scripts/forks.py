@@ -7,6 +7,7 @@ does.  All have the hash seed of the server: to compare the bytes of two runs, s
 
 from __future__ import annotations
 
+import atexit
 import gc
 import json
 import os
@@ -15,12 +16,13 @@ import signal
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import IO, Any
 
-__all__ = ["Forks"]
+__all__ = ["run_forked"]
 
 #: Seconds of a script; then it is killed.
 _LIMIT = 300
@@ -46,46 +48,43 @@ _NEEDED = (
 )
 
 
-class Forks:
-    """A server, started when it is first asked for something."""
+def run_forked(
+    script: Path, arguments: Sequence[str], folder: Path, environment: Mapping[str, str]
+) -> subprocess.CompletedProcess[str]:
+    """Run a script to its end, as ``subprocess.run`` would with its output captured as text."""
+    asking, answering = _streams()
+    with TemporaryDirectory() as outputs:
+        request = {
+            "script": str(script),
+            "arguments": list(arguments),
+            "folder": str(folder),
+            "environment": dict(environment),
+            "outputs": outputs,
+        }
+        asking.write(json.dumps(request) + "\n")
+        asking.flush()
+        code = int(answering.readline())
+        out, err = ((Path(outputs) / name).read_text(encoding="utf-8") for name in ("out", "err"))
+    return subprocess.CompletedProcess([str(script), *arguments], code, out, err)
 
-    def __init__(self) -> None:
-        self._server: subprocess.Popen[str] | None = None
 
-    def run(
-        self, script: Path, arguments: Sequence[str], folder: Path, environment: Mapping[str, str]
-    ) -> subprocess.CompletedProcess[str]:
-        """Run a script to its end, as ``subprocess.run`` would with its output captured as text."""
-        if self._server is None:
-            command = [sys.executable, __file__]
-            self._server = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        assert self._server.stdin
-        assert self._server.stdout
-        with TemporaryDirectory() as outputs:
-            request = {
-                "script": str(script),
-                "arguments": list(arguments),
-                "folder": str(folder),
-                "environment": dict(environment),
-                "outputs": outputs,
-            }
-            self._server.stdin.write(json.dumps(request) + "\n")
-            self._server.stdin.flush()
-            code = int(self._server.stdout.readline())
-            out, err = ((Path(outputs) / name).read_text(encoding="utf-8") for name in ("out", "err"))
-        return subprocess.CompletedProcess([str(script), *arguments], code, out, err)
-
-    def close(self) -> None:
-        """End the server."""
-        if self._server is not None:
-            self._server.communicate()
-            self._server = None
+@cache
+def _streams() -> tuple[IO[str], IO[str]]:
+    """What the server reads and writes; it is started by the first request, and ends with this process."""
+    server = subprocess.Popen([sys.executable, __file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert server.stdin
+    assert server.stdout
+    atexit.register(server.communicate)
+    return server.stdin, server.stdout
 
 
 def _serve() -> Mapping[str, Any] | None:
     """Fork for every request; return it in the fork, and nothing when there are no more."""
     for name in _NEEDED:
         import_module(name)
+    # Each run of the ledger takes these from a cache.
+    import_module("theory.claims").planted_errors()
+    import_module("numerics.ledger").proof_task("forms")
     # Nothing of it is ever collected: a fork need not look through it, and does not copy its pages.
     gc.collect()
     gc.freeze()

@@ -6,8 +6,6 @@ import io
 import json
 import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 from types import ModuleType
 
@@ -16,6 +14,7 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from tests.scripts.conftest import ROOT, command_module
+from tests.scripts.forks import run_forked
 
 DIGITS = "0." + "1234567890" * 6
 ROWS = [("τ*", DIGITS, "standard deviation of the pre-activations"), ("σa² E[(φ²)″]/2", "-0.5", "must be below 1")]
@@ -106,10 +105,7 @@ def test_every_part_of_a_table_begins_with_the_first_column(layout: ModuleType) 
 
 def run(tmp_path: Path, columns: int, name: str, *arguments: str) -> str:
     environment = os.environ | {"COLUMNS": str(columns), "NO_COLOR": "1", "DEQVERIFY_CACHE": str(tmp_path)}
-    done = subprocess.run(
-        [sys.executable, str(ROOT / "scripts" / f"{name}.py"), *arguments],
-        capture_output=True, text=True, cwd=tmp_path, env=environment, timeout=300, check=False,
-    )  # fmt: skip
+    done = run_forked(ROOT / "scripts" / f"{name}.py", arguments, tmp_path, environment)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
