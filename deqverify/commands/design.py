@@ -66,7 +66,7 @@ def main(argv: Sequence[str] | None) -> int:
     """Parse the arguments, design, print."""
     arguments = parser().parse_args(argv)
     _check_outputs(arguments)
-    _design_data.refuse_without_data(arguments)
+    _data_options.refuse_without_data(arguments, "classes", "seed")
     with _budgets.budgeted(arguments.budget):
         return _design(arguments, parser().given(argv))
 
