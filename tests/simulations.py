@@ -123,12 +123,14 @@ class Witnesses:
         remainders: by kernel, of K less its polynomial.
         monomials: (3, W) array, of S, delta delta^T and S o S off the diagonal.
         equivalents: of V C V^T off the diagonal, for alpha_2 = 1 and for alpha_3 = 1 alone, by what is reversed.
+        shifts: means over the classes of sqrt(p) (delta - J t/sqrt(p) - psi), (K,) arrays, by what is reversed.
         norms: by kernel and name of a theory, ||K - Kbar||.
     """
 
     remainders: Mapping[Kernel, Array]
     monomials: Array
     equivalents: Mapping[str, Array]
+    shifts: Mapping[str, Array]
     norms: Mapping[tuple[Kernel, str], float]
 
 
@@ -172,7 +174,8 @@ def witnesses_of(model: Model, sample: MixtureSample, kernels: Sequence[Kernel],
     def on(matrix: Array) -> Array:
         return _functionals(matrix, gram, vectors)
 
-    equivalents = {}
+    equivalents, shifts = {}, {}
+    sizes, root = statistics.indicator.sum(axis=0), np.sqrt(len(sample.data))
     for name in ("", "t", "T"):
         changed = replace(
             statistics,
@@ -181,6 +184,7 @@ def witnesses_of(model: Model, sample: MixtureSample, kernels: Sequence[Kernel],
         )
         cores = low_rank_core(1.0, 0.0, changed), low_rank_core(0.0, 1.0, changed)
         equivalents[name] = np.array([on(_without_diagonal(low @ core @ low.T)) for core in cores])
+        shifts[name] = root * statistics.indicator.T @ (delta - statistics.psi) / sizes - changed.t
     exact = model.exact(gram, kernels)
     remainders, norms = {}, {}
     for kernel, matrix in exact.items():
@@ -193,7 +197,7 @@ def witnesses_of(model: Model, sample: MixtureSample, kernels: Sequence[Kernel],
             norms[kernel, theory.name] = operator_norm(error, np.random.default_rng(0)).value / numbers.diagonal
     off = _without_diagonal(gram)
     monomials = np.array([on(off), on(_without_diagonal(np.outer(delta, delta))), on(off**2)])
-    return Witnesses(remainders, monomials, equivalents, norms)
+    return Witnesses(remainders, monomials, equivalents, shifts, norms)
 
 
 def _coefficient_residuals(rows: Sequence[Witnesses], model: Model, kernel: Kernel, theory: Theory) -> Array:
@@ -205,10 +209,18 @@ def _coefficient_residuals(rows: Sequence[Witnesses], model: Model, kernel: Kern
     return np.asarray(found / true.diagonal)
 
 
-def _statistics_residuals(rows: Sequence[Witnesses], theory: Theory) -> Array:
-    """tr M (delta delta^T - (J t/sqrt p + psi)(...)^T) and tr M (S o S - J T J^T/p), a (draws, 2, W) array."""
-    (name,) = theory.reversed_classes & {"t", "T"} or {""}
-    return np.array([row.monomials[1:] - row.equivalents[name] for row in rows])
+def _norm_residuals(rows: Sequence[Witnesses], theory: Theory, kept: Sequence[int], classes: Sequence[int]) -> Array:
+    """tr M (delta delta^T - (J t/sqrt p + psi)(...)^T), and the classes' means of the difference itself."""
+    name = "t" if "t" in theory.reversed_classes else ""
+    return np.array(
+        [[*(row.monomials[1] - row.equivalents[name][0])[kept], *row.shifts[name][classes]] for row in rows]
+    )
+
+
+def _product_residuals(rows: Sequence[Witnesses], theory: Theory, kept: Sequence[int]) -> Array:
+    """tr M (S o S - J T J^T/p), a (draws, W) array."""
+    name = "T" if "T" in theory.reversed_classes else ""
+    return np.array([(row.monomials[2] - row.equivalents[name][1])[kept] for row in rows])
 
 
 # --- spectra --------------------------------------------------------------------------------------------------------
@@ -320,13 +332,15 @@ def _resolvents(diagonal: float) -> list[Callable[[Array], Array]]:
 # --- claims ---------------------------------------------------------------------------------------------------------
 
 
+#: Kinds of claims on what the equivalents know of the mixture: t and psi, and T.
+_OF_STATISTICS = ("norms", "products")
 #: Kinds of claims on the equivalents; the others are on spectra.
-_OF_EQUIVALENTS = ("coefficients", "statistics", "norm")
+_OF_EQUIVALENTS = ("coefficients", *_OF_STATISTICS, "norm")
 
 
 @dataclass(frozen=True)
 class Claim:
-    """What is compared: "coefficients", "statistics", "norm", "outliers", "traces", "alignment" or "bulk"."""
+    """What is compared: "coefficients", "norms", "products", "norm", "outliers", "traces", "alignment" or "bulk"."""
 
     kind: str
     kernel: Kernel
@@ -437,7 +451,7 @@ class Case:
     def claims(self) -> list[Claim]:
         """What is compared of the equivalents."""
         per_kernel = [Claim(kind, kernel) for kernel in self.kernels for kind in ("coefficients", "norm")]
-        return [Claim("statistics", Kernel.CK), *per_kernel]
+        return [*(Claim(kind, Kernel.CK) for kind in _OF_STATISTICS), *per_kernel]
 
     def spectral_claims(self, kernel: Kernel) -> list[Claim]:
         """What is compared of one kernel's spectrum."""
@@ -454,6 +468,9 @@ class Case:
         if claim.kind == "coefficients":
             order, power = self.model.series
             return look_at_limits(names, sizes, values, order=order, power=power, floor=_FLOOR)
+        if claim.kind == "products":
+            # The mean of S_ij^2 is C_ab's trace and products of means: a series in 1/p.
+            return look_at_limits(names, sizes, values, order=1, power=1.0, rate=0.75, floor=_FLOOR)
         # Laws tend to each other weakly: at a hard edge, or beside a point mass, distribution functions are slower.
         rate = 0.125 if claim.kind == "bulk" else 0.5
         return look_at_limits(names, sizes, values, rate=rate, floor=_FLOOR)
@@ -464,12 +481,15 @@ class Case:
             key = claim.kernel, theory.name
             return ["the norm"], [np.array([[row.norms[key]] for row in part]) for part in rows]
         classes = len(self.ensemble.shares)
-        last = classes if claim.kind == "statistics" else classes + 1
+        last = classes if claim.kind in _OF_STATISTICS else classes + 1
         vectors = [*(f"class {a + 1}" for a in self.witnessed), "psi" if last == classes else "delta"]
         kept = [2 + k for k in (*self.witnessed, last)]
-        if claim.kind == "statistics":
-            names = [f"{what} on {name}" for what in ("delta delta^T", "S o S") for name in vectors]
-            return names, [_statistics_residuals(part, theory)[:, :, kept].reshape(len(part), -1) for part in rows]
+        if claim.kind == "norms":
+            names = [f"delta delta^T on {name}" for name in vectors]
+            names += [f"mean of sqrt(p) delta on class {a + 1}" for a in self.witnessed]
+            return names, [_norm_residuals(part, theory, kept, self.witnessed) for part in rows]
+        if claim.kind == "products":
+            return [f"S o S on {name}" for name in vectors], [_product_residuals(part, theory, kept) for part in rows]
         values = [_coefficient_residuals(part, self.model, claim.kernel, theory)[:, [0, 1, *kept]] for part in rows]
         return ["I", "S", *vectors], values
 

@@ -145,7 +145,10 @@ def _workers(backend: str, jobs: int | None, tasks: int) -> Iterator[Any]:
             own = {"n_workers": count, "threads_per_worker": 1, "dashboard_address": None, "silence_logs": "CRITICAL"}
             # After a signal all complain about what has gone; what a cell raises comes back.
             logging.getLogger("tornado.application").setLevel(logging.CRITICAL)
+            _mute_destructors()
         with distributed.Client(elsewhere, **own) as client, joblib.parallel_config(backend="dask", client=client):
+            if not elsewhere:
+                client.run(_mute_destructors)
             _refuse_other_code(client)
             yield make(n_jobs=-1)
         return
@@ -158,6 +161,17 @@ def _workers(backend: str, jobs: int | None, tasks: int) -> Iterator[Any]:
         own_processes = {"inner_max_num_threads": 1, "initializer": _follow_parent, "initargs": (os.getpid(),)}
     with threadpoolctl.threadpool_limits(limits=1), joblib.parallel_config(backend=backend, **own_processes):
         yield make(n_jobs=count)
+
+
+def _mute_destructors() -> None:
+    """Let Dask's destructors, which on a loaded machine wait in vain for what a signal has ended, say nothing."""
+    before = sys.unraisablehook
+
+    def say(unraisable: Any) -> None:
+        if not str(getattr(unraisable.object, "__module__", "")).startswith("distributed."):
+            before(unraisable)
+
+    sys.unraisablehook = say
 
 
 def _refuse_other_code(client: Any) -> None:

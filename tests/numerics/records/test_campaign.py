@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import subprocess
@@ -170,3 +171,22 @@ def test_a_cluster_with_other_packages_is_refused() -> None:
     campaign._refuse_other_code(Cluster())
     with pytest.raises(campaign.CampaignError, match="another version of theory/ and numerics/"):
         campaign._refuse_other_code(Cluster("another"))
+
+
+def test_only_dasks_destructors_are_muted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The interpreter names the function that raised."""
+    said: list[object] = []
+    monkeypatch.setattr(sys, "unraisablehook", lambda unraisable: said.append(unraisable.object))
+    campaign._mute_destructors()
+
+    def one_of(module: str) -> object:
+        def complain(self: object) -> None:
+            raise TimeoutError
+
+        complain.__module__ = module
+        return type("Client", (), {"__del__": complain})()
+
+    for module in ("distributed.client", "elsewhere"):
+        one_of(module)
+        gc.collect()
+    assert [getattr(each, "__module__", "") for each in said] == ["elsewhere"]
