@@ -10,6 +10,7 @@ from numerics.spectrum.distances import (
     wasserstein_distance,
 )
 from numerics.spectrum.estimate import BulkEstimate, estimate_spectrum
+from numerics.spectrum.finite_width import FiniteWidthBulk, Layer, solve_finite_width
 from numerics.spectrum.fixed_point import GapCurve, SpectralLawError, locate
 from numerics.spectrum.isolation import (
     MARGIN_UNITS,
@@ -20,6 +21,7 @@ from numerics.spectrum.isolation import (
 )
 from numerics.spectrum.law import SpectralLaw, phase_transition
 from numerics.spectrum.population import CommutingCovariances, DenseCovariances, Population
+from numerics.spectrum.width_law import FiniteWidthLaw, deq_width_law, explicit_width_law
 
 __all__ = [
     "MARGIN_UNITS",
@@ -27,13 +29,18 @@ __all__ = [
     "BulkEstimate",
     "CommutingCovariances",
     "DenseCovariances",
+    "FiniteWidthBulk",
+    "FiniteWidthLaw",
     "GapCurve",
+    "Layer",
     "OutlierMatch",
     "Population",
     "SpectralLaw",
     "SpectralLawError",
     "count_isolated",
+    "deq_width_law",
     "estimate_spectrum",
+    "explicit_width_law",
     "isolate_spikes",
     "isolated_eigenvalues",
     "isolation_margin",
@@ -44,6 +51,7 @@ __all__ = [
     "outside_support",
     "phase_transition",
     "solve_bulk",
+    "solve_finite_width",
     "support_bounds",
     "wasserstein_distance",
 ]

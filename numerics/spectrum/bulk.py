@@ -13,11 +13,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Protocol, TypeVar
 
 import numpy as np
 from numpy.polynomial.chebyshev import chebint, chebval
 from numpy.typing import ArrayLike, NDArray
 from scipy.fft import dct
+from scipy.optimize import brentq
 
 from numerics.arrays import Array
 from numerics.spectrum.fixed_point import GapCurve, GapPoint, SpectralLawError, locate, refine_inside
@@ -25,10 +27,14 @@ from numerics.spectrum.population import CommutingCovariances, Population
 
 __all__ = [
     "Bulk",
+    "Distribution",
     "Gap",
     "Interval",
+    "IntervalSolver",
     "isolate_spikes",
+    "resolve_interval",
     "solve_bulk",
+    "stretch",
 ]
 
 Complex = NDArray[np.complex128]
@@ -50,6 +56,8 @@ _MASS = 1e-8
 #: Shares of the spectrum that are the same (they are whole numbers over n).
 _SAME = 1e-9
 _RESTARTS = 60
+#: Steps to a point of a gap, in logarithms of q.
+_MARCH, _STRIDE = 400, 0.7
 #: An interval with no more eigenvalues than this, and no more than this share of the rank, is made of spikes.
 _SPIKES = 16
 _SPIKE_SHARE = 0.02
@@ -70,6 +78,29 @@ class Gap:
     lower: GapPoint | None
     upper: GapPoint | None
     reach: tuple[float, float]
+
+    def at(self, place: float) -> GapPoint:
+        """The point at a place in the gap.
+
+        Raises:
+            ValueError: a place outside.
+            SpectralLawError: it was not reached.
+        """
+        if not self.reach[0] < place < self.reach[1]:
+            raise ValueError(f"{place:g} is not between {self.reach[0]:g} and {self.reach[1]:g}")
+        curve, start = self.curve, self.curve.coordinate(self.curve.start)
+        upwards = place > curve.start.z
+        edge = self.upper if upwards else self.lower
+        end = start
+        for _ in range(_MARCH):
+            if edge is not None:
+                end = curve.coordinate(edge)
+                break
+            end += _STRIDE if upwards else -_STRIDE
+            if (curve.at(end).z > place) == upwards:
+                break
+        sigma = brentq(lambda s: curve.at(s).z - place, start, end, xtol=1e-15, rtol=1e-14)
+        return curve.at(float(sigma))
 
 
 @dataclass(frozen=True)
@@ -110,10 +141,10 @@ class Interval:
         inside = (points > self.left) & (points < self.right)
         theta, piece, place = self._places(points[inside])
         values = chebval(place, self.series[:, piece], tensor=False)
-        stretch = _stretch(self.left, self.right, self.power, theta)[1]
+        factor = stretch(self.left, self.right, self.power, theta)[1]
         result = np.zeros(points.size)
         # A point within rounding of an edge has theta = 0 or pi, where dx/dtheta = 0: it is taken as the edge.
-        result[inside] = np.divide(np.maximum(values, 0.0), stretch, out=np.zeros(stretch.size), where=stretch > 0)
+        result[inside] = np.divide(np.maximum(values, 0.0), factor, out=np.zeros(factor.size), where=factor > 0)
         return result.reshape(x.shape)
 
     def cumulative(self, x: Array) -> Array:
@@ -129,20 +160,16 @@ class Interval:
 
 
 @dataclass(frozen=True)
-class Bulk:
-    """Limiting spectrum of W^T W.
+class Distribution:
+    """A probability law on the half line, with a density on intervals.
 
     Attributes:
-        population: what it was computed from.
         intervals: of the support, ascending, the point 0 apart.
         mass_at_zero: share of the spectrum at 0.
-        gaps: ascending, from the one that reaches minus infinity.
     """
 
-    population: Population
     intervals: tuple[Interval, ...]
     mass_at_zero: float
-    gaps: tuple[Gap, ...]
 
     def density(self, x: ArrayLike) -> Array:
         """Density of the continuous part at points, an array of any shape."""
@@ -156,7 +183,20 @@ class Bulk:
         return np.asarray(sum((part.cumulative(points) for part in self.intervals), atom.astype(np.float64)))
 
 
-def _stretch(left: float, right: float, power: int, theta: Array) -> tuple[Array, Array]:
+@dataclass(frozen=True)
+class Bulk(Distribution):
+    """Limiting spectrum of W^T W.
+
+    Attributes:
+        population: what it was computed from.
+        gaps: ascending, from the one that reaches minus infinity.
+    """
+
+    population: Population
+    gaps: tuple[Gap, ...]
+
+
+def stretch(left: float, right: float, power: int, theta: Array) -> tuple[Array, Array]:
     """x and dx/dtheta of x = y^power, y = left' + (right' - left') sin(theta/2)^2.
 
     In y = sqrt(x) the pole at x = 0, that the density has behind an edge near 0, is further away.  Where the edge is
@@ -185,7 +225,7 @@ def solve_bulk(population: Population) -> Bulk:
             left, right = below.reach[1], above.reach[0]
             mass = below.curve.share_above - above.curve.share_above
             mass -= search.mass_at_zero if left == 0 else 0.0
-            made = _interval(population, left, right, mass, search.scale)
+            made = resolve_interval(_Solver(population, left, right, search.scale), left, right, mass)
             if isinstance(made, GapPoint):
                 if not search.add(made):
                     raise SpectralLawError(
@@ -194,7 +234,7 @@ def solve_bulk(population: Population) -> Bulk:
                 break
             intervals.append(made)
         else:
-            return Bulk(population, tuple(intervals), search.mass_at_zero, gaps)
+            return Bulk(tuple(intervals), search.mass_at_zero, population, gaps)
     raise SpectralLawError(f"the support has more than {_RESTARTS} gaps that the first look did not show")
 
 
@@ -294,6 +334,22 @@ def _nodes(start: float, stop: float, count: int) -> Array:
     return start + (stop - start) * np.sin((np.arange(count) + 0.5) * np.pi / (2 * count)) ** 2
 
 
+Stop = TypeVar("Stop", covariant=True)
+
+
+class IntervalSolver(Protocol[Stop]):
+    """The density on an interval, node by node."""
+
+    power: int
+
+    def solve(self, theta: Array, guesses: Complex | None) -> tuple[Complex, Array] | Stop:
+        """Unknowns with positive imaginary parts, (N, U) array, and the density times dx/dtheta, at (N,) nodes.
+
+        What else it returns says that there is no density at a node.
+        """
+        ...
+
+
 class _Solver:
     """The density on an interval, node by node."""
 
@@ -304,7 +360,7 @@ class _Solver:
 
     def solve(self, theta: Array, guesses: Complex | None) -> tuple[Complex, Array] | GapPoint:
         """q and the density times dx/dtheta, both at nodes; or one of them, where it turns out to lie in a gap."""
-        places, stretch = _stretch(self._left, self._right, self.power, theta)
+        places, factor = stretch(self._left, self._right, self.power, theta)
         q, missing = np.empty((theta.size, self._shares.size), np.complex128), np.arange(theta.size)
         if guesses is not None:
             q, solved = refine_inside(self._held, places, guesses)
@@ -317,12 +373,21 @@ class _Solver:
             if placed.outside is not None:
                 return placed.outside
             q[node] = placed.q
-        return q, stretch * (q.imag @ self._shares) / np.pi
+        return q, factor * (q.imag @ self._shares) / np.pi
 
 
-def _interval(population: Population, left: float, right: float, mass: float, scale: float) -> Interval | GapPoint:
-    """The density on an interval, or a point of it that turns out to lie in a gap."""
-    solver = _Solver(population, left, right, scale)
+def resolve_interval(solver: IntervalSolver[Stop], left: float, right: float, mass: float) -> Interval | Stop:
+    """The density on an interval, or what the solver returns where there is none.
+
+    Args:
+        solver: of the density.
+        left: lower edge.
+        right: upper edge.
+        mass: share of the spectrum on it.
+
+    Raises:
+        SpectralLawError: the density is not resolved, or its integral is not the mass.
+    """
     finished: list[tuple[float, Array]] = []
     largest = 0.0
     # Pieces still to do, the leftmost last, with the solution on the piece around each.
@@ -332,7 +397,7 @@ def _interval(population: Population, left: float, right: float, mass: float, sc
         for count in _NODES:
             theta = _nodes(start, stop, count)
             found = solver.solve(theta, None if guess is None else guess.at(theta))
-            if isinstance(found, GapPoint):
+            if not isinstance(found, tuple):
                 return found
             q, values = found
             guess = _Guess.through(start, stop, q)

@@ -32,6 +32,7 @@ __all__ = [
     "SpectralLawError",
     "locate",
     "refine_inside",
+    "resolvent_trace",
 ]
 
 Complex = NDArray[np.complex128]
@@ -199,18 +200,32 @@ def locate(covariances: Covariances, places: Array, scale: float) -> list[Placem
     return results
 
 
-def refine_inside(covariances: Covariances, places: Array, guesses: Complex) -> tuple[Complex, NDArray[np.bool_]]:
-    """Solve at real points inside the support from good guesses.
+def refine_inside(covariances: Covariances, places: Field, guesses: Complex) -> tuple[Complex, NDArray[np.bool_]]:
+    """Solve at points of the upper half plane, or real ones inside the support, from good guesses.
 
     Args:
         covariances: of the classes.
-        places: (N,) array of points.
+        places: (N,) array of points, real or complex.
         guesses: (N, K) array, complex, of the unknowns there.
 
     Returns:
         The (N, K) solutions, and an (N,) array of booleans: which points were solved.
     """
     return _newton(covariances, places.astype(np.complex128), guesses)
+
+
+def resolvent_trace(covariances: Covariances, z: Field, q: Field) -> tuple[Field, Field]:
+    """Stieltjes transform of the law, sum_a n_a q_a/n, and its derivative, at solutions.
+
+    Args:
+        covariances: of the classes.
+        z: (N,) array of points.
+        q: (N, K) array of solutions there.
+    """
+    _, coupling, _ = _defect(covariances, z, q)
+    slopes = np.linalg.solve(np.eye(q.shape[1]) - coupling, (q**2)[:, :, None])[:, :, 0]
+    shares = covariances.proportions / covariances.proportions.sum()
+    return q @ shares, slopes @ shares
 
 
 class GapCurve:

@@ -29,7 +29,7 @@ from numerics.arrays import Array
 from numerics.data import GaussianMixture
 from numerics.display import MARK, PREDICTED, axes_or_new, html_table
 from numerics.equivalents import identity_coefficient, without_rounding
-from numerics.spectrum.bulk import Bulk, isolate_spikes, solve_bulk
+from numerics.spectrum.bulk import Bulk, Distribution, isolate_spikes, solve_bulk
 from numerics.spectrum.outliers import Outlier, OutlierSystem, Side, point_outliers
 from numerics.spectrum.population import Population
 from theory.kernels import KernelCoefficients
@@ -38,13 +38,153 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 __all__ = [
+    "LawOfKernel",
     "SpectralLaw",
     "phase_transition",
 ]
 
 
+class LawOfKernel:
+    """What is read from the law of a kernel's spectrum: an affine image of a distribution, and isolated eigenvalues.
+
+    Attributes:
+        population: of the data.
+        bulk: the distribution, or None where it is the point 0.
+        outliers: isolated eigenvalues, descending.
+    """
+
+    population: Population
+    bulk: Distribution | None
+    outliers: tuple[Outlier, ...]
+
+    @property
+    def slope(self) -> float:
+        """Length of the image of a unit of the distribution."""
+        return 1.0
+
+    @property
+    def shift(self) -> float:
+        """Image of 0."""
+        return 0.0
+
+    @property
+    def edges(self) -> tuple[tuple[float, float], ...]:
+        """(left, right) of every interval of the support, ascending; a point where the bulk is one."""
+        if self.bulk is None:
+            return ((self.shift, self.shift),)
+        slope = self.slope
+        return tuple((slope * i.left + self.shift, slope * i.right + self.shift) for i in self.bulk.intervals)
+
+    @property
+    def masses(self) -> tuple[float, ...]:
+        """Share of the spectrum on every interval of `edges`."""
+        return (1.0,) if self.bulk is None else tuple(part.mass for part in self.bulk.intervals)
+
+    @property
+    def point_mass(self) -> float:
+        """Share of the spectrum at the point `shift`: 1 - p/n where n > p, 1 where the bulk is a point."""
+        return 1.0 if self.bulk is None else self.bulk.mass_at_zero
+
+    @property
+    def point(self) -> float | None:
+        """Place of the point mass, if there is one."""
+        return self.shift if self.point_mass > 0 else None
+
+    @property
+    def outlier_values(self) -> Array:
+        """Isolated eigenvalues, a descending array in which each stands as often as its multiplicity."""
+        return np.repeat([o.value for o in self.outliers], [o.multiplicity for o in self.outliers])
+
+    def density(self, x: ArrayLike) -> Array:
+        """Density of the continuous part at points, an array of any shape."""
+        points = np.array(x, dtype=np.float64)
+        if self.bulk is None:
+            return np.zeros(points.shape)
+        return self.bulk.density((points - self.shift) / self.slope) / self.slope
+
+    def cumulative(self, x: ArrayLike, *, left: bool = False) -> Array:
+        """Distribution function of the bulk, or its limit from the left, at points, an array of any shape.
+
+        Right to 1e-8: the integral of the density over every interval agrees to that with the interval's mass, which
+        is known exactly, and is scaled to it; below the spectrum it is 0, above 1 up to rounding.
+        """
+        points = np.array(x, dtype=np.float64) - self.shift
+        if self.bulk is None:
+            return ((points > 0) if left else (points >= 0)).astype(np.float64)
+        return self.bulk.cumulative(points / self.slope, left=left)
+
+    def integrate(self, function: Callable[[Array], Array], nodes: int = 512) -> float:
+        """Integral of a smooth function over bulk and point mass; isolated eigenvalues have no mass in the limit.
+
+        Args:
+            function: elementwise on arrays, smooth next to the support.
+            nodes: on every interval.
+        """
+        total = 0.0 if self.point is None else self.point_mass * float(function(np.array([self.point]))[0])
+        if self.bulk is None:
+            return total
+        # In the angle of x = middle - half cos(angle) the integrand is smooth and periodic, edges included.
+        angle = (np.arange(nodes) + 0.5) * np.pi / nodes
+        for left, right in self.edges:
+            half = (right - left) / 2
+            places = (left + right) / 2 - half * np.cos(angle)
+            total += float(np.sum(function(places) * self.density(places) * np.sin(angle)) * half * np.pi / nodes)
+        return total
+
+    def density_points(self, count: int = 400) -> Array:
+        """An array of about `count` points, shared among the intervals by width and crowded towards their ends."""
+        widths = np.array([right - left for left, right in self.edges])
+        numbers = np.maximum(16, np.round(count * widths / max(widths.sum(), np.finfo(np.float64).tiny))).astype(int)
+        angles = [np.linspace(0, np.pi, number) for number in numbers]
+        parts = zip(self.edges, angles, strict=True)
+        return np.concatenate([left + (right - left) * (1 - np.cos(angle)) / 2 for (left, right), angle in parts])
+
+    def edge_fluctuation(self, side: Side) -> float:
+        """Scale of the fluctuations of the extreme eigenvalues about an outer edge, of order n^(-2/3).
+
+        With the density near the edge E at (k/pi) sqrt(E - x) it is (k n)^(-2/3), the unit of the Tracy-Widom law.  At
+        a hard edge or where the bulk is a point there is none, and it is 0.
+        """
+        if self.bulk is None:
+            return 0.0
+        left, right = self.edges[-1] if side == "right" else self.edges[0]
+        if side == "left" and self.bulk.intervals[0].left == 0:
+            return 0.0
+        near = 1e-4 * (right - left)
+        level = float(self.density(right - near if side == "right" else left + near))
+        return float((np.pi * level / np.sqrt(near) * self.population.samples) ** (-2 / 3))
+
+    def __repr__(self) -> str:
+        support = ", ".join(f"[{left:.6g}, {right:.6g}]" for left, right in self.edges)
+        point = "" if self.point is None else f", the share {self.point_mass:.3g} at {self.point:.6g}"
+        isolated = ", ".join(f"{value:.6g}" for value in self.outlier_values) or "none"
+        return f"{type(self).__name__}(support {support}{point}; isolated: {isolated})"
+
+    def _repr_html_(self) -> str:
+        rows = [(f"{o.value:.6g}", str(o.multiplicity), f"{o.alignment.trace():.3f}") for o in self.outliers]
+        return html_table(repr(self), ("isolated eigenvalue", "multiplicity", "alignment with the classes"), rows)
+
+    def plot(self, ax: Axes | None = None) -> Axes:
+        """Draw the density, the point mass as a dotted line, and isolated eigenvalues as marks on the foot.
+
+        Args:
+            ax: Matplotlib axes; those of a new figure by default.
+        """
+        axes, places = axes_or_new(ax), self.density_points(1000)
+        for left, right in self.edges:
+            part = places[(places >= left) & (places <= right)]
+            axes.plot(part, self.density(part), color=PREDICTED)
+        if self.point is not None:
+            axes.axvline(self.point, color=PREDICTED, ls=":", label=f"point mass {self.point_mass:.3g}")
+        values = self.outlier_values
+        axes.plot(values, np.zeros(values.size), "v", color=MARK, mfc="none", clip_on=False, label="isolated")
+        axes.set(xlabel="eigenvalue", ylabel="density", ylim=(0, None))
+        axes.legend()
+        return axes
+
+
 @dataclass(frozen=True)
-class SpectralLaw:
+class SpectralLaw(LawOfKernel):
     """Limiting spectrum of an equivalent.
 
     Attributes:
@@ -90,97 +230,14 @@ class SpectralLaw:
             return cls(population, coefficients, bulk, tuple(sorted(found, key=lambda o: -o.value)))
 
     @property
+    def slope(self) -> float:
+        """Coefficient of S."""
+        return self.coefficients.linear
+
+    @property
     def shift(self) -> float:
         """Image of 0: the diagonal less tau_0^2 times the coefficient of S."""
         return identity_coefficient(self.coefficients, self.population.tau0)
-
-    @property
-    def edges(self) -> tuple[tuple[float, float], ...]:
-        """(left, right) of every interval of the support, ascending; a point where the bulk is one."""
-        if self.bulk is None:
-            return ((self.shift, self.shift),)
-        slope = self.coefficients.linear
-        return tuple((slope * i.left + self.shift, slope * i.right + self.shift) for i in self.bulk.intervals)
-
-    @property
-    def masses(self) -> tuple[float, ...]:
-        """Share of the spectrum on every interval of `edges`."""
-        return (1.0,) if self.bulk is None else tuple(part.mass for part in self.bulk.intervals)
-
-    @property
-    def point_mass(self) -> float:
-        """Share of the spectrum at the point `shift`: 1 - p/n where n > p, 1 where the bulk is a point."""
-        return 1.0 if self.bulk is None else self.bulk.mass_at_zero
-
-    @property
-    def point(self) -> float | None:
-        """Place of the point mass, if there is one."""
-        return self.shift if self.point_mass > 0 else None
-
-    @property
-    def outlier_values(self) -> Array:
-        """Isolated eigenvalues, a descending array in which each stands as often as its multiplicity."""
-        return np.repeat([o.value for o in self.outliers], [o.multiplicity for o in self.outliers])
-
-    def density(self, x: ArrayLike) -> Array:
-        """Density of the continuous part at points, an array of any shape."""
-        points = np.array(x, dtype=np.float64)
-        if self.bulk is None:
-            return np.zeros(points.shape)
-        slope = self.coefficients.linear
-        return self.bulk.density((points - self.shift) / slope) / slope
-
-    def cumulative(self, x: ArrayLike, *, left: bool = False) -> Array:
-        """Distribution function of the bulk, or its limit from the left, at points, an array of any shape.
-
-        Right to 1e-8: the integral of the density over every interval agrees to that with the interval's mass, which
-        is known exactly, and is scaled to it; below the spectrum it is 0, above 1 up to rounding.
-        """
-        points = np.array(x, dtype=np.float64) - self.shift
-        if self.bulk is None:
-            return ((points > 0) if left else (points >= 0)).astype(np.float64)
-        return self.bulk.cumulative(points / self.coefficients.linear, left=left)
-
-    def integrate(self, function: Callable[[Array], Array], nodes: int = 512) -> float:
-        """Integral of a smooth function over bulk and point mass; isolated eigenvalues have no mass in the limit.
-
-        Args:
-            function: elementwise on arrays, smooth next to the support.
-            nodes: on every interval.
-        """
-        total = 0.0 if self.point is None else self.point_mass * float(function(np.array([self.point]))[0])
-        if self.bulk is None:
-            return total
-        # In the angle of x = middle - half cos(angle) the integrand is smooth and periodic, edges included.
-        angle = (np.arange(nodes) + 0.5) * np.pi / nodes
-        for left, right in self.edges:
-            half = (right - left) / 2
-            places = (left + right) / 2 - half * np.cos(angle)
-            total += float(np.sum(function(places) * self.density(places) * np.sin(angle)) * half * np.pi / nodes)
-        return total
-
-    def density_points(self, count: int = 400) -> Array:
-        """An array of about `count` points, shared among the intervals by width and crowded towards their ends."""
-        widths = np.array([right - left for left, right in self.edges])
-        numbers = np.maximum(16, np.round(count * widths / max(widths.sum(), np.finfo(np.float64).tiny))).astype(int)
-        angles = [np.linspace(0, np.pi, number) for number in numbers]
-        parts = zip(self.edges, angles, strict=True)
-        return np.concatenate([left + (right - left) * (1 - np.cos(angle)) / 2 for (left, right), angle in parts])
-
-    def edge_fluctuation(self, side: Side) -> float:
-        """Scale of the fluctuations of the extreme eigenvalues about an outer edge, of order n^(-2/3).
-
-        With the density near the edge E at (k/pi) sqrt(E - x) it is (k n)^(-2/3), the unit of the Tracy-Widom law.  At
-        a hard edge or where the bulk is a point there is none, and it is 0.
-        """
-        if self.bulk is None:
-            return 0.0
-        left, right = self.edges[-1] if side == "right" else self.edges[0]
-        if side == "left" and self.bulk.intervals[0].left == 0:
-            return 0.0
-        near = 1e-4 * (right - left)
-        level = float(self.density(right - near if side == "right" else left + near))
-        return float((np.pi * level / np.sqrt(near) * self.population.samples) ** (-2 / 3))
 
     def margin(self, side: Side = "right", rank: int = 1) -> float:
         """How far the `rank`-th isolated eigenvalue beyond an outer edge is from merging: positive where it exists.
@@ -202,34 +259,6 @@ class SpectralLaw:
         if not 0 <= index < levels.size:
             return -1.0
         return float(-levels[index] if side == "right" else levels[index])
-
-    def __repr__(self) -> str:
-        support = ", ".join(f"[{left:.6g}, {right:.6g}]" for left, right in self.edges)
-        point = "" if self.point is None else f", the share {self.point_mass:.3g} at {self.point:.6g}"
-        isolated = ", ".join(f"{value:.6g}" for value in self.outlier_values) or "none"
-        return f"SpectralLaw(support {support}{point}; isolated: {isolated})"
-
-    def _repr_html_(self) -> str:
-        rows = [(f"{o.value:.6g}", str(o.multiplicity), f"{o.alignment.trace():.3f}") for o in self.outliers]
-        return html_table(repr(self), ("isolated eigenvalue", "multiplicity", "alignment with the classes"), rows)
-
-    def plot(self, ax: Axes | None = None) -> Axes:
-        """Draw the density, the point mass as a dotted line, and isolated eigenvalues as marks on the foot.
-
-        Args:
-            ax: Matplotlib axes; those of a new figure by default.
-        """
-        axes, places = axes_or_new(ax), self.density_points(1000)
-        for left, right in self.edges:
-            part = places[(places >= left) & (places <= right)]
-            axes.plot(part, self.density(part), color=PREDICTED)
-        if self.point is not None:
-            axes.axvline(self.point, color=PREDICTED, ls=":", label=f"point mass {self.point_mass:.3g}")
-        values = self.outlier_values
-        axes.plot(values, np.zeros(values.size), "v", color=MARK, mfc="none", clip_on=False, label="isolated")
-        axes.set(xlabel="eigenvalue", ylabel="density", ylim=(0, None))
-        axes.legend()
-        return axes
 
 
 def phase_transition(

@@ -1,0 +1,197 @@
+r"""The limiting spectrum of a network's conjugate kernel at a width of the order of n, isolated eigenvalues included.
+
+Theory sheet, section 9.  In the equivalents of `finite_width` the rows of H, or of Y, have a covariance that is itself
+an equivalent, Sigma = a S + c I + V C V^T, whose isolated eigenvalues l are known.  A deterministic equivalent of the
+resolvent is (H^T H/m - z)^{-1} ~ (Sigma - w)^{-1}/mu with z = mu w: so l goes to z(l) where z rises with w there, and
+is swallowed by the bulk where it does not.  The squared cosines of its eigenvectors are those of Sigma's times
+1/(mu dz/dw), the residue of the resolvent.  For independent rows this is proved (Baik and Silverstein, Journal of
+Multivariate Analysis 97, 2006; Bai and Yao, Journal of Multivariate Analysis 106, 2012).
+
+In a DEQ Sigma = d_1^2 sigma_b^2 S + (gamma_*^2 - d_1^2 tau_*^2) I and, in the directions that isolated eigenvalues
+have,
+
+- (d_2^2/2) (lambda_1^2 J T J^T/p + f 1 1^T), where f = sigma_a^4 gamma_*^4/((1 - s^2)^2 m) is what the fluctuations of
+  H^T H/m off the diagonal add to the mean of L_ij^2;
+- (d_2^2/4) zeta zeta^T, zeta_i = tau_i^2 - tau_*^2 = lambda_4 delta_i + a fluctuation of the width, of variance
+  sigma_a^4 (E[phi^4] - gamma_*^4)/(m (1 - sigma_a^2 d_22/2)^2).
+
+All of this is a conjecture for DEQs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import threadpoolctl
+
+from numerics.arithmetic import PointwiseActivation, pointwise
+from numerics.arrays import Array
+from numerics.data import GaussianMixture
+from numerics.equilibrium import FloatEquilibrium, checked_moments
+from numerics.equivalents import identity_coefficient
+from numerics.moments import FloatMoments, gaussian_rule
+from numerics.spectrum.bulk import solve_bulk
+from numerics.spectrum.finite_width import FiniteWidthBulk, Layer, solve_finite_width
+from numerics.spectrum.fixed_point import resolvent_trace
+from numerics.spectrum.law import LawOfKernel, SpectralLaw
+from numerics.spectrum.outliers import Outlier
+from numerics.spectrum.population import Population
+from theory.equations import DEQ
+from theory.kernels import KernelCoefficients
+
+__all__ = ["FiniteWidthLaw", "deq_width_law", "explicit_width_law"]
+
+
+@dataclass(frozen=True)
+class FiniteWidthLaw(LawOfKernel):
+    """Limiting spectrum of a network's conjugate kernel H^T H/m, n/m fixed.
+
+    Attributes:
+        population: of the data.
+        layers: from the data upwards.
+        bulk: without isolated eigenvalues.
+        outliers: isolated eigenvalues, descending.
+        missing: why isolated eigenvalues are not known, or an empty string.
+    """
+
+    population: Population
+    layers: tuple[Layer, ...]
+    bulk: FiniteWidthBulk
+    outliers: tuple[Outlier, ...]
+    missing: str = ""
+
+
+def explicit_width_law(
+    data: Population | GaussianMixture, coefficients: Sequence[KernelCoefficients[float]], widths: Sequence[int]
+) -> FiniteWidthLaw:
+    """The law of an explicit network's conjugate kernel.
+
+    Args:
+        data: the mixture, or what the law needs of it.
+        coefficients: of the equivalent of every layer's kernel at infinite width, from the first hidden layer upwards.
+        widths: m of every layer.
+
+    Raises:
+        ValueError: lists of different lengths, a width below 1, or a kernel below the last layer without X^T X.
+        SpectralLawError: something was not found to the accuracy asked for.
+
+    Example:
+        >>> from numerics.spectrum import Population, explicit_width_law
+        >>> from theory.kernels import KernelCoefficients
+        >>> population = Population.isotropic([1.0], [[0.0]], [400], 800)
+        >>> explicit_width_law(population, [KernelCoefficients(1.0, 0.0, 0.0, 1.0)], [400]).point_mass
+        0.0
+    """
+    if not coefficients or len(coefficients) != len(widths):
+        raise ValueError(f"every layer needs coefficients and a width: got {len(coefficients)} and {len(widths)}")
+    below = SpectralLaw.of(data, coefficients[-1])
+    layers, tau0 = [], below.population.tau0
+    previous = KernelCoefficients(1.0, 0.0, 0.0, tau0**2)
+    for numbers, width in zip(coefficients, widths, strict=True):
+        if numbers.linear and not previous.linear:
+            raise ValueError("a layer above one whose kernel has no multiple of X^T X must have none either")
+        linear = numbers.linear / previous.linear if previous.linear else 0.0
+        identity = identity_coefficient(numbers, tau0) - linear * identity_coefficient(previous, tau0)
+        layers.append(Layer(linear, max(identity, 0.0), _ratio(below.population, width)))
+        previous = numbers
+    missing = "" if len(layers) == 1 else "isolated eigenvalues are derived for one hidden layer, not for several"
+    return _law(below, layers, missing)
+
+
+def deq_width_law(
+    data: Population | GaussianMixture, deq: DEQ, solution: FloatEquilibrium, width: int
+) -> FiniteWidthLaw:
+    """The law of a DEQ's conjugate kernel, a conjecture.
+
+    Args:
+        data: the mixture, or what the law needs of it.
+        deq: of one state.
+        solution: its equilibrium.
+        width: m.
+
+    Raises:
+        ValueError: a width below 1.
+        EquilibriumError: moments that are not certified.
+        SpectralLawError: something was not found to the accuracy asked for.
+    """
+    population = Population.from_mixture(data) if isinstance(data, GaussianMixture) else data
+    phi, tau = pointwise(deq.activation), solution["tau"]
+    moments, weight_a, weight_b = checked_moments(phi, tau), float(deq.sigma_a2), float(deq.sigma_b2)
+    feedback2, curvature = moments.d1**2 * weight_a, moments.d2**2
+    linear = moments.d1**2 * weight_b
+    lambda1, lambda4 = solution["lambda1"], solution["alpha4"]
+    between = weight_a**2 * solution["gamma2"] ** 2 / ((1 - feedback2) ** 2 * width)
+    own = weight_a**2 * (_fourth_moment(phi, tau, moments.mean) - solution["gamma2"] ** 2)
+    own /= width * (1 - weight_a * moments.d22 / 2) ** 2
+    # Terms of the equivalent that are multiples of J J^T and of ||psi||^2 are counted with T and with psi.
+    p = population.dimension
+    rows = replace(
+        population,
+        T=population.T + p * between / lambda1**2,
+        norm_energies=population.norm_energies + p * own / lambda4**2,
+    )
+    identity = solution["gamma2"] - moments.d1**2 * tau**2
+    numbers = KernelCoefficients(
+        linear, curvature * lambda4**2 / 4, curvature * lambda1**2 / 2, identity + linear * population.tau0**2
+    )
+    layer = Layer(linear, identity, _ratio(population, width), float(np.sqrt(feedback2)))
+    return _law(SpectralLaw.of(rows, numbers), [layer], "")
+
+
+def _ratio(population: Population, width: int) -> float:
+    if width < 1:
+        raise ValueError(f"a width must be at least 1, got {width}")
+    return population.samples / width
+
+
+def _fourth_moment(phi: PointwiseActivation, tau: float, mean: float) -> float:
+    """E[phi^4] of the centred activation, to the accuracy of the quadrature."""
+    scales = np.array([tau])
+    xi, weight = gaussian_rule(scales, phi.breakpoints, refinement=FloatMoments(phi).refinement(scales))
+    return float(np.sum(weight * (phi.value(tau * xi) - mean) ** 4))
+
+
+def _law(below: SpectralLaw, layers: Sequence[Layer], missing: str) -> FiniteWidthLaw:
+    """The law of the last layer, whose rows at infinite width of the others have the law below."""
+    with threadpoolctl.threadpool_limits(limits=1):
+        if below.bulk is None:
+            bulk = _of_white_rows(below.population, layers[-1])
+        else:
+            bulk = solve_finite_width(below.bulk, layers)
+        outliers = () if missing else tuple(_images(below, layers[-1]))
+    return FiniteWidthLaw(below.population, tuple(layers), bulk, outliers, missing)
+
+
+def _of_white_rows(population: Population, layer: Layer) -> FiniteWidthBulk:
+    """Of rows of covariance c I, whatever is below: the law of Marchenko and Pastur."""
+    width = population.samples / layer.ratio
+    white = Population.isotropic([layer.identity], [[0.0]], [population.samples], round(width))
+    bulk = solve_bulk(white)
+    return FiniteWidthBulk(bulk.intervals, bulk.mass_at_zero, white, (), tuple(gap.reach for gap in bulk.gaps))
+
+
+def _images(below: SpectralLaw, layer: Layer) -> list[Outlier]:
+    """Where the isolated eigenvalues of the rows' covariance go; those that the bulk swallows are left out."""
+    found = []
+    for outlier in below.outliers:
+        w = np.array([outlier.value])
+        z, _, _, moved = layer.image(w, *_transform(below, outlier.value))
+        if moved[0] > 0:
+            found.append(
+                Outlier(float(z[0]), outlier.multiplicity, outlier.alignment * float(w[0] / (z[0] * moved[0])))
+            )
+    return found
+
+
+def _transform(law: SpectralLaw, place: float) -> tuple[Array, Array]:
+    """Stieltjes transform of a law without its isolated eigenvalues, and its derivative, at a point outside."""
+    if law.bulk is None:
+        distance = np.array([law.shift - place])
+        return 1 / distance, 1 / distance**2
+    below = (place - law.shift) / law.slope
+    (gap,) = (gap for gap in law.bulk.gaps if gap.reach[0] < below < gap.reach[1])
+    point = gap.at(below)
+    trace, slope = resolvent_trace(law.bulk.population.covariances, np.array([point.z]), point.q[None])
+    return trace / law.slope, slope / law.slope**2
