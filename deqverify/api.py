@@ -257,7 +257,7 @@ def spectrum(
         return _data_spectrum(deq, mixture, Kernel.read(kernel), rng)
     which, study = Kernel.read(kernel), _study(deq, mixture, rng)
     network = None if width is None else Network(_whole(width, "width"), weights)
-    law, solution = predict(study, deq.activation, which, mixture.p)
+    law, solution = predict(study, deq.activation, which, mixture.p, width)
     found = tuple(
         measure(study, deq.activation, which, mixture.p, index, law, solution, network=network)
         for index in range(draws)

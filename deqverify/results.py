@@ -24,7 +24,7 @@ from numerics.kernels import explicit_kernels
 from numerics.linalg import gram_matrix
 from numerics.parameters import as_array
 from numerics.publish import convergence_figure, draw_eigenvalues, draw_spectrum
-from numerics.spectrum import SpectralLaw
+from numerics.spectrum import LawOfKernel
 from theory.equations import DEQ
 from theory.kernels import Kernel
 
@@ -157,7 +157,7 @@ class SpectrumComparison:
     mixture: Mixture
     kernel: Kernel
     width: int | None
-    law: SpectralLaw
+    law: LawOfKernel
     draws: tuple[MeasuredSpectrum, ...]
     outliers: OutlierSummary
 

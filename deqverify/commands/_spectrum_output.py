@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from numerics.experiments import MeasuredSpectrum, OutlierSummary
-    from numerics.spectrum import SpectralLaw
+    from numerics.spectrum import LawOfKernel
     from theory.activations import Activation
 
 __all__ = ["Comparison"]
@@ -46,7 +46,7 @@ class Comparison:
 
     arguments: argparse.Namespace
     activation: Activation
-    law: SpectralLaw
+    law: LawOfKernel
     draws: list[MeasuredSpectrum]
     summary: OutlierSummary
 

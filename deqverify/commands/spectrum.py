@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from numerics.data import CovarianceShape
     from numerics.equilibrium import FloatEquilibrium
     from numerics.experiments import Experiment, MeasuredSpectrum, Network
-    from numerics.spectrum import SpectralLaw
+    from numerics.spectrum import LawOfKernel
     from theory.activations import Activation
 
 __all__ = ["main", "parser"]
@@ -251,13 +251,13 @@ def _experiment(arguments: argparse.Namespace) -> Experiment:
 
 def _predict(
     arguments: argparse.Namespace, experiment: Experiment, activation: Activation
-) -> tuple[SpectralLaw, FloatEquilibrium]:
+) -> tuple[LawOfKernel, FloatEquilibrium]:
     from numerics.experiments import check_network, predict
     from numerics.spectrum import SpectralLawError
     from theory.equations import EquilibriumError
 
     try:
-        law, solution = predict(experiment, activation, arguments.kernel, arguments.p)
+        law, solution = predict(experiment, activation, arguments.kernel, arguments.p, arguments.width)
         if arguments.width is not None:
             check_network(solution)
         return law, solution
@@ -271,7 +271,7 @@ def _measure_cell(
     experiment: Experiment,
     activation: Activation,
     kernel: Kernel,
-    law: SpectralLaw,
+    law: LawOfKernel,
     solution: FloatEquilibrium,
     network: Network | None,
     cell: Mapping[str, Any],
@@ -286,7 +286,7 @@ def _measure(
     arguments: argparse.Namespace,
     experiment: Experiment,
     activation: Activation,
-    law: SpectralLaw,
+    law: LawOfKernel,
     solution: FloatEquilibrium,
     folder: Path | None,
 ) -> list[MeasuredSpectrum]:

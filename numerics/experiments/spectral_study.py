@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 import threadpoolctl
@@ -29,9 +29,11 @@ from numerics.linalg import eigenvalues, gram_matrix, operator_norm
 from numerics.spectrum import (
     BulkEstimate,
     DenseCovariances,
+    LawOfKernel,
     OutlierMatch,
     Population,
     SpectralLaw,
+    deq_width_law,
     estimate_spectrum,
     isolated_eigenvalues,
     kolmogorov_distance,
@@ -58,6 +60,8 @@ __all__ = [
 MOST_DIAGONALISED = 8192
 #: Largest dimension for covariances without a common eigenbasis: thousands of matrices of that size are inverted.
 LARGEST_DENSE = 400
+#: What rounding makes of an eigenvalue 0, relative to the diagonal.
+_ROUNDING = 1e-9
 
 
 @dataclass(frozen=True)
@@ -125,10 +129,30 @@ class OutlierSummary:
     match: OutlierMatch
 
 
+@overload
 def predict(
     experiment: Experiment, activation: Activation, kernel: Kernel, p: int
-) -> tuple[SpectralLaw, FloatEquilibrium]:
+) -> tuple[SpectralLaw, FloatEquilibrium]: ...
+
+
+@overload
+def predict(
+    experiment: Experiment, activation: Activation, kernel: Kernel, p: int, width: int | None
+) -> tuple[LawOfKernel, FloatEquilibrium]: ...
+
+
+def predict(
+    experiment: Experiment, activation: Activation, kernel: Kernel, p: int, width: int | None = None
+) -> tuple[LawOfKernel, FloatEquilibrium]:
     """The law of one kernel in dimension p, and the equilibrium it is made from, at the population's tau_0.
+
+    Args:
+        experiment: the data and the weights' variances.
+        activation: of the DEQ.
+        kernel: which one.
+        p: dimension.
+        width: of finite networks, whose conjugate kernels have a law of their own; that of their NTKs is not known,
+            and is the one of infinite width here.
 
     Raises:
         EquilibriumError: no stable equilibrium, an NTK that does not exist there, or coefficients that are not
@@ -152,6 +176,8 @@ def predict(
                 f"the classes' covariances have no common eigenvectors, for which p up to {LARGEST_DENSE} is accepted, "
                 f"not {p}; covariances of one shape, or diagonal ones, have them"
             )
+        if width is not None and kernel is Kernel.CK:
+            return deq_width_law(population, experiment.deq(activation, mixture.tau0), solution, width), solution
         return SpectralLaw.of(population, coefficients), solution
 
 
@@ -161,7 +187,7 @@ def measure(
     kernel: Kernel,
     p: int,
     index: int,
-    law: SpectralLaw,
+    law: LawOfKernel,
     solution: FloatEquilibrium,
     *,
     network: Network | None = None,
@@ -205,13 +231,15 @@ def measure(
         equivalent = equivalent_kernel(kernel, solution, statistics, law.population.tau0, gram)
         norm = operator_norm(aslinearoperator(matrix) - equivalent, rng)
         del gram, equivalent
+        # At infinite width eigenvalues of the point mass are off by as much as the kernel; at a finite one by rounding.
+        smear = norm.value if isinstance(law, SpectralLaw) else _ROUNDING * law.coefficients.diagonal
         n = matrix.shape[0]
         if n <= most_diagonalised:
             spectrum = eigenvalues(matrix)[::-1]
             ends, estimate = (n, n), None
-            isolated, rest = isolated_eigenvalues(spectrum, law, norm.value)
+            isolated, rest = isolated_eigenvalues(spectrum, law, smear)
         else:
-            found = estimate_spectrum(matrix, law, norm.value, rng)
+            found = estimate_spectrum(matrix, law, smear, rng)
             spectrum = np.concatenate([found.upper, found.lower[::-1]])
             ends, estimate = (found.upper.size, found.lower.size), found.bulk
             isolated, rest = found.isolated, found.rest
@@ -230,7 +258,7 @@ def measure(
         )
 
 
-def summarise_outliers(law: SpectralLaw, draws: Sequence[MeasuredSpectrum]) -> OutlierSummary:
+def summarise_outliers(law: LawOfKernel, draws: Sequence[MeasuredSpectrum]) -> OutlierSummary:
     """Mean isolated eigenvalues, by rank from the outermost inwards on each side of the support.
 
     On a side as many are kept as half of the draws have; a draw where one of these has not come out of the bulk

@@ -21,7 +21,7 @@ from numpy.typing import ArrayLike, NDArray
 from numerics.arrays import Array
 from numerics.display import COLOURS, MARK, MEASURED, PREDICTED, STYLE
 from numerics.experiments import RateCheck, RateReport
-from numerics.spectrum import SpectralLaw, isolated_eigenvalues
+from numerics.spectrum import LawOfKernel, isolated_eigenvalues
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -146,7 +146,7 @@ def _finish(figure: Figure, entries: tuple[list[Any], list[Any]], caption: str, 
 
 
 def spectrum_figure(
-    law: SpectralLaw,
+    law: LawOfKernel,
     eigenvalues: ArrayLike,
     *,
     draws: int = 1,
@@ -206,7 +206,7 @@ def spectrum_figure(
 
 
 def draw_spectrum(
-    axes: Any, law: SpectralLaw, eigenvalues: ArrayLike, isolated: ArrayLike, *, draws: int = 1, label: str = ""
+    axes: Any, law: LawOfKernel, eigenvalues: ArrayLike, isolated: ArrayLike, *, draws: int = 1, label: str = ""
 ) -> None:
     """Draw measured eigenvalues under the predicted density on axes; isolated ones, of both, are marks on their foot.
 
@@ -232,7 +232,7 @@ def draw_spectrum(
 
 
 def _draw_strip(
-    strip: Any, law: SpectralLaw, within: Array, apart: Array, averages: tuple[Array, Array] | None
+    strip: Any, law: LawOfKernel, within: Array, apart: Array, averages: tuple[Array, Array] | None
 ) -> None:
     """Two rows, predicted and measured: extents of the bulk as bars, isolated eigenvalues as marks."""
     bar = {"lw": 5, "solid_capstyle": "butt"}
@@ -269,7 +269,7 @@ def _labelled(values: Array) -> dict[str, str]:
     return {"label": "isolated, measured"} if values.size else {}
 
 
-def _walls(law: SpectralLaw, within: Array) -> Array:
+def _walls(law: LawOfKernel, within: Array) -> Array:
     """Walls of equal bins over the support and all eigenvalues; the support's outer edges are in the middle of bins.
 
     Were an edge a wall, eigenvalues a little beyond it would make a bar of their own.
@@ -286,7 +286,7 @@ def _walls(law: SpectralLaw, within: Array) -> Array:
 
 
 def _draw_histogram(
-    axes: Any, spectrum: Array, apart: Array, walls: Array, draws: int, label: str, law: SpectralLaw
+    axes: Any, spectrum: Array, apart: Array, walls: Array, draws: int, label: str, law: LawOfKernel
 ) -> float:
     """Histogram of the eigenvalues that are not isolated, as a share of all; returns its highest bar in the support."""
     rows = spectrum.reshape(draws, -1)
@@ -304,7 +304,7 @@ def _draw_histogram(
     return float(share[inside].max(initial=0.0)) or float(share.max())
 
 
-def _draw_law(axes: Any, law: SpectralLaw, highest: float, walls: Array | None) -> float:
+def _draw_law(axes: Any, law: LawOfKernel, highest: float, walls: Array | None) -> float:
     """The density, interval by interval, its means over bins, the point mass; returns the picture's height."""
     places = law.density_points(1000)
     density = law.density(places)
@@ -323,7 +323,7 @@ def _draw_law(axes: Any, law: SpectralLaw, highest: float, walls: Array | None) 
     return 1.08 * min(max(seen, highest), _TALLEST * highest)
 
 
-def _without_point(walls: Array, law: SpectralLaw) -> NDArray[np.bool_]:
+def _without_point(walls: Array, law: LawOfKernel) -> NDArray[np.bool_]:
     """Which bins the point mass is not in: its bar would dwarf the density."""
     if law.point is None:
         return np.ones(walls.size - 1, dtype=np.bool_)

@@ -19,7 +19,7 @@ from numerics.spectrum.isolation import (
     isolation_margin,
     support_bounds,
 )
-from numerics.spectrum.law import SpectralLaw, phase_transition
+from numerics.spectrum.law import LawOfKernel, SpectralLaw, phase_transition
 from numerics.spectrum.population import CommutingCovariances, DenseCovariances, Population
 from numerics.spectrum.width_law import FiniteWidthLaw, deq_width_law, explicit_width_law
 
@@ -32,6 +32,7 @@ __all__ = [
     "FiniteWidthBulk",
     "FiniteWidthLaw",
     "GapCurve",
+    "LawOfKernel",
     "Layer",
     "OutlierMatch",
     "Population",

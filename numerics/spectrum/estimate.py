@@ -16,7 +16,7 @@ from numerics.arrays import Array
 from numerics.linalg import ExtremeEigenvalues, LanczosSpectrum, extreme_eigenvalues, lanczos_spectrum
 from numerics.spectrum.distances import outside_support
 from numerics.spectrum.isolation import count_isolated, isolation_margin, support_bounds
-from numerics.spectrum.law import SpectralLaw
+from numerics.spectrum.law import LawOfKernel
 from numerics.spectrum.outliers import Side
 
 __all__ = [
@@ -81,7 +81,7 @@ class EstimatedSpectrum:
 
 def estimate_spectrum(
     kernel: Array,
-    law: SpectralLaw,
+    law: LawOfKernel,
     opnorm_error: float,
     rng: np.random.Generator,
     *,
@@ -128,7 +128,7 @@ def estimate_spectrum(
 def _end(
     kernel: Array,
     side: Side,
-    law: SpectralLaw,
+    law: LawOfKernel,
     opnorm_error: float,
     quadrature: LanczosSpectrum,
     reach: float,
@@ -149,7 +149,7 @@ def _end(
         count *= 2
 
 
-def _among(quadrature: LanczosSpectrum, law: SpectralLaw, opnorm_error: float, reach: float) -> Array:
+def _among(quadrature: LanczosSpectrum, law: LawOfKernel, opnorm_error: float, reach: float) -> Array:
     """Eigenvalues within the gaps of the support that some probe has found."""
     left, right = support_bounds(law)
     found = quadrature.found(reach)
@@ -159,7 +159,7 @@ def _among(quadrature: LanczosSpectrum, law: SpectralLaw, opnorm_error: float, r
     return outside[(outside > left) & (outside < right)]
 
 
-def _bulk(quadrature: LanczosSpectrum, law: SpectralLaw, size: int, end_residual: float) -> tuple[Array, BulkEstimate]:
+def _bulk(quadrature: LanczosSpectrum, law: LawOfKernel, size: int, end_residual: float) -> tuple[Array, BulkEstimate]:
     """Values with the estimated distribution function of the bulk, and the account of it."""
 
     def continuous(x: Array) -> Array:

@@ -1,6 +1,6 @@
 """What counts as an isolated eigenvalue of a measured spectrum.
 
-The unit is that of an edge's fluctuations, (k n)^(-2/3) (`SpectralLaw.edge_fluctuation`, the larger of the outer two),
+The unit is that of an edge's fluctuations, (k n)^(-2/3) (`LawOfKernel.edge_fluctuation`, the larger of the outer two),
 in which eigenvalues next to an edge are one or two apart and the first is beyond four with a probability of some 1 in
 10,000.  An isolated eigenvalue is outside the predicted support by more than four units, and between it and the rest is
 a gap of more than four: at a finite p the whole edge may have moved further than it fluctuates.  From a point mass it
@@ -14,7 +14,7 @@ import numpy as np
 
 from numerics.arrays import Array
 from numerics.spectrum.distances import outside_support
-from numerics.spectrum.law import SpectralLaw
+from numerics.spectrum.law import LawOfKernel
 from numerics.spectrum.outliers import Side
 
 __all__ = [
@@ -29,18 +29,18 @@ __all__ = [
 MARGIN_UNITS = 4.0
 
 
-def isolation_margin(law: SpectralLaw) -> float:
+def isolation_margin(law: LawOfKernel) -> float:
     """Four units of the fluctuations of the outer edge that fluctuates more, in units of the kernel."""
     return MARGIN_UNITS * max(law.edge_fluctuation("right"), law.edge_fluctuation("left"))
 
 
-def support_bounds(law: SpectralLaw) -> tuple[float, float]:
+def support_bounds(law: LawOfKernel) -> tuple[float, float]:
     """The least and the greatest point of the support, a point mass included."""
     left, right = law.edges[0][0], law.edges[-1][1]
     return (left if law.point is None else min(left, law.point)), right
 
 
-def count_isolated(run: Array, side: Side, law: SpectralLaw, opnorm_error: float) -> int:
+def count_isolated(run: Array, side: Side, law: LawOfKernel, opnorm_error: float) -> int:
     """How many of the outermost eigenvalues on one side are isolated.
 
     Args:
@@ -58,7 +58,7 @@ def count_isolated(run: Array, side: Side, law: SpectralLaw, opnorm_error: float
     return int(wide[-1]) + 1 if wide.size else 0
 
 
-def isolated_eigenvalues(spectrum: Array, law: SpectralLaw, opnorm_error: float) -> tuple[Array, Array]:
+def isolated_eigenvalues(spectrum: Array, law: LawOfKernel, opnorm_error: float) -> tuple[Array, Array]:
     """Eigenvalues that count as isolated, and the others; both descending.
 
     Args:

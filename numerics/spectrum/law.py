@@ -49,11 +49,13 @@ class LawOfKernel:
 
     Attributes:
         population: of the data.
+        coefficients: of the kernel at infinite width.
         bulk: the distribution, or None where it is the point 0.
         outliers: isolated eigenvalues, descending.
     """
 
     population: Population
+    coefficients: KernelCoefficients[float]
     bulk: Distribution | None
     outliers: tuple[Outlier, ...]
 

@@ -39,7 +39,7 @@ from numerics.spectrum.law import LawOfKernel, SpectralLaw
 from numerics.spectrum.outliers import Outlier
 from numerics.spectrum.population import Population
 from theory.equations import DEQ
-from theory.kernels import KernelCoefficients
+from theory.kernels import Kernel, KernelCoefficients
 
 __all__ = ["FiniteWidthLaw", "deq_width_law", "explicit_width_law"]
 
@@ -50,6 +50,7 @@ class FiniteWidthLaw(LawOfKernel):
 
     Attributes:
         population: of the data.
+        coefficients: of the kernel at infinite width.
         layers: from the data upwards.
         bulk: without isolated eigenvalues.
         outliers: isolated eigenvalues, descending.
@@ -57,6 +58,7 @@ class FiniteWidthLaw(LawOfKernel):
     """
 
     population: Population
+    coefficients: KernelCoefficients[float]
     layers: tuple[Layer, ...]
     bulk: FiniteWidthBulk
     outliers: tuple[Outlier, ...]
@@ -97,7 +99,7 @@ def explicit_width_law(
         layers.append(Layer(linear, max(identity, 0.0), _ratio(below.population, width)))
         previous = numbers
     missing = "" if len(layers) == 1 else "isolated eigenvalues are derived for one hidden layer, not for several"
-    return _law(below, layers, missing)
+    return _law(below, coefficients[-1], layers, missing)
 
 
 def deq_width_law(
@@ -137,7 +139,7 @@ def deq_width_law(
         linear, curvature * lambda4**2 / 4, curvature * lambda1**2 / 2, identity + linear * population.tau0**2
     )
     layer = Layer(linear, identity, _ratio(population, width), float(np.sqrt(feedback2)))
-    return _law(SpectralLaw.of(rows, numbers), [layer], "")
+    return _law(SpectralLaw.of(rows, numbers), solution.kernel(Kernel.CK), [layer], "")
 
 
 def _ratio(population: Population, width: int) -> float:
@@ -153,7 +155,9 @@ def _fourth_moment(phi: PointwiseActivation, tau: float, mean: float) -> float:
     return float(np.sum(weight * (phi.value(tau * xi) - mean) ** 4))
 
 
-def _law(below: SpectralLaw, layers: Sequence[Layer], missing: str) -> FiniteWidthLaw:
+def _law(
+    below: SpectralLaw, coefficients: KernelCoefficients[float], layers: Sequence[Layer], missing: str
+) -> FiniteWidthLaw:
     """The law of the last layer, whose rows at infinite width of the others have the law below."""
     with threadpoolctl.threadpool_limits(limits=1):
         if below.bulk is None:
@@ -161,7 +165,7 @@ def _law(below: SpectralLaw, layers: Sequence[Layer], missing: str) -> FiniteWid
         else:
             bulk = solve_finite_width(below.bulk, layers)
         outliers = () if missing else tuple(_images(below, layers[-1]))
-    return FiniteWidthLaw(below.population, tuple(layers), bulk, outliers, missing)
+    return FiniteWidthLaw(below.population, coefficients, tuple(layers), bulk, outliers, missing)
 
 
 def _of_white_rows(population: Population, layer: Layer) -> FiniteWidthBulk:
