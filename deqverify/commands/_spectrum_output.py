@@ -129,6 +129,7 @@ class Comparison:
             ],
             "edges_predicted": [list(pair) for pair in law.edges],
             "masses_predicted": list(law.masses),
+            "law": "finite width" if self._at_width else "infinite width",
             "point_mass_predicted": point,
             **{name: self.mean(name) for name in _DISTANCES},
             "spectrum_by": "lanczos" if self.estimated else "eigenvalues",
@@ -206,9 +207,15 @@ class Comparison:
                 )
             )
         if self.arguments.width is not None:
-            console.print(
-                Text(f"finite network of m = {self.arguments.width} neurons; the law is that of infinite width")
-            )
+            law = "that of this width, a conjecture" if self._at_width else "that of infinite width"
+            console.print(Text(f"finite networks of m = {self.arguments.width} neurons; the law is {law}"))
+
+    @property
+    def _at_width(self) -> bool:
+        """Whether the law is that of the networks' width."""
+        from numerics.spectrum import FiniteWidthLaw
+
+        return isinstance(self.law, FiniteWidthLaw)
 
     def draw(self, target: str, option: str) -> None:
         """Write the picture: measured eigenvalues, the predicted density over them, isolated eigenvalues as marks."""

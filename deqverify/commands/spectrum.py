@@ -7,11 +7,12 @@ isotropic; diagonal:V,V,... (variances of equal runs of coordinates); toeplitz:D
 (I, plus STRENGTH on the last R axes).
 
 The law comes from these numbers alone, no kernel in it; the histogram is that of the exact infinite-width kernel of one
-draw (or of several, --draws), or of finite networks of --width neurons, whose spectra approach the law only as the
-width grows far beyond n.  With more than 8192 samples the bulk is estimated by stochastic Lanczos quadrature.  An
-eigenvalue is counted as isolated when it lies outside the predicted support by more than four units (k n)^(-2/3) of
-the edge's own fluctuations, with a gap as wide between it and the rest (and, where the law has a point mass, further
-from that than the operator-norm error).
+draw (or of several, --draws), or of finite networks of --width neurons.  Their conjugate kernels have a law of their
+own, a conjecture; that of their NTKs is not known, and the law drawn is that of infinite width.  With more than 8192
+samples the bulk is estimated by stochastic Lanczos quadrature.  An eigenvalue is counted as isolated when it lies
+outside the predicted support by more than four units (k n)^(-2/3) of the edge's own fluctuations, with a gap as wide
+between it and the rest (and, where the law of infinite width has a point mass, further from that than the operator-norm
+error).
 
 With --data the samples are real: there is no law, and the kernel is compared with every equivalent, on the data and on
 a Gaussian twin of the same class means and covariances.  What the data are like, and which equivalent can be trusted,
