@@ -471,7 +471,8 @@ class Case:
         if claim.kind == "products":
             # The mean of S_ij^2 is C_ab's trace and products of means: a series in 1/p.
             return look_at_limits(names, sizes, values, order=1, power=1.0, rate=0.75, floor=_FLOOR)
-        # Laws tend to each other weakly: at a hard edge, or beside a point mass, distribution functions are slower.
+        # At a hard edge a distribution function rises like a square root, so that eigenvalues which are off by p^(-1/2)
+        # move it by p^(-1/4): half of that exponent is asked for, since the next order is as large at these sizes.
         rate = 0.125 if claim.kind == "bulk" else 0.5
         return look_at_limits(names, sizes, values, rate=rate, floor=_FLOOR)
 

@@ -26,6 +26,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.scripts.forks import run_forked
 from tests.test_architecture import LEVELS
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -178,10 +179,11 @@ def test_console_examples(document: Path, tmp_path: Path) -> None:
         for command in commands(block.lines):
             program, *arguments = command.words
             if program == "deqverify":
-                done = _run(["-m", "deqverify", *arguments], tmp_path)
+                script = ROOT / "deqverify" / "__main__.py"
             else:
                 assert program == INTERPRETER, f"{_name(document)}:{block.line}: mark it as not run, or call a script"
-                done = _run([str(ROOT / arguments[0]), *arguments[1:]], tmp_path)
+                script, arguments = ROOT / arguments[0], arguments[1:]
+            done = run_forked(script, arguments, tmp_path, _environment(tmp_path))
             printed = done.stdout + (done.stderr if done.returncode == 2 else "")
             where = f"{_name(document)}:{block.line}: {shlex.join(command.words)}"
             assert done.returncode == command.code, f"{where}\n{printed}{done.stderr}"

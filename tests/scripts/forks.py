@@ -114,8 +114,9 @@ def _become(request: Mapping[str, Any]) -> None:
         for number, mode in enumerate("rww")
     )
     sys.argv = [request["script"], *request["arguments"]]
-    # As for any script, its own folder comes first.
-    sys.path[0] = str(Path(request["script"]).parent)
+    # As for any script, its own folder comes first; for a package's main module the one that the package is in.
+    script = Path(request["script"])
+    sys.path[0] = str(script.parent.parent if script.name == "__main__.py" else script.parent)
     runpy.run_path(request["script"], run_name="__main__")
 
 

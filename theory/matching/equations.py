@@ -127,7 +127,7 @@ def matching_system(kernel: str, families: Sequence[Family], rates: Sequence[sp.
     Args:
         kernel: which kernel is matched.
         families: of the layers, in order.
-        rates: learning rates r_0 .. r_L, numbers or ``rate_symbol``s; none for the same one everywhere.
+        rates: learning rates r_0 .. r_L, numbers or values of ``rate_symbol``; none for the same one everywhere.
 
     Raises:
         ValueError: an unknown kernel, no families, or another number of rates.
