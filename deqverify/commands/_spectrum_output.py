@@ -207,8 +207,8 @@ class Comparison:
                 )
             )
         if self.arguments.width is not None:
-            law = "that of this width, a conjecture" if self._at_width else "that of infinite width"
-            console.print(Text(f"finite networks of m = {self.arguments.width} neurons; the law is {law}"))
+            which = "that of this width, a conjecture" if self._at_width else "that of infinite width"
+            console.print(Text(f"finite networks of m = {self.arguments.width} neurons; the law is {which}"))
 
     @property
     def _at_width(self) -> bool:

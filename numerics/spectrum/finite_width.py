@@ -343,9 +343,11 @@ class _RealCurve:
         point, q = np.array([known.z]), known.q[None]
         trace, slope = resolvent_trace(self._curve.covariances, point, q)
         share = self._curve.share_above
+        # Where z turns, the derivative of the transform, which is not used, is infinite.
         for layer in self._layers:
             w = layer.linear * point + layer.identity
-            point, trace, slope, _ = layer.image(w, trace / layer.linear, slope / layer.linear**2)
+            with np.errstate(all="ignore"):
+                point, trace, slope, _ = layer.image(w, trace / layer.linear, slope / layer.linear**2)
             if w[0] <= 0 < point[0]:
                 share = min(share, 1 / layer.ratio)
         return share

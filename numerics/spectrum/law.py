@@ -185,7 +185,7 @@ class LawOfKernel:
         return axes
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class SpectralLaw(LawOfKernel):
     """Limiting spectrum of an equivalent.
 

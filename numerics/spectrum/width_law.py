@@ -4,7 +4,7 @@ Theory sheet, section 9.  In the equivalents of `finite_width` the rows of H, or
 an equivalent, Sigma = a S + c I + V C V^T, whose isolated eigenvalues l are known.  A deterministic equivalent of the
 resolvent is (H^T H/m - z)^{-1} ~ (Sigma - w)^{-1}/mu with z = mu w: so l goes to z(l) where z rises with w there, and
 is swallowed by the bulk where it does not.  The squared cosines of its eigenvectors are those of Sigma's times
-1/(mu dz/dw), the residue of the resolvent.  For independent rows this is proved (Baik and Silverstein, Journal of
+(dz/dw)/mu, the residue of the resolvent.  For independent rows this is proved (Baik and Silverstein, Journal of
 Multivariate Analysis 97, 2006; Bai and Yao, Journal of Multivariate Analysis 106, 2012).
 
 In a DEQ Sigma = d_1^2 sigma_b^2 S + (gamma_*^2 - d_1^2 tau_*^2) I and, in the directions that isolated eigenvalues
@@ -44,7 +44,7 @@ from theory.kernels import Kernel, KernelCoefficients
 __all__ = ["FiniteWidthLaw", "deq_width_law", "explicit_width_law"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class FiniteWidthLaw(LawOfKernel):
     """Limiting spectrum of a network's conjugate kernel H^T H/m, n/m fixed.
 
@@ -181,11 +181,12 @@ def _images(below: SpectralLaw, layer: Layer) -> list[Outlier]:
     found = []
     for outlier in below.outliers:
         w = np.array([outlier.value])
-        z, _, _, moved = layer.image(w, *_transform(below, outlier.value))
+        with np.errstate(all="ignore"):
+            z, _, _, moved = layer.image(w, *_transform(below, outlier.value))
+        # nan, which is not positive, where z is not real.
         if moved[0] > 0:
-            found.append(
-                Outlier(float(z[0]), outlier.multiplicity, outlier.alignment * float(w[0] / (z[0] * moved[0])))
-            )
+            share = float(moved[0] * w[0] / z[0])
+            found.append(Outlier(float(z[0]), outlier.multiplicity, share * outlier.alignment))
     return found
 
 
