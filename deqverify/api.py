@@ -30,6 +30,7 @@ from numerics.experiments import (
     exact_kernels,
     measure,
     predict,
+    predict_network,
     report_rate,
     study_data,
     summarise_outliers,
@@ -257,7 +258,11 @@ def spectrum(
         return _data_spectrum(deq, mixture, Kernel.read(kernel), rng)
     which, study = Kernel.read(kernel), _study(deq, mixture, rng)
     network = None if width is None else Network(_whole(width, "width"), weights)
-    law, solution = predict(study, deq.activation, which, mixture.p, width)
+    law, solution = (
+        predict(study, deq.activation, which, mixture.p)
+        if network is None
+        else predict_network(study, deq.activation, which, mixture.p, network.width)
+    )
     found = tuple(
         measure(study, deq.activation, which, mixture.p, index, law, solution, network=network)
         for index in range(draws)

@@ -253,14 +253,15 @@ def _experiment(arguments: argparse.Namespace) -> Experiment:
 def _predict(
     arguments: argparse.Namespace, experiment: Experiment, activation: Activation
 ) -> tuple[LawOfKernel, FloatEquilibrium]:
-    from numerics.experiments import check_network, predict
+    from numerics.experiments import check_network, predict, predict_network
     from numerics.spectrum import SpectralLawError
     from theory.equations import EquilibriumError
 
     try:
-        law, solution = predict(experiment, activation, arguments.kernel, arguments.p, arguments.width)
-        if arguments.width is not None:
-            check_network(solution)
+        if arguments.width is None:
+            return predict(experiment, activation, arguments.kernel, arguments.p)
+        law, solution = predict_network(experiment, activation, arguments.kernel, arguments.p, arguments.width)
+        check_network(solution)
         return law, solution
     except EquilibriumError:
         raise

@@ -25,6 +25,7 @@ from numerics.experiments.spectral_study import (
     OutlierSummary,
     measure,
     predict,
+    predict_network,
     summarise_outliers,
 )
 from numerics.experiments.twins import gaussian_twin
@@ -72,6 +73,7 @@ __all__ = [
     "local_slopes",
     "measure",
     "predict",
+    "predict_network",
     "report_rate",
     "study_data",
     "summarise_outliers",

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import Any, overload
+from typing import Any
 
 import numpy as np
 import threadpoolctl
@@ -29,6 +29,7 @@ from numerics.linalg import eigenvalues, gram_matrix, operator_norm
 from numerics.spectrum import (
     BulkEstimate,
     DenseCovariances,
+    FiniteWidthLaw,
     LawOfKernel,
     OutlierMatch,
     Population,
@@ -129,30 +130,10 @@ class OutlierSummary:
     match: OutlierMatch
 
 
-@overload
 def predict(
     experiment: Experiment, activation: Activation, kernel: Kernel, p: int
-) -> tuple[SpectralLaw, FloatEquilibrium]: ...
-
-
-@overload
-def predict(
-    experiment: Experiment, activation: Activation, kernel: Kernel, p: int, width: int | None
-) -> tuple[LawOfKernel, FloatEquilibrium]: ...
-
-
-def predict(
-    experiment: Experiment, activation: Activation, kernel: Kernel, p: int, width: int | None = None
-) -> tuple[LawOfKernel, FloatEquilibrium]:
+) -> tuple[SpectralLaw, FloatEquilibrium]:
     """The law of one kernel in dimension p, and the equilibrium it is made from, at the population's tau_0.
-
-    Args:
-        experiment: the data and the weights' variances.
-        activation: of the DEQ.
-        kernel: which one.
-        p: dimension.
-        width: of finite networks, whose conjugate kernels have a law of their own; that of their NTKs is not known,
-            and is the one of infinite width here.
 
     Raises:
         EquilibriumError: no stable equilibrium, an NTK that does not exist there, or coefficients that are not
@@ -176,9 +157,33 @@ def predict(
                 f"the classes' covariances have no common eigenvectors, for which p up to {LARGEST_DENSE} is accepted, "
                 f"not {p}; covariances of one shape, or diagonal ones, have them"
             )
-        if width is not None and kernel is Kernel.CK:
-            return deq_width_law(population, experiment.deq(activation, mixture.tau0), solution, width), solution
         return SpectralLaw.of(population, coefficients), solution
+
+
+def predict_network(
+    experiment: Experiment, activation: Activation, kernel: Kernel, p: int, width: int
+) -> tuple[LawOfKernel, FloatEquilibrium]:
+    """The law of one kernel of finite networks, and the equilibrium of infinite width.
+
+    Conjugate kernels have a law of the width's own; that of NTKs is not known, and is the one of infinite width here.
+
+    Args:
+        experiment: the data and the weights' variances.
+        activation: of the DEQ.
+        kernel: which one.
+        p: dimension.
+        width: of the networks.
+
+    Raises:
+        EquilibriumError: as for ``predict``.
+        ValueError: as for ``predict``, or a width below 1.
+        SpectralLawError: the law was not found to the accuracy asked for.
+    """
+    law, solution = predict(experiment, activation, kernel, p)
+    if kernel is not Kernel.CK:
+        return law, solution
+    mixture = experiment.mixture(p)
+    return deq_width_law(mixture, experiment.deq(activation, mixture.tau0), solution, width), solution
 
 
 def measure(
@@ -236,6 +241,9 @@ def measure(
         n = matrix.shape[0]
         if n <= most_diagonalised:
             spectrum = eigenvalues(matrix)[::-1]
+            if network is not None and isinstance(law, FiniteWidthLaw):
+                # H^T H/m is of rank m at most: what the others differ from 0 by is rounding.
+                spectrum[network.width :] = 0.0
             ends, estimate = (n, n), None
             isolated, rest = isolated_eigenvalues(spectrum, law, smear)
         else:

@@ -197,7 +197,7 @@ class Bulk(Distribution):
 
 
 def stretch(left: float, right: float, power: int, theta: Array) -> tuple[Array, Array]:
-    """x and dx/dtheta of x = y^power, y = left' + (right' - left') sin(theta/2)^2.
+    """x and dx/dtheta at a theta of any shape: x = y^power, y = left' + (right' - left') sin(theta/2)^2.
 
     In y = sqrt(x) the pole at x = 0, that the density has behind an edge near 0, is further away.  Where the edge is
     at 0 the density behaves like x^(-1/2) and x itself is the variable in which the series converges.

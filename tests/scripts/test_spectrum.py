@@ -243,8 +243,8 @@ def test_draws_that_need_gigabytes_are_made_one_at_a_time(
 def test_a_long_list_of_unexpected_eigenvalues_is_cut_short(
     spectrum: ModuleType, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A network with fewer neurons than samples: its largest eigenvalues are far apart."""
-    record = run_to_record(spectrum, "--p", "200", "--width", "40")
+    """An NTK of fewer neurons than samples beside the law of infinite width: its largest eigenvalues are far apart."""
+    record = run_to_record(spectrum, "--p", "200", "--width", "40", "--kernel", "ntk-all")
     assert len(record["outliers_unexpected"]) > 6
     assert f"{len(record['outliers_unexpected']) - 6} more" in capsys.readouterr().out
 
