@@ -1,7 +1,7 @@
 """The evidence for the claims of ``theory.claims``, one module for each kind of evidence."""
 
 from numerics.ledger.checks import PROFILES, Plan, PlantedOutcome, Task, with_power
-from numerics.ledger.coefficients import planted_outcomes, variant_verdict
+from numerics.ledger.coefficients import planted_outcomes, theory_test, variant_verdict
 from numerics.ledger.limits import limit_test
 from numerics.ledger.populations import MIXTURES, mixture, population
 from numerics.ledger.registry import checks_for, failures, judge, run_cell, run_task, tasks_for
@@ -19,17 +19,22 @@ from numerics.ledger.spectral_witnesses import (
 from numerics.ledger.system import equilibrium_task, proof_task, tied_layers_task
 from numerics.ledger.twins import polynomial_twin
 from numerics.ledger.witnesses import (
+    EquivalentTerms,
     WitnessRecord,
     coefficients_of,
     explicit_coefficients,
     residuals,
+    terms_of,
+    theory_terms,
     witness_cell,
     witness_names,
+    wrong_terms,
 )
 
 __all__ = [
     "MIXTURES",
     "PROFILES",
+    "EquivalentTerms",
     "LedgerOutcome",
     "LedgerRun",
     "Plan",
@@ -62,9 +67,13 @@ __all__ = [
     "spectrum_cell",
     "spectrum_names",
     "tasks_for",
+    "terms_of",
+    "theory_terms",
+    "theory_test",
     "tied_layers_task",
     "variant_verdict",
     "with_power",
     "witness_cell",
     "witness_names",
+    "wrong_terms",
 ]

@@ -11,19 +11,21 @@ import numpy as np
 
 from numerics.ledger.checks import Check, Plan, PlantedOutcome, Results, Task, by_size, ladder
 from numerics.ledger.limits import LimitTest, figures, limit_test, limit_verdict, power_of
-from numerics.ledger.populations import population
+from numerics.ledger.populations import PopulationStatistics, population
 from numerics.ledger.witnesses import (
+    EquivalentTerms,
     WitnessRecord,
     coefficients_of,
     explicit_coefficients,
     explicit_witness_cell,
     residuals,
+    terms_of,
+    theory_terms,
     witness_cell,
     witness_names,
 )
 from theory.claims import (
     RELEASED_VARIANTS,
-    Statistic,
     Theory,
     Verdict,
     VerdictKind,
@@ -78,16 +80,12 @@ def read_records(tasks: Sequence[Task], results: Results) -> dict[int, list[Witn
 
 def _test(
     kernel: str,
-    coefficients: Coefficients,
+    terms: Callable[[PopulationStatistics], EquivalentTerms],
     records: Mapping[int, Sequence[WitnessRecord]],
     level: float,
-    changes: frozenset[Statistic] = frozenset(),
     data: str = _DATA,
 ) -> LimitTest:
-    values = []
-    for p, rows in records.items():
-        statistics = population(data, p)
-        values.append(residuals(kernel, coefficients(statistics.tau0), statistics, rows, changes))
+    values = [residuals(kernel, terms(population(data, p)), rows) for p, rows in records.items()]
     return limit_test(witness_names(2), list(records), values, level=level)
 
 
@@ -106,13 +104,13 @@ def theory_test(
         plan: its weight variances and level.
         records: witnesses of the draws at every p.
         data: the mixture that they are of.
+
+    Raises:
+        EquilibriumError: a wrong theory's equation of tau has no root near the right one.
     """
-    coefficients = _deq_coefficients(theory, activation, plan)
-    return _test(theory.kernel, coefficients, records, plan.profile.level, theory.statistics, data)
-
-
-def _deq_coefficients(theory: Theory, activation: str, plan: Plan) -> Coefficients:
-    return lambda tau0: coefficients_of(theory, activation, **plan.float_weights, tau0=tau0)
+    weights = plan.float_weights
+    terms = partial(theory_terms, theory, activation, weights["sigma_a2"], weights["sigma_b2"])
+    return _test(theory.kernel, terms, records, plan.profile.level, data)
 
 
 def deq_verdict(
@@ -135,7 +133,8 @@ def deq_verdict(
         records: witnesses of the draws at every p.
         data: the mixture that they are of.
     """
-    coefficients = _deq_coefficients(true_theory(kernel), activation, plan)
+    weights = plan.float_weights
+    coefficients = partial(coefficients_of, true_theory(kernel), activation, weights["sigma_a2"], weights["sigma_b2"])
     return _verdict(claim, subject, kernel, coefficients, plan, records, data, activation=activation)
 
 
@@ -153,11 +152,11 @@ def _verdict(
     """The verdict on an equivalent with these coefficients; the power is found by doubling each."""
 
     def test(part: str = "") -> LimitTest:
-        def numbers(tau0: float) -> KernelCoefficients[float]:
-            found = coefficients(tau0)
-            return replace(found, **{part: 2 * getattr(found, part)}) if part else found
+        def terms(statistics: PopulationStatistics) -> EquivalentTerms:
+            found = coefficients(statistics.tau0)
+            return terms_of(replace(found, **{part: 2 * getattr(found, part)}) if part else found, statistics)
 
-        return _test(kernel, numbers, records, plan.profile.level, data=data)
+        return _test(kernel, terms, records, plan.profile.level, data)
 
     true = test()
     return limit_verdict(claim, subject, true, power_of(true, test), activation=activation)

@@ -38,6 +38,7 @@ from numerics.ledger import (
     registry,
     residuals,
     run_task,
+    terms_of,
     tied_layers_task,
     with_power,
     witness_cell,
@@ -97,7 +98,7 @@ def test_witnesses_are_traces_with_the_dense_error(changes: frozenset[Statistic]
     record = WitnessRecord.from_json(witness_cell("rich", "relu", 0.2, 0.8, p, 0, seed))
     statistics = population("rich", p)
     numbers = coefficients_of(true_theory("ntk-all"), "relu", 0.2, 0.8, statistics.tau0)
-    (row,) = residuals("ntk-all", numbers, statistics, [record], changes)
+    (row,) = residuals("ntk-all", terms_of(numbers, statistics, changes), [record])
 
     sample = mixture("rich", p).sample(np.random.default_rng([seed, p, 0]))
     gram, known = sample.gram(), sample.statistics()
