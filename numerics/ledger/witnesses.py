@@ -182,7 +182,7 @@ def coefficients_of(
 
     Raises:
         ValueError: the theory is of an NTK, and E[phi'^2] is infinite.
-        EquilibriumError: a wrong theory's equation of tau has no root near the right one.
+        EquilibriumError: a wrong theory's equation of tau has no root near the right one, or it has no finite numbers.
     """
     scale, moments = _moments(activation, sigma_a2, sigma_b2, tau0)
     if moments.slope_energy is None and theory.kernel.is_tangent:
@@ -191,7 +191,10 @@ def coefficients_of(
         scale = _wrong_scale(theory.scale, activation, sigma_a2, sigma_b2, tau0)
         moments = _moments_at(activation, scale)
     known = (sigma_a2, sigma_b2, tau0, *_numbers(_moments_at(activation, tau0)))
-    return KernelCoefficients(*map(float, _program(theory)(scale, *_numbers(moments), *known, moments.mean)))
+    try:
+        return KernelCoefficients(*map(float, _program(theory)(scale, *_numbers(moments), *known, moments.mean)))
+    except (ZeroDivisionError, TypeError) as error:  # float refuses the square root of a negative number
+        raise EquilibriumError(f"{theory.identifier}: it has no real number for {activation}") from error
 
 
 def _numbers(moments: MomentValues[float]) -> tuple[float, ...]:

@@ -54,6 +54,12 @@ def test_an_equation_of_tau_without_a_root_says_so() -> None:
         evaluated(mutant_census().theory("equation of tau: the whole with the other sign"))
 
 
+def test_a_theory_that_divides_by_0_says_so() -> None:
+    """1 - sigma_a^2 at sigma_a^2 = 1."""
+    with pytest.raises(EquilibriumError, match="no real number"):
+        evaluated(mutant_census().theory("D: d_1**2 in the second term dropped"))
+
+
 def test_wrong_terms_are_assembled_as_they_say() -> None:
     data, true = population("rich", 100), true_theory(Kernel.CK)
     numbers = coefficients_of(true, ACTIVATION, *WEIGHTS, tau0=data.tau0)
