@@ -1,8 +1,9 @@
 """The evidence for the claims of ``theory.claims``, one module for each kind of evidence."""
 
-from numerics.ledger.checks import PROFILES, Plan, PlantedOutcome, Task, with_power
-from numerics.ledger.coefficients import planted_outcomes, theory_test, variant_verdict
-from numerics.ledger.limits import limit_test
+from numerics.ledger.checks import PROFILES, Plan, PlantedOutcome, PlantedSetting, Task, with_power
+from numerics.ledger.coefficients import planted_outcomes, predicted_powers, read_records, theory_test, variant_verdict
+from numerics.ledger.control_variates import control_variates, controlled
+from numerics.ledger.limits import limit_test, predicted_test
 from numerics.ledger.populations import MIXTURES, mixture, population
 from numerics.ledger.registry import checks_for, failures, judge, run_cell, run_task, tasks_for
 from numerics.ledger.run import LedgerOutcome, LedgerRun, Standing, UnknownClaimError
@@ -39,6 +40,7 @@ __all__ = [
     "LedgerRun",
     "Plan",
     "PlantedOutcome",
+    "PlantedSetting",
     "Setting",
     "SpectrumRecord",
     "Standing",
@@ -47,6 +49,8 @@ __all__ = [
     "WitnessRecord",
     "checks_for",
     "coefficients_of",
+    "control_variates",
+    "controlled",
     "equilibrium_task",
     "explicit_coefficients",
     "failures",
@@ -58,8 +62,11 @@ __all__ = [
     "planted_spectra",
     "polynomial_twin",
     "population",
+    "predicted_powers",
+    "predicted_test",
     "proof_task",
     "ranks_of",
+    "read_records",
     "residuals",
     "run_cell",
     "run_task",

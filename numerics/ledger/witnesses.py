@@ -22,8 +22,9 @@ import threadpoolctl
 from numerics.arithmetic import FloatArithmetic, PointwiseActivation, Program, compile_program, pointwise
 from numerics.arrays import Array
 from numerics.data import MixtureSample
-from numerics.equilibrium import checked_moments, solve_float
+from numerics.equilibrium import FloatEquilibrium, checked_moments, solve_float
 from numerics.kernels import EXPLICIT_KERNELS, explicit_kernels, implicit_kernels
+from numerics.ledger.control_variates import control_variates
 from numerics.ledger.populations import PopulationStatistics, mixture
 from numerics.moments import MomentValues
 from theory.activations import Activation, resolve
@@ -44,6 +45,7 @@ __all__ = [
     "theory_terms",
     "witness_cell",
     "witness_names",
+    "witness_orders",
     "wrong_terms",
 ]
 
@@ -58,6 +60,7 @@ class WitnessRecord:
         gram: (W,) array, tr(M S) for every witness.
         trace: (W,) array, tr M for every witness.
         low_rank: (W, K+1, K+1) array, V^T M V for every witness.
+        controls: (C,) array, the draw's control variates (``numerics.ledger.control_variates``).
     """
 
     p: int
@@ -65,6 +68,7 @@ class WitnessRecord:
     gram: Array
     trace: Array
     low_rank: Array
+    controls: Array
 
     @classmethod
     def from_json(cls, record: Mapping[str, Any]) -> WitnessRecord:
@@ -75,6 +79,7 @@ class WitnessRecord:
             gram=np.array(record["gram"]),
             trace=np.array(record["trace"]),
             low_rank=np.array(record["low_rank"]),
+            controls=np.array(record["controls"]),
         )
 
 
@@ -82,6 +87,14 @@ def witness_names(classes: int) -> tuple[str, ...]:
     """Names of the witnesses for a number of classes, in the order of the records."""
     vectors = [f"class {a + 1}" for a in range(classes)] + ["psi"]
     return ("I", "S", *(f"{u} x {v}" for u, v in combinations_with_replacement(vectors, 2)))
+
+
+def witness_orders(classes: int) -> tuple[int, ...]:
+    """Highest power of p^(-1/2) that each witness is fitted with.
+
+    I and S average over all samples: less their control variates they scatter so little that one term more shows.
+    """
+    return tuple(3 if name in ("I", "S") else 2 for name in witness_names(classes))
 
 
 def witness_cell(
@@ -103,7 +116,7 @@ def witness_cell(
     with threadpoolctl.threadpool_limits(limits=1):
         sample = mixture(data, p).sample(np.random.default_rng([seed, p, index]))
         phi = _phi(activation)
-        solution = solve_float(DEQ(_activation(activation), sigma_a2, sigma_b2, sample.mixture.tau0)).checked()
+        solution = _solution(activation, sigma_a2, sigma_b2, sample.mixture.tau0)
         wanted = tuple(Kernel) if "kappa2" in solution.values else (Kernel.CK,)
         found = implicit_kernels(sample.gram(), phi, sigma_a2, sigma_b2, bias=solution["bias"], kernels=wanted)
         return _record(sample, {kernel.value: matrix for kernel, matrix in found.matrices.items()})
@@ -121,6 +134,12 @@ def explicit_witness_cell(data: str, activations: Sequence[str], p: int, index: 
 @lru_cache(maxsize=64)
 def _activation(text: str) -> Activation:
     return resolve(text).with_parameters({})
+
+
+@lru_cache(maxsize=256)
+def _solution(activation: str, sigma_a2: float, sigma_b2: float, tau0: float) -> FloatEquilibrium:
+    """The equilibrium of the population, which all draws of a size share."""
+    return solve_float(DEQ(_activation(activation), sigma_a2, sigma_b2, tau0)).checked()
 
 
 def _phi(text: str) -> PointwiseActivation:
@@ -152,6 +171,7 @@ def _record(sample: MixtureSample, kernels: Mapping[str, Array]) -> dict[str, An
         "gram": on(gram),
         "trace": [1.0, 1.0, *(float(overlaps[i, j]) for i, j in pairs)],
         "low_rank": np.array(low_rank).tolist(),
+        "controls": control_variates(sample).tolist(),
     }
 
 
@@ -228,7 +248,7 @@ def _wrong_scale(right: sp.Expr, activation: str, sigma_a2: float, sigma_b2: flo
 @lru_cache(maxsize=256)
 def _moments(activation: str, sigma_a2: float, sigma_b2: float, tau0: float) -> tuple[float, MomentValues[float]]:
     """tau_* and the moments there."""
-    scale = solve_float(DEQ(_activation(activation), sigma_a2, sigma_b2, tau0)).checked()["tau"]
+    scale = _solution(activation, sigma_a2, sigma_b2, tau0)["tau"]
     return scale, _moments_at(activation, scale)
 
 

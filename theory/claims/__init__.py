@@ -18,6 +18,7 @@ if TYPE_CHECKING:
         generated_errors,
         mutant_census,
         mutations,
+        wrong_theories,
     )
     from theory.claims.proofs import PROOFS, unproved
     from theory.claims.variants import (
@@ -63,6 +64,7 @@ __all__ = [
     "t_b",
     "true_theory",
     "unproved",
+    "wrong_theories",
 ]
 
 #: Where names that need SymPy are, if not among the variants.
@@ -71,7 +73,7 @@ _MODULES = {
     "assembly": ("ASSEMBLY", "NUMBERS", "Assembly", "T_ab", "t", "t_a", "t_b"),
     "mutants": (
         *("EqualMutant", "Formula", "MutantCensus"),
-        *("formulas", "generated_errors", "mutant_census", "mutations"),
+        *("formulas", "generated_errors", "mutant_census", "mutations", "wrong_theories"),
     ),
 }
 

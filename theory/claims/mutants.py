@@ -24,7 +24,7 @@ import sympy as sp
 from sympy.polys.polyerrors import CoercionFailed
 
 from theory.claims.assembly import ASSEMBLY, NUMBERS, T_ab, t, t_a, t_b
-from theory.claims.variants import AT_TAU_0, Theory, true_theory
+from theory.claims.variants import AT_TAU_0, Theory, planted_errors, true_theory
 from theory.equations import (
     ck_coefficients,
     ck_equations,
@@ -42,6 +42,7 @@ from theory.symbols import (
     dd,
     gamma2,
     lambda_,
+    mean,
     sigma_a2,
     sigma_b2,
     tau,
@@ -57,6 +58,7 @@ __all__ = [
     "generated_errors",
     "mutant_census",
     "mutations",
+    "wrong_theories",
 ]
 
 #: D = 1 - sigma_a^2 d1^2 and D_d = 1 - sigma_a^2 d_d.
@@ -437,6 +439,25 @@ def generated_errors() -> Mapping[str, Theory]:
     return mutant_census().wrong
 
 
+@cache
+def wrong_theories() -> Mapping[str, Theory]:
+    """Return every wrong theory of the equivalents: those that are made, after the planted ones that no change makes.
+
+    Example:
+        >>> "alpha_2 absent" in wrong_theories(), "centred-T" in wrong_theories()
+        (False, True)
+    """
+    alike: dict[tuple[object, ...], list[Theory]] = {}
+    for theory in generated_errors().values():
+        alike.setdefault(_fingerprint(theory), []).append(theory)
+    kept = {
+        name: theory
+        for name, theory in planted_errors().items()
+        if theory.statistics or not any(_same(theory, other) for other in alike.get(_fingerprint(theory), ()))
+    }
+    return MappingProxyType(kept | dict(generated_errors()))
+
+
 def _named(formula: Formula, identifier: str, expression: sp.Expr) -> Theory | None:
     """The wrong theory, or None where it divides by 0."""
     wrong = formula.theory(expression)
@@ -486,7 +507,7 @@ def _normal(expression: sp.Expr) -> object:
 def _symbols() -> tuple[sp.Symbol, ...]:
     """What the expressions of theories are made of."""
     kept = (symbol for kind in _KINDS for symbol in kind if symbol not in _known())
-    return (*kept, *AT_TAU_0.values())
+    return (*kept, *AT_TAU_0.values(), mean)
 
 
 def _fingerprint(theory: Theory) -> tuple[object, ...]:

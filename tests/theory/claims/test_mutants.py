@@ -1,10 +1,23 @@
 """Generated wrong theories: how many there are, and that every one is wrong or proved to be the truth."""
 
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 import sympy as sp
 
-from theory.claims import AT_TAU_0, Formula, Theory, formulas, mutant_census, mutations, true_theory
+from theory.claims import (
+    AT_TAU_0,
+    Formula,
+    Theory,
+    formulas,
+    mutant_census,
+    mutations,
+    planted_errors,
+    true_theory,
+    wrong_theories,
+)
 from theory.equations import kernel_coefficients
 from theory.kernels import Kernel
 from theory.symbols import d1, d2, d22, sigma_a2, sigma_b2
@@ -138,3 +151,28 @@ def test_generating_twice_gives_the_same_in_the_same_order() -> None:
     first = list(mutant_census().wrong)
     mutant_census.cache_clear()
     assert list(mutant_census().wrong) == first
+
+
+def test_the_documentation_counts_what_is_made() -> None:
+    text = (Path(__file__).parents[3] / "docs" / "ledger.md").read_text()
+    table = dict(re.findall(r"^\| ([a-z][^|]*?) \| (\d+) \|$", text, flags=re.MULTILINE))
+    census = mutant_census()
+    counted = {
+        "changes": sum(census.generated.values()),
+        "equal to the truth, proved by normal forms": len(census.equal),
+        "undefined (they divide by 0)": len(census.undefined),
+        "the same as another": len(census.merged),
+        "wrong theories": len(census.wrong),
+    }
+    assert {name: int(table[name]) for name in counted} == counted
+    listed = len(wrong_theories()) - len(census.wrong)
+    assert f"added {listed} from a list" in text
+    assert f"they are {len(wrong_theories())}." in text
+
+
+def test_a_listed_error_is_kept_only_where_none_that_is_made_says_the_same() -> None:
+    kept = set(wrong_theories()) & set(planted_errors())
+    # alpha_2 without its term is also made; a tenth more, a wrong T and another NTK's coefficients are not.
+    assert "alpha_2 absent" not in kept
+    assert {"ck variance +10 %", "centred-T", "uncentred diagonal"} <= kept
+    assert len(kept) + len(mutant_census().wrong) == len(wrong_theories())
