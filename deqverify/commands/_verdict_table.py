@@ -136,6 +136,8 @@ def summary(outcome: LedgerOutcome, seconds: float) -> str:
     if outcome.planted:
         caught = sum(one.refuted for one in outcome.planted)
         parts.append(f"{caught} of {len(outcome.planted)} wrong theories caught")
+        blind = sum(one.without_power for one in outcome.planted)
+        parts += [f"no power against {blind}"] if blind else []
     minutes, rest = divmod(round(seconds), 60)
     return ", ".join([*parts, f"in {minutes} min {rest} s" if minutes else f"in {rest} s"])
 
@@ -161,26 +163,42 @@ def show_blocks(console: Console, verdicts: Sequence[Verdict], *, expected: bool
 
 
 def show_planted(console: Console, planted: Sequence[PlantedOutcome]) -> None:
-    """Print how the wrong theories fared, a line for each."""
+    """Print how the wrong theories fared, a line for each of those that were not made by changing formulas."""
     if not planted:
         return
     refuted = sum(outcome.refuted for outcome in planted)
-    _layout.show_line(console, f"wrong theories: {refuted} of {len(planted)} refuted", style="bold")
+    made = [outcome for outcome in planted if outcome.theory.source == "generated"]
+    line = f"wrong theories: {refuted} of {len(planted)} refuted"
+    if made:
+        line += f", among them {sum(outcome.refuted for outcome in made)} of {len(made)} made by changing formulas"
+    _layout.show_line(console, line, style="bold")
     for outcome in planted:
-        told = "refuted" if outcome.refuted else "not refuted"
-        mark = _signs(console)[0 if outcome.refuted else 1 if outcome.detectable > 1 else 2]
-        line = (
-            f"{mark} {told}  {outcome.theory.identifier}: by {outcome.witness}, {outcome.score:+.1f} standard errors; "
-            f"would see {100 * outcome.detectable:.2g} % of it"
-        )
-        _layout.show_line(console, line, style="" if outcome.refuted else "bold red")
+        if outcome not in made:
+            _show_outcome(console, outcome)
+    show_escaped(console, planted)
+
+
+def _show_outcome(console: Console, outcome: PlantedOutcome) -> None:
+    """Print a line on one wrong theory."""
+    told = "refuted" if outcome.refuted else "no power here" if outcome.without_power else "not refuted"
+    mark = _signs(console)[0 if outcome.refuted else 1 if outcome.detectable > 1 else 2]
+    line = (
+        f"{mark} {told}  {outcome.theory.identifier}: by {outcome.witness}, {outcome.score:+.1f} standard errors; "
+        f"would see {100 * outcome.detectable:.2g} % of it"
+    )
+    _layout.show_line(console, line, style="" if outcome.refuted else "bold red")
 
 
 def show_escaped(console: Console, planted: Sequence[PlantedOutcome]) -> None:
-    """Print the names of the wrong theories that were not caught, in one paragraph."""
-    names = [outcome.theory.identifier for outcome in planted if not outcome.refuted]
-    if names:
-        _layout.show_line(console, f"wrong theories not caught on these draws: {'; '.join(names)}", style="yellow")
+    """Print the names of the wrong theories that were not caught: those without power first, one paragraph each."""
+    escaped = [outcome for outcome in planted if not outcome.refuted]
+    for title, blind in (
+        ("no power here, as predicted before the draws, against", True),
+        ("wrong theories not caught on these draws", False),
+    ):
+        names = [outcome.theory.identifier for outcome in escaped if outcome.without_power is blind]
+        if names:
+            _layout.show_line(console, f"{title}: {'; '.join(names)}", style="yellow")
 
 
 def show_left_out(console: Console, profile: str, left_out: Mapping[str, str]) -> None:

@@ -12,6 +12,7 @@ import argparse
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from statistics import median_low
 from typing import TYPE_CHECKING, Any
 
 from deqverify.commands import _campaign_options, _errors, _layout, _options, _outputs, _progress
@@ -147,15 +148,16 @@ def _run(arguments: argparse.Namespace) -> LedgerRun:
 
     exact_numbers(arguments.sigma_a2, arguments.sigma_b2, 1)
     profile = PROFILES[arguments.profile]
-    profile = replace(
-        profile, rate_sizes=arguments.p or profile.rate_sizes, rate_draws=arguments.seeds or profile.rate_draws
-    )
+    if arguments.p or arguments.seeds:
+        sizes = arguments.p or profile.rate_sizes
+        draws = arguments.seeds or median_low(profile.rate_draws)
+        profile = replace(profile, rate_sizes=sizes, rate_draws=(draws,) * len(sizes))
     for p in profile.rate_sizes:
         try:
             mixture = GaussianMixture.released_experiment(p)
         except ValueError as error:
             raise _errors.UsageError(f"no data for p = {p}: {error}") from error
-        check_memory(mixture.samples, p, jobs=workers(arguments.jobs, profile.rate_draws))
+        check_memory(mixture.samples, p, jobs=workers(arguments.jobs, sum(profile.rate_draws)))
     weights = str(arguments.sigma_a2), str(arguments.sigma_b2)
     plan = Plan(profile, arguments.seed, *weights, activations=tuple(arguments.activation or ()))
     try:

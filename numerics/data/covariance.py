@@ -124,6 +124,11 @@ class Covariance:
             return float(np.sum(self._value * other._value.T))
         return float(self.diagonal @ other.diagonal)
 
+    def quadratic_form(self, vector: Array) -> float:
+        """v^T C v for a (p,) array v."""
+        applied = self._value @ vector if self._value.ndim == 2 else self._value * vector
+        return float(vector @ applied)
+
     def square_norm_variance(self, fourth_moment: float) -> float:
         """Var ||C^(1/2) z||^2 for independent entries of z with mean 0, variance 1 and this fourth moment.
 

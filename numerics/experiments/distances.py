@@ -98,7 +98,8 @@ def distance_to_equivalent(
         norm = operator_norm(error, rng)
         changed: dict[str, list[float]] = {}
         if changes:
-            parts = equivalent_parts(solution.kernel(kernel), statistics, tau0, gram)
+            parts: dict[str, Any] = dict(equivalent_parts(solution.kernel(kernel), statistics, tau0, gram))
+            parts["linear"] = parts["linear"].dense()
             # A larger number makes the error smaller.
             factors = [-change for change in changes]
             span = statistics.low_rank

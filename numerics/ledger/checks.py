@@ -21,6 +21,7 @@ __all__ = [
     "Check",
     "Plan",
     "PlantedOutcome",
+    "PlantedSetting",
     "Profile",
     "Results",
     "Task",
@@ -109,15 +110,54 @@ def by_size(tasks: Sequence[Task], value: Callable[[Task], _Value], size: str = 
 
 
 @dataclass(frozen=True)
+class PlantedSetting:
+    """A DEQ and data on which wrong theories are tried.
+
+    Attributes:
+        activation: registered name, or an expression in x.
+        sigma_a2: variance of the recurrent weights, as text that is an exact number.
+        sigma_b2: variance of the input weights, as text.
+        data: name of ``numerics.ledger.MIXTURES``.
+        sizes: dimensions p.
+        draws: how many there are at each.
+    """
+
+    activation: str
+    sigma_a2: str
+    sigma_b2: str
+    data: str
+    sizes: tuple[int, ...]
+    draws: tuple[int, ...]
+
+    @property
+    def weights(self) -> tuple[float, float]:
+        """sigma_a^2 and sigma_b^2 in float64."""
+        return float(sp.Rational(self.sigma_a2)), float(sp.Rational(self.sigma_b2))
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """What a draw needs besides its size, number and seed."""
+        sigma_a2, sigma_b2 = self.weights
+        return {"data": self.data, "activation": self.activation, "sigma_a2": sigma_a2, "sigma_b2": sigma_b2}
+
+    @property
+    def subject(self) -> str:
+        """What verdicts on it are headed by."""
+        return f"{self.activation}, sigma_a^2 = {self.sigma_a2}, sigma_b^2 = {self.sigma_b2}"
+
+
+@dataclass(frozen=True)
 class Profile:
     """How much work a run of the ledger is given.
 
     Attributes:
         name: quick, default or full.
-        witness_sizes: dimensions p of the witness checks, at least four.
+        witness_sizes: dimensions p of the witness checks, at least five.
         witness_draws: draws at each of them.
-        limit_draws: draws at each of them where an assumption is strained.
+        limit_sizes: dimensions p where an assumption is strained, at least four.
+        limit_draws: draws at each of them.
         witness_activations: what the equivalents' coefficients are checked on.
+        planted: what the wrong theories are tried on, and the true ones beside them.
         rate_sizes: dimensions p of the operator norms.
         rate_draws: draws at each of them.
         rate_activations: what the norms are computed for.
@@ -132,10 +172,12 @@ class Profile:
     name: str
     witness_sizes: tuple[int, ...]
     witness_draws: tuple[int, ...]
+    limit_sizes: tuple[int, ...]
     limit_draws: tuple[int, ...]
     witness_activations: tuple[str, ...]
+    planted: tuple[PlantedSetting, ...]
     rate_sizes: tuple[int, ...]
-    rate_draws: int
+    rate_draws: tuple[int, ...]
     rate_activations: tuple[str, ...]
     spectrum_sizes: tuple[int, ...]
     spectrum_draws: tuple[int, ...]
@@ -145,6 +187,16 @@ class Profile:
     level: float = 0.001
 
 
+def _planted(sizes: tuple[int, ...], draws: tuple[int, ...]) -> tuple[PlantedSetting, ...]:
+    """The settings in which the wrong theories are tried, at a profile's sizes.
+
+    d1, d2, d22 and d_d are far from 0, from each other and from what they are at tau_0, and sigma_a^2 is at 0.7 of
+    the NTKs' margin: of the activations that were searched these two leave the fewest wrong theories without power.
+    """
+    deqs = (("7*sin(x/2)/4 + cos(x/2)", "5/4", "1"), ("x + 2*sin(x/2) + cos(5*x/4)", "3/20", "3/8"))
+    return tuple(PlantedSetting(*deq, "rich", sizes, draws) for deq in deqs)
+
+
 _NO_TIME = "no time for it"
 _NO_POWER = "no power (on its few draws a change of 100 % could go unseen)"
 PROFILES = {
@@ -152,12 +204,14 @@ PROFILES = {
     for profile in (
         Profile(
             "quick",
-            witness_sizes=(200, 400, 800, 1200),
-            witness_draws=(24, 16, 12, 10),
+            witness_sizes=(120, 200, 300, 600, 1200),
+            witness_draws=(12, 16, 14, 14, 8),
+            limit_sizes=(200, 400, 800, 1200),
             limit_draws=(9, 6, 5, 4),
             witness_activations=("relu",),
+            planted=_planted((120, 200, 300, 600, 1200), (12, 16, 14, 14, 8)),
             rate_sizes=(100, 200, 400, 800),
-            rate_draws=5,
+            rate_draws=(5, 5, 5, 5),
             rate_activations=("relu",),
             spectrum_sizes=(200, 300, 500, 800),
             spectrum_draws=(10, 8, 6, 4),
@@ -184,12 +238,14 @@ PROFILES = {
         ),
         Profile(
             "default",
-            witness_sizes=(400, 800, 1600, 2400),
-            witness_draws=(48, 32, 20, 12),
+            witness_sizes=(200, 280, 500, 900, 2000),
+            witness_draws=(16, 20, 24, 10, 6),
+            limit_sizes=(400, 800, 1600, 2400),
             limit_draws=(24, 16, 12, 8),
             witness_activations=("relu", "tanh", "swish"),
+            planted=_planted((140, 250, 500, 1000, 2400), (24, 36, 36, 16, 10)),
             rate_sizes=(200, 400, 800, 1600),
-            rate_draws=16,
+            rate_draws=(16, 16, 16, 16),
             rate_activations=("relu", "tanh", "swish"),
             spectrum_sizes=(200, 400, 800, 1600),
             spectrum_draws=(48, 32, 20, 10),
@@ -199,12 +255,14 @@ PROFILES = {
         ),
         Profile(
             "full",
-            witness_sizes=(400, 800, 1600, 3200),
-            witness_draws=(120, 72, 48, 20),
+            witness_sizes=(280, 400, 700, 1400, 3200),
+            witness_draws=(60, 80, 60, 30, 16),
+            limit_sizes=(400, 800, 1600, 3200),
             limit_draws=(32, 24, 16, 6),
             witness_activations=("relu", "tanh", "swish", "gelu", "elu"),
+            planted=_planted((140, 250, 500, 1200, 3200), (48, 96, 80, 40, 16)),
             rate_sizes=(200, 400, 800, 1600, 3200),
-            rate_draws=10,
+            rate_draws=(10, 10, 10, 10, 10),
             rate_activations=("relu", "tanh", "swish", "gelu", "elu"),
             spectrum_sizes=(200, 400, 800, 1600, 3200),
             spectrum_draws=(160, 100, 64, 40, 16),
@@ -244,6 +302,11 @@ class Plan:
         return {name: float(sp.Rational(value)) for name, value in self.weights.items()}
 
     @property
+    def planted(self) -> tuple[PlantedSetting, ...]:
+        """What the wrong theories are tried on: nothing where the user's own DEQs are asked about."""
+        return () if self.activations else self.profile.planted
+
+    @property
     def witness_activations(self) -> tuple[str, ...]:
         """Activations of the witness checks."""
         return self.activations or self.profile.witness_activations
@@ -264,6 +327,7 @@ class PlantedOutcome:
         witness: the functional that says so.
         score: its limit in standard errors.
         detectable: smallest fraction of the error that would be detected with probability 0.9; inf where there is none.
+        predicted: the same as it was predicted before the draws, or None where nothing was.
     """
 
     theory: Theory
@@ -271,6 +335,12 @@ class PlantedOutcome:
     witness: str
     score: float
     detectable: float
+    predicted: float | None = None
+
+    @property
+    def without_power(self) -> bool:
+        """Whether it was not refuted, and that was to be expected: its error is too small for these draws."""
+        return not self.refuted and self.predicted is not None and self.predicted > 1
 
     def record(self) -> dict[str, Any]:
         """Return the outcome as plain JSON values."""
@@ -281,8 +351,16 @@ class PlantedOutcome:
             "refuted": self.refuted,
             "witness": self.witness,
             "score": self.score,
-            "detectable": None if self.detectable == float("inf") else self.detectable,
+            "detectable": _finite(self.detectable),
+            "predicted": _finite(self.predicted),
+            "without_power": self.without_power,
+            "generated": self.theory.source == "generated",
         }
+
+
+def _finite(value: float | None) -> float | None:
+    """None for inf, which JSON does not have."""
+    return None if value == float("inf") else value
 
 
 def _none_planted(plan: Plan, results: Results) -> Sequence[PlantedOutcome]:

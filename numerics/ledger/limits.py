@@ -25,9 +25,11 @@ __all__ = [
     "LimitTest",
     "figures",
     "limit_test",
+    "limit_tests",
     "limit_verdict",
     "power_list",
     "power_of",
+    "predicted_test",
 ]
 
 #: Changes of a limit below this are rounding.
@@ -98,7 +100,12 @@ class LimitTest:
 
 
 def limit_test(
-    names: Sequence[str], sizes: Sequence[int], values: Sequence[Array], *, order: int = 2, level: float = 0.001
+    names: Sequence[str],
+    sizes: Sequence[int],
+    values: Sequence[Array],
+    *,
+    order: int | Sequence[int] = 2,
+    level: float = 0.001,
 ) -> LimitTest:
     """Estimate the limits of W quantities as p grows, and test them against zero.
 
@@ -106,60 +113,189 @@ def limit_test(
         names: of the quantities.
         sizes: p, at least ``order`` + 2 of them.
         values: for each p a (draws, W) array, at least two draws.
-        order: m, highest power of p^(-1/2).
+        order: m, highest power of p^(-1/2), of all quantities or of each.
         level: of the test over all quantities together.
 
     Raises:
         ValueError: too few sizes or draws.
     """
-    if len(sizes) < order + 2 or min(len(rows) for rows in values) < 2:
-        raise ValueError(f"a fit of order {order} needs at least {order + 2} sizes and two draws at each")
-    means = np.stack([rows.mean(axis=0) for rows in values])
-    spare = np.array([len(rows) - 1.0 for rows in values])
-    places = np.log(np.array(sizes, dtype=float))
-    variances, line = _smooth_variances(places, np.stack([rows.var(axis=0, ddof=1) for rows in values]), spare)
-    squared = variances / (spare + 1)[:, None]
-    powers = np.array(sizes, dtype=float)[:, None] ** (-0.5 * np.arange(order + 1))
-    following = np.array(sizes, dtype=float) ** (-0.5 * (order + 1))
-    limits, errors, allowances, freedoms = (np.empty(len(names)) for _ in range(4))
-    for k in range(len(names)):
-        weights = 1 / np.sqrt(squared[:, k])
-        design = powers * weights[:, None]
-        inverse = np.linalg.inv(design.T @ design)
-        estimator = inverse @ design.T * weights
-        found = estimator @ means[:, k]
-        limits[k], errors[k] = found[0], np.sqrt(inverse[0, 0])
-        # A_m is known to its standard error only.
-        last = abs(found[-1]) + np.sqrt(inverse[-1, -1])
-        allowances[k] = last * abs(estimator[0] @ following)
-        # How well the error is known: Satterthwaite's degrees of freedom, 2/Var(log of its square).
-        shares = estimator[0] ** 2 * squared[:, k] / inverse[0, 0]
-        gradient = np.array([1.0, shares @ places])
-        freedoms[k] = 2 / (gradient @ line @ gradient)
-    freedom = int(freedoms.min())
-    critical = float(scipy.stats.t.ppf(1 - level / len(names) / 2, freedom))
-    return LimitTest(tuple(names), limits, errors, allowances, critical, level, freedom)
+    (found,) = limit_tests(names, sizes, [rows[:, None, :] for rows in values], order=order, level=level)
+    return found
 
 
-def _smooth_variances(places: Array, variances: Array, spare: Array) -> tuple[Array, Array]:
-    """Variances of one draw that follow a power law of p, which all sizes fix together, and the law's covariance.
+def limit_tests(
+    names: Sequence[str],
+    sizes: Sequence[int],
+    values: Sequence[Array],
+    *,
+    order: int | Sequence[int] = 2,
+    level: float = 0.001,
+) -> list[LimitTest]:
+    """Do as `limit_test` for T theories at once.
 
     Args:
-        places: (m,) array, log p.
-        variances: (m, W) array, sample variances.
-        spare: (m,) array, their degrees of freedom nu.
+        names: of the quantities.
+        sizes: p.
+        values: for each p a (draws, T, W) array.
+        order: as for `limit_test`.
+        level: of the test of each theory.
 
-    Returns:
-        The (m, W) array of smoothed variances, and the (2, 2) covariance of the law's intercept and slope, from
-        Var(log s^2) = 2/nu.
+    Raises:
+        ValueError: too few sizes or draws.
     """
-    # E[log s^2] is below log sigma^2.
-    bias = np.log(spare / 2) - scipy.special.digamma(spare / 2)
-    logs = np.log(np.maximum(variances, 1e-300)) + bias[:, None]
-    design = np.column_stack([np.ones_like(places), places])
-    covariance = np.linalg.inv(design.T @ (design * spare[:, None] / 2))
-    found = covariance @ design.T @ (logs * spare[:, None] / 2)
-    return np.asarray(np.exp(design @ found)), np.asarray(covariance)
+    ladder = sizes, [len(rows) for rows in values]
+    return _tests(names, _fits(names, sizes, values, ladder, order), level)
+
+
+def predicted_test(
+    names: Sequence[str],
+    pilot: tuple[Sequence[int], Sequence[Array]],
+    planned: tuple[Sequence[int], Sequence[int]],
+    *,
+    order: int | Sequence[int] = 2,
+    level: float = 0.001,
+) -> LimitTest:
+    """Return the errors, the allowances and the critical value that a test will have, from draws at small p.
+
+    The scatter at the planned sizes follows the pilot's power law, and the allowances its last term.
+
+    Args:
+        names: of the quantities.
+        pilot: sizes p, and for each a (draws, W) array, as for `limit_test`.
+        planned: sizes p, and how many draws there will be at each.
+        order: as for `limit_test`.
+        level: of the test over all quantities together.
+
+    Raises:
+        ValueError: too few sizes or draws.
+    """
+    sizes, values = pilot
+    (found,) = _tests(names, _fits(names, sizes, [rows[:, None, :] for rows in values], planned, order), level)
+    return found
+
+
+@dataclass(frozen=True)
+class _Scatter:
+    """Variances of one draw that follow a power law of p.
+
+    Attributes:
+        law: (2, T, W) array, intercept and slope of the log variance in log p.
+    """
+
+    law: Array
+
+    @classmethod
+    def of(cls, sizes: Sequence[int], values: Sequence[Array]) -> _Scatter:
+        """The law that all sizes fix together, from (draws, T, W) arrays."""
+        if min(len(rows) for rows in values) < 2:
+            raise ValueError("a test of limits needs at least two draws at each size")
+        spare = _spare([len(rows) for rows in values])
+        variances = np.stack([rows.var(axis=0, ddof=1) for rows in values])
+        # E[log s^2] is below log sigma^2.
+        bias = np.log(spare / 2) - scipy.special.digamma(spare / 2)
+        logs = np.log(np.maximum(variances, 1e-300)) + bias[:, None, None]
+        solver = _covariance(sizes, spare) @ (_line(sizes) * spare[:, None] / 2).T
+        return cls(np.tensordot(solver, logs, axes=1))
+
+    def of_quantity(self, k: int) -> _Scatter:
+        """That of one quantity, its law a (2, T) array."""
+        return _Scatter(self.law[..., k])
+
+    def at(self, sizes: Sequence[int]) -> Array:
+        """Variances, the sizes first."""
+        return np.asarray(np.exp(np.tensordot(_line(sizes), self.law, axes=1)))
+
+
+def _spare(draws: Sequence[int]) -> Array:
+    """Degrees of freedom of the variances, (m,) array."""
+    return np.array(draws, dtype=float) - 1
+
+
+def _line(sizes: Sequence[int]) -> Array:
+    """1 and log p, (m, 2) array."""
+    places = np.log(np.array(sizes, dtype=float))
+    return np.column_stack([np.ones_like(places), places])
+
+
+def _covariance(sizes: Sequence[int], spare: Array) -> Array:
+    """(2, 2) covariance of the law's intercept and slope, from Var(log s^2) = 2/nu."""
+    design = _line(sizes)
+    return np.asarray(np.linalg.inv(design.T @ (design * spare[:, None] / 2)))
+
+
+@dataclass(frozen=True)
+class _Fit:
+    """One quantity's limit by T theories, all (T,) arrays."""
+
+    limits: Array
+    errors: Array
+    allowances: Array
+    freedoms: Array
+
+
+def _fits(
+    names: Sequence[str],
+    sizes: Sequence[int],
+    values: Sequence[Array],
+    ladder: tuple[Sequence[int], Sequence[int]],
+    order: int | Sequence[int],
+) -> list[_Fit]:
+    """The series of each quantity from (draws, T, W) arrays of values, with the errors of a ladder (sizes, draws)."""
+    orders = [order] * len(names) if isinstance(order, int) else list(order)
+    fewest, needed = min(len(sizes), len(ladder[0])), max(orders) + 2
+    if fewest < needed:
+        raise ValueError(f"a fit of order {needed - 2} needs at least {needed} sizes and two draws at each")
+    draws = [len(rows) for rows in values]
+    scatter = _Scatter.of(sizes, values)
+    means = np.stack([rows.mean(axis=0) for rows in values])
+    found = []
+    for k, highest in enumerate(orders):
+        own = scatter.of_quantity(k)
+        estimator, _ = _least_squares(sizes, draws, own, highest)
+        found.append(_fit(*ladder, np.einsum("tms,st->tm", estimator, means[..., k]), own))
+    return found
+
+
+def _fit(sizes: Sequence[int], draws: Sequence[int], series: Array, scatter: _Scatter) -> _Fit:
+    """The errors that a ladder has, and its allowances, for a (T, m + 1) array of coefficients A_0 ... A_m."""
+    order = series.shape[1] - 1
+    estimator, inverse = _least_squares(sizes, draws, scatter, order)
+    following = estimator[:, 0] @ np.array(sizes, dtype=float) ** (-0.5 * (order + 1))
+    # A_m is known to its standard error only.
+    last = np.abs(series[:, -1]) + np.sqrt(inverse[:, -1, -1])
+    # How well the error is known: Satterthwaite's degrees of freedom, 2/Var(log of its square).
+    shares = estimator[:, 0] ** 2 * _squared(sizes, draws, scatter) / inverse[:, :1, 0]
+    gradients = np.column_stack([np.ones(len(shares)), shares @ np.log(np.array(sizes, dtype=float))])
+    line = _covariance(sizes, _spare(draws))
+    freedoms = 2 / np.einsum("ti,ij,tj->t", gradients, line, gradients)
+    return _Fit(series[:, 0], np.sqrt(inverse[:, 0, 0]), last * np.abs(following), freedoms)
+
+
+def _squared(sizes: Sequence[int], draws: Sequence[int], scatter: _Scatter) -> Array:
+    """Squared standard errors of the means, (T, sizes) array."""
+    return np.asarray((scatter.at(sizes) / np.array(draws, dtype=float)[:, None]).T)
+
+
+def _least_squares(sizes: Sequence[int], draws: Sequence[int], scatter: _Scatter, order: int) -> tuple[Array, Array]:
+    """Estimators of A_0 ... A_m, (T, m + 1, sizes) array, and their covariances, (T, m + 1, m + 1) array."""
+    powers = np.array(sizes, dtype=float)[:, None] ** (-0.5 * np.arange(order + 1))
+    weights = 1 / np.sqrt(_squared(sizes, draws, scatter))
+    design = powers * weights[..., None]
+    inverse = np.linalg.inv(np.swapaxes(design, 1, 2) @ design)
+    return inverse @ np.swapaxes(design, 1, 2) * weights[:, None, :], inverse
+
+
+def _tests(names: Sequence[str], fits: Sequence[_Fit], level: float) -> list[LimitTest]:
+    """The test of each theory, from the fits of all quantities."""
+    limits, errors, allowances, freedoms = (
+        np.stack([getattr(fit, part) for fit in fits], axis=1)
+        for part in ("limits", "errors", "allowances", "freedoms")
+    )
+    found = []
+    for k, freedom in enumerate(freedoms.min(axis=1).astype(int)):
+        critical = float(scipy.stats.t.ppf(1 - level / len(names) / 2, freedom))
+        found.append(LimitTest(tuple(names), limits[k], errors[k], allowances[k], critical, level, int(freedom)))
+    return found
 
 
 def power_of(test: LimitTest, changed: Callable[[str], LimitTest], change: float = 1.0) -> dict[str, float | None]:

@@ -22,8 +22,8 @@ __all__ = [
 #: Names of the mixtures, and what they are.
 MIXTURES = {
     "released": "two equal classes, n = 0.8 p, means of norm 2, C_a = (1 + 8a/sqrt p) I",
-    "rich": "classes of n/3 and 2n/3 samples, n = 0.9 p, means of norm 2, C_1 = 3/2 Toeplitz(0.6^|i-j|), "
-    "C_2 = (1 + 8/sqrt p) D with D's diagonal 0.9 and 2.1 in turn",
+    "rich": "classes of n/3 and 2n/3 samples, n = 0.9 p, means of norm 1, C_1 = 3/2 Toeplitz(0.6^|i-j|), "
+    "C_2 = (1 + 3/sqrt p) D with D's diagonal 0.9 and 2.1 in turn",
     "spiked": "the released one with C_2 = (1 + 8/sqrt p) I + 9 e_1 e_1^T, a spike of bounded strength",
     "far": "the released one with C_2 = 3/2 I: the traces differ by order p",
     "sheet": "the released one with C_a = (1 + 20a/sqrt p) I, the example of theory sheet section 5",
@@ -37,7 +37,8 @@ def mixture(name: str, p: int) -> GaussianMixture:
 
     The rich one has non-diagonal, non-commuting covariances of different spectra, unequal classes and both kinds of
     fluctuation of the norms, and tau_0^2 tends to 3/2, so that no two terms of the equivalents can stand in for each
-    other.  The far one breaks an assumption of the theory.
+    other.  The shift between its traces is small, so that the errors' series in p^(-1/2) is short.  The far one breaks
+    an assumption of the theory.
 
     Raises:
         ValueError: an unknown name, or p below 16.
@@ -62,8 +63,8 @@ def mixture(name: str, p: int) -> GaussianMixture:
         means[0, 0], means[1, 8] = 3.5, 2.5
         first = round(0.2 * p)
         return GaussianMixture.build(means, [1.0, 1 + 6 / np.sqrt(p)], [first, round(0.8 * p) - first])
-    means[0, 0] = means[1, 8] = 2.0
-    levels = np.where(np.arange(p) % 2 == 0, 0.9, 2.1) * (1 + 8 / np.sqrt(p))
+    means[0, 0] = means[1, 8] = 1.0
+    levels = np.where(np.arange(p) % 2 == 0, 0.9, 2.1) * (1 + 3 / np.sqrt(p))
     first = round(0.3 * p)
     covariances = [Covariance.toeplitz(p, 0.6, 1.5), Covariance(levels, p)]
     return GaussianMixture.build(means, covariances, [first, round(0.9 * p) - first])

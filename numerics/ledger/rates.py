@@ -131,8 +131,9 @@ def _experiment(
 
 
 def _p_ladder(plan: Plan, **arguments: Any) -> list[Task]:
-    sizes, draws = plan.profile.rate_sizes, [plan.profile.rate_draws] * len(plan.profile.rate_sizes)
-    return ladder(distance_task, {**arguments, **plan.weights, "seed": plan.seed}, sizes, draws)
+    profile = plan.profile
+    arguments |= {**plan.weights, "seed": plan.seed}
+    return ladder(distance_task, arguments, profile.rate_sizes, profile.rate_draws)
 
 
 def _m_ladder(plan: Plan, **arguments: Any) -> list[Task]:

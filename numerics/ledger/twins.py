@@ -92,8 +92,8 @@ def few_task(p: int, index: int, seed: int, sigma_a2: str, sigma_b2: str) -> dic
 
 
 def _tasks(plan: Plan) -> list[Task]:
-    sizes, draws = plan.profile.rate_sizes, [plan.profile.rate_draws] * len(plan.profile.rate_sizes)
-    return ladder(few_task, {**plan.weights, "seed": plan.seed}, sizes, draws)
+    profile = plan.profile
+    return ladder(few_task, {**plan.weights, "seed": plan.seed}, profile.rate_sizes, profile.rate_draws)
 
 
 def _judge(plan: Plan, results: Results) -> list[Verdict]:

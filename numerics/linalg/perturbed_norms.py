@@ -7,9 +7,12 @@ where D is a multiple of I.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigsh
 
 from numerics.arrays import Array
@@ -66,9 +69,11 @@ def _basis(
     if n <= _DENSE:
         return np.eye(n)
     columns = [] if span is None else [span, error @ span]
-    for matrix in (error, *(_sum(error, change, factor) for change, factor in full)):
+    sums: Iterator[NDArray[Any]] = (_sum(error, change, factor) for change, factor in full)
+    for matrix in chain([error], sums):
+        start = np.asarray(rng.standard_normal(n), dtype=matrix.dtype)
         try:
-            _, vectors = eigsh(matrix, k=_OUTER, which="BE", v0=rng.standard_normal(n), tol=_TOLERANCE)
+            _, vectors = eigsh(matrix, k=_OUTER, which="BE", v0=start, tol=_TOLERANCE)
         except ArpackNoConvergence as failure:
             raise SpectrumConvergenceError(f"the outer eigenvectors of a {n} x {n} matrix were not found") from failure
         columns.append(vectors)
@@ -77,11 +82,10 @@ def _basis(
     return np.asarray(np.linalg.qr(directions / np.linalg.norm(directions, axis=0))[0])
 
 
-def _sum(error: Array, change: Array | LinearOperator, factor: float) -> LinearOperator:
-    def product(vector: Array) -> Array:
-        return np.asarray(error @ vector + factor * (change @ vector))
-
-    return LinearOperator(error.shape, matvec=product, dtype=np.float64)
+def _sum(error: Array, change: Array | LinearOperator, factor: float) -> NDArray[np.float32]:
+    """E + f D in single precision: the directions need no more, and hundreds of products are twice as quick."""
+    dense = change @ np.eye(len(error)) if isinstance(change, LinearOperator) else change
+    return np.asarray(error + factor * dense, dtype=np.float32)
 
 
 def _projected(matrix: Array | LinearOperator, basis: Array) -> Array:

@@ -60,6 +60,7 @@ class Planted:
         witness: the functional that is furthest from 0.
         score: that functional's limit in standard errors.
         detectable: fraction of the error that would be seen, or None where none would.
+        generated: whether it was made by changing a formula.
     """
 
     identifier: str
@@ -69,6 +70,7 @@ class Planted:
     witness: str
     score: float
     detectable: float | None
+    generated: bool = False
 
 
 @dataclass(frozen=True)
@@ -214,4 +216,6 @@ def _planted(fields: _Fields, records: list[Any]) -> Iterator[Planted]:
             witness=fields.get(each, "witness", str, place),
             score=fields.number(each, "score", place),
             detectable=None if none else fields.number(each, "detectable", place),
+            # Older files have no such theories.
+            generated="generated" in each and fields.get(each, "generated", bool, place),
         )

@@ -9,8 +9,20 @@ from typing import TYPE_CHECKING, Any
 from theory.claims.statements import CLAIMS, Claim, RateVerdict, Verdict, VerdictKind
 
 if TYPE_CHECKING:
+    from theory.claims.assembly import ASSEMBLY, NUMBERS, Assembly, T_ab, t, t_a, t_b
+    from theory.claims.mutants import (
+        EqualMutant,
+        Formula,
+        MutantCensus,
+        formulas,
+        generated_errors,
+        mutant_census,
+        mutations,
+        wrong_theories,
+    )
     from theory.claims.proofs import PROOFS, unproved
     from theory.claims.variants import (
+        AT_TAU_0,
         RELEASED_VARIANTS,
         PopulationChange,
         Statistic,
@@ -22,26 +34,52 @@ if TYPE_CHECKING:
     )
 
 __all__ = [
+    "ASSEMBLY",
+    "AT_TAU_0",
     "CLAIMS",
+    "NUMBERS",
     "PROOFS",
     "RELEASED_VARIANTS",
+    "Assembly",
     "Claim",
+    "EqualMutant",
+    "Formula",
+    "MutantCensus",
     "PopulationChange",
     "RateVerdict",
     "Statistic",
+    "T_ab",
     "Theory",
     "Verdict",
     "VerdictKind",
+    "formulas",
+    "generated_errors",
+    "mutant_census",
+    "mutations",
     "planted_errors",
     "planted_spectral_errors",
     "released_variants",
+    "t",
+    "t_a",
+    "t_b",
     "true_theory",
     "unproved",
+    "wrong_theories",
 ]
+
+#: Where names that need SymPy are, if not among the variants.
+_MODULES = {
+    "proofs": ("PROOFS", "unproved"),
+    "assembly": ("ASSEMBLY", "NUMBERS", "Assembly", "T_ab", "t", "t_a", "t_b"),
+    "mutants": (
+        *("EqualMutant", "Formula", "MutantCensus"),
+        *("formulas", "generated_errors", "mutant_census", "mutations", "wrong_theories"),
+    ),
+}
 
 
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    module = "proofs" if name in ("PROOFS", "unproved") else "variants"
+    module = next((module for module, names in _MODULES.items() if name in names), "variants")
     return getattr(import_module(f"{__name__}.{module}"), name)

@@ -17,12 +17,14 @@ from typing import Any
 
 import sympy as sp
 
-from theory.equations import ck_coefficients, kernel_coefficients, preactivation_coefficients
+from theory.claims.assembly import ASSEMBLY, Assembly
+from theory.equations import ck_coefficients, kernel_coefficients, preactivation_coefficients, tau_equation
 from theory.kernels import PARTS, Kernel, KernelCoefficients
 from theory.named import RELEASED_VARIANTS
-from theory.symbols import d1, d2, d22, mean, sigma_a2, sigma_b2, tau_0, variance
+from theory.symbols import d1, d2, d22, dd, mean, sigma_a2, sigma_b2, tau_0, variance
 
 __all__ = [
+    "AT_TAU_0",
     "RELEASED_VARIANTS",
     "PopulationChange",
     "Statistic",
@@ -32,6 +34,12 @@ __all__ = [
     "released_variants",
     "true_theory",
 ]
+
+
+#: By moment at tau_*, the same moment at tau_0, which only a wrong theory needs.
+AT_TAU_0: Mapping[sp.Symbol, sp.Symbol] = MappingProxyType(
+    {moment: sp.Symbol(f"{moment}(tau_0)", real=True) for moment in (d1, d2, d22, dd, variance)}
+)
 
 
 class Statistic(Enum):
@@ -68,9 +76,11 @@ class Theory:
         kernel: which kernel's.
         description: what it says, or what is wrong with it, in words.
         source: where it comes from.
-        coefficients: of the kernel, in the moments, the weight variances and tau_0.
+        coefficients: of the kernel, in the moments at tau_* and at tau_0, the weight variances and tau_0.
         statistics: changes of the data's statistics.
         population: changes of the population's numbers, for the law of the spectrum.
+        assembly: how the coefficients and the statistics make the equivalent.
+        scale: tau^2 at equilibrium, the right side of the equation of tau_*.
     """
 
     identifier: str
@@ -80,6 +90,8 @@ class Theory:
     coefficients: KernelCoefficients[sp.Expr]
     statistics: frozenset[Statistic] = field(default_factory=frozenset)
     population: frozenset[PopulationChange] = field(default_factory=frozenset)
+    assembly: Assembly = ASSEMBLY
+    scale: sp.Expr = field(default_factory=lambda: tau_equation().rhs)
 
 
 @cache

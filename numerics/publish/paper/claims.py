@@ -49,13 +49,30 @@ def claims_section(export: Export, found: VerdictFile | None) -> str:
             r"\subsection*{Wrong theories}",
             r"The same check is run on theories that are wrong on purpose, each about the kernel in parentheses. It"
             rf" refutes {refuted} of {len(found.planted)}; those that it does not are marked. The score is the furthest"
-            r" witness's limit in standard errors; the last column is the part of the error that would still be seen.",
+            r" witness's limit in standard errors; the last column is the part of the error that would still be seen."
+            + _made(found.planted),
         ]
-        for number, table in enumerate(_planted_tables(found.planted, export.available), 1):
+        for number, table in enumerate(_planted_tables(_listed(found.planted), export.available), 1):
             parts += [
                 r"\begin{center}", r"\small", export.fragment(f"planted-{number}", table), r"\end{center}",
             ]  # fmt: skip
     return "\n".join(parts)
+
+
+def _listed(planted: tuple[Planted, ...]) -> tuple[Planted, ...]:
+    """The wrong theories that have a row: not those that were made by changing formulas and are refuted."""
+    return tuple(each for each in planted if not (each.generated and each.refuted))
+
+
+def _made(planted: tuple[Planted, ...]) -> str:
+    """A sentence on the theories that were made by changing formulas."""
+    made = sum(each.generated for each in planted)
+    if not made:
+        return ""
+    return (
+        rf" Of these theories {made} were made by changing the formulas, one place of one of them at a time; they have"
+        r" a row only where they are not refuted."
+    )
 
 
 def _run(found: VerdictFile) -> str:
@@ -145,7 +162,7 @@ def _planted_tables(planted: tuple[Planted, ...], available: int) -> Iterator[st
 def _what(each: Planted) -> str:
     """What is wrong: the name, and the description where that says more."""
     name = each.identifier.removeprefix("statistics: ").removeprefix(f"{each.kernel} ")
-    return name if each.description in ("", name) else f"{name}: {each.description}"
+    return name if each.generated or each.description in ("", name) else f"{name}: {each.description}"
 
 
 def _planted_row(each: Planted) -> str:

@@ -305,3 +305,9 @@ def test_bad_mixtures() -> None:
         estimate_statistics(np.ones((2, 6)), np.array([0, 0, 0, 1, 1, 1]))
     with pytest.raises(ValueError, match="n labels"):
         estimate_statistics(np.ones((2, 6)), np.zeros(5, dtype=int))
+
+
+@pytest.mark.parametrize("value", [1.7, [0.5, 2.0, 3.0], [[2.0, 0.5, 0.0], [0.5, 1.0, 0.3], [0.0, 0.3, 1.5]]])
+def test_the_quadratic_form_of_a_covariance(value: object) -> None:
+    covariance, vector = Covariance(value, 3), np.array([1.0, -2.0, 0.5])
+    assert covariance.quadratic_form(vector) == pytest.approx(vector @ covariance.dense() @ vector)

@@ -31,13 +31,13 @@ from numerics.ledger import (
     explicit_coefficients,
     limit_test,
     mixture,
-    planted_outcomes,
     polynomial_twin,
     population,
     proof_task,
     registry,
     residuals,
     run_task,
+    terms_of,
     tied_layers_task,
     with_power,
     witness_cell,
@@ -61,11 +61,13 @@ from theory.kernels import PARTS, Kernel
 
 SMALL = dataclasses.replace(
     PROFILES["quick"],
-    witness_sizes=(100, 200, 400, 800),
-    witness_draws=(24, 16, 10, 6),
+    witness_sizes=(100, 150, 220, 400, 800),
+    witness_draws=(14, 14, 14, 10, 6),
+    planted=(),
+    limit_sizes=(100, 200, 400, 800),
     limit_draws=(4, 3, 2, 2),
     rate_sizes=(64, 96, 144),
-    rate_draws=3,
+    rate_draws=(3, 3, 3),
     spectrum_sizes=(64, 96, 144),
     spectrum_draws=(3, 3, 3),
     widths=(50, 100, 200),
@@ -97,7 +99,7 @@ def test_witnesses_are_traces_with_the_dense_error(changes: frozenset[Statistic]
     record = WitnessRecord.from_json(witness_cell("rich", "relu", 0.2, 0.8, p, 0, seed))
     statistics = population("rich", p)
     numbers = coefficients_of(true_theory("ntk-all"), "relu", 0.2, 0.8, statistics.tau0)
-    (row,) = residuals("ntk-all", numbers, statistics, [record], changes)
+    (row,) = residuals("ntk-all", terms_of(numbers, statistics, changes), [record])
 
     sample = mixture("rich", p).sample(np.random.default_rng([seed, p, 0]))
     gram, known = sample.gram(), sample.statistics()
@@ -210,18 +212,15 @@ def test_there_are_enough_wrong_theories_and_each_is_wrong() -> None:
         assert theory.statistics or not same, theory.identifier
 
 
-def test_wrong_theories_are_refuted_and_the_true_one_is_not() -> None:
-    """At sizes far below the full profile's most errors of 10 % are seen already, and every missing term."""
+def test_released_variants_are_refuted_and_the_true_theory_is_not() -> None:
+    """At sizes far below the full profile's."""
     plan = Plan(SMALL, seed=0)
     checks = registry.checks_for(["ck", "variant-extra-diagonal"])
     tasks = registry.tasks_for(checks, plan)
     results = {task.name: run_task(task) for task in tasks}
     verdicts = registry.judge(checks, plan, results, CLAIMS)
     assert {v.kind for v in verdicts if v.claim in set(Kernel)} == {VerdictKind.SUPPORTED}
-    outcomes = {outcome.theory.identifier: outcome for outcome in planted_outcomes(plan, results)}
-    for name in ("extra-diagonal", "centred-T", "alpha_3 negative", "lambda_1 for alpha_1", "ck diagonal +10 %"):
-        assert outcomes[name].refuted, name
-    assert sum(outcome.refuted for outcome in outcomes.values()) > 25
+    assert {v.kind for v in verdicts if v.claim.startswith("variant-")} == {VerdictKind.REFUTED}
     power = next(v for v in verdicts if v.claim == "ck").details["power"]
     assert all(0 < value < 1 for value in power.values())
 
@@ -411,7 +410,7 @@ def test_a_slope_of_a_line_that_does_not_fit_decides_nothing() -> None:
 
 
 def test_what_cannot_be_computed_is_undecided() -> None:
-    plan = Plan(dataclasses.replace(SMALL, witness_draws=(2, 2, 2, 2)), seed=0, sigma_a2="9")
+    plan = Plan(dataclasses.replace(SMALL, witness_draws=(2, 2, 2, 2, 2)), seed=0, sigma_a2="9")
     checks = registry.checks_for(["ck"])
     results = {task.name: {"failure": "no stable equilibrium"} for task in registry.tasks_for(checks, plan)}
     (verdict,) = registry.judge(checks, plan, results, ["ck"])
