@@ -1,5 +1,6 @@
 """The equations: the kernels' expansion, a DEQ's system, the recursion of explicit layers."""
 
+from theory.equations.cell import LARGEST_CELL, Cell, CellError, State
 from theory.equations.coupled import (
     COUPLED_TERMS,
     DIAGONAL_TERMS,
@@ -66,9 +67,12 @@ __all__ = [
     "COUPLED_TERMS",
     "DEQ",
     "DIAGONAL_TERMS",
+    "LARGEST_CELL",
     "PAIR_ORDERS",
     "PREVIOUS_LAYER",
     "SQUARE_ORDERS",
+    "Cell",
+    "CellError",
     "CoupledExpansion",
     "CoupledSymbols",
     "DroppedTerm",
@@ -83,6 +87,7 @@ __all__ = [
     "Monomial",
     "NormArgument",
     "Preactivation",
+    "State",
     "StateResponse",
     "centred_moments",
     "ck_coefficients",
