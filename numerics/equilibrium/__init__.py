@@ -2,6 +2,7 @@
 
 from numerics.equilibrium.all_equilibria import EquilibriumSet, find_equilibria, is_followed
 from numerics.equilibrium.asymptotics import asymptote, largest_scale
+from numerics.equilibrium.cells import CENTRED_KEYS, GENERAL_KEYS, CertifiedCell, certify_cell
 from numerics.equilibrium.certified import CertifiedCoefficients, certify, solve_at, solve_uncertified
 from numerics.equilibrium.digits import ImplicitCoefficients, decimal_string, solve
 from numerics.equilibrium.float64 import (
@@ -20,8 +21,11 @@ from numerics.equilibrium.stability import LossKind, StabilityLoss, locate_ntk_l
 from numerics.equilibrium.sweeps import FLOAT_DIGITS, SweepLine, SweepPoint, equidistant, sweep
 
 __all__ = [
+    "CENTRED_KEYS",
     "FLOAT_DIGITS",
     "FORMULA_INPUTS",
+    "GENERAL_KEYS",
+    "CertifiedCell",
     "CertifiedCoefficients",
     "Certifier",
     "EquilibriumSet",
@@ -33,6 +37,7 @@ __all__ = [
     "SweepPoint",
     "asymptote",
     "certify",
+    "certify_cell",
     "checked_moments",
     "decimal_string",
     "equidistant",

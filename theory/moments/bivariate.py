@@ -40,7 +40,7 @@ class BivariateExpectation(sp.Expr):  # type: ignore[misc]  # SymPy's classes ar
         cls, function: sp.Expr, first: int, second: int, scale: sp.Expr = tau, rho: sp.Expr = correlation
     ) -> BivariateExpectation:
         """Return the expectation, unevaluated."""
-        parts = (function, sp.Integer(first), sp.Integer(second), sp.sympify(scale), sp.sympify(rho))
+        parts = (function, sp.Integer(first), sp.Integer(second), scale, rho)
         created: BivariateExpectation = sp.Expr.__new__(cls, *parts)
         return created
 
