@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from deqverify.commands import _errors, _layout, _options, _outputs, _progress
 
 if TYPE_CHECKING:
-    from numerics.equilibrium import CertifiedCell
-    from theory.equations import Cell
+    from numerics.equilibrium import CertifiedStates
+    from theory.equations import CoupledDEQ
 
 __all__ = ["add_deq", "read_cell", "solve"]
 
@@ -52,13 +52,13 @@ def add_deq(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--uncentred", action="store_true", help="the activation as it is, not less its mean")
 
 
-def read_cell(path: str) -> Cell:
+def read_cell(path: str) -> CoupledDEQ:
     """Read a DEQ from a TOML file; numbers in it are texts or integers, taken exactly.
 
     Raises:
         UsageError: no file of at most 64 KiB in TOML, or not the description of a DEQ; the sentence names the key.
     """
-    from theory.equations import Cell, EquilibriumError
+    from theory.equations import CoupledDEQ, EquilibriumError
 
     try:
         with Path(path).open("rb") as stream:
@@ -73,12 +73,12 @@ def read_cell(path: str) -> Cell:
         reason = "nested too deeply" if isinstance(error, RecursionError) else str(error)
         raise _errors.UsageError(f"--deq {path}: no TOML: {' '.join(reason.split())}") from error
     try:
-        return Cell.from_mapping(data)
+        return CoupledDEQ.from_mapping(data)
     except EquilibriumError as error:
         raise _errors.UsageError(f"--deq {path}: {error}") from error
 
 
-def solve(cell: Cell, arguments: argparse.Namespace) -> int:
+def solve(cell: CoupledDEQ, arguments: argparse.Namespace) -> int:
     """Solve a cell's equations, print and write; the exit code.
 
     Args:
@@ -88,12 +88,12 @@ def solve(cell: Cell, arguments: argparse.Namespace) -> int:
     Raises:
         UndecidedError: nothing could be proved.
     """
-    from numerics.equilibrium import certify_cell
+    from numerics.equilibrium import certify_states
     from numerics.moments import UncertifiedError
 
     try:
         with _progress.console(error=True).status(f"solving to {arguments.digits} digits"):
-            found = certify_cell(cell, arguments.digits)
+            found = certify_states(cell, arguments.digits)
     except UncertifiedError as error:
         raise _errors.UndecidedError(f"not certified: {error}; a smoother activation may be") from error
     if arguments.json != "-":
@@ -103,7 +103,7 @@ def solve(cell: Cell, arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _record(found: CertifiedCell) -> dict[str, Any]:
+def _record(found: CertifiedStates) -> dict[str, Any]:
     from numerics.arithmetic import proved_decimal
 
     cell = found.cell
@@ -121,7 +121,7 @@ def _record(found: CertifiedCell) -> dict[str, Any]:
     return record | _outputs.provenance()
 
 
-def _state_record(found: CertifiedCell, r: int) -> dict[str, Any]:
+def _state_record(found: CertifiedStates, r: int) -> dict[str, Any]:
     state, balls = found.cell.states[r], found.states[r]
     record: dict[str, Any] = {"activation": state.activation.name, "expression": str(state.activation.expr)}
     record |= {"sigma_b2": str(state.sigma_b2), "sigma_c2": str(state.sigma_c2), "centred": state.centred}
@@ -131,7 +131,7 @@ def _state_record(found: CertifiedCell, r: int) -> dict[str, Any]:
     return record
 
 
-def _print(found: CertifiedCell) -> None:
+def _print(found: CertifiedStates) -> None:
     from rich.text import Text
 
     console, cell = _progress.console(), found.cell

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from numerics.equilibrium import CertifiedCoefficients, EquilibriumSet
-    from theory.equations import DEQ, Cell
+    from theory.equations import DEQ, CoupledDEQ
 
 __all__ = ["main", "parser"]
 
@@ -75,15 +75,15 @@ def main(argv: Sequence[str] | None) -> int:
         return _solve(arguments)
 
 
-def _cell(arguments: argparse.Namespace) -> Cell:
+def _cell(arguments: argparse.Namespace) -> CoupledDEQ:
     """The DEQ of --deq, or one state with a bias or uncentred."""
-    from theory.equations import DEQ, Cell
+    from theory.equations import DEQ, CoupledDEQ
 
     if arguments.deq is not None:
         return _cells.read_cell(arguments.deq)
     activation = _options.activation_argument(arguments.activation, dict(arguments.parameter))
     deq = DEQ(activation, arguments.sigma_a2, arguments.sigma_b2, arguments.tau0)
-    return Cell.of(deq, sigma_c2=arguments.sigma_c2, centred=not arguments.uncentred)
+    return CoupledDEQ.of(deq, sigma_c2=arguments.sigma_c2, centred=not arguments.uncentred)
 
 
 def _solve(arguments: argparse.Namespace) -> int:

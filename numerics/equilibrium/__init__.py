@@ -2,8 +2,8 @@
 
 from numerics.equilibrium.all_equilibria import EquilibriumSet, find_equilibria, is_followed
 from numerics.equilibrium.asymptotics import asymptote, largest_scale
-from numerics.equilibrium.cells import CENTRED_KEYS, GENERAL_KEYS, CertifiedCell, certify_cell
 from numerics.equilibrium.certified import CertifiedCoefficients, certify, solve_at, solve_uncertified
+from numerics.equilibrium.coupled import CENTRED_KEYS, GENERAL_KEYS, CertifiedStates, certify_states
 from numerics.equilibrium.digits import ImplicitCoefficients, decimal_string, solve
 from numerics.equilibrium.float64 import (
     FloatEquilibrium,
@@ -25,8 +25,8 @@ __all__ = [
     "FLOAT_DIGITS",
     "FORMULA_INPUTS",
     "GENERAL_KEYS",
-    "CertifiedCell",
     "CertifiedCoefficients",
+    "CertifiedStates",
     "Certifier",
     "EquilibriumSet",
     "FloatEquilibrium",
@@ -37,7 +37,7 @@ __all__ = [
     "SweepPoint",
     "asymptote",
     "certify",
-    "certify_cell",
+    "certify_states",
     "checked_moments",
     "decimal_string",
     "equidistant",

@@ -1,6 +1,5 @@
 """The equations: the kernels' expansion, a DEQ's system, the recursion of explicit layers."""
 
-from theory.equations.cell import LARGEST_CELL, Cell, CellError, State
 from theory.equations.coupled import (
     COUPLED_TERMS,
     DIAGONAL_TERMS,
@@ -17,6 +16,7 @@ from theory.equations.coupled import (
     square_symbol,
     state_response,
 )
+from theory.equations.coupled_model import MOST_STATES, CoupledDEQ, CoupledDEQError, State
 from theory.equations.deq import (
     ck_coefficients,
     ck_equations,
@@ -67,12 +67,12 @@ __all__ = [
     "COUPLED_TERMS",
     "DEQ",
     "DIAGONAL_TERMS",
-    "LARGEST_CELL",
+    "MOST_STATES",
     "PAIR_ORDERS",
     "PREVIOUS_LAYER",
     "SQUARE_ORDERS",
-    "Cell",
-    "CellError",
+    "CoupledDEQ",
+    "CoupledDEQError",
     "CoupledExpansion",
     "CoupledSymbols",
     "DroppedTerm",

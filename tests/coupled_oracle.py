@@ -14,11 +14,11 @@ import sympy as sp
 from mpmath import mp, mpf
 
 from theory.activations import Activation
-from theory.equations import Cell
+from theory.equations import CoupledDEQ
 from theory.moments import GaussianMoments, correlation, dual_form, left_scale, right_scale, sine
 from theory.symbols import tau
 
-__all__ = ["CellOracle"]
+__all__ = ["CoupledOracle"]
 
 #: Step of the difference quotients, and digits to which they are right.
 STEP, DIGITS = mpf(10) ** -10, 16
@@ -35,14 +35,14 @@ def _dual(activation: Activation) -> tuple[Callable[..., Any], Callable[..., Any
     return value, sp.lambdify(tau, GaussianMoments(activation).mean, modules="mpmath")
 
 
-class CellOracle:
+class CoupledOracle:
     """The entries of a cell's kernels for a pair of samples; activations must have a closed dual.
 
     Args:
         cell: the cell.
     """
 
-    def __init__(self, cell: Cell) -> None:
+    def __init__(self, cell: CoupledDEQ) -> None:
         self.cell = cell
         with mp.workdps(_WORKING):
             self.sigma = [[self._number(value) for value in row] for row in cell.sigma_a2]

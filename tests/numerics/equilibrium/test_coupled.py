@@ -10,34 +10,34 @@ import sympy as sp
 from flint import arb, ctx
 from mpmath import mp
 
-from numerics.equilibrium import CENTRED_KEYS, GENERAL_KEYS, CertifiedCell, certify, certify_cell
+from numerics.equilibrium import CENTRED_KEYS, GENERAL_KEYS, CertifiedStates, certify, certify_states
 from numerics.moments import UncertifiedError, certified_moments, hermite_balls
-from tests.cell_oracle import CellOracle
+from tests.coupled_oracle import CoupledOracle
 from theory.activations import resolve
-from theory.equations import DEQ, Cell, CellError, EquilibriumError, State
+from theory.equations import DEQ, CoupledDEQ, CoupledDEQError, EquilibriumError, State
 from theory.moments import bivariate_moment, correlation
 from theory.symbols import tau
 
 #: Cells whose activations have closed duals: with and without biases and centring, states that feed none, a chain.
 CELLS = {
-    "uncentred": Cell.of(DEQ("relu", "2/5", "3/5"), sigma_c2="1/10", centred=False),
-    "centred with a bias": Cell.of(DEQ("x**2/5 + sin(x)", "1/4", "3/5", "6/5"), sigma_c2="1/5"),
-    "two centred": Cell([State("relu", "1/2"), State("erf", "1/2")], [["0.2", "0.3"], ["0.5", 0]]),
-    "mixed": Cell(
+    "uncentred": CoupledDEQ.of(DEQ("relu", "2/5", "3/5"), sigma_c2="1/10", centred=False),
+    "centred with a bias": CoupledDEQ.of(DEQ("x**2/5 + sin(x)", "1/4", "3/5", "6/5"), sigma_c2="1/5"),
+    "two centred": CoupledDEQ([State("relu", "1/2"), State("erf", "1/2")], [["0.2", "0.3"], ["0.5", 0]]),
+    "mixed": CoupledDEQ(
         [State("relu", "0.6", centred=False), State("abs", "0.35", "0.1"), State("erf", 0)],
         [["0.25", "0.3", 0], ["0.15", "0.1", "0.1"], ["0.3", "0.4", 0]],
         "1.1",
     ),
-    "one bias feeds another state": Cell(
+    "one bias feeds another state": CoupledDEQ(
         [State("relu", "0.6"), State("relu", "0.2", "0.3")], [["0.3", 0], ["0.5", "0.2"]], "0.9", 1
     ),
-    "explicit": Cell.feedforward(["relu", "abs", "erf"], {(2, 0): "1/3"}, sigma_c2="1/20", centred=False),
+    "explicit": CoupledDEQ.feedforward(["relu", "abs", "erf"], {(2, 0): "1/3"}, sigma_c2="1/20", centred=False),
 }
 
 
 @pytest.fixture(scope="module", params=CELLS)
-def solved(request: pytest.FixtureRequest) -> CertifiedCell:
-    return certify_cell(CELLS[request.param], 20)
+def solved(request: pytest.FixtureRequest) -> CertifiedStates:
+    return certify_states(CELLS[request.param], 20)
 
 
 def close(ball: arb, number: object, digits: int) -> bool:
@@ -45,15 +45,15 @@ def close(ball: arb, number: object, digits: int) -> bool:
         return bool(abs(ball - arb(mp.nstr(number, 50))) < arb(10) ** -digits)
 
 
-def test_balls_hold_what_mpmath_finds(solved: CertifiedCell) -> None:
+def test_balls_hold_what_mpmath_finds(solved: CertifiedStates) -> None:
     """tau and q to all digits of the balls, derivatives to those of the difference quotients."""
-    for state, wanted in zip(solved.states, CellOracle(solved.cell).coefficients(), strict=True):
+    for state, wanted in zip(solved.states, CoupledOracle(solved.cell).coefficients(), strict=True):
         assert set(GENERAL_KEYS) < set(state)
         for key, number in wanted.items():
             assert close(state[key], number, 22 if key in ("tau", "q", "g0", "diagonal") else 14), key
 
 
-def test_balls_are_as_narrow_as_was_asked_for(solved: CertifiedCell) -> None:
+def test_balls_are_as_narrow_as_was_asked_for(solved: CertifiedStates) -> None:
     for state in solved.states:
         for ball in state.values():
             size = arb(1) if ball.contains(0) else abs(ball)
@@ -63,7 +63,7 @@ def test_balls_are_as_narrow_as_was_asked_for(solved: CertifiedCell) -> None:
 @pytest.mark.parametrize("text", ["relu", "tanh", "x*sigmoid(x)", "Abs(x) + x**2/7"])
 def test_one_centred_state_is_the_deq(text: str) -> None:
     deq = DEQ(text, "0.3", "0.6", "1.2")
-    found, wanted = certify_cell(Cell.of(deq), 25), certify(deq, 25)
+    found, wanted = certify_states(CoupledDEQ.of(deq), 25), certify(deq, 25)
     assert found.followed
     for key in (*CENTRED_KEYS, "tau"):
         own = "alpha4" if key == "lambda4" else key
@@ -77,8 +77,10 @@ def test_one_centred_state_is_the_deq(text: str) -> None:
 
 def test_smooth_activations_without_a_closed_dual() -> None:
     """Swish and tanh, uncentred: moments by smoothing with the common part of u and v, in float64."""
-    cell = Cell([State("swish", "1/2", centred=False), State("tanh", "2/5", "1/5")], [["1/5", "1/4"], ["1/3", "1/5"]])
-    found = certify_cell(cell, 15)
+    cell = CoupledDEQ(
+        [State("swish", "1/2", centred=False), State("tanh", "2/5", "1/5")], [["1/5", "1/4"], ["1/3", "1/5"]]
+    )
+    found = certify_states(cell, 15)
     for r, state in enumerate(found.states):
         square, limit = float(state["tau"]) ** 2, float(state["q"])
         others = sum(float(cell.sigma_a2[r][s]) * float(other["g0"]) for s, other in enumerate(found.states))
@@ -126,26 +128,26 @@ def test_too_few_terms_are_refused_or_make_wide_balls() -> None:
 @pytest.mark.parametrize(
     ("cell", "word"),
     [
-        (Cell.of(DEQ("relu", 3, "3/5"), centred=False), "sigma_a2"),
-        (Cell([State("relu", 1), State("relu", 1)], [["1/2", 4], [4, "1/2"]]), "sigma_a2"),
+        (CoupledDEQ.of(DEQ("relu", 3, "3/5"), centred=False), "sigma_a2"),
+        (CoupledDEQ([State("relu", 1), State("relu", 1)], [["1/2", 4], [4, "1/2"]]), "sigma_a2"),
     ],
 )
-def test_without_an_equilibrium_the_key_is_named(cell: Cell, word: str) -> None:
-    with pytest.raises(CellError, match=word):
-        certify_cell(cell)
+def test_without_an_equilibrium_the_key_is_named(cell: CoupledDEQ, word: str) -> None:
+    with pytest.raises(CoupledDEQError, match=word):
+        certify_states(cell)
 
 
 def test_digits_must_be_positive() -> None:
     with pytest.raises(EquilibriumError, match="digits"):
-        certify_cell(CELLS["uncentred"], 0)
+        certify_states(CELLS["uncentred"], 0)
 
 
 def test_what_cannot_be_enclosed_says_why() -> None:
     with pytest.raises(UncertifiedError):
-        certify_cell(Cell.of(DEQ("sqrt(Abs(x))", "1/5", "3/5"), centred=False))
+        certify_states(CoupledDEQ.of(DEQ("sqrt(Abs(x))", "1/5", "3/5"), centred=False))
 
 
 def test_three_states_to_30_digits_are_quick() -> None:
     begun = time.process_time()
-    certify_cell(CELLS["mixed"], 30)
+    certify_states(CELLS["mixed"], 30)
     assert time.process_time() - begun < 5

@@ -54,8 +54,8 @@ from numerics.moments import (
 from theory.equations import (
     PAIR_ORDERS,
     SQUARE_ORDERS,
-    Cell,
-    CellError,
+    CoupledDEQ,
+    CoupledDEQError,
     EquilibriumError,
     State,
     pair_symbol,
@@ -65,7 +65,7 @@ from theory.equations import (
 )
 from theory.moments import RAW_MOMENTS
 
-__all__ = ["CENTRED_KEYS", "GENERAL_KEYS", "CertifiedCell", "certify_cell"]
+__all__ = ["CENTRED_KEYS", "GENERAL_KEYS", "CertifiedStates", "certify_states"]
 
 #: Keys of a state whose correlations vanish, in the notation of theory sheet section 3; alpha_4 is lambda_4.
 CENTRED_KEYS = (
@@ -96,7 +96,7 @@ _Balls = dict[str, arb]
 
 
 @dataclass(frozen=True)
-class CertifiedCell:
+class CertifiedStates:
     """The certified solution of a cell's equations.
 
     Attributes:
@@ -110,7 +110,7 @@ class CertifiedCell:
             found.
     """
 
-    cell: Cell
+    cell: CoupledDEQ
     digits: int
     states: tuple[Mapping[str, arb], ...]
     margins: Mapping[str, arb]
@@ -134,7 +134,7 @@ class CertifiedCell:
         return radius_text(self.states[state][key])
 
 
-def certify_cell(cell: Cell, digits: int = 15) -> CertifiedCell:
+def certify_states(cell: CoupledDEQ, digits: int = 15) -> CertifiedStates:
     """Solve a cell's equations with proof, to a number of significant digits.
 
     Args:
@@ -147,7 +147,7 @@ def certify_cell(cell: Cell, digits: int = 15) -> CertifiedCell:
 
     Example:
         >>> from theory.equations import DEQ
-        >>> found = certify_cell(Cell.of(DEQ("relu", "2/5", "3/5"), sigma_c2="1/10", centred=False), 20)
+        >>> found = certify_states(CoupledDEQ.of(DEQ("relu", "2/5", "3/5"), sigma_c2="1/10", centred=False), 20)
         >>> found.decimal(0, "q")
         '0.17423588926322111198'
     """
@@ -176,7 +176,7 @@ def certify_cell(cell: Cell, digits: int = 15) -> CertifiedCell:
     if kept is None:
         raise last
     followed = _followed(cell, moments, [state["tau"] for state in kept.states])
-    return CertifiedCell(
+    return CertifiedStates(
         cell, digits, tuple(map(MappingProxyType, kept.states)), MappingProxyType(kept.margins), followed
     )
 
@@ -199,7 +199,7 @@ def _is_good(ball: arb, digits: int) -> bool:
 # --- float64: where to look ---------------------------------------------------------------------------------------
 
 
-def _weights(cell: Cell) -> tuple[Array, Array, Array]:
+def _weights(cell: CoupledDEQ) -> tuple[Array, Array, Array]:
     """Sigma2, sigma_b^2 tau_0^2 + sigma_c^2 and sigma_c^2 in float64, of shapes (R, R), (R,), (R,)."""
 
     def floats(values: Iterable[sp.Expr]) -> list[float]:
@@ -210,13 +210,13 @@ def _weights(cell: Cell) -> tuple[Array, Array, Array]:
     return matrix, drive, np.array(floats(state.sigma_c2 for state in cell.states))
 
 
-def _no_equilibrium(why: str) -> CellError:
-    return CellError(
+def _no_equilibrium(why: str) -> CoupledDEQError:
+    return CoupledDEQError(
         f"sigma_a2: no stable equilibrium is reached from tau_0: {why}; smaller variances would be accepted"
     )
 
 
-def _reached(cell: Cell) -> Array:
+def _reached(cell: CoupledDEQ) -> Array:
     """The scales tau_r that iteration from tau_0 tends to, (R,)."""
     matrix, drive, _ = _weights(cell)
     moments = [FloatMoments(pointwise(state.activation)) for state in cell.states]
@@ -255,7 +255,7 @@ def _energy(moments: FloatMoments, state: State, scale: float) -> tuple[float, f
     return at.variance + at.mean**2, at.d22 / 2 + at.mean * at.d2
 
 
-def _rough_limits(cell: Cell, moments: Sequence[CertifiedMoments], scales: Array) -> Array:
+def _rough_limits(cell: CoupledDEQ, moments: Sequence[CertifiedMoments], scales: Array) -> Array:
     """The limits q_r to a few digits, (R,): Newton's method from 0, below the solution of a convex monotone map."""
     matrix, _, biases = _weights(cell)
     plain = np.array(cell.decorrelated)
@@ -271,7 +271,7 @@ def _rough_limits(cell: Cell, moments: Sequence[CertifiedMoments], scales: Array
         order = max(2 * order, needed)
 
 
-def _hermite_energies(cell: Cell, moments: Sequence[CertifiedMoments], scales: Array, order: int) -> Array:
+def _hermite_energies(cell: CoupledDEQ, moments: Sequence[CertifiedMoments], scales: Array, order: int) -> Array:
     """Squares c_n^2 of the Hermite coefficients, (R, order + 1)."""
     rows = []
     with ctx.workprec(_ROUGH_BITS):
@@ -337,7 +337,7 @@ def _squares(moments: CertifiedMoments, state: State, scale: arb, *, curvature: 
 class _Scales:
     """The equations tau_r^2 = sum_s sigma_rs^2 E[phi_s^2] + sigma_{b,r}^2 tau_0^2 + sigma_{c,r}^2 in tau."""
 
-    def __init__(self, cell: Cell, moments: Sequence[CertifiedMoments], matrix: list[list[arb]]) -> None:
+    def __init__(self, cell: CoupledDEQ, moments: Sequence[CertifiedMoments], matrix: list[list[arb]]) -> None:
         self._cell, self._moments, self._matrix = cell, moments, matrix
         self._drive = [
             constant_ball(state.sigma_b2 * cell.tau0**2 + state.sigma_c2) for state in cell.states
@@ -377,7 +377,7 @@ class _Limits:
     """The equations q_r = sum_s sigma_rs^2 F_s(tau_s^2, tau_s^2, q_s) + sigma_{c,r}^2, where q is not 0."""
 
     def __init__(
-        self, cell: Cell, series: Sequence[HermiteBalls | None], matrix: list[list[arb]], chosen: Sequence[int]
+        self, cell: CoupledDEQ, series: Sequence[HermiteBalls | None], matrix: list[list[arb]], chosen: Sequence[int]
     ) -> None:
         self._series, self._matrix, self._chosen = series, matrix, chosen
         self._biases = [constant_ball(state.sigma_c2) for state in cell.states]
@@ -405,7 +405,7 @@ class _Limits:
 class _Certifier:
     """One cell at one precision, that which is set."""
 
-    def __init__(self, cell: Cell, moments: Sequence[CertifiedMoments], digits: int) -> None:
+    def __init__(self, cell: CoupledDEQ, moments: Sequence[CertifiedMoments], digits: int) -> None:
         self._cell, self._moments, self._digits = cell, moments, digits
         self._matrix = [[constant_ball(value) for value in row] for row in cell.sigma_a2]
 
@@ -572,7 +572,7 @@ def _radius_of_part(block: list[list[arb]]) -> arb:
 # --- which solution -----------------------------------------------------------------------------------------------
 
 
-def _followed(cell: Cell, moments: Sequence[CertifiedMoments], taus: Sequence[arb]) -> bool | None:
+def _followed(cell: CoupledDEQ, moments: Sequence[CertifiedMoments], taus: Sequence[arb]) -> bool | None:
     """Whether iteration of tau^2 from tau_0^2 is proved to tend to the solution: it starts within a contraction."""
     try:
         with (
@@ -585,7 +585,7 @@ def _followed(cell: Cell, moments: Sequence[CertifiedMoments], taus: Sequence[ar
         return None
 
 
-def _contracts(cell: Cell, moments: Sequence[CertifiedMoments], squares: Sequence[arb]) -> bool:
+def _contracts(cell: CoupledDEQ, moments: Sequence[CertifiedMoments], squares: Sequence[arb]) -> bool:
     """Find weights v with |T'| v < v on {|a - a_*| <= reach v, a at or above what enters}, which holds the start.
 
     The Jacobian of the map is Sigma2 diag(V_1), so that K v < v with K its bound on the set makes the set invariant

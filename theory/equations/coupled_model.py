@@ -18,15 +18,15 @@ from theory.analysis import DomainError, GrowthError
 from theory.equations.model import DEQ, EquilibriumError, exact_number
 from theory.grammar import ActivationSyntaxError
 
-__all__ = ["LARGEST_CELL", "Cell", "CellError", "State"]
+__all__ = ["MOST_STATES", "CoupledDEQ", "CoupledDEQError", "State"]
 
 #: States at most: the equations of more are a matter of minutes.
-LARGEST_CELL = 32
+MOST_STATES = 32
 _CELL_KEYS = ("tau0", "readout", "sigma_a2", "states")
 _STATE_KEYS = ("activation", "sigma_b2", "sigma_c2", "centred", "parameters")
 
 
-class CellError(EquilibriumError):
+class CoupledDEQError(EquilibriumError):
     """A description of a cell that does not fit together; the message begins with the key's name."""
 
 
@@ -35,9 +35,9 @@ def _variance(value: Any, name: str) -> sp.Expr:
     try:
         number = exact_number(value, name)
     except EquilibriumError as error:
-        raise CellError(str(error)) from None
+        raise CoupledDEQError(str(error)) from None
     if not number >= 0:
-        raise CellError(f"{name} must be a number >= 0, not {number}")
+        raise CoupledDEQError(f"{name} must be a number >= 0, not {number}")
     return number
 
 
@@ -60,7 +60,7 @@ class State:
 
     Raises:
         ActivationSyntaxError, DomainError, GrowthError: no activation.
-        CellError: a number that is none, or is negative.
+        CoupledDEQError: a number that is none, or is negative.
 
     Example:
         >>> State("relu", "1/2", centred=False).sigma_c2
@@ -86,7 +86,7 @@ class State:
             values = {name: exact_number(value, name) for name, value in (parameters or {}).items()}
             found = found.with_parameters(values)
         if not isinstance(centred, bool):
-            raise CellError(f"centred must be true or false, not {centred!r}")
+            raise CoupledDEQError(f"centred must be true or false, not {centred!r}")
         object.__setattr__(self, "activation", found)
         object.__setattr__(self, "sigma_b2", _variance(sigma_b2, "sigma_b2"))
         object.__setattr__(self, "sigma_c2", _variance(sigma_c2, "sigma_c2"))
@@ -94,7 +94,7 @@ class State:
 
 
 @dataclass(frozen=True, init=False)
-class Cell:
+class CoupledDEQ:
     """R states coupled by random weights, one of them read out.
 
     Args:
@@ -110,10 +110,10 @@ class Cell:
         readout: see above.
 
     Raises:
-        CellError: a matrix that does not fit, a number out of range, or a state that the input does not reach.
+        CoupledDEQError: a matrix that does not fit, a number out of range, or a state that the input does not reach.
 
     Example:
-        >>> Cell.loop(["relu", "tanh"], sigma_a2="1/2", sigma_b2="1/2").sigma_a2
+        >>> CoupledDEQ.loop(["relu", "tanh"], sigma_a2="1/2", sigma_b2="1/2").sigma_a2
         ((0, 1/2), (1/2, 0))
     """
 
@@ -126,15 +126,15 @@ class Cell:
         self, states: Iterable[State], sigma_a2: Sequence[Sequence[Any]], tau0: Any = 1, readout: int = 0
     ) -> None:
         found = tuple(states)
-        if not 1 <= len(found) <= LARGEST_CELL:
-            raise CellError(f"states must be 1 to {LARGEST_CELL} of them, not {len(found)}")
+        if not 1 <= len(found) <= MOST_STATES:
+            raise CoupledDEQError(f"states must be 1 to {MOST_STATES} of them, not {len(found)}")
         object.__setattr__(self, "states", found)
         object.__setattr__(self, "sigma_a2", _matrix(sigma_a2, len(found)))
         scale = exact_number(tau0, "tau0")
         if not scale > 0:
-            raise CellError(f"tau0 must be a number > 0, not {scale}")
+            raise CoupledDEQError(f"tau0 must be a number > 0, not {scale}")
         if isinstance(readout, bool) or readout not in range(len(found)):
-            raise CellError(f"readout must be the number of a state, 0 to {len(found) - 1}, not {readout!r}")
+            raise CoupledDEQError(f"readout must be the number of a state, 0 to {len(found) - 1}, not {readout!r}")
         object.__setattr__(self, "tau0", scale)
         object.__setattr__(self, "readout", readout)
         self._check_reach()
@@ -144,7 +144,7 @@ class Cell:
         reached = self._closure({r for r, state in enumerate(self.states) if state.sigma_b2 != 0}, forward=True)
         lost = sorted(set(range(len(self.states))) - reached)
         if lost:
-            raise CellError(
+            raise CoupledDEQError(
                 f"sigma_b2 of state {lost[0]} is 0 and sigma_a2 leads nothing of the input to it: a positive sigma_b2, "
                 "or a weight from a state that the input reaches, would be accepted"
             )
@@ -182,15 +182,15 @@ class Cell:
     # --- the usual cells ---------------------------------------------------------------------------
 
     @staticmethod
-    def of(deq: DEQ, *, sigma_c2: Any = 0, centred: bool = True) -> Cell:
+    def of(deq: DEQ, *, sigma_c2: Any = 0, centred: bool = True) -> CoupledDEQ:
         """Return a one-state cell, with a bias or uncentred where that is asked for.
 
         Example:
-            >>> Cell.of(DEQ("relu"), sigma_c2="1/10").decorrelated
+            >>> CoupledDEQ.of(DEQ("relu"), sigma_c2="1/10").decorrelated
             (False,)
         """
         state = State(deq.activation, deq.sigma_b2, sigma_c2, centred=centred)
-        return Cell([state], [[deq.sigma_a2]], deq.tau0)
+        return CoupledDEQ([state], [[deq.sigma_a2]], deq.tau0)
 
     @staticmethod
     def loop(
@@ -201,7 +201,7 @@ class Cell:
         *,
         sigma_c2: Any = 0,
         centred: bool = True,
-    ) -> Cell:
+    ) -> CoupledDEQ:
         """Return a cell of L layers: the first receives the last and the input, each other one the one before it.
 
         Args:
@@ -213,7 +213,7 @@ class Cell:
             centred: of every layer.
 
         Raises:
-            CellError: a number out of range.
+            CoupledDEQError: a number out of range.
         """
         count = len(activations)
         states = [
@@ -221,12 +221,12 @@ class Cell:
             for layer, phi in enumerate(activations)
         ]
         rows = [[sigma_a2 if s == (r - 1) % count else 0 for s in range(count)] for r in range(count)]
-        return Cell(states, rows, tau0, count - 1)
+        return CoupledDEQ(states, rows, tau0, count - 1)
 
     @staticmethod
     def two_scales(
         activations: Sequence[Activation | str], within: Any, across: Any, sigma_b2: Any, tau0: Any = 1
-    ) -> Cell:
+    ) -> CoupledDEQ:
         """Return two states that each feed themselves, the other and the input into both; the first is read out.
 
         Args:
@@ -237,12 +237,12 @@ class Cell:
             tau0: input scale.
 
         Raises:
-            CellError: other than two activations, or a number out of range.
+            CoupledDEQError: other than two activations, or a number out of range.
         """
         states = [State(phi, sigma_b2) for phi in activations]
         if len(states) != 2:
-            raise CellError(f"activations of two scales must be 2, not {len(states)}")
-        return Cell(states, [[within, across], [across, within]], tau0)
+            raise CoupledDEQError(f"activations of two scales must be 2, not {len(states)}")
+        return CoupledDEQ(states, [[within, across], [across, within]], tau0)
 
     @staticmethod
     def feedforward(
@@ -252,7 +252,7 @@ class Cell:
         *,
         sigma_c2: Any = 0,
         centred: bool = True,
-    ) -> Cell:
+    ) -> CoupledDEQ:
         """Return an explicit network of depth L: layer 0 receives the input, each other one the layer before it.
 
         Args:
@@ -263,25 +263,25 @@ class Cell:
             centred: of every layer.
 
         Raises:
-            CellError: a skip that does not lead to a later layer, or a number out of range.
+            CoupledDEQError: a skip that does not lead to a later layer, or a number out of range.
 
         Example:
-            >>> Cell.feedforward(["tanh"] * 3, {(2, 0): "1/4"}).sigma_a2
+            >>> CoupledDEQ.feedforward(["tanh"] * 3, {(2, 0): "1/4"}).sigma_a2
             ((0, 0, 0), (1, 0, 0), (1/4, 1, 0))
         """
         count = len(activations)
         weights = {(layer, layer - 1): sp.S.One for layer in range(1, count)} | dict(skips or {})
         outside = [(to, since) for to, since in weights if not 0 <= since < to < count]
         if outside:
-            raise CellError(f"skips go from a layer to a later one, unlike {outside[0]}")
+            raise CoupledDEQError(f"skips go from a layer to a later one, unlike {outside[0]}")
         states = [
             State(phi, 1 if layer == 0 else 0, sigma_c2, centred=centred) for layer, phi in enumerate(activations)
         ]
         rows = [[weights.get((r, s), 0) for s in range(count)] for r in range(count)]
-        return Cell(states, rows, tau0, count - 1)
+        return CoupledDEQ(states, rows, tau0, count - 1)
 
     @staticmethod
-    def stopped(deq: DEQ, steps: int, *, sigma_c2: Any = 0, centred: bool = True) -> Cell:
+    def stopped(deq: DEQ, steps: int, *, sigma_c2: Any = 0, centred: bool = True) -> CoupledDEQ:
         """Return a weight-tied network: a DEQ's iteration from h = 0, stopped after some steps.
 
         In the limit of infinite width the kernel is that of independent weights in every step, each step centred at
@@ -294,18 +294,18 @@ class Cell:
             centred: whether the activations are.
 
         Raises:
-            CellError: steps out of range.
+            CoupledDEQError: steps out of range.
         """
-        if not 1 <= steps <= LARGEST_CELL:
-            raise CellError(f"steps must be 1 to {LARGEST_CELL}, not {steps}")
+        if not 1 <= steps <= MOST_STATES:
+            raise CoupledDEQError(f"steps must be 1 to {MOST_STATES}, not {steps}")
         state = State(deq.activation, deq.sigma_b2, sigma_c2, centred=centred)
         rows = [[deq.sigma_a2 if s == r - 1 else 0 for s in range(steps)] for r in range(steps)]
-        return Cell([state] * steps, rows, deq.tau0, steps - 1)
+        return CoupledDEQ([state] * steps, rows, deq.tau0, steps - 1)
 
     # --- from plain data ---------------------------------------------------------------------------
 
     @staticmethod
-    def from_mapping(data: Mapping[str, Any]) -> Cell:
+    def from_mapping(data: Mapping[str, Any]) -> CoupledDEQ:
         """Return the cell that plain data describe, such as a TOML file's.
 
         Keys are tau0 (default 1), readout (default 0), sigma_a2 (rows) and states, each with activation, sigma_b2
@@ -313,22 +313,22 @@ class Cell:
         integers, taken exactly.
 
         Raises:
-            CellError: an unknown key, or a value that is not as above; the message names the key.
+            CoupledDEQError: an unknown key, or a value that is not as above; the message names the key.
 
         Example:
             >>> data = {"sigma_a2": [["1/4"]], "states": [{"activation": "relu", "sigma_b2": "0.6"}]}
-            >>> Cell.from_mapping(data).states[0].sigma_b2
+            >>> CoupledDEQ.from_mapping(data).states[0].sigma_b2
             3/5
         """
         _check_keys(data, _CELL_KEYS, "", ("sigma_a2", "states"))
         _check_numbers(data, "")
         tables = data["states"]
         if not isinstance(tables, list) or not all(isinstance(table, Mapping) for table in tables):
-            raise CellError("states must be tables, each begun by [[states]]")
-        if len(tables) > LARGEST_CELL:
-            raise CellError(f"states must be 1 to {LARGEST_CELL} of them, not {len(tables)}")
+            raise CoupledDEQError("states must be tables, each begun by [[states]]")
+        if len(tables) > MOST_STATES:
+            raise CoupledDEQError(f"states must be 1 to {MOST_STATES} of them, not {len(tables)}")
         states = [_state(table, f"states[{r}].") for r, table in enumerate(tables)]
-        return Cell(states, data["sigma_a2"], data.get("tau0", 1), data.get("readout", 0))
+        return CoupledDEQ(states, data["sigma_a2"], data.get("tau0", 1), data.get("readout", 0))
 
 
 def _is_list(value: Any, count: int) -> bool:
@@ -337,7 +337,7 @@ def _is_list(value: Any, count: int) -> bool:
 
 def _matrix(rows: Any, count: int) -> tuple[tuple[sp.Expr, ...], ...]:
     if not _is_list(rows, count) or not all(_is_list(row, count) for row in rows):
-        raise CellError(f"sigma_a2 must have {count} rows of {count} numbers, one for each of the states")
+        raise CoupledDEQError(f"sigma_a2 must have {count} rows of {count} numbers, one for each of the states")
     return tuple(
         tuple(_variance(value, f"sigma_a2[{r}][{s}]") for s, value in enumerate(row)) for r, row in enumerate(rows)
     )
@@ -346,16 +346,16 @@ def _matrix(rows: Any, count: int) -> tuple[tuple[sp.Expr, ...], ...]:
 def _check_keys(data: Mapping[str, Any], known: Sequence[str], place: str, needed: Sequence[str]) -> None:
     for key in data:
         if key not in known:
-            raise CellError(f"{place}{key} is no key: accepted are {', '.join(known)}")
+            raise CoupledDEQError(f"{place}{key} is no key: accepted are {', '.join(known)}")
     for key in needed:
         if key not in data:
-            raise CellError(f"{place}{key} is missing")
+            raise CoupledDEQError(f"{place}{key} is missing")
 
 
 def _check_numbers(data: Any, name: str) -> None:
     """Refuse floats: TOML's 0.1 is not a tenth."""
     if isinstance(data, float):
-        raise CellError(f'{name} is a float: write numbers as texts, such as "{data}", which are taken exactly')
+        raise CoupledDEQError(f'{name} is a float: write numbers as texts, such as "{data}", which are taken exactly')
     if isinstance(data, Mapping):
         for key, value in data.items():
             _check_numbers(value, f"{name}.{key}" if name else str(key))
@@ -367,10 +367,10 @@ def _check_numbers(data: Any, name: str) -> None:
 def _state(table: Mapping[str, Any], place: str) -> State:
     _check_keys(table, _STATE_KEYS, place, ("activation",))
     if not isinstance(table["activation"], str):
-        raise CellError(f"{place}activation must be a name or an expression in x as a text")
+        raise CoupledDEQError(f"{place}activation must be a name or an expression in x as a text")
     parameters = table.get("parameters", {})
     if not isinstance(parameters, Mapping):
-        raise CellError(f"{place}parameters must be a table of values by name")
+        raise CoupledDEQError(f"{place}parameters must be a table of values by name")
     try:
         return State(
             table["activation"],
@@ -379,7 +379,7 @@ def _state(table: Mapping[str, Any], place: str) -> State:
             centred=table.get("centred", True),
             parameters=parameters,
         )
-    except CellError as error:
-        raise CellError(f"{place}{error}") from None
+    except CoupledDEQError as error:
+        raise CoupledDEQError(f"{place}{error}") from None
     except (ActivationSyntaxError, DomainError, GrowthError, EquilibriumError) as error:
-        raise CellError(f"{place}activation: {error}") from None
+        raise CoupledDEQError(f"{place}activation: {error}") from None
