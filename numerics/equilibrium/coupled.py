@@ -104,6 +104,7 @@ class CertifiedStates:
         digits: significant digits asked for; the balls are at least a thousand times narrower than the last one.
         states: Arb balls of each state, by key: ``tau``, ``GENERAL_KEYS``, and ``CENTRED_KEYS`` where its
             correlations vanish.
+        means: balls of what is subtracted from each activation, E[phi_0(tau_r xi)]; 0 where a state is not centred.
         margins: what is below 1, as balls: spectral radii of Sigma2 diag(V_1) (``tau``), of Sigma2 diag(F_l) (``ck``)
             and of Sigma2 diag(E[phi'^2]) (``ntk``, absent where that is infinite; not necessarily below 1).
         followed: True where it is proved that iteration from tau_0 tends to these scales, None where no proof was
@@ -113,8 +114,13 @@ class CertifiedStates:
     cell: CoupledDEQ
     digits: int
     states: tuple[Mapping[str, arb], ...]
+    means: tuple[arb, ...]
     margins: Mapping[str, arb]
     followed: bool | None
+
+    def floats(self, state: int) -> dict[str, float]:
+        """Return a state's numbers in float64, by key."""
+        return {key: float(ball) for key, ball in self.states[state].items()}
 
     def decimal(self, state: int, key: str) -> str:
         """Return ``digits`` significant digits of a state's number.
@@ -177,7 +183,12 @@ def certify_states(cell: CoupledDEQ, digits: int = 15) -> CertifiedStates:
         raise last
     followed = _followed(cell, moments, [state["tau"] for state in kept.states])
     return CertifiedStates(
-        cell, digits, tuple(map(MappingProxyType, kept.states)), MappingProxyType(kept.margins), followed
+        cell,
+        digits,
+        tuple(map(MappingProxyType, kept.states)),
+        tuple(kept.means),
+        MappingProxyType(kept.margins),
+        followed,
     )
 
 
@@ -258,7 +269,7 @@ def _energy(moments: FloatMoments, state: State, scale: float) -> tuple[float, f
 def _rough_limits(cell: CoupledDEQ, moments: Sequence[CertifiedMoments], scales: Array) -> Array:
     """The limits q_r to a few digits, (R,): Newton's method from 0, below the solution of a convex monotone map."""
     matrix, _, biases = _weights(cell)
-    plain = np.array(cell.decorrelated)
+    plain = np.array(cell.uncorrelated)
     if plain.all():
         return np.zeros(len(scales))
     order = 64
@@ -304,6 +315,7 @@ def _solve_limits(matrix: Array, biases: Array, plain: Array, squares: Array, en
 @dataclass(frozen=True)
 class _Solution:
     states: list[_Balls]
+    means: list[arb]
     margins: _Balls
 
 
@@ -423,7 +435,10 @@ class _Certifier:
             for one, state, scale in zip(self._moments, states, taus, strict=True)
         ]
         series, crossed = self._limits(taus, squares, scales, limits)
-        pairs = [self._pairs(*arguments) for arguments in zip(self._moments, taus, series, crossed, strict=True)]
+        pairs = [
+            self._pairs(*arguments)
+            for arguments in zip(self._moments, taus, series, crossed, self._cell.mean_free, strict=True)
+        ]
         margins = self._margins(taus, squares, pairs)
         inputs = [
             {square_symbol(m): value for m, value in zip(SQUARE_ORDERS, square.values, strict=True)}
@@ -432,13 +447,18 @@ class _Certifier:
             for square, pair, limit, tau in zip(squares, pairs, crossed, taus, strict=True)
         ]
         solved = self._terms(inputs)
-        return _Solution([self._named(r, taus[r], crossed[r], inputs[r], solved) for r in range(len(states))], margins)
+        means = [
+            one.enclose(tau, [(0, 1)])[0, 1] if state.centred else arb(0)
+            for one, state, tau in zip(self._moments, states, taus, strict=True)
+        ]
+        named = [self._named(r, taus[r], crossed[r], inputs[r], solved) for r in range(len(states))]
+        return _Solution(named, means, margins)
 
     def _limits(
         self, taus: Sequence[arb], squares: Sequence[_Squares], scales: Array, limits: Array
     ) -> tuple[list[HermiteBalls | None], list[arb]]:
-        """The Hermite series and the limits q of each state; no series and 0 where the correlations vanish."""
-        plain = self._cell.decorrelated
+        """The Hermite series and the limits q of each state; no series and 0 where the covariance vanishes."""
+        plain = self._cell.uncorrelated
         chosen = [r for r, vanishing in enumerate(plain) if not vanishing]
         series: list[HermiteBalls | None] = [None] * len(taus)
         found = [arb(0)] * len(taus)
@@ -456,17 +476,17 @@ class _Certifier:
         return series, found
 
     def _pairs(
-        self, moments: CertifiedMoments, tau: arb, series: HermiteBalls | None, limit: arb
+        self, moments: CertifiedMoments, tau: arb, series: HermiteBalls | None, limit: arb, mean_free: bool
     ) -> dict[tuple[int, int], arb]:
         """E[phi^(j)(u) phi^(k)(v)]: a series, or products of E[phi^(j)] where u and v are independent."""
         if series is not None:
             return {(j, k): series.pair_moment(j, k, limit / tau**2) for j, k in PAIR_ORDERS}
-        raw = moments.enclose(tau, [(k, 1) for k in range(4)])
-        first, second = raw[1, 1] / tau, (raw[2, 1] - raw[0, 1]) / tau**2
-        third = (raw[3, 1] - 3 * raw[1, 1]) / tau**3
-        # phi has mean 0, so that the products with E[phi] vanish.
-        derivatives = (arb(0), first, second, third)
-        return {(j, k): derivatives[j] * derivatives[k] if k else arb(0) for j, k in PAIR_ORDERS}
+        raw = [moments.enclose(tau, [(k, 1)])[k, 1] for k in range(5)]
+        hermite = (raw[0], raw[1], raw[2] - raw[0], raw[3] - 3 * raw[1], raw[4] - 6 * raw[2] + 3 * raw[0])
+        derivatives = [value / tau**k for k, value in enumerate(hermite)]
+        if mean_free:
+            derivatives[0] = arb(0)
+        return {(j, k): derivatives[j] * derivatives[k] for j, k in PAIR_ORDERS}
 
     def _margins(
         self, taus: Sequence[arb], squares: Sequence[_Squares], pairs: Sequence[Mapping[tuple[int, int], arb]]

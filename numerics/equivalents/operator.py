@@ -204,7 +204,9 @@ class DeterministicEquivalent(LinearOperator):  # type: ignore[misc]  # SciPy ha
             ValueError: shapes that do not fit.
         """
         delta = np.diagonal(gram) - tau0**2
-        factor = np.column_stack([np.ones_like(delta), delta, delta**2, statistics.indicator / np.sqrt(statistics.p)])
+        factor = np.column_stack(
+            [np.ones_like(delta), delta, delta**2, statistics.indicator / np.sqrt(statistics.dimension)]
+        )
         norms = np.zeros((3, 3))
         norms[0, 0], norms[1, 1] = coefficients["g0"], coefficients["gdd"]
         norms[0, 1] = norms[1, 0] = coefficients["gd"]

@@ -412,12 +412,12 @@ def _by_pairs(
             # An error of rho moves the slope of a kinked phi by as much over sqrt(1 - |rho|): down to rounding.
             if worst <= system.tolerance and (worst > reached / 2 or worst <= 2 * EPS):
                 break
+            if steps == _MOST_STEPS:
+                raise KernelConvergenceError(
+                    f"kernel entries of samples that nearly coincide did not converge: residual {worst:.3g}"
+                )
             reached = worst
             rho = np.clip(rho + _solved(system.sigma_a2, slopes, gap * part.scales) / part.scales, -1, 1)
-        else:
-            raise KernelConvergenceError(
-                f"kernel entries of samples that nearly coincide did not converge: residual {worst:.3g}"
-            )
         kernel[:, i, j], slope[:, i, j] = values, slopes
         errors = [dual.own_errors(rho[r]) for r, dual in enumerate(duals)]
         parts.append(

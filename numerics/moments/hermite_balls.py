@@ -22,7 +22,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
 import sympy as sp
@@ -34,6 +34,7 @@ from numerics.arithmetic import (
     Program,
     compile_program,
     constant_ball,
+    hull,
     real_part,
 )
 from numerics.budget import checkpoint
@@ -48,9 +49,8 @@ MOST_TERMS = 2500
 #: Parameters of the ellipses that are tried.
 _ELLIPSES = ("8", "5", "3.5", "2.5", "1.8", "1.35")
 _HALF_WIDTH = 0.5
-#: A panel is halved rather than given more nodes than this.
-_MOST_NODES = 160
-_HALVINGS = 12
+#: Panels narrower than 2^-bits by this many bits more are left out, and bounded.
+_SLIVER_BITS = 8
 #: Numbers of nodes are rounded up to a multiple, so that panels share rules.
 _NODES_STEP = 8
 
@@ -173,7 +173,7 @@ def _sums(moments: CertifiedMoments, scale: arb, order: int, start: arb, bits: i
     """E[f He_n; |xi| < L] by the rules, and what they err by, relative to sqrt(n!)."""
     totals, error = [arb(0)] * (order + 1), arb(0)
     parity = moments.activation.parity
-    for panel in _panels(moments, scale, start, half=bool(parity)):
+    for panel in _panels(moments, scale, start, bits, half=bool(parity)):
         nodes, missed = _rule(panel, scale, order, bits)
         error += missed
         _add(totals, panel, nodes, scale, parity)
@@ -207,10 +207,14 @@ def _legendre(nodes: int, precision: int) -> tuple[tuple[arb, arb], ...]:
     return tuple((root, weight) for root, weight in found)
 
 
-def _panels(moments: CertifiedMoments, scale: arb, start: arb, *, half: bool) -> Iterator[_Panel]:
+def _panels(moments: CertifiedMoments, scale: arb, start: arb, bits: int, *, half: bool) -> Iterator[_Panel]:
     """Panels over -L .. L, or over 0 .. L, that end at kinks to within rounding."""
     activation = moments.activation
     low_end = arb(0) if half else -start
+    # A kink is known to within its radius: nearer to it there is nothing to be seen.
+    least = arb(2) ** -(bits + _SLIVER_BITS)
+    for point in activation.breakpoints:
+        least = least.max(4 * (constant_ball(point) / scale).rad())
     for piece in activation.pieces:
         low = low_end if piece.lower is -sp.oo else (constant_ball(piece.lower) / scale).mid().max(low_end)
         high = start if piece.upper is sp.oo else (constant_ball(piece.upper) / scale).mid().min(start)
@@ -221,47 +225,53 @@ def _panels(moments: CertifiedMoments, scale: arb, start: arb, *, half: bool) ->
         count = max(1, math.ceil(float(high - low) / (2 * _HALF_WIDTH)))
         ends = [low, *((low + (high - low) * k / count).mid() for k in range(1, count)), high]
         for left, right in itertools.pairwise(ends):
-            yield from _halved(_Panel(left, right, value, continued), scale)
+            yield from _halved(_Panel(left, right, value, continued), scale, least)
 
 
-def _halved(panel: _Panel, scale: arb, depth: int = 0) -> Iterator[_Panel]:
-    """A panel, cut until the piece is bounded on some ellipse round each part."""
-    if any(_bound(panel, scale, ellipse, 1).is_finite() for ellipse in _ELLIPSES[2:]):
-        yield panel
-        return
-    if depth == _HALVINGS:
-        raise UnboundedError("the activation is not bounded near an end of one of its pieces")
-    middle = ((panel.low + panel.high) / 2).mid()
-    for low, high in ((panel.low, middle), (middle, panel.high)):
-        yield from _halved(_Panel(low, high, panel.value, panel.continued), scale, depth + 1)
+def _halved(panel: _Panel, scale: arb, least: arb) -> Iterator[_Panel]:
+    """A panel, cut until the piece is bounded on some ellipse round each part, or a part is too small to count."""
+    pending = [panel]
+    while pending:
+        checkpoint()
+        part = pending.pop()
+        if part.high - part.low < least or any(_bound(part, scale, r, 1).is_finite() for r in _ELLIPSES[2:]):
+            yield part
+            continue
+        middle = ((part.low + part.high) / 2).mid()
+        pending += [replace(part, low=middle), replace(part, high=middle)]
 
 
 def _rule(panel: _Panel, scale: arb, order: int, bits: int) -> tuple[int, arb]:
-    """The fewest nodes that reach 2^-bits, and a bound of the error."""
+    """The fewest nodes that reach 2^-bits, and a bound of the error; no nodes where the panel is a sliver."""
     best, error = 0, arb(0)
-    with ctx.workprec(BOUND_BITS):
-        for ellipse in _ELLIPSES:
-            bound, r = _bound(panel, scale, ellipse, order), arb(ellipse)
-            if not bound.is_finite():
-                continue
-            size = max(0.0, float(bound.log())) if bound > 0 else 0.0
-            count = math.ceil((bits * math.log(2) + size + 2) / (2 * math.log(float(ellipse))))
-            count = max(_NODES_STEP, -(-count // _NODES_STEP) * _NODES_STEP)
-            if not best or count < best:
-                missed = arb(64) / 15 * bound * (panel.high - panel.low) / 2 / (r ** (2 * count) * (1 - r**-2))
-                best, error = count, missed.upper()
+    for ellipse in _ELLIPSES:
+        bound, r = _bound(panel, scale, ellipse, order), arb(ellipse)
+        if not bound.is_finite():
+            continue
+        size = max(0.0, float(bound.log())) if bound > 0 else 0.0
+        count = math.ceil((bits * math.log(2) + size + 2) / (2 * math.log(float(ellipse))))
+        count = max(_NODES_STEP, -(-count // _NODES_STEP) * _NODES_STEP)
+        if not best or count < best:
+            missed = arb(64) / 15 * bound * (panel.high - panel.low) / 2 / (r ** (2 * count) * (1 - r**-2))
+            best, error = count, missed.upper()
+    if not best:
+        # A singular end of a piece, such as that of a root: what is left of it is bounded by its size.
+        height = abs(real_part(panel.value(scale * hull(panel.low, panel.high))[0]))
+        error = (height * (panel.high - panel.low) * _cramer(order)).upper()
+        if not error.is_finite():
+            raise UnboundedError("the activation is not bounded near an end of one of its pieces")
     return best, error
 
 
 def _bound(panel: _Panel, scale: arb, ellipse: str, order: int) -> arb:
     """A bound of |f(tau z) he_n(z) exp(-z^2/2)|/sqrt(2 pi) on an ellipse round a panel, for all n up to the order."""
+    r = arb(ellipse)
+    middle, half = (panel.low + panel.high) / 2, (panel.high - panel.low) / 2
+    reach, lift = half * (r + 1 / r) / 2, half * (r - 1 / r) / 2
+    # At full precision: how far a panel is from a kink shows only in the last bits.
+    size = acb(panel.continued(acb(arb(middle, reach.upper()), arb(0, lift.upper())) * scale)[0]).abs_upper()
     with ctx.workprec(BOUND_BITS):
-        r = arb(ellipse)
-        middle, half = (panel.low + panel.high) / 2, (panel.high - panel.low) / 2
-        reach, lift = half * (r + 1 / r) / 2, half * (r - 1 / r) / 2
-        box = acb(arb(middle, reach.upper()), arb(0, lift.upper()))
-        size = acb(panel.continued(box * scale)[0]).abs_upper()
-        nearest = (abs(middle) - reach).max(arb(0)).lower().max(arb(0))
+        nearest = (abs(middle) - reach).lower().max(arb(0))
         grown = lift * arb(order).sqrt() + lift**2 / 2 - nearest**2 / 4
         return (size * _cramer(order) * grown.exp()).upper()
 

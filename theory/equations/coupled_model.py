@@ -163,13 +163,28 @@ class CoupledDEQ:
         return found
 
     @property
-    def decorrelated(self) -> tuple[bool, ...]:
-        """By state, whether its correlations vanish: it and all that lead to it have mean 0 and no bias.
+    def mean_free(self) -> tuple[bool, ...]:
+        """By state, whether E[phi] is 0 at every scale: it is centred, or odd."""
+        return tuple(state.centred or state.activation.parity == -1 for state in self.states)
 
-        An odd activation has mean 0 whether it is centred or not.
+    @property
+    def uncorrelated(self) -> tuple[bool, ...]:
+        """By state, whether its pre-activations' covariance tends to 0 off the diagonal: q = 0.
+
+        It has no bias, and nothing that leads to it has one or a mean.
         """
-        plain = [(state.centred or state.activation.parity == -1) and state.sigma_c2 == 0 for state in self.states]
-        return tuple(all(plain[s] for s in self._closure({r}, forward=False)) for r in range(len(self.states)))
+        free = self.mean_free
+        sources = {r for r, state in enumerate(self.states) if state.sigma_c2 != 0}
+        sources |= {
+            r for r, row in enumerate(self.sigma_a2) if any(row[s] != 0 and not free[s] for s in range(len(free)))
+        }
+        reached = self._closure(sources, forward=True)
+        return tuple(r not in reached for r in range(len(free)))
+
+    @property
+    def decorrelated(self) -> tuple[bool, ...]:
+        """By state, whether its kernel tends to 0 off the diagonal as well: section 3 has its numbers."""
+        return tuple(u and free for u, free in zip(self.uncorrelated, self.mean_free, strict=True))
 
     @property
     def deq(self) -> DEQ | None:

@@ -26,7 +26,10 @@ def test_a_cell_of_one_centred_state_is_a_deq() -> None:
 def test_correlations_vanish_where_nothing_that_leads_there_has_a_mean() -> None:
     states = [State("relu", 1), State("relu", 0, centred=False), State("relu", 0), State("relu", 0, "1/10")]
     rows = [[0, 0, 0, 0], [1, 0, 0, 0], [0, 1, 0, 0], [1, 0, 0, 0]]
-    assert CoupledDEQ(states, rows).decorrelated == (True, False, False, False)
+    cell = CoupledDEQ(states, rows)
+    assert cell.mean_free == (True, False, True, True)
+    assert cell.uncorrelated == (True, True, False, False)
+    assert cell.decorrelated == (True, False, False, False)
 
 
 def test_usual_cells() -> None:
