@@ -184,26 +184,28 @@ class DeterministicEquivalent(LinearOperator):  # type: ignore[misc]  # SciPy ha
         cls,
         statistics: MixtureStatistics,
         coefficients: Mapping[str, float],
+        delta: Array | None = None,
         *,
         tau0: float,
         gram: Array,
     ) -> DeterministicEquivalent:
         """Gbar of theory sheet section 8, about a limit of the entries off the diagonal that need not be 0.
 
-        With delta_i = ||x_i||^2 - tau_0^2 itself it is
+        With delta_i = ||x_i||^2 - tau_0^2 it is
         g_0 1 1^T + g_S S + g_d (delta 1^T + 1 delta^T) + g_dd delta delta^T + (g_SS/p) J T J^T
         + g_e (1 (delta^2)^T + delta^2 1^T) + (E[phi^2] - g_0 - tau_0^2 g_S) I.
 
         Args:
             statistics: J and T of the data.
             coefficients: g0, gS, gd, gdd, gSS, ge and diagonal by key.
+            delta: (n,) array; the samples' own where left out.
             tau0: tau_0 for which the coefficients were solved.
             gram: (n, n) array S.
 
         Raises:
             ValueError: shapes that do not fit.
         """
-        delta = np.diagonal(gram) - tau0**2
+        delta = np.diagonal(gram) - tau0**2 if delta is None else delta
         factor = np.column_stack(
             [np.ones_like(delta), delta, delta**2, statistics.indicator / np.sqrt(statistics.dimension)]
         )

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from theory.claims.statements import CLAIMS, Claim, RateVerdict, Verdict, VerdictKind
 
 if TYPE_CHECKING:
+    from theory.claims.coupled import CoupledTheory, coupled_theories
     from theory.claims.proofs import PROOFS, unproved
     from theory.claims.variants import (
         RELEASED_VARIANTS,
@@ -26,12 +27,14 @@ __all__ = [
     "PROOFS",
     "RELEASED_VARIANTS",
     "Claim",
+    "CoupledTheory",
     "PopulationChange",
     "RateVerdict",
     "Statistic",
     "Theory",
     "Verdict",
     "VerdictKind",
+    "coupled_theories",
     "planted_errors",
     "planted_spectral_errors",
     "released_variants",
@@ -43,5 +46,6 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    module = "proofs" if name in ("PROOFS", "unproved") else "variants"
+    elsewhere = {"PROOFS": "proofs", "unproved": "proofs", "CoupledTheory": "coupled", "coupled_theories": "coupled"}
+    module = elsewhere.get(name, "variants")
     return getattr(import_module(f"{__name__}.{module}"), name)

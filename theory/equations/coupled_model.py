@@ -194,6 +194,14 @@ class CoupledDEQ:
             return None
         return DEQ(only.activation, self.sigma_a2[0][0], only.sigma_b2, self.tau0)
 
+    def at(self, tau0: Any) -> CoupledDEQ:
+        """Return the same at another input scale tau_0.
+
+        Raises:
+            EquilibriumError: it is no number > 0.
+        """
+        return CoupledDEQ(self.states, self.sigma_a2, tau0, self.readout)
+
     # --- the usual cells ---------------------------------------------------------------------------
 
     @staticmethod
