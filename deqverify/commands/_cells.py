@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import tomllib
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,9 +12,9 @@ from deqverify.commands import _errors, _layout, _options, _outputs, _progress
 
 if TYPE_CHECKING:
     from numerics.equilibrium import CertifiedStates
-    from theory.equations import CoupledDEQ
+    from theory.equations import CoupledDEQ, State
 
-__all__ = ["add_deq", "read_cell", "solve"]
+__all__ = ["add_bias", "add_deq", "description", "read_cell", "solve", "spelled"]
 
 #: Bytes of a file that describes a DEQ.
 _LARGEST_FILE = 1 << 16
@@ -46,8 +47,12 @@ _MARGINS = (
 
 
 def add_deq(parser: argparse.ArgumentParser) -> None:
-    """Add --deq, --sigma-c2 and --uncentred."""
+    """Add --deq."""
     parser.add_argument("--deq", metavar="FILE", help="a DEQ of one or several states in TOML, instead of --activation")
+
+
+def add_bias(parser: argparse.ArgumentParser) -> None:
+    """Add --sigma-c2 and --uncentred."""
     parser.add_argument("--sigma-c2", type=_options.number, default="0", help="variance of a bias (default 0)")
     parser.add_argument("--uncentred", action="store_true", help="the activation as it is, not less its mean")
 
@@ -108,7 +113,7 @@ def _record(found: CertifiedStates) -> dict[str, Any]:
 
     cell = found.cell
     record: dict[str, Any] = {"status": "ok", "tau0": str(cell.tau0), "readout": cell.readout}
-    record["sigma_a2"] = [[str(value) for value in row] for row in cell.sigma_a2]
+    record["sigma_a2"] = _rows(cell)
     record["digits"] = found.digits
     record["states"] = [_state_record(found, r) for r in range(len(cell.states))]
     record["followed"] = found.followed
@@ -121,10 +126,28 @@ def _record(found: CertifiedStates) -> dict[str, Any]:
     return record | _outputs.provenance()
 
 
-def _state_record(found: CertifiedStates, r: int) -> dict[str, Any]:
-    state, balls = found.cell.states[r], found.states[r]
+def _rows(cell: CoupledDEQ) -> list[list[str]]:
+    return [[str(value) for value in row] for row in cell.sigma_a2]
+
+
+def _described(state: State) -> dict[str, Any]:
     record: dict[str, Any] = {"activation": state.activation.name, "expression": str(state.activation.expr)}
-    record |= {"sigma_b2": str(state.sigma_b2), "sigma_c2": str(state.sigma_c2), "centred": state.centred}
+    return record | {"sigma_b2": str(state.sigma_b2), "sigma_c2": str(state.sigma_c2), "centred": state.centred}
+
+
+def description(cell: CoupledDEQ) -> dict[str, Any]:
+    """Return what describes a cell but for its tau_0, as plain JSON values."""
+    return {"readout": cell.readout, "sigma_a2": _rows(cell), "states": [_described(state) for state in cell.states]}
+
+
+def spelled(names: Iterable[str]) -> str:
+    """The first of some options, as it is typed."""
+    return "--" + min(names).replace("_", "-")
+
+
+def _state_record(found: CertifiedStates, r: int) -> dict[str, Any]:
+    balls = found.states[r]
+    record = _described(found.cell.states[r])
     record |= {key: found.decimal(r, key) for key in balls}
     record["certified"] = dict.fromkeys(balls, True)
     record["radius"] = {key: found.radius(r, key) for key in balls}

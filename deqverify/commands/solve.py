@@ -132,6 +132,7 @@ def parser() -> _options.Parser:
     _options.add_weights(parser, "4/5", "input weight variance, or tied: 1 - sigma-a2", _sweep.number_or_tied)
     _options.add_tau0(parser)
     _cells.add_deq(parser)
+    _cells.add_bias(parser)
     parser.add_argument(
         "--digits",
         type=_options.integer_between(1, 1000),
@@ -174,18 +175,13 @@ def _check_cell(options: _options.Parser, arguments: argparse.Namespace, given: 
         options.error("the following arguments are required: --activation, or --deq with a file")
     described = {"activation", "parameter", "sigma_a2", "sigma_b2", "sigma_c2", "tau0", "uncentred"} & given
     if arguments.deq is not None and described:
-        options.error(f"--deq describes the DEQ, and so does {_spelled(described)}: give one of them")
+        options.error(f"--deq describes the DEQ, and so does {_cells.spelled(described)}: give one of them")
     if arguments.deq is None and arguments.sigma_c2 == 0 and not arguments.uncentred:
         return
     asked = {"certify", "ntk", "form", "all_equilibria", "sweep", "plot"} & given
     if asked:
-        cause = _spelled({"deq", "sigma_c2", "uncentred"} & given)
-        options.error(f"{_spelled(asked)} is for one centred state without a bias, without {cause}")
-
-
-def _spelled(names: Iterable[str]) -> str:
-    """The first of some options, as it is typed."""
-    return "--" + min(names).replace("_", "-")
+        cause = _cells.spelled({"deq", "sigma_c2", "uncentred"} & given)
+        options.error(f"{_cells.spelled(asked)} is for one centred state without a bias, without {cause}")
 
 
 def _solution(deq: DEQ, arguments: argparse.Namespace) -> CertifiedCoefficients:

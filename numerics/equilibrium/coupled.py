@@ -233,9 +233,11 @@ def _reached(cell: CoupledDEQ) -> Array:
     moments = [FloatMoments(pointwise(state.activation)) for state in cell.states]
     limits = np.array([moment_threshold(state.activation) for state in cell.states]) ** 2
     squares = np.full(len(drive), float((cell.tau0**2).evalf(25)))
+    # Far above any equilibrium of use, and far below overflow.
+    ceiling = 1e12 * max(1.0, float(drive.max()), float(squares[0]))
     for step in range(_MOST_STEPS):
         checkpoint()
-        if not np.all(np.isfinite(squares)) or np.any(squares >= limits) or np.any(squares <= 0):
+        if not np.all(squares < np.minimum(limits, ceiling)) or np.any(squares <= 0):
             raise _no_equilibrium("the variances leave the range in which the moments are finite")
         energies, slopes = np.transpose([
             _energy(one, state, float(np.sqrt(square)))
@@ -389,10 +391,20 @@ class _Limits:
     """The equations q_r = sum_s sigma_rs^2 F_s(tau_s^2, tau_s^2, q_s) + sigma_{c,r}^2, where q is not 0."""
 
     def __init__(
-        self, cell: CoupledDEQ, series: Sequence[HermiteBalls | None], matrix: list[list[arb]], chosen: Sequence[int]
+        self,
+        cell: CoupledDEQ,
+        series: Sequence[HermiteBalls | None],
+        means: Sequence[arb],
+        matrix: list[list[arb]],
+        chosen: Sequence[int],
     ) -> None:
         self._series, self._matrix, self._chosen = series, matrix, chosen
-        self._biases = [constant_ball(state.sigma_c2) for state in cell.states]
+        # A state whose own limit is 0 gives the square of its mean to the others.
+        fixed = [s for s in range(len(matrix)) if s not in chosen]
+        self._drive = [
+            sum((row[s] * means[s] ** 2 for s in fixed), constant_ball(state.sigma_c2))
+            for row, state in zip(matrix, cell.states, strict=True)
+        ]
 
     def _pair(self, s: int, order: int, limit: arb) -> arb:
         series = self._series[s]
@@ -404,7 +416,7 @@ class _Limits:
         """The equations' left side less the right."""
         duals = {s: self._pair(s, 0, part) for s, part in zip(self._chosen, box, strict=True)}
         return [
-            part - sum((self._matrix[r][s] * dual for s, dual in duals.items()), self._biases[r])
+            part - sum((self._matrix[r][s] * dual for s, dual in duals.items()), self._drive[r])
             for r, part in zip(self._chosen, box, strict=True)
         ]
 
@@ -468,7 +480,11 @@ class _Certifier:
             order = terms_needed(float(limits[r] / scales[r] ** 2), self._digits) + 8
             balls = hermite_balls(self._moments[r], taus[r], order)
             series[r] = balls.centred() if self._cell.states[r].centred else balls
-        system = _Limits(self._cell, series, self._matrix, chosen)
+        means = [
+            arb(0) if free else one.enclose(tau, [(0, 1)])[0, 1]
+            for free, one, tau in zip(self._cell.mean_free, self._moments, taus, strict=True)
+        ]
+        system = _Limits(self._cell, series, means, self._matrix, chosen)
         for r, limit in zip(chosen, certify_root(system, [arb(limits[r]) for r in chosen], ()), strict=True):
             if not (limit < taus[r] ** 2 and limit > 0):
                 raise UncertifiedError("a limit off the diagonal is not proved to lie between 0 and tau^2")

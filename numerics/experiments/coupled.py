@@ -6,11 +6,12 @@ Theory sheet, section 8.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
+import sympy as sp
 import threadpoolctl
 
 from numerics.arrays import Array
@@ -88,6 +89,20 @@ class CoupledStudy:
         every = tuple(coupled_theories().values())
         return tuple(t for t in every if len(self.deq.states) > 1 or not t.several) if self.wrong else every[:1]
 
+    def question(self) -> dict[str, Any]:
+        """What the draws depend on besides their keys, as `numerics.records.run_campaign` takes it."""
+        numbers = {
+            field.name: getattr(self.experiment, field.name)
+            for field in fields(self.experiment)
+            if field.name not in ("activations", "sigma_a2", "sigma_b2")
+        }
+        states = [
+            [sp.srepr(state.activation.expr), str(state.sigma_b2), str(state.sigma_c2), state.centred]
+            for state in self.deq.states
+        ]
+        rows = [[str(value) for value in row] for row in self.deq.sigma_a2]
+        return numbers | {"states": states, "weights": rows, "theories": [t.identifier for t in self.theories]}
+
     def cells(self) -> list[dict[str, Any]]:
         """What has to be measured, as plain JSON values: the longest first, so that workers end together."""
         return [{"p": size, "index": index} for size in reversed(self.sizes) for index in range(self.draws)]
@@ -140,9 +155,14 @@ class CoupledStudy:
         ladders = []
         for r, state in enumerate(self.deq.states):
             rows = {size: [cell["errors"][theory][r] for cell in found if cell["p"] == size] for size in self.sizes}
-            # Of what else was measured each ladder has its own state's.
-            cells = tuple({**cell, "errors": cell["errors"][theory][r], "norms": cell["norms"][r]} for cell in found)
+            cells = tuple(_of_state(cell, r, theory) for cell in found)
             rng = np.random.default_rng([self.experiment.seed, self.draws])
             name = state.activation.name if len(self.deq.states) == 1 else f"state {r}: {state.activation.name}"
             ladders.append(Ladder.of(rows, rng, activation=name, cells=cells))
         return tuple(ladders)
+
+
+def _of_state(cell: Mapping[str, Any], state: int, theory: str) -> dict[str, Any]:
+    """What was measured of one state in a draw."""
+    kept = {key: cell[key] for key in ("p", "n", "index", "norm_residual", "kernel_residual")}
+    return {"state": state, "error": cell["errors"][theory][state], "norm": cell["norms"][state]} | kept

@@ -215,30 +215,27 @@ def _diagonals(
 
 
 def _solved(weights: Array, slopes: Array, right: Array) -> Array:
-    """Solve (I - Sigma2 diag(slopes)) x = right for every entry: elimination over the states, (R, ...) arrays."""
-    count = len(weights)
-    rows = [
-        [
-            (1.0 if r == s else 0.0) - weights[r, s] * slopes[s] if weights[r, s] or r == s else None
-            for s in range(count)
-        ]
-        for r in range(count)
-    ]
-    found = [part.copy() for part in right]
+    """Solve (I - Sigma2 diag(slopes)) x = right for every entry: elimination over the states, (R, ...) arrays.
+
+    Without exchanges of rows: the matrix is near I, or Newton's method does not settle and says so.
+    """
+    count, found = len(weights), [part.copy() for part in right]
+    left = {(r, r): 1.0 - weights[r, r] * slopes[r] for r in range(count)}
+    left |= {(r, s): -weights[r, s] * slopes[s] for r in range(count) for s in range(count) if r != s and weights[r, s]}
     for k in range(count):
         for r in range(k + 1, count):
-            if rows[r][k] is None:
+            if (r, k) not in left:
                 continue
-            factor = rows[r][k] / rows[k][k]
+            factor = left[r, k] / left[k, k]
             for s in range(k + 1, count):
-                if rows[k][s] is not None:
-                    rows[r][s] = (0.0 if rows[r][s] is None else rows[r][s]) - factor * rows[k][s]
+                if (k, s) in left:
+                    left[r, s] = left.get((r, s), 0.0) - factor * left[k, s]
             found[r] -= factor * found[k]
     for k in range(count - 1, -1, -1):
         for s in range(k + 1, count):
-            if rows[k][s] is not None:
-                found[k] -= rows[k][s] * found[s]
-        found[k] /= rows[k][k]
+            if (k, s) in left:
+                found[k] -= left[k, s] * found[s]
+        found[k] /= left[k, k]
     return np.array(found)
 
 

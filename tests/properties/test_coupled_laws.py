@@ -7,7 +7,7 @@ from fractions import Fraction
 import numpy as np
 import sympy as sp
 from flint import arb, ctx
-from hypothesis import assume, event, given, reject
+from hypothesis import assume, event, example, given, reject
 from hypothesis import strategies as st
 from mpmath import mp
 
@@ -64,6 +64,8 @@ def agree(found: CertifiedStates, other: CertifiedStates, order: list[int]) -> N
 
 @examples(6)
 @given(cells(st.sampled_from(CLOSED)))
+@example(CoupledDEQ([State("relu", "1/4", centred=False)] * 2, [[0, 0], ["1/4", "1/4"]], "1/2"))
+@example(CoupledDEQ([State("relu", "1/4", centred=False)], [[0]], "1/2"))
 def test_balls_hold_what_mpmath_finds(cell: CoupledDEQ) -> None:
     """Exact entries iterated in mpmath, and their difference quotients."""
     found = solved(cell)
@@ -79,6 +81,7 @@ def test_balls_hold_what_mpmath_finds(cell: CoupledDEQ) -> None:
 
 @examples(5)
 @given(cells(activation_texts, most=2))
+@example(CoupledDEQ([State("x**2", "1/4", "1/5", centred=False)], [["1/20"]]))
 def test_any_activation_solves_its_equations(cell: CoupledDEQ) -> None:
     """tau and q put into their equations, with expectations by plain sums in float64."""
     try:

@@ -31,6 +31,10 @@ QUICK: dict[str, tuple[tuple[str, ...], int]] = {
     "spectrum": (("spectrum", "--p", "40", "--means", "4", "--jobs", "1"), 0),
     "spectrum-data": (("spectrum", "--data", "data.npz", "--jobs", "1"), 0),
     "converge": (("converge", "--sizes", "20,30,40", "--draws", "2", "--jobs", "1"), 3),
+    "converge-states": (
+        ("converge", "--deq", "cell.toml", "--sizes", "20,30,40", "--draws", "2", "--jobs", "1"),
+        3,
+    ),
     "verify-list": (("verify", "--list"), 0),
     "export-latex": (("export-latex", "--activation", "relu", "--output", "out"), 0),
     "bench": (("bench", "--only", "sweep"), 1),

@@ -129,6 +129,7 @@ def test_too_few_terms_are_refused_or_make_wide_balls() -> None:
     ("cell", "word"),
     [
         (CoupledDEQ.of(DEQ("relu", 3, "3/5"), centred=False), "sigma_a2"),
+        (CoupledDEQ([State("x**2", "1/4", centred=False)], [["1/4"]], "3/2"), "sigma_a2"),
         (CoupledDEQ([State("relu", 1), State("relu", 1)], [["1/2", 4], [4, "1/2"]]), "sigma_a2"),
     ],
 )
