@@ -8,6 +8,7 @@ The convention, which CONTRIBUTING.md states for authors:
   shows another.
 * ``python`` blocks: those of a document run one after another in one process; a ``text`` block that follows shows what
   is printed.
+* ``toml`` blocks whose first line is ``# NAME.toml`` are files in that folder.
 * ``<!-- not run: reason -->`` before a block exempts it.  ``sh`` blocks show commands that are no examples.
 """
 
@@ -174,6 +175,9 @@ def _with(language: str) -> list[Path]:
 @pytest.mark.parametrize("document", _with("console"), ids=_name)
 def test_console_examples(document: Path, tmp_path: Path) -> None:
     for block in _blocks(document):
+        name = block.lines[0].removeprefix("# ") if block.language == "toml" else ""
+        if re.fullmatch(r"[a-z-]+\.toml", name):
+            (tmp_path / name).write_text("\n".join(block.lines), encoding="utf-8")
         if block.language != "console" or block.not_run:
             continue
         for command in commands(block.lines):

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from deqverify.commands import (
     _campaign_options,
+    _cells,
     _errors,
     _figures,
     _layout,
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 
     from numerics.experiments import Experiment, Ladder
     from theory.activations import Activation
+    from theory.equations import CoupledDEQ
 
 __all__ = ["main", "parser"]
 
@@ -43,6 +45,7 @@ _EXAMPLES = """\
   deqverify converge --against m --activation tanh --p 100 --png width.png
   deqverify converge --against m --weights rademacher --data student --activation relu --activation tanh
   deqverify converge --sizes 400,800,1600,3200 --draws 20 --resume runs --json result.json
+  deqverify converge --deq cell.toml --means 3
   deqverify converge --explicit --activation elu --means 2 --png pair.png
 """
 
@@ -59,6 +62,11 @@ def main(argv: Sequence[str] | None) -> int:
     for option in ("png", "pdf"):
         _prepare_picture(option, getattr(arguments, option))
     folder = _campaign_options.prepare(arguments)
+    if arguments.deq is not None:
+        cell = _cells.read_cell(arguments.deq)
+        with _processes.one_blas_thread():
+            results = list(_study_states(arguments, cell, folder))
+        return _shown(results, arguments, [], cell)
     activations = [_options.activation_argument(name, dict(arguments.parameter)) for name in arguments.activation]
     experiment = _experiment(arguments)
 
@@ -70,20 +78,31 @@ def main(argv: Sequence[str] | None) -> int:
             results = [row for activation in activations for row in _study(arguments, experiment, activation, folder)]
     except (NonConvergenceError, NoMatchError) as error:
         raise _errors.UsageError(str(error)) from error
+    return _shown(results, arguments, activations)
+
+
+def _shown(
+    results: Sequence[Ladder],
+    arguments: argparse.Namespace,
+    activations: Sequence[Activation],
+    cell: CoupledDEQ | None = None,
+) -> int:
+    """Print, draw and write what came out; the exit code."""
     console = _progress.console(error=arguments.json == "-")
     _print(results, arguments, console)
     for option, target in (("--png", arguments.png), ("--pdf", arguments.pdf)):
         if target:
             _draw(results, arguments, target, option)
     if arguments.json:
-        _outputs.write_json(arguments.json, _record(results, arguments, activations), "converge")
+        record = _record(results, arguments, activations, cell)
+        _outputs.write_json(arguments.json, record, "converge" if cell is None else "converge-states")
     verdicts = {result.verdict for result in results}
     if RateVerdict.REFUTED in verdicts:
         return _errors.CLAIM_FAILED
     return _errors.UNDECIDED if RateVerdict.UNDECIDED in verdicts else 0
 
 
-def parser() -> argparse.ArgumentParser:
+def parser() -> _options.Parser:
     """Return the parser of the command's arguments."""
     parser = _options.Parser(__doc__ or "", _EXAMPLES, _VERDICTS, activations=True)
     parser.add_argument("--against", choices=("p", "m"), default="p", help="dimension p (default) or width m")
@@ -92,6 +111,7 @@ def parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--activation", action="append", help="name or expression in x, repeatable (default relu)")
     _options.add_parameter(parser)
+    _cells.add_deq(parser)
     parser.add_argument("--sizes", type=_ladder, metavar="N,N,...", help="values of p or m (default 200,400,800,1600)")
     parser.add_argument(
         "--p", type=_options.integer_between(1, _LARGEST), help="dimension for --against m (default 100)"
@@ -113,7 +133,10 @@ def parser() -> argparse.ArgumentParser:
 
 
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
-    arguments = parser().parse_args(argv)
+    options = parser()
+    arguments = options.parse_args(argv)
+    if arguments.deq is not None:
+        _check_states(options.given(argv), arguments)
     if arguments.against == "p":
         for option in ("p", "weights"):
             if getattr(arguments, option) is not None:
@@ -130,6 +153,19 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     return arguments
 
 
+def _check_states(given: frozenset[str], arguments: argparse.Namespace) -> None:
+    """A file describes the DEQ; of its states there is the CK against its equivalent."""
+    described = {"activation", "parameter", "sigma_a2", "sigma_b2"} & given
+    if described:
+        raise _errors.UsageError(f"--deq describes the DEQ, and so does {_cells.spelled(described)}: give one of them")
+    asked = {"explicit", "kernel"} & given | ({"against"} if arguments.against == "m" else set())
+    if asked:
+        raise _errors.UsageError(
+            f"{_cells.spelled(asked)} is for one centred state: with --deq the CKs of all states are compared with "
+            "their equivalents"
+        )
+
+
 def _ladder(text: str) -> list[int]:
     read = _options.integer_between(1, _LARGEST)
     return sorted({read(part.strip()) for part in text.split(",")})
@@ -141,14 +177,15 @@ def _prepare_picture(option: str, target: str | None) -> None:
     _figures.prepare_figure(f"--{option}", target)
 
 
-def _experiment(arguments: argparse.Namespace) -> Experiment:
+def _experiment(arguments: argparse.Namespace, kernels: int = 1) -> Experiment:
+    """The data; of so many kernels at a time, as many states have."""
     from numerics.memory import check_memory
     from numerics.records import workers
 
     largest = max(arguments.sizes)
     dimension, width = (largest, 0) if arguments.against == "p" else (arguments.p, largest)
     jobs = workers(arguments.jobs, arguments.draws)
-    check_memory(round(arguments.ratio * dimension), dimension, width, jobs=jobs)
+    check_memory(round(arguments.ratio * dimension), dimension, width, jobs=jobs * kernels)
     dimensions = arguments.sizes if arguments.against == "p" else [arguments.p]
     return _mixture_options.experiment(arguments, dimensions, reading=arguments.tau0_reading)
 
@@ -181,6 +218,27 @@ def _study(
         backend=arguments.backend,
         label=f"{activation.name}, {arguments.kernel}: draws",
     )
+    return study.ladders(found)
+
+
+def _study_states(arguments: argparse.Namespace, cell: CoupledDEQ, folder: Any) -> tuple[Ladder, ...]:
+    """The same for every state of a DEQ that a file describes."""
+    from numerics.experiments import CoupledStudy
+    from numerics.moments import UncertifiedError
+
+    study = CoupledStudy(_experiment(arguments, len(cell.states)), cell, tuple(arguments.sizes), arguments.draws)
+    try:
+        found = _campaign_options.run_campaign(
+            study.measure,
+            study.cells(),
+            study.question(),
+            folder=folder,
+            jobs=arguments.jobs,
+            backend=arguments.backend,
+            label="states of the DEQ, ck: draws",
+        )
+    except UncertifiedError as error:
+        raise _errors.UndecidedError(f"not certified: {error}") from error
     return study.ladders(found)
 
 
@@ -228,6 +286,7 @@ def _draw(results: Sequence[Ladder], arguments: argparse.Namespace, target: str,
 
     at = "" if arguments.against == "p" else f", $p = {arguments.p}$"
     weights = rf"$\sigma_a^2 = {arguments.sigma_a2:g}$, $\sigma_b^2 = {arguments.sigma_b2:g}$"
+    weights = weights if arguments.deq is None else "all states"
     figure = convergence_figure(
         arguments.sizes,
         {result.label: result.errors for result in results},
@@ -259,8 +318,19 @@ def _mathtext_distance(arguments: argparse.Namespace) -> str:
 
 
 def _record(
-    results: Sequence[Ladder], arguments: argparse.Namespace, activations: Sequence[Activation]
+    results: Sequence[Ladder],
+    arguments: argparse.Namespace,
+    activations: Sequence[Activation],
+    cell: CoupledDEQ | None = None,
 ) -> dict[str, Any]:
+    if cell is not None:
+        names = ("sizes", "draws", "ratio", "means", "cov_shift", "tau0_reading")
+        params = {name: getattr(arguments, name) for name in names} | {"data": arguments.noise}
+        return {
+            "params": params | _cells.description(cell),
+            "results": [result.record() for result in results],
+            **_outputs.provenance(arguments.seed),
+        }
     kept = (
         "against",
         "sizes",

@@ -10,7 +10,7 @@ import argparse
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from deqverify.commands import _budgets, _errors, _layout, _options, _outputs, _progress, _sweep
+from deqverify.commands import _budgets, _cells, _errors, _layout, _options, _outputs, _progress, _sweep
 from theory.kernels import NTK_KINDS
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from numerics.equilibrium import CertifiedCoefficients, EquilibriumSet
-    from theory.equations import DEQ
+    from theory.equations import DEQ, CoupledDEQ
 
 __all__ = ["main", "parser"]
 
@@ -27,6 +27,8 @@ _EXAMPLES = """\
   deqverify solve --activation "tanh(x)" --sigma-a2 0.2 --sigma-b2 0.8 --tau0 1 --digits 40 --json -
   deqverify solve --activation leaky_relu --parameter a=1/10 --ntk all --form pre
   deqverify solve --activation "5*sigmoid(20*x - 40)" --sigma-a2 1 --sigma-b2 1/2 --all-equilibria
+  deqverify solve --activation relu --sigma-a2 0.4 --sigma-b2 0.6 --sigma-c2 0.1 --uncentred
+  deqverify solve --deq cell.toml --digits 30 --json -
   deqverify solve --activation swish --sigma-b2 tied --sweep sigma-a2=0:0.95:20 --plot swish.png
 """
 
@@ -62,12 +64,26 @@ _MARGINS = (("tau", "σa² E[(φ²)″]/2"), ("ck", "σa² E[φ′]²"), ("ntk",
 def main(argv: Sequence[str] | None) -> int:
     """Parse the arguments, solve, print."""
     arguments = _arguments(argv)
+    if arguments.deq is not None or arguments.sigma_c2 != 0 or arguments.uncentred:
+        with _budgets.budgeted(arguments.budget):
+            return _cells.solve(_cell(arguments), arguments)
     if arguments.sweep is not None:
         with _budgets.budgeted(arguments.budget):
             activation = _options.activation_argument(arguments.activation, dict(arguments.parameter))
         return _sweep.run(arguments, activation)
     with _budgets.budgeted(arguments.budget):
         return _solve(arguments)
+
+
+def _cell(arguments: argparse.Namespace) -> CoupledDEQ:
+    """The DEQ of --deq, or one state with a bias or uncentred."""
+    from theory.equations import DEQ, CoupledDEQ
+
+    if arguments.deq is not None:
+        return _cells.read_cell(arguments.deq)
+    activation = _options.activation_argument(arguments.activation, dict(arguments.parameter))
+    deq = DEQ(activation, arguments.sigma_a2, arguments.sigma_b2, arguments.tau0)
+    return CoupledDEQ.of(deq, sigma_c2=arguments.sigma_c2, centred=not arguments.uncentred)
 
 
 def _solve(arguments: argparse.Namespace) -> int:
@@ -108,13 +124,15 @@ def _solve(arguments: argparse.Namespace) -> int:
     return code
 
 
-def parser() -> argparse.ArgumentParser:
+def parser() -> _options.Parser:
     """Return the parser of the command's arguments."""
     parser = _options.Parser(__doc__ or "", _EXAMPLES, activations=True)
-    parser.add_argument("--activation", required=True, help="a registered name, or an expression in x")
+    parser.add_argument("--activation", help="a registered name, or an expression in x")
     _options.add_parameter(parser)
     _options.add_weights(parser, "4/5", "input weight variance, or tied: 1 - sigma-a2", _sweep.number_or_tied)
     _options.add_tau0(parser)
+    _cells.add_deq(parser)
+    _cells.add_bias(parser)
     parser.add_argument(
         "--digits",
         type=_options.integer_between(1, 1000),
@@ -147,7 +165,23 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         options.error("--plot draws a sweep: give --sweep NAME=START:STOP:POINTS as well")
     if arguments.sweep is not None and arguments.all_equilibria:
         options.error("--sweep and --all-equilibria exclude each other: give one of them")
+    _check_cell(options, arguments, options.given(argv))
     return arguments
+
+
+def _check_cell(options: _options.Parser, arguments: argparse.Namespace, given: frozenset[str]) -> None:
+    """What describes the DEQ is given once, and what is only of one centred state is not asked of others."""
+    if arguments.deq is None and arguments.activation is None:
+        options.error("the following arguments are required: --activation, or --deq with a file")
+    described = {"activation", "parameter", "sigma_a2", "sigma_b2", "sigma_c2", "tau0", "uncentred"} & given
+    if arguments.deq is not None and described:
+        options.error(f"--deq describes the DEQ, and so does {_cells.spelled(described)}: give one of them")
+    if arguments.deq is None and arguments.sigma_c2 == 0 and not arguments.uncentred:
+        return
+    asked = {"certify", "ntk", "form", "all_equilibria", "sweep", "plot"} & given
+    if asked:
+        cause = _cells.spelled({"deq", "sigma_c2", "uncentred"} & given)
+        options.error(f"{_cells.spelled(asked)} is for one centred state without a bias, without {cause}")
 
 
 def _solution(deq: DEQ, arguments: argparse.Namespace) -> CertifiedCoefficients:

@@ -8,6 +8,7 @@ X lies in K(X) in any case (R. Krawczyk, 1969; A. Neumaier, Interval Methods for
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Protocol
 
 import sympy as sp
 from flint import acb, arb, arb_mat, ctx
@@ -18,6 +19,7 @@ from numerics.arithmetic.programs import Program, compile_program
 __all__ = [
     "BallSystem",
     "Box",
+    "EnclosedSystem",
     "RootNotCertifiedError",
     "certify_root",
     "krawczyk_image",
@@ -31,6 +33,18 @@ Box = tuple[arb, ...]
 
 class RootNotCertifiedError(ArithmeticError):
     """No box round a point was proved to hold exactly one root."""
+
+
+class EnclosedSystem(Protocol):
+    """What the test asks of a system f(x, data) = 0 of at least as many equations as unknowns."""
+
+    def values(self, box: Sequence[arb], data: Sequence[arb]) -> list[arb]:
+        """Return enclosures of f over a box."""
+        ...
+
+    def jacobian(self, box: Sequence[arb], data: Sequence[arb]) -> list[list[arb]]:
+        """Return enclosures of the derivatives of f in x over a box."""
+        ...
 
 
 class BallSystem:
@@ -88,7 +102,7 @@ def _inverse(matrix: list[list[arb]]) -> arb_mat | None:
     return arb_mat(entries) if all(entry.is_finite() for row in entries for entry in row) else None
 
 
-def krawczyk_image(system: BallSystem, box: Box, data: Sequence[arb]) -> Box | None:
+def krawczyk_image(system: EnclosedSystem, box: Box, data: Sequence[arb]) -> Box | None:
     """Return K(X) from the first n equations, or None where their Jacobian cannot be inverted.
 
     Args:
@@ -113,7 +127,7 @@ def krawczyk_image(system: BallSystem, box: Box, data: Sequence[arb]) -> Box | N
     return tuple(image) if all(part.is_finite() for part in image) else None
 
 
-def certify_root(system: BallSystem, start: Sequence[arb], data: Sequence[arb]) -> Box:
+def certify_root(system: EnclosedSystem, start: Sequence[arb], data: Sequence[arb]) -> Box:
     """Return a box that is proved to hold a root, as narrow as the data and the precision allow.
 
     Newton's method from ``start`` at the current precision, then Krawczyk's test round the point it ends at.

@@ -3,6 +3,7 @@
 from numerics.equilibrium.all_equilibria import EquilibriumSet, find_equilibria, is_followed
 from numerics.equilibrium.asymptotics import asymptote, largest_scale
 from numerics.equilibrium.certified import CertifiedCoefficients, certify, solve_at, solve_uncertified
+from numerics.equilibrium.coupled import CENTRED_KEYS, GENERAL_KEYS, CertifiedStates, certify_states
 from numerics.equilibrium.digits import ImplicitCoefficients, decimal_string, solve
 from numerics.equilibrium.float64 import (
     FloatEquilibrium,
@@ -20,9 +21,12 @@ from numerics.equilibrium.stability import LossKind, StabilityLoss, locate_ntk_l
 from numerics.equilibrium.sweeps import FLOAT_DIGITS, SweepLine, SweepPoint, equidistant, sweep
 
 __all__ = [
+    "CENTRED_KEYS",
     "FLOAT_DIGITS",
     "FORMULA_INPUTS",
+    "GENERAL_KEYS",
     "CertifiedCoefficients",
+    "CertifiedStates",
     "Certifier",
     "EquilibriumSet",
     "FloatEquilibrium",
@@ -33,6 +37,7 @@ __all__ = [
     "SweepPoint",
     "asymptote",
     "certify",
+    "certify_states",
     "checked_moments",
     "decimal_string",
     "equidistant",

@@ -7,6 +7,7 @@ four numbers (beta_1, beta_2, beta_3, kappa_*^2), so the operator serves both.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Protocol
 
 import numpy as np
@@ -177,6 +178,44 @@ class DeterministicEquivalent(LinearOperator):  # type: ignore[misc]  # SciPy ha
         core = block_diag(coefficients.square * products, coefficients.variance)
         factor = np.column_stack([indicator, delta])
         return cls(coefficients.linear, core, factor, coefficients.identity(tau0), gram=gram)
+
+    @classmethod
+    def about_limit(
+        cls,
+        statistics: MixtureStatistics,
+        coefficients: Mapping[str, float],
+        delta: Array | None = None,
+        *,
+        tau0: float,
+        gram: Array,
+    ) -> DeterministicEquivalent:
+        """Gbar of theory sheet section 8, about a limit of the entries off the diagonal that need not be 0.
+
+        With delta_i = ||x_i||^2 - tau_0^2 it is
+        g_0 1 1^T + g_S S + g_d (delta 1^T + 1 delta^T) + g_dd delta delta^T + (g_SS/p) J T J^T
+        + g_e (1 (delta^2)^T + delta^2 1^T) + (E[phi^2] - g_0 - tau_0^2 g_S) I.
+
+        Args:
+            statistics: J and T of the data.
+            coefficients: g0, gS, gd, gdd, gSS, ge and diagonal by key.
+            delta: (n,) array; the samples' own where left out.
+            tau0: tau_0 for which the coefficients were solved.
+            gram: (n, n) array S.
+
+        Raises:
+            ValueError: shapes that do not fit.
+        """
+        delta = np.diagonal(gram) - tau0**2 if delta is None else delta
+        factor = np.column_stack(
+            [np.ones_like(delta), delta, delta**2, statistics.indicator / np.sqrt(statistics.dimension)]
+        )
+        norms = np.zeros((3, 3))
+        norms[0, 0], norms[1, 1] = coefficients["g0"], coefficients["gdd"]
+        norms[0, 1] = norms[1, 0] = coefficients["gd"]
+        norms[0, 2] = norms[2, 0] = coefficients["ge"]
+        core = block_diag(norms, coefficients["gSS"] * statistics.T)
+        rest = coefficients["diagonal"] - coefficients["g0"] - tau0**2 * coefficients["gS"]
+        return cls(coefficients["gS"], core, factor, rest, gram=gram)
 
     def _apply_gram(self, block: Array | None) -> Array:
         """S times a block, or S itself (block None), from whichever of S and X is held."""

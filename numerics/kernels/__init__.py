@@ -1,6 +1,7 @@
 """The exact kernels of networks of infinite width, entry by entry."""
 
 from numerics.kernels.chebyshev import at_many_points
+from numerics.kernels.coupled import TRAINED, CoupledKernels, coupled_kernels
 from numerics.kernels.duals import (
     ClosedDual,
     DualActivation,
@@ -24,7 +25,9 @@ from numerics.kernels.interpolated_duals import InterpolatedDual, PairDual, Unre
 
 __all__ = [
     "EXPLICIT_KERNELS",
+    "TRAINED",
     "ClosedDual",
+    "CoupledKernels",
     "DualActivation",
     "Evidence",
     "ExactKernels",
@@ -38,6 +41,7 @@ __all__ = [
     "at_many_points",
     "bivariate_normal_cdf",
     "check_gram",
+    "coupled_kernels",
     "dual_by_quadrature",
     "dual_by_series",
     "explicit_kernels",

@@ -35,6 +35,7 @@ __all__ = [
     "Tile",
     "check_parameters",
     "entry_equations",
+    "posed_layer",
     "preactivation_variances",
     "solve_tiles",
 ]
@@ -379,6 +380,26 @@ def entry_equations(
     return EntryEquations(
         inner, squared_norms, origin, phi, panels, sigma_a2, sigma_b2, bias, tolerance, diagonal, ladder
     )
+
+
+def posed_layer(
+    squared_norms: Array, phi: Pointwise, bias: float, tolerance: float, diagonal: Diagonal
+) -> EntryEquations:
+    """One layer whose pre-activations' variances are known: its series and duals, without a Gram matrix of its own.
+
+    Args:
+        squared_norms: (n,) array, ||x_i||^2.
+        phi: the activation, uncentred.
+        bias: subtracted from phi.
+        tolerance: relative to sqrt(G_ii G_jj).
+        diagonal: the variances.
+    """
+    panels = phi
+    if diagonal.refinement >= _STEEP:
+        panels = resolved(phi, max(1.0, 2 * float(np.sqrt(diagonal.variances.max()))))
+    ladder = _ladder(panels, diagonal, bias, tolerance, _LADDER[-3])
+    nothing = np.empty((0, 0))
+    return EntryEquations(nothing, squared_norms, 0, phi, panels, 0.0, 1.0, bias, tolerance, diagonal, ladder)
 
 
 def _ladder(panels: Pointwise, diagonal: Diagonal, bias: float, tolerance: float, order: int) -> Ladder:

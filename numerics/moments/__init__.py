@@ -4,6 +4,7 @@ from numerics.moments.certified import CertifiedMoments, certified_moments
 from numerics.moments.coarse_variance import TAIL_BITS, coarse_variance
 from numerics.moments.enclosures import UnboundedError, UncertifiedError
 from numerics.moments.float64 import FloatMoments
+from numerics.moments.hermite_balls import HermiteBalls, hermite_balls, terms_needed
 from numerics.moments.high_precision import HighPrecisionMoments
 from numerics.moments.majorants import Majorant, half_strip_majorant
 from numerics.moments.quadrature import (
@@ -28,6 +29,7 @@ __all__ = [
     "BallMoments",
     "CertifiedMoments",
     "FloatMoments",
+    "HermiteBalls",
     "HighPrecisionMoments",
     "Key",
     "Majorant",
@@ -42,6 +44,7 @@ __all__ = [
     "gaussian_rule",
     "gaussian_tail",
     "half_strip_majorant",
+    "hermite_balls",
     "legendre_rule",
     "moment_balls",
     "quiet",
@@ -49,4 +52,5 @@ __all__ = [
     "select_refinement",
     "slope_energies",
     "stein_balls",
+    "terms_needed",
 ]

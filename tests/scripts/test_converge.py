@@ -381,3 +381,39 @@ def test_a_kernel_that_no_network_has(
         _running.run(converge.main)
     assert stopped.value.code == 2
     assert "no explicit network has the kernel ntk-recurrent of relu" in capsys.readouterr().err
+
+
+def test_states_of_a_described_deq(script: Script, tmp_path: Path) -> None:
+    """--deq: a ladder for each state, uncentred and with a bias."""
+    text = 'sigma_a2 = [["0.1", "0.3"], ["0.4", 0]]\n'
+    text += '[[states]]\nactivation = "relu"\nsigma_b2 = "0.5"\ncentred = false\n'
+    text += '[[states]]\nactivation = "tanh"\nsigma_b2 = "0.4"\nsigma_c2 = "0.1"\n'
+    (tmp_path / "cell.toml").write_text(text, encoding="utf-8")
+    words = ("--deq", "cell.toml", "--sizes", "40,60,90", "--draws", "2", "--means", "2", "--jobs", "1", "--json", "-")
+    done = script("converge", *words)
+    assert done.returncode in (0, 3), done.stderr
+    record = json.loads(done.stdout)
+    assert record["schema"] == "converge-states"
+    assert [result["activation"] for result in record["results"]] == ["state 0: relu", "state 1: tanh"]
+    for number, result in enumerate(record["results"]):
+        assert all(cell["state"] == number for cell in result["cells"])
+        assert all(cell["error"] < 0.3 * cell["norm"] for cell in result["cells"])
+    assert record["params"]["states"][0]["centred"] is False
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--activation", "relu"), "--activation"),
+        (("--sigma-a2", "0.1"), "--sigma-a2"),
+        (("--against", "m"), "--against"),
+        (("--kernel", "ntk-all"), "--kernel"),
+        (("--explicit",), "--explicit"),
+        ((), "none.toml"),
+    ],
+)
+def test_what_does_not_go_with_a_described_deq(words: tuple[str, ...], said: str, script: Script) -> None:
+    done = script("converge", "--deq", "none.toml", *words)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert said in done.stderr
+    assert len(done.stderr.splitlines()) == 1

@@ -24,12 +24,17 @@ SCHEMAS = {name: json.loads(schema_text(name)) for name in schema_names()}
 #: By schema, a command that writes it in a moment, and its exit code.
 QUICK: dict[str, tuple[tuple[str, ...], int]] = {
     "solve": (("solve", "--activation", "relu", "--all-equilibria"), 0),
+    "solve-states": (("solve", "--deq", "cell.toml"), 0),
     "solve-sweep": (("solve", "--activation", "relu", "--sweep", "sigma-a2=0:3:4"), 0),
     "derive": (("derive", "--activation", "sign(x)", "--no-cache"), 0),
     "design": (("design", "--activation", "tanh"), 0),
     "spectrum": (("spectrum", "--p", "40", "--means", "4", "--jobs", "1"), 0),
     "spectrum-data": (("spectrum", "--data", "data.npz", "--jobs", "1"), 0),
     "converge": (("converge", "--sizes", "20,30,40", "--draws", "2", "--jobs", "1"), 3),
+    "converge-states": (
+        ("converge", "--deq", "cell.toml", "--sizes", "20,30,40", "--draws", "2", "--jobs", "1"),
+        3,
+    ),
     "verify-list": (("verify", "--list"), 0),
     "export-latex": (("export-latex", "--activation", "relu", "--output", "out"), 0),
     "bench": (("bench", "--only", "sweep"), 1),
@@ -116,11 +121,12 @@ def test_every_schema_is_put_to_use() -> None:
 
 @pytest.fixture
 def main(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
-    """Run a command in this process, in a folder with a small data set, and with a benchmark that misses its target."""
+    """Run a command in this process, in a folder with data and a cell, and with a benchmark that misses its target."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("DEQVERIFY_CACHE", str(tmp_path / "cache"))
     rng = np.random.default_rng(0)
     np.savez("data.npz", X=rng.standard_normal((40, 12)), y=np.arange(40) % 2)
+    Path("cell.toml").write_text('sigma_a2 = [["1/5"]]\n[[states]]\nactivation = "relu"\nsigma_b2 = "4/5"\n')
     missed = Measurement("a sweep", 2.0, 1.0, 0.5, "twice as fast", False, "detail")
     monkeypatch.setitem(command_module("bench").BENCHMARKS, "sweep", Benchmark(lambda say: [missed], "a sweep"))
     return lambda name, *words: command(name).main(words)

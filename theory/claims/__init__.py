@@ -10,6 +10,7 @@ from theory.claims.statements import CLAIMS, Claim, RateVerdict, Verdict, Verdic
 
 if TYPE_CHECKING:
     from theory.claims.assembly import ASSEMBLY, NUMBERS, Assembly, T_ab, t, t_a, t_b
+    from theory.claims.coupled import CoupledTheory, coupled_theories
     from theory.claims.mutants import (
         EqualMutant,
         Formula,
@@ -42,6 +43,7 @@ __all__ = [
     "RELEASED_VARIANTS",
     "Assembly",
     "Claim",
+    "CoupledTheory",
     "EqualMutant",
     "Formula",
     "MutantCensus",
@@ -52,6 +54,7 @@ __all__ = [
     "Theory",
     "Verdict",
     "VerdictKind",
+    "coupled_theories",
     "formulas",
     "generated_errors",
     "mutant_census",
@@ -70,6 +73,7 @@ __all__ = [
 #: Where names that need SymPy are, if not among the variants.
 _MODULES = {
     "proofs": ("PROOFS", "unproved"),
+    "coupled": ("CoupledTheory", "coupled_theories"),
     "assembly": ("ASSEMBLY", "NUMBERS", "Assembly", "T_ab", "t", "t_a", "t_b"),
     "mutants": (
         *("EqualMutant", "Formula", "MutantCensus"),

@@ -10,6 +10,9 @@ one thing: the Gaussian expectation.  If (u_i, u_j) has variances tau^2 + T_i, t
 with D_i, D_j the derivatives of f and g: the heat equation d/dtau^2 E[f(tau xi)] = E[f''(tau xi)]/2 and Price's theorem
 d/dL E[f(u_i) g(u_j)] = E[f'(u_i) g'(u_j)] together.  In Hermite coefficients it is the series
 sum_k c_k(tau_i) c_k(tau_j) rho^k with c_k(tau_i) expanded about tau.  Derivatives are weak ones, so kinks are covered.
+
+The same operator serves where L tends to q instead of 0: L - q is in its exponent, and the expectations are of u_i and
+u_j with covariance q.  ``Moments`` says which of the two it is.
 """
 
 from __future__ import annotations
@@ -23,10 +26,12 @@ from theory.symbols import d1, d2, d22, dd, tau_0, variance
 
 __all__ = [
     "BASIS",
+    "CENTRED",
     "GRAM",
     "ORDER",
     "EntrySeries",
     "ExpansionError",
+    "Moments",
     "S_ij",
     "coefficient",
     "delta_i",
@@ -73,6 +78,25 @@ def square_moment(derivative: int, order: int) -> sp.Expr:
     if derivative == 0:
         return {0: variance, 2: d22}.get(order, sp.Symbol(f"d_2{order}", real=True))
     return dd if order == 0 else sp.Symbol(f"d_d{order}", real=True)
+
+
+@dataclass(frozen=True)
+class Moments:
+    """What the expectations of one activation's derivatives are called.
+
+    Attributes:
+        pair: from (m, k) to E[phi^(m)(u_i) phi^(k)(u_j)], u_i and u_j of variance tau^2 and the covariance's limit.
+        square: from (d, m), m even, to E[((phi^(d))^2)^(m)(tau xi)].
+        centred: whether u_i and u_j are independent and E[phi] is 0.
+    """
+
+    pair: Callable[[int, int], sp.Expr]
+    square: Callable[[int, int], sp.Expr]
+    centred: bool
+
+
+#: Of an activation that is centred at tau, where correlations vanish.
+CENTRED = Moments(lambda m, k: derivative_moment(m) * derivative_moment(k), square_moment, centred=True)
 
 
 def _truncated(expr: sp.Expr, order: int) -> sp.Expr:
@@ -153,23 +177,31 @@ def _expectation(operator: sp.Poly, moment: Callable[[int, int], sp.Expr]) -> sp
     return sp.expand(sp.Add(*terms))
 
 
-def dual(preactivation: EntrySeries, derivative: int = 0) -> EntrySeries:
+def dual(preactivation: EntrySeries, derivative: int = 0, moments: Moments = CENTRED) -> EntrySeries:
     """E[f(u_i) f(u_j)] for f = phi (``derivative`` 0) or f = phi' (1) and u ~ N(0, preactivation).
 
-    The moments in the result are at tau^2 = the preactivation's diagonal at delta_i = 0, where phi is centred.
+    The moments in the result are at tau^2 = the preactivation's diagonal at delta_i = 0, where phi is centred if it is,
+    and at the limit of the preactivation's entries off the diagonal.
+
+    Args:
+        preactivation: the covariance of u.
+        derivative: 0 or 1.
+        moments: names of the expectations.
 
     Raises:
-        ExpansionError: the preactivation's entries off the diagonal do not vanish with epsilon.
+        ExpansionError: the preactivation's entries off the diagonal do not vanish with epsilon, and the moments are of
+            independent u_i and u_j.
     """
-    if coefficient(preactivation.off_diagonal, sp.S.One) != 0:
+    limit = coefficient(preactivation.off_diagonal, sp.S.One)
+    if moments.centred and limit != 0:
         raise ExpansionError(f"the correlations must vanish with epsilon, unlike {preactivation.off_diagonal}")
     excess_i = preactivation.diagonal - coefficient(preactivation.diagonal, sp.S.One)
     excess_j = excess_i.subs(delta_i, delta_j)
     heat_i, heat_j = excess_i * _D_i**2 / 2, excess_j * _D_j**2 / 2
-    order, cross = preactivation.order, preactivation.off_diagonal * _D_i * _D_j
+    order, cross = preactivation.order, (preactivation.off_diagonal - limit) * _D_i * _D_j
     off_diagonal = _expectation(
         _exponential(heat_i + heat_j + cross, order),
-        lambda m, k: derivative_moment(m + derivative) * derivative_moment(k + derivative),
+        lambda m, k: moments.pair(m + derivative, k + derivative),
     )
-    diagonal = _expectation(_exponential(heat_i, order), lambda m, _: square_moment(derivative, m))
+    diagonal = _expectation(_exponential(heat_i, order), lambda m, _: moments.square(derivative, m))
     return replace(preactivation, off_diagonal=off_diagonal, diagonal=diagonal)

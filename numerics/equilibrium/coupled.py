@@ -1,0 +1,685 @@
+"""The equations of several states, biases and uncentred activations solved: Krawczyk's test in Arb balls.
+
+Theory sheet, section 8.  The variances tau_r^2 solve R coupled equations; given them, the limits q_r of the entries off
+the diagonal solve R more, where they do not vanish.  The other coefficients are linear, term by term, in what theory
+derives of one state (``theory.equations.state_response``).
+
+Which solution is meant: tau is the one that iteration from tau_r = tau_0 tends to, as for one state.  It is proved by a
+contraction that holds the start.  For q there is nothing to choose: its map is monotone and convex on [0, tau^2],
+starts at or above 0 and ends at or below tau^2, strictly where the input comes in, so that there is exactly one fixed
+point short of tau^2, and iteration from 0 rises to it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+import sympy as sp
+from flint import acb_mat, arb, arb_mat, ctx
+from scipy.sparse.csgraph import connected_components
+
+from numerics.arithmetic import (
+    BITS_PER_DIGIT,
+    BallArithmetic,
+    Program,
+    RootNotCertifiedError,
+    certify_root,
+    compile_program,
+    constant_ball,
+    hull,
+    moment_threshold,
+    pointwise,
+    radius_text,
+    rounded_decimal,
+)
+from numerics.arrays import Array
+from numerics.budget import OverBudgetError, checkpoint, share, stage
+from numerics.moments import (
+    CertifiedMoments,
+    FloatMoments,
+    HermiteBalls,
+    Key,
+    UnboundedError,
+    UncertifiedError,
+    certified_moments,
+    hermite_balls,
+    stein_balls,
+    terms_needed,
+)
+from theory.equations import (
+    PAIR_ORDERS,
+    SQUARE_ORDERS,
+    CoupledDEQ,
+    CoupledDEQError,
+    EquilibriumError,
+    State,
+    pair_symbol,
+    preactivation_symbol,
+    square_symbol,
+    state_response,
+)
+from theory.moments import RAW_MOMENTS
+
+__all__ = ["CENTRED_KEYS", "GENERAL_KEYS", "CertifiedStates", "certify_states"]
+
+#: Keys of a state whose correlations vanish, in the notation of theory sheet section 3; alpha_4 is lambda_4.
+CENTRED_KEYS = (
+    *("gamma2", "alpha1", "alpha2", "alpha3", "alpha4"),
+    *("lambda1", "lambda2", "lambda3", "lambda4"),
+)
+#: Keys of any state, in the notation of section 8.
+GENERAL_KEYS = ("q", "g0", "gS", "gd", "gdd", "gSS", "ge", "diagonal")
+#: The linear terms in the order in which they are solved, and what drives them.
+_TERMS = ("S", "4", "d", "5", "SS", "dd", "e")
+_DRIVEN = ("S", "4")
+#: Decimal digits by which a ball's relative radius is to be smaller than asked for.
+_MARGIN = 3
+_FIRST_GUARD = 12
+_ATTEMPTS = 5
+_MOST_STEPS = 400
+_NEWTON_STEPS = 60
+#: Precision in bits of the float start and of bounds.
+_ROUGH_BITS = 90
+#: Stretches of the box on which the proof of the branch bounds slopes.
+_STRETCHES = 24
+#: Parts of the processor time left that proofs may take.
+_PROOF_SHARE, _BRANCH_SHARE = 0.75, 0.5
+#: Moments of f^2 and of f that E[phi^2] and its two derivatives need.
+_SQUARE_KEYS: tuple[Key, ...] = ((0, 2), (2, 2), (0, 1), (2, 1))
+_CURVATURE_KEYS: tuple[Key, ...] = ((4, 2), (4, 1))
+_Balls = dict[str, arb]
+
+
+@dataclass(frozen=True)
+class CertifiedStates:
+    """The certified solution of a cell's equations.
+
+    Attributes:
+        cell: the cell.
+        digits: significant digits asked for; the balls are at least a thousand times narrower than the last one.
+        states: Arb balls of each state, by key: ``tau``, ``GENERAL_KEYS``, and ``CENTRED_KEYS`` where its
+            correlations vanish.
+        means: balls of what is subtracted from each activation, E[phi_0(tau_r xi)]; 0 where a state is not centred.
+        margins: what is below 1, as balls: spectral radii of Sigma2 diag(V_1) (``tau``), of Sigma2 diag(F_l) (``ck``)
+            and of Sigma2 diag(E[phi'^2]) (``ntk``, absent where that is infinite; not necessarily below 1).
+        followed: True where it is proved that iteration from tau_0 tends to these scales, None where no proof was
+            found.
+    """
+
+    cell: CoupledDEQ
+    digits: int
+    states: tuple[Mapping[str, arb], ...]
+    means: tuple[arb, ...]
+    margins: Mapping[str, arb]
+    followed: bool | None
+
+    def floats(self, state: int) -> dict[str, float]:
+        """Return a state's numbers in float64, by key."""
+        return {key: float(ball) for key, ball in self.states[state].items()}
+
+    def decimal(self, state: int, key: str) -> str:
+        """Return ``digits`` significant digits of a state's number.
+
+        Raises:
+            KeyError: there is no such key.
+        """
+        ball = self.states[state][key]
+        return rounded_decimal(arb(0) if ball.contains(0) else ball, self.digits)[0]
+
+    def radius(self, state: int, key: str) -> str:
+        """Return the radius of a state's ball, rounded up to two digits.
+
+        Raises:
+            KeyError: there is no such key.
+        """
+        return radius_text(self.states[state][key])
+
+
+def certify_states(cell: CoupledDEQ, digits: int = 15) -> CertifiedStates:
+    """Solve a cell's equations with proof, to a number of significant digits.
+
+    Args:
+        cell: the cell.
+        digits: significant decimal digits, >= 1.
+
+    Raises:
+        EquilibriumError: digits out of range, or no stable equilibrium is reached from tau_0.
+        UncertifiedError: nothing could be proved, and why.
+
+    Example:
+        >>> from theory.equations import DEQ
+        >>> found = certify_states(CoupledDEQ.of(DEQ("relu", "2/5", "3/5"), sigma_c2="1/10", centred=False), 20)
+        >>> found.decimal(0, "q")
+        '0.17423588926322111198'
+    """
+    if digits < 1:
+        raise EquilibriumError(f"digits must be at least 1, not {digits}")
+    scales = _reached(cell)
+    with share(_PROOF_SHARE, interrupt=True), stage("certifying the solution of the cell"):
+        moments = [_moments_of(state) for state in cell.states]
+        limits = _rough_limits(cell, moments, scales)
+        last = UncertifiedError("the cell's solution is not certified")
+        kept: _Solution | None = None
+        for attempt in range(_ATTEMPTS):
+            working = digits + _FIRST_GUARD * 2**attempt
+            try:
+                with ctx.workprec(int(working * BITS_PER_DIGIT) + 30):
+                    kept = _Certifier(cell, moments, working).run(scales, limits)
+            except UnboundedError:
+                raise
+            except (UncertifiedError, RootNotCertifiedError) as error:
+                last = UncertifiedError(str(error))
+                continue
+            if all(_is_good(ball, digits) for state in kept.states for ball in state.values()):
+                break
+        else:
+            kept = None
+    if kept is None:
+        raise last
+    followed = _followed(cell, moments, [state["tau"] for state in kept.states])
+    return CertifiedStates(
+        cell,
+        digits,
+        tuple(map(MappingProxyType, kept.states)),
+        tuple(kept.means),
+        MappingProxyType(kept.margins),
+        followed,
+    )
+
+
+def _moments_of(state: State) -> CertifiedMoments:
+    """Moments, with E[phi'^2] where it has an enclosure."""
+    found = certified_moments(state.activation)
+    try:
+        found.enclose(arb(1), [(0, 0)], precision=_ROUGH_BITS) if found.has_slope_energy else None
+    except UncertifiedError:
+        return certified_moments(state.activation, False)
+    return found
+
+
+def _is_good(ball: arb, digits: int) -> bool:
+    size = arb(1) if ball.contains(0) else abs(ball.mid())
+    return bool(ball.is_finite() and ball.rad() <= size * arb(10) ** -(digits + _MARGIN))
+
+
+# --- float64: where to look ---------------------------------------------------------------------------------------
+
+
+def _weights(cell: CoupledDEQ) -> tuple[Array, Array, Array]:
+    """Sigma2, sigma_b^2 tau_0^2 + sigma_c^2 and sigma_c^2 in float64, of shapes (R, R), (R,), (R,)."""
+
+    def floats(values: Iterable[sp.Expr]) -> list[float]:
+        return [float(value.evalf(25)) for value in values]
+
+    matrix = np.array([floats(row) for row in cell.sigma_a2])
+    drive = np.array(floats(state.sigma_b2 * cell.tau0**2 + state.sigma_c2 for state in cell.states))
+    return matrix, drive, np.array(floats(state.sigma_c2 for state in cell.states))
+
+
+def _no_equilibrium(why: str) -> CoupledDEQError:
+    return CoupledDEQError(
+        f"sigma_a2: no stable equilibrium is reached from tau_0: {why}; smaller variances would be accepted"
+    )
+
+
+def _reached(cell: CoupledDEQ) -> Array:
+    """The scales tau_r that iteration from tau_0 tends to, (R,)."""
+    matrix, drive, _ = _weights(cell)
+    moments = [FloatMoments(pointwise(state.activation)) for state in cell.states]
+    limits = np.array([moment_threshold(state.activation) for state in cell.states]) ** 2
+    squares = np.full(len(drive), float((cell.tau0**2).evalf(25)))
+    # Far above any equilibrium of use, and far below overflow.
+    ceiling = 1e12 * max(1.0, float(drive.max()), float(squares[0]))
+    for step in range(_MOST_STEPS):
+        checkpoint()
+        if not np.all(squares < np.minimum(limits, ceiling)) or np.any(squares <= 0):
+            raise _no_equilibrium("the variances leave the range in which the moments are finite")
+        energies, slopes = np.transpose([
+            _energy(one, state, float(np.sqrt(square)))
+            for one, state, square in zip(moments, cell.states, squares, strict=True)
+        ])  # fmt: skip
+        with np.errstate(all="ignore"):
+            new = matrix @ energies + drive
+        if not np.all(np.isfinite(new)) or not np.all(np.isfinite(slopes)):
+            raise _no_equilibrium("the variances grow beyond all bounds")
+        gap = new - squares
+        jacobian = matrix * slopes
+        stable = np.max(np.abs(np.linalg.eigvals(jacobian))) < 1
+        if np.max(np.abs(gap) / new) < 1e-13:
+            if not stable:
+                raise _no_equilibrium("the spectral radius of Sigma2 diag(d22/2) is not below 1")
+            return np.asarray(np.sqrt(new))
+        # Newton's step only where iteration has all but arrived: it must not choose another solution.
+        near = stable and step > 2 and np.max(np.abs(gap) / new) < 1e-4
+        squares = squares + np.linalg.solve(np.eye(len(drive)) - jacobian, gap) if near else new
+    raise _no_equilibrium(f"iteration has not settled after {_MOST_STEPS} steps")
+
+
+def _energy(moments: FloatMoments, state: State, scale: float) -> tuple[float, float]:
+    """E[phi^2], and its derivative in tau^2."""
+    at = moments.at(scale)
+    if state.centred:
+        return at.variance, at.d22 / 2
+    return at.variance + at.mean**2, at.d22 / 2 + at.mean * at.d2
+
+
+def _rough_limits(cell: CoupledDEQ, moments: Sequence[CertifiedMoments], scales: Array) -> Array:
+    """The limits q_r to a few digits, (R,): Newton's method from 0, below the solution of a convex monotone map."""
+    matrix, _, biases = _weights(cell)
+    plain = np.array(cell.uncorrelated)
+    if plain.all():
+        return np.zeros(len(scales))
+    order = 64
+    while True:
+        energies = _hermite_energies(cell, moments, scales, order)
+        found = _solve_limits(matrix, biases, plain, scales**2, energies)
+        needed = terms_needed(float(np.max(found / scales**2)), 16)
+        if needed <= order:
+            return found
+        order = max(2 * order, needed)
+
+
+def _hermite_energies(cell: CoupledDEQ, moments: Sequence[CertifiedMoments], scales: Array, order: int) -> Array:
+    """Squares c_n^2 of the Hermite coefficients, (R, order + 1)."""
+    rows = []
+    with ctx.workprec(_ROUGH_BITS):
+        for state, one, scale in zip(cell.states, moments, scales, strict=True):
+            found = hermite_balls(one, arb(float(scale)), order)
+            balls = found.centred() if state.centred else found
+            rows.append([float(value.mid()) ** 2 for value in balls.coefficients])
+    return np.array(rows)
+
+
+def _solve_limits(matrix: Array, biases: Array, plain: Array, squares: Array, energies: Array) -> Array:
+    degrees = np.arange(energies.shape[1])
+    found = np.zeros(len(squares))
+    for _ in range(_NEWTON_STEPS):
+        powers = (found / squares)[:, None] ** degrees
+        duals = np.sum(energies * powers, axis=1)
+        slopes = np.sum(degrees[1:] * energies[:, 1:] * powers[:, :-1], axis=1) / squares
+        jacobian = np.where(plain, 0.0, matrix * np.where(plain, 0.0, slopes))
+        gap = np.where(plain, 0.0, matrix @ duals + biases - found)
+        step = np.linalg.solve(np.eye(len(squares)) - jacobian, gap)
+        found = np.clip(found + step, 0.0, squares)
+        if np.max(np.abs(step) / squares) < 1e-14:
+            break
+    return found
+
+
+# --- balls --------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Solution:
+    states: list[_Balls]
+    means: list[arb]
+    margins: _Balls
+
+
+@dataclass(frozen=True)
+class _Squares:
+    """E[(phi^2)^(m)(tau xi)] for m = 0, 2, 4 (absent where it was not asked for)."""
+
+    values: tuple[arb, ...]
+
+    @property
+    def slope(self) -> arb:
+        """V_1, the derivative of E[phi^2] in tau^2."""
+        return self.values[1] / 2
+
+
+def _squares(moments: CertifiedMoments, state: State, scale: arb, *, curvature: bool) -> _Squares:
+    """By Stein's identities from the moments of f^2 and f; a centred phi keeps its mean at this scale."""
+    raw = moments.enclose(scale, (*_SQUARE_KEYS, *(_CURVATURE_KEYS if curvature else ())))
+    mean = raw[0, 1] if state.centred else arb(0)
+
+    def hermite(j: int) -> list[arb]:
+        zero, two = raw[0, j], raw[2, j] - raw[0, j]
+        return [zero, two, raw[4, j] - 6 * raw[2, j] + 3 * raw[0, j]] if curvature else [zero, two]
+
+    of_square, of_value = hermite(2), hermite(1)
+    found = [square - 2 * mean * value for square, value in zip(of_square, of_value, strict=True)]
+    found[0] += mean * mean
+    return _Squares(tuple(value / scale ** (2 * k) for k, value in enumerate(found)))
+
+
+class _Scales:
+    """The equations tau_r^2 = sum_s sigma_rs^2 E[phi_s^2] + sigma_{b,r}^2 tau_0^2 + sigma_{c,r}^2 in tau."""
+
+    def __init__(self, cell: CoupledDEQ, moments: Sequence[CertifiedMoments], matrix: list[list[arb]]) -> None:
+        self._cell, self._moments, self._matrix = cell, moments, matrix
+        self._drive = [
+            constant_ball(state.sigma_b2 * cell.tau0**2 + state.sigma_c2) for state in cell.states
+        ]  # fmt: skip
+        self._known: tuple[str, list[_Squares]] | None = None
+
+    def squares(self, box: Sequence[arb]) -> list[_Squares]:
+        """E[phi_s^2] and its derivative on a box, remembered for the last one."""
+        key = " ".join(f"{part.mid().man_exp()} {part.rad().man_exp()}" for part in box)
+        if self._known is None or self._known[0] != key:
+            checkpoint()
+            found = [
+                _squares(one, state, scale, curvature=False)
+                for one, state, scale in zip(self._moments, self._cell.states, box, strict=True)
+            ]
+            self._known = (key, found)
+        return self._known[1]
+
+    def values(self, box: Sequence[arb], data: Sequence[arb]) -> list[arb]:
+        """The equations' left side less the right."""
+        energies = [one.values[0] for one in self.squares(box)]
+        return [
+            box[r] ** 2 - sum((w * e for w, e in zip(row, energies, strict=True)), self._drive[r])
+            for r, row in enumerate(self._matrix)
+        ]
+
+    def jacobian(self, box: Sequence[arb], data: Sequence[arb]) -> list[list[arb]]:
+        """Derivatives in tau: 2 tau_s (1 - sigma_rs^2 V_1)."""
+        slopes = [one.slope for one in self.squares(box)]
+        return [
+            [2 * box[s] * (int(r == s) - weight * slopes[s]) for s, weight in enumerate(row)]
+            for r, row in enumerate(self._matrix)
+        ]
+
+
+class _Limits:
+    """The equations q_r = sum_s sigma_rs^2 F_s(tau_s^2, tau_s^2, q_s) + sigma_{c,r}^2, where q is not 0."""
+
+    def __init__(
+        self,
+        cell: CoupledDEQ,
+        series: Sequence[HermiteBalls | None],
+        means: Sequence[arb],
+        matrix: list[list[arb]],
+        chosen: Sequence[int],
+    ) -> None:
+        self._series, self._matrix, self._chosen = series, matrix, chosen
+        # A state whose own limit is 0 gives the square of its mean to the others.
+        fixed = [s for s in range(len(matrix)) if s not in chosen]
+        self._drive = [
+            sum((row[s] * means[s] ** 2 for s in fixed), constant_ball(state.sigma_c2))
+            for row, state in zip(matrix, cell.states, strict=True)
+        ]
+
+    def _pair(self, s: int, order: int, limit: arb) -> arb:
+        series = self._series[s]
+        if series is None:
+            raise UncertifiedError("a correlation that vanishes has no series")
+        return series.pair_moment(order, order, limit / series.scale**2)
+
+    def values(self, box: Sequence[arb], data: Sequence[arb]) -> list[arb]:
+        """The equations' left side less the right."""
+        duals = {s: self._pair(s, 0, part) for s, part in zip(self._chosen, box, strict=True)}
+        return [
+            part - sum((self._matrix[r][s] * dual for s, dual in duals.items()), self._drive[r])
+            for r, part in zip(self._chosen, box, strict=True)
+        ]
+
+    def jacobian(self, box: Sequence[arb], data: Sequence[arb]) -> list[list[arb]]:
+        """Derivatives in q: 1 - sigma_rs^2 F_l."""
+        slopes = {s: self._pair(s, 1, part) for s, part in zip(self._chosen, box, strict=True)}
+        return [[int(r == s) - self._matrix[r][s] * slopes[s] for s in self._chosen] for r in self._chosen]
+
+
+class _Certifier:
+    """One cell at one precision, that which is set."""
+
+    def __init__(self, cell: CoupledDEQ, moments: Sequence[CertifiedMoments], digits: int) -> None:
+        self._cell, self._moments, self._digits = cell, moments, digits
+        self._matrix = [[constant_ball(value) for value in row] for row in cell.sigma_a2]
+
+    def run(self, scales: Array, limits: Array) -> _Solution:
+        """Every state's balls, and the margins.
+
+        Raises:
+            UncertifiedError, RootNotCertifiedError: something is not proved.
+            EquilibriumError: the equilibrium is not stable.
+        """
+        states = self._cell.states
+        taus = list(certify_root(_Scales(self._cell, self._moments, self._matrix), [arb(t) for t in scales], ()))
+        squares = [
+            _squares(one, state, scale, curvature=True)
+            for one, state, scale in zip(self._moments, states, taus, strict=True)
+        ]
+        series, crossed = self._limits(taus, squares, scales, limits)
+        pairs = [
+            self._pairs(*arguments)
+            for arguments in zip(self._moments, taus, series, crossed, self._cell.mean_free, strict=True)
+        ]
+        margins = self._margins(taus, squares, pairs)
+        inputs = [
+            {square_symbol(m): value for m, value in zip(SQUARE_ORDERS, square.values, strict=True)}
+            | {pair_symbol(*orders): value for orders, value in pair.items()}
+            | {preactivation_symbol("0"): limit, preactivation_symbol("tau2"): tau**2}
+            for square, pair, limit, tau in zip(squares, pairs, crossed, taus, strict=True)
+        ]
+        solved = self._terms(inputs)
+        means = [
+            one.enclose(tau, [(0, 1)])[0, 1] if state.centred else arb(0)
+            for one, state, tau in zip(self._moments, states, taus, strict=True)
+        ]
+        named = [self._named(r, taus[r], crossed[r], inputs[r], solved) for r in range(len(states))]
+        return _Solution(named, means, margins)
+
+    def _limits(
+        self, taus: Sequence[arb], squares: Sequence[_Squares], scales: Array, limits: Array
+    ) -> tuple[list[HermiteBalls | None], list[arb]]:
+        """The Hermite series and the limits q of each state; no series and 0 where the covariance vanishes."""
+        plain = self._cell.uncorrelated
+        chosen = [r for r, vanishing in enumerate(plain) if not vanishing]
+        series: list[HermiteBalls | None] = [None] * len(taus)
+        found = [arb(0)] * len(taus)
+        if not chosen:
+            return series, found
+        for r in chosen:
+            order = terms_needed(float(limits[r] / scales[r] ** 2), self._digits) + 8
+            balls = hermite_balls(self._moments[r], taus[r], order)
+            series[r] = balls.centred() if self._cell.states[r].centred else balls
+        means = [
+            arb(0) if free else one.enclose(tau, [(0, 1)])[0, 1]
+            for free, one, tau in zip(self._cell.mean_free, self._moments, taus, strict=True)
+        ]
+        system = _Limits(self._cell, series, means, self._matrix, chosen)
+        for r, limit in zip(chosen, certify_root(system, [arb(limits[r]) for r in chosen], ()), strict=True):
+            if not (limit < taus[r] ** 2 and limit > 0):
+                raise UncertifiedError("a limit off the diagonal is not proved to lie between 0 and tau^2")
+            found[r] = limit
+        return series, found
+
+    def _pairs(
+        self, moments: CertifiedMoments, tau: arb, series: HermiteBalls | None, limit: arb, mean_free: bool
+    ) -> dict[tuple[int, int], arb]:
+        """E[phi^(j)(u) phi^(k)(v)]: a series, or products of E[phi^(j)] where u and v are independent."""
+        if series is not None:
+            return {(j, k): series.pair_moment(j, k, limit / tau**2) for j, k in PAIR_ORDERS}
+        raw = [moments.enclose(tau, [(k, 1)])[k, 1] for k in range(5)]
+        hermite = (raw[0], raw[1], raw[2] - raw[0], raw[3] - 3 * raw[1], raw[4] - 6 * raw[2] + 3 * raw[0])
+        derivatives = [value / tau**k for k, value in enumerate(hermite)]
+        if mean_free:
+            derivatives[0] = arb(0)
+        return {(j, k): derivatives[j] * derivatives[k] for j, k in PAIR_ORDERS}
+
+    def _margins(
+        self, taus: Sequence[arb], squares: Sequence[_Squares], pairs: Sequence[Mapping[tuple[int, int], arb]]
+    ) -> _Balls:
+        found = {
+            "tau": _spectral_radius(self._matrix, [one.slope for one in squares]),
+            "ck": _spectral_radius(self._matrix, [pair[1, 1] for pair in pairs]),
+        }
+        names = {"tau": "Sigma2 diag(d22/2)", "ck": "Sigma2 diag(E[phi'(u) phi'(v)])"}
+        for key, name in names.items():
+            if found[key] >= 1:
+                raise _no_equilibrium(f"the spectral radius of {name} is {float(found[key]):.6g}, not below 1")
+            if not found[key] < 1:
+                raise UncertifiedError(f"whether the spectral radius of {name} is below 1 is not decided")
+        if all(one.has_slope_energy for one in self._moments):
+            energies = [one.enclose(tau, [(0, 0)])[0, 0] for one, tau in zip(self._moments, taus, strict=True)]
+            found["ntk"] = _spectral_radius(self._matrix, energies)
+        return found
+
+    def _terms(self, inputs: Sequence[dict[Any, arb]]) -> dict[str, list[arb]]:
+        """The pre-activations' coefficients: (I - Sigma2 D) l = Sigma2 rest + drive, one term after the other."""
+        count, solved = len(inputs), {}
+        drive = [constant_ball(state.sigma_b2) for state in self._cell.states]
+        for term in _TERMS:
+            gains, rests = zip(*(_evaluated(term, state) for state in inputs), strict=True)
+            left = [[int(r == s) - self._matrix[r][s] * gains[s] for s in range(count)] for r in range(count)]
+            right = [
+                sum((w * rest for w, rest in zip(row, rests, strict=True)), drive[r] if term in _DRIVEN else arb(0))
+                for r, row in enumerate(self._matrix)
+            ]
+            found = arb_mat(left).solve(arb_mat([[value] for value in right]))
+            solved[term] = [found[r, 0] for r in range(count)]
+            for r, state in enumerate(inputs):
+                state[preactivation_symbol(term)] = solved[term][r]
+        return solved
+
+    def _named(
+        self, r: int, tau: arb, limit: arb, inputs: Mapping[Any, arb], solved: Mapping[str, Sequence[arb]]
+    ) -> _Balls:
+        """One state's numbers by key."""
+        kernel = {}
+        for term in ("S", "d", "dd", "SS", "e"):
+            gain, rest = _evaluated(term, inputs)
+            kernel[term] = gain * solved[term][r] + rest
+        diagonal = inputs[square_symbol(0)]
+        found = {"tau": tau, "q": limit, "g0": inputs[pair_symbol(0, 0)]}
+        found |= {f"g{term}": value for term, value in kernel.items()} | {"diagonal": diagonal}
+        if self._cell.decorrelated[r]:
+            alphas = (diagonal, kernel["S"], kernel["dd"], kernel["SS"], solved["4"][r])
+            lambdas = (solved["S"][r], solved["dd"][r], solved["SS"][r], solved["4"][r])
+            found |= dict(zip(CENTRED_KEYS, (*alphas, *lambdas), strict=True))
+        return found
+
+
+@cache
+def _programs() -> tuple[tuple[Any, ...], dict[str, Program]]:
+    """The gains and rests of theory's response, as programs of the same symbols."""
+    response = state_response()
+    pairs = {term: (response.gains[term], response.rests[term]) for term in _TERMS}
+    symbols = sorted({s for both in pairs.values() for part in both for s in part.free_symbols}, key=str)
+    arithmetic = BallArithmetic()
+    return tuple(symbols), {term: compile_program(list(both), symbols, arithmetic) for term, both in pairs.items()}
+
+
+def _evaluated(term: str, inputs: Mapping[Any, arb]) -> tuple[arb, arb]:
+    """Gain and rest of a term; symbols that are not known yet do not occur in them."""
+    symbols, programs = _programs()
+    program = programs[term].renewed(BallArithmetic())
+    gain, rest = program(*(inputs.get(symbol, arb(0)) for symbol in symbols))
+    return arb(gain), arb(rest)
+
+
+def _spectral_radius(matrix: Sequence[Sequence[arb]], factors: Sequence[arb]) -> arb:
+    """A ball of the spectral radius of a matrix times a diagonal one: the largest of its strongly connected parts."""
+    product = [[weight * factor for weight, factor in zip(row, factors, strict=True)] for row in matrix]
+    pattern = np.array([[not entry.is_zero() for entry in row] for row in product])
+    count, labels = connected_components(pattern, directed=True, connection="strong")
+    found = arb(0)
+    for label in range(count):
+        chosen = np.flatnonzero(labels == label)
+        found = found.max(_radius_of_part([[product[r][s] for s in chosen] for r in chosen]))
+    return found
+
+
+def _radius_of_part(block: list[list[arb]]) -> arb:
+    """Of an irreducible matrix: from its eigenvalues, or a bound where they are not told apart (Collatz, Wielandt)."""
+    if len(block) == 1:
+        return abs(block[0][0])
+    found = arb(0)
+    try:
+        for value in acb_mat(block).eig(multiple=True):
+            found = found.max(abs(value))
+    except ValueError:
+        sizes = np.array([[float(abs(entry).upper()) for entry in row] for row in block])
+        v = [arb(float(value)) for value in np.linalg.matrix_power(np.eye(len(block)) + sizes, 64).sum(axis=1)]
+        for row, weight in zip(block, v, strict=True):
+            total = sum((abs(entry) * other for entry, other in zip(row, v, strict=True)), arb(0))
+            found = found.max((total / weight).upper())
+        return hull(arb(0), found)
+    return found
+
+
+# --- which solution -----------------------------------------------------------------------------------------------
+
+
+def _followed(cell: CoupledDEQ, moments: Sequence[CertifiedMoments], taus: Sequence[arb]) -> bool | None:
+    """Whether iteration of tau^2 from tau_0^2 is proved to tend to the solution: it starts within a contraction."""
+    try:
+        with (
+            share(_BRANCH_SHARE, interrupt=True),
+            stage("proving which solution is reached"),
+            ctx.workprec(_ROUGH_BITS),
+        ):
+            return True if _contracts(cell, moments, [tau**2 for tau in taus]) else None
+    except (OverBudgetError, UncertifiedError):
+        return None
+
+
+def _contracts(cell: CoupledDEQ, moments: Sequence[CertifiedMoments], squares: Sequence[arb]) -> bool:
+    """Find weights v with |T'| v < v on {|a - a_*| <= reach v, a at or above what enters}, which holds the start.
+
+    The Jacobian of the map is Sigma2 diag(V_1), so that K v < v with K its bound on the set makes the set invariant
+    and the map a contraction in the norm max |.|/v.
+    """
+    matrix = [[constant_ball(value) for value in row] for row in cell.sigma_a2]
+    start = constant_ball(cell.tau0**2)
+    drive = [constant_ball(state.sigma_b2 * cell.tau0**2 + state.sigma_c2) for state in cell.states]
+    floors = [entry.min(start).lower() for entry in drive]
+    count = len(squares)
+    slopes = [
+        abs(_slopes(one, state, square)) for one, state, square in zip(moments, cell.states, squares, strict=True)
+    ]
+    for _ in range(4):
+        bounds = [[weight * slope for weight, slope in zip(row, slopes, strict=True)] for row in matrix]
+        v = _weights_of(bounds)
+        if v is None:
+            return False
+        reach = arb(0)
+        for square, weight in zip(squares, v, strict=True):
+            reach = reach.max((abs(square - start) / weight).upper())
+        boxes = [
+            hull(floor.max((square - reach * weight).lower()), (square + reach * weight).upper())
+            for floor, square, weight in zip(floors, squares, v, strict=True)
+        ]
+        slopes = [_largest_slope(one, state, box) for one, state, box in zip(moments, cell.states, boxes, strict=True)]
+        rows = [sum((matrix[r][s] * slopes[s] * v[s] for s in range(count)), arb(0)) for r in range(count)]
+        if all(row < weight for row, weight in zip(rows, v, strict=True)):
+            return True
+    return False
+
+
+def _weights_of(bounds: list[list[arb]]) -> list[arb] | None:
+    """Exact positive weights that a matrix shrinks, by floats; the caller proves it."""
+    floats = np.array([[float(entry.upper()) for entry in row] for row in bounds])
+    radius = float(np.max(np.abs(np.linalg.eigvals(floats))))
+    if not radius < 1:
+        return None
+    found = np.linalg.solve((1 + radius) / 2 * np.eye(len(floats)) - floats, np.ones(len(floats)))
+    return [arb(float(value)) for value in found] if np.all(found > 0) else None
+
+
+def _slopes(moments: CertifiedMoments, state: State, square: arb) -> arb:
+    """V_1 over a ball of tau^2; of a centred phi the mean moves along."""
+    scale = square.sqrt()
+    raw = moments.enclose(scale, tuple(RAW_MOMENTS))
+    if state.centred:
+        return stein_balls(scale, raw).d22 / 2
+    return (raw[2, 2] - raw[0, 2]) / (2 * square)
+
+
+def _largest_slope(moments: CertifiedMoments, state: State, box: arb) -> arb:
+    """A bound of |V_1| over a wide ball of tau^2, stretch by stretch."""
+    low, width = box.lower(), (box.upper() - box.lower()) / _STRETCHES
+    if not low > 0:
+        raise UncertifiedError("a variance may vanish")
+    largest = arb(0)
+    for k in range(_STRETCHES):
+        checkpoint()
+        largest = largest.max(abs(_slopes(moments, state, hull(low + k * width, low + (k + 1) * width))).upper())
+    return largest

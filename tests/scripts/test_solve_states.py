@@ -1,0 +1,137 @@
+"""solve --deq, --sigma-c2 and --uncentred as a user runs them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.scripts.conftest import Script
+
+CELL = """\
+tau0 = "1.1"
+readout = 0
+sigma_a2 = [["0.25", "0.3"], ["0.55", "0.1"]]   # row r receives from column s
+[[states]]
+activation = "relu"
+sigma_b2 = "0.6"
+sigma_c2 = "0"
+centred = true
+[[states]]
+activation = "swish"
+sigma_b2 = "0.35"
+"""
+ONE = 'sigma_a2 = [["0.4"]]\n[[states]]\nactivation = "relu"\nsigma_b2 = "0.6"\nsigma_c2 = "0.1"\ncentred = false\n'
+
+
+def test_a_cell_of_two_states(script: Script, tmp_path: Path) -> None:
+    (tmp_path / "cell.toml").write_text(CELL, encoding="utf-8")
+    done = script("solve", "--deq", "cell.toml", "--digits", "30", "--json", "-")
+    assert (done.returncode, done.stderr) == (0, "")
+    record = json.loads(done.stdout)
+    assert record["followed"] is True
+    assert set(record["margins"]) == {"tau", "ck", "ntk"}
+    relu, swish = record["states"]
+    assert (relu["activation"], swish["activation"]) == ("relu", "swish")
+    assert relu["tau"] == "0.923162798815550918899253285679"
+    assert swish["alpha1"] == "0.113589211618257261410788381743"
+    for state in record["states"]:
+        assert state["lambda4"] == state["alpha4"]
+        assert state["gS"] == state["alpha1"]
+        assert all(state["certified"].values())
+        assert set(state["certified"]) == set(state["radius"])
+        assert all(float(radius) < 1e-30 for radius in state["radius"].values())
+
+
+def test_options_and_a_file_say_the_same(script: Script, tmp_path: Path) -> None:
+    (tmp_path / "one.toml").write_text(ONE, encoding="utf-8")
+    by_file = script("solve", "--deq", "one.toml", "--json", "-")
+    words = ("--activation", "relu", "--sigma-a2", "0.4", "--sigma-b2", "0.6", "--sigma-c2", "0.1", "--uncentred")
+    by_options = script("solve", *words, "--json", "-")
+    assert by_file.stdout == by_options.stdout
+    (state,) = json.loads(by_file.stdout)["states"]
+    # tau^2 = sigma_a^2 tau^2/2 + 0.7.
+    assert float(state["tau"]) == pytest.approx((0.7 / 0.8) ** 0.5, rel=1e-14)
+    assert "alpha1" not in state
+
+
+def test_one_centred_state_has_the_numbers_of_solve(script: Script, tmp_path: Path) -> None:
+    text = 'sigma_a2 = [["1/5"]]\n[[states]]\nactivation = "tanh"\nsigma_b2 = "4/5"\n'
+    (tmp_path / "one.toml").write_text(text, encoding="utf-8")
+    (state,) = json.loads(script("solve", "--deq", "one.toml", "--json", "-").stdout)["states"]
+    plain = json.loads(script("solve", "--activation", "tanh", "--json", "-").stdout)
+    for key in ("tau", "gamma2", "alpha1", "alpha2", "alpha3", "alpha4", "lambda1", "lambda2", "lambda3"):
+        assert state[key] == plain[key], key
+
+
+def test_the_table_has_a_group_for_each_state(script: Script, tmp_path: Path) -> None:
+    (tmp_path / "cell.toml").write_text(CELL.replace("centred = true", "centred = false"), encoding="utf-8")
+    done = script("solve", "--deq", "cell.toml")
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert lines[0].startswith("state 0: relu, uncentred, read out")
+    assert sum(line.startswith("state ") for line in lines) == 2
+    assert sum(line.startswith("g_e") for line in lines) == 2
+
+
+BAD = {
+    "unknown key": (CELL.replace("tau0", "tau"), "tau is no key"),
+    "unknown key of a state": (CELL.replace("centred = true", "center = true"), "states[0].center is no key"),
+    "matrix": (CELL.replace(', "0.3"]', "]"), "sigma_a2 must have 2 rows of 2 numbers"),
+    "matrix of texts": (CELL.replace('[["0.25", "0.3"], ["0.55", "0.1"]]', '"01"'), "sigma_a2 must have 2 rows"),
+    "no matrix": (CELL.replace("sigma_a2", "# "), "sigma_a2 is missing"),
+    "negative variance": (CELL.replace('"0.35"', '"-0.35"'), "states[1].sigma_b2 must be a number >= 0"),
+    "negative weight": (CELL.replace('"0.55"', "-1"), "sigma_a2[1][0] must be a number >= 0"),
+    "float": (CELL.replace('"0.6"', "0.6"), "states[0].sigma_b2 is a float"),
+    "no number": (CELL.replace('"0.6"', '"x"'), "states[0].sigma_b2 must be a finite number"),
+    "text for a truth value": (CELL.replace("= true", '= "yes"'), "states[0].centred must be true or false"),
+    "no stable equilibrium": (CELL.replace('"0.55"', '"55"'), "sigma_a2: no stable equilibrium"),
+    "readout": (CELL.replace("readout = 0", "readout = 2"), "readout must be the number of a state, 0 to 1"),
+    "tau0": (CELL.replace('"1.1"', "0"), "tau0 must be a number > 0"),
+    "activation": (CELL.replace('"swish"', '"swosh(x)"'), "states[1].activation: "),
+    "activation without a name": (CELL.replace('activation = "swish"', "activation = 3"), "states[1].activation must"),
+    "no input": (CELL.replace('"0.55"', "0").replace('"0.35"', "0"), "sigma_b2 of state 1 is 0"),
+    "states": ("sigma_a2 = [[0]]\nstates = 3\n", "states must be tables"),
+    "syntax": ("tau0 = ", "no TOML"),
+    "bytes": ("\udcff", "no TOML"),
+    "depth": ("x = " + "[" * 30_000, "no TOML"),
+    "integer": ("tau0 = " + "9" * 5000, "no TOML"),
+    "large integer": (CELL.replace('"0.6"', "9" * 4000), "sigma_a2"),
+    "size": ("# " + "x" * 70_000, "larger than 64 KiB"),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_a_bad_file_is_one_sentence_with_the_key(name: str, script: Script, tmp_path: Path) -> None:
+    text, said = BAD[name]
+    (tmp_path / "cell.toml").write_bytes(text.encode("utf-8", "surrogateescape"))
+    done = script("solve", "--deq", "cell.toml", "--json", "-")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert said in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--deq", "none.toml"), "none.toml"),
+        ((), "--activation"),
+        (("--deq", "none.toml", "--activation", "relu"), "--activation"),
+        (("--deq", "none.toml", "--tau0", "2"), "--tau0"),
+        (("--activation", "relu", "--uncentred", "--all-equilibria"), "--all-equilibria"),
+        (("--activation", "relu", "--sigma-c2", "1/10", "--no-certify"), "--certify"),
+        (("--activation", "relu", "--sigma-c2", "-1"), "sigma_c2 must be a number >= 0"),
+    ],
+)
+def test_bad_use_is_one_sentence(words: tuple[str, ...], said: str, script: Script) -> None:
+    done = script("solve", *words)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert said in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_what_is_not_certified_is_undecided(script: Script) -> None:
+    done = script("solve", "--activation", "x*log(Abs(x))", "--uncentred")
+    assert (done.returncode, done.stdout) == (3, "")
+    assert "not certified" in done.stderr
