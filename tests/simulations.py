@@ -17,7 +17,9 @@ compared in these ways, each along a ladder of p:
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+import signal
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
 
@@ -55,6 +57,8 @@ _LARGER = float(os.environ.get("DEQVERIFY_LARGER", "1"))
 SIZES, DRAWS, GROWTH = tuple(round(size * _LARGER) for size in (96, 152, 240, 384)), (5, 5, 4, 4), 1.5
 #: Relative to the kernel's diagonal: what its tolerance may leave of a witness that is 0.
 _FLOOR = 100 * TOLERANCE
+#: Seconds of processor time for the kernels of the first draw, which take a tenth of one as a rule.
+_PATIENCE = 1.0
 #: Samples that a class must have at the smallest p to be a witness.
 _FEWEST = 4
 #: Resolvents are taken left of 0 by these multiples of the kernel's diagonal.
@@ -338,6 +342,26 @@ _OF_STATISTICS = ("norms", "products")
 _OF_EQUIVALENTS = ("coefficients", *_OF_STATISTICS, "norm")
 
 
+class _TooSlowError(Exception):
+    """A computation took more processor time than it may."""
+
+
+@contextmanager
+def _within(seconds: float) -> Iterator[None]:
+    """Stop what takes more processor time."""
+
+    def stop(*_: object) -> None:
+        raise _TooSlowError
+
+    before = signal.signal(signal.SIGPROF, stop)
+    signal.setitimer(signal.ITIMER_PROF, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        signal.signal(signal.SIGPROF, before)
+
+
 @dataclass(frozen=True)
 class Claim:
     """What is compared: "coefficients", "norms", "products", "norm", "outliers", "traces", "alignment" or "bulk"."""
@@ -374,12 +398,19 @@ class Case:
 
     @cached_property
     def kernels(self) -> tuple[Kernel, ...]:
-        """Those that exist for all samples of the first look, whose norms differ; none where not even the CK does."""
-        norms = np.concatenate([np.diagonal(one.gram()) for samples in self._draws(0) for one in samples])
+        """Those that exist for all samples of the first look, whose norms differ; none where not even the CK does.
+
+        Nor any where those of the first draw take long: of an activation with narrow peaks, say, all pairs of samples
+        with large norms need integrals in two dimensions.
+        """
+        grams = [one.gram() for samples in self._draws(0) for one in samples]
+        norms = np.concatenate([np.diagonal(gram) for gram in grams])
         for kernels in (self.model.kernels, (Kernel.CK,)):
             try:
                 self.model.exact(np.diag([norms.min(), norms.max()]), kernels)
-            except KernelConvergenceError:
+                with _within(_PATIENCE):
+                    self.model.exact(grams[0], kernels)
+            except (KernelConvergenceError, _TooSlowError):
                 continue
             return kernels
         return ()
