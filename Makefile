@@ -14,7 +14,7 @@ CANDIDATES := $(if $(strip $(PYTHON)),$(PYTHON),python3.13 python3.12 python3.11
 USABLE := import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup verify test soak compat lint format format-check types bench docs lock clean
+.PHONY: help setup verify test soak mutants compat lint format format-check types bench docs lock clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' Makefile
@@ -54,6 +54,9 @@ test: $(STAMP) ## pass the tests, in parallel over the cores
 
 soak: $(STAMP) ## draw examples of every property until MINUTES are over, and go on there the next time
 	@OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(PY) tests/soak.py $(MINUTES)
+
+mutants: $(STAMP) ## break the code in small ways until MINUTES are over, and see whether tests notice (.ci/mutants.py)
+	@$(PY) .ci/mutants.py $(MINUTES) $(ARGS)
 
 compat: $(STAMP) ## pass the exact tests on other interpreters, dependencies and ground types (.ci/compat.py)
 	@$(PY) .ci/compat.py $(ARGS)

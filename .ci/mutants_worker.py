@@ -1,0 +1,175 @@
+"""Passes tests in forks of one process that has imported the libraries: a mutant costs what its tests compute.
+
+Reads tasks from standard input, one JSON object a line, and answers each with one.  A task is `{"log", "record",
+"tests", "costs", "most", "wall"}`: where the tests' output goes, a file for what was measured, files or names of
+tests, seconds of processor time that tests are known to take, how many such seconds all of them may take, and seconds
+that a clock on the wall may show.  The answer is `{"code", "test", "seconds"}`: the exit code of pytest, -1 if a limit
+ended it, the test that was running last, and the processor time.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import flint  # noqa: F401
+import hypothesis
+import mpmath  # noqa: F401
+import numpy  # noqa: F401
+import pytest
+import scipy.linalg  # noqa: F401
+import sympy  # noqa: F401
+
+#: A test may take this many times what it takes without a mutant, and this many seconds more.
+_TIMES, _MORE = 10.0, 10.0
+#: What a test is given while nothing is known of it, and bytes that its process may have.
+_UNKNOWN, _MEMORY = 300.0, 8 << 30
+
+
+class Cheapest:
+    """A plugin that runs the cheapest tests first, and measures them.
+
+    Args:
+        costs: seconds of processor time by name of test; empty to measure all of them.
+        most: seconds after which no further test begins.
+        record: the file that gets a line for each test: its name, its seconds, and whether it passed.
+    """
+
+    def __init__(self, costs: dict[str, float], most: float, record: Path) -> None:
+        self.costs, self.most, self.record = costs, most, record
+        self.spent = 0.0
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_configure(self) -> None:
+        """Register the profile "mutants", before Hypothesis asks for it: fixed draws, and none made smaller."""
+        phases = [hypothesis.Phase.explicit, hypothesis.Phase.generate]
+        fixed = hypothesis.settings.get_profile("fixed")
+        hypothesis.settings.register_profile("mutants", fixed, phases=phases, report_multiple_bugs=False)
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        """Keep the tests whose costs are known, the cheapest first; or, to measure, one of each file in turn."""
+        if self.costs:
+            items[:] = sorted((each for each in items if each.nodeid in self.costs), key=self._cost)
+            return
+        turns: dict[Path, int] = {}
+        order = {}
+        for each in items:
+            turns[each.path] = order[each.nodeid] = turns.get(each.path, -1) + 1
+        items[:] = sorted(
+            (each for each in items if not each.get_closest_marker("slow")), key=lambda i: order[i.nodeid]
+        )
+
+    def _cost(self, item: pytest.Item) -> float:
+        return self.costs[item.nodeid]
+
+    @pytest.hookimpl(hookwrapper=True)
+    def pytest_runtest_protocol(self, item: pytest.Item) -> Iterator[None]:
+        """Measure a test; one that takes far longer than it should ends the process (SIGPROF)."""
+        with self.record.open("a", encoding="utf-8") as file:
+            file.write(f"{item.nodeid}\n")
+        limit = _TIMES * self.costs[item.nodeid] + _MORE if self.costs else _UNKNOWN
+        signal.setitimer(signal.ITIMER_PROF, limit)
+        begun = time.process_time()
+        yield
+        seconds = time.process_time() - begun
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        self.spent += seconds
+        with self.record.open("a", encoding="utf-8") as file:
+            file.write(f"\t{seconds}\n")
+        if self.spent > self.most:
+            item.session.shouldstop = "the time for the tests of a package is over"
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Say which tests failed."""
+        if report.failed:
+            with self.record.open("a", encoding="utf-8") as file:
+                file.write("\tfailed\n")
+
+
+def measured(record: Path) -> tuple[dict[str, float], str]:
+    """Seconds by test that came to its end and passed, and the test that began last."""
+    costs: dict[str, float] = {}
+    name, failed = "", False
+    for line in record.read_text(encoding="utf-8").splitlines() if record.exists() else ():
+        if not line.startswith("\t"):
+            name, failed = line, False
+        elif line == "\tfailed":
+            failed = True
+        elif not failed:
+            costs[name] = float(line)
+    return costs, name
+
+
+def run(task: dict[str, Any]) -> dict[str, Any]:
+    """Do one task in a fork."""
+    record = Path(task["record"])
+    record.unlink(missing_ok=True)
+    begun = time.monotonic()
+    child = os.fork()
+    if not child:
+        _tests(task, record)
+    while not (ended := os.wait4(child, os.WNOHANG))[0]:
+        if time.monotonic() - begun > task["wall"]:
+            os.killpg(child, signal.SIGKILL)
+        time.sleep(0.05)
+    _end_group(child)
+    code = os.WEXITSTATUS(ended[1]) if os.WIFEXITED(ended[1]) else -1
+    costs, last = measured(record)
+    return {"code": code, "test": last, "seconds": ended[2].ru_utime + ended[2].ru_stime, "costs": costs}
+
+
+def _end_group(child: int) -> None:
+    """End what the tests have started and left."""
+    try:
+        os.killpg(child, signal.SIGKILL)
+    except ProcessLookupError:
+        return
+
+
+def _tests(task: dict[str, Any], record: Path) -> None:
+    """Run pytest, in the fork, and leave it."""
+    code = 3
+    try:
+        os.setsid()
+        log = os.open(task["log"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+        for descriptor in (1, 2):
+            os.dup2(log, descriptor)
+        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+        signal.signal(signal.SIGPROF, signal.SIG_DFL)
+        resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, _MEMORY))
+        # What a mutant compiles to is not kept; what measuring compiles is.
+        sys.dont_write_bytecode = bool(task["costs"])
+        options = ["-q", "-p", "no:cacheprovider", "-p", "no:xdist", "--hypothesis-profile=mutants", "--tb=short"]
+        # Of the libraries imported beforehand.
+        options += ["-W", "ignore::pytest.PytestAssertRewriteWarning"]
+        plugin = Cheapest(task["costs"], task["most"], record)
+        code = int(pytest.main([*options, *(["-x"] if task["costs"] else []), *task["tests"]], plugins=[plugin]))
+        _only_the_copy()
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        os._exit(code)
+
+
+def _only_the_copy() -> None:
+    """Exit with 3 if a module of the project came from elsewhere than the working folder."""
+    tops = ("theory", "numerics", "deqverify")
+    files = [module.__file__ for name, module in list(sys.modules.items()) if name.partition(".")[0] in tops]
+    if any(file and not Path(file).is_relative_to(Path.cwd()) for file in files):
+        os._exit(3)
+
+
+if __name__ == "__main__":
+    for text in sys.stdin:
+        sys.stdout.write(json.dumps(run(json.loads(text))) + "\n")
+        sys.stdout.flush()
