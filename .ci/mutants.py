@@ -107,9 +107,9 @@ def main() -> int:
     parser.add_argument(
         "--most",
         type=float,
-        default=60,
+        default=120,
         metavar="SECONDS",
-        help="of processor time for a package's tests (default: 60)",
+        help="of processor time for a package's tests (default: 120)",
     )
     arguments = parser.parse_intermixed_args()
     _in_tool()

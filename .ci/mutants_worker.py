@@ -16,6 +16,7 @@ import signal
 import sys
 import time
 import traceback
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -56,14 +57,15 @@ class Cheapest:
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
-        """Keep the tests whose costs are known, the cheapest first; or, to measure, one of each file in turn."""
+        """Keep tests of known costs, the cheapest first; or, to measure, one of each file in turn, properties last."""
         if self.costs:
             items[:] = sorted((each for each in items if each.nodeid in self.costs), key=self._cost)
             return
-        turns: dict[Path, int] = {}
+        turns: Counter[Path] = Counter()
         order = {}
         for each in items:
-            turns[each.path] = order[each.nodeid] = turns.get(each.path, -1) + 1
+            order[each.nodeid] = ("properties" in each.path.parts, turns[each.path])
+            turns[each.path] += 1
         items[:] = sorted(
             (each for each in items if not each.get_closest_marker("slow")), key=lambda i: order[i.nodeid]
         )
