@@ -149,7 +149,9 @@ def _tests(task: dict[str, Any], record: Path) -> None:
         signal.signal(signal.SIGPROF, signal.SIG_DFL)
         resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, _MEMORY))
         # What a mutant compiles to is not kept; what measuring compiles is.
-        sys.dont_write_bytecode = bool(task["costs"])
+        if task["costs"]:
+            sys.dont_write_bytecode = True
+            os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
         options = ["-q", "-p", "no:cacheprovider", "-p", "no:xdist", "--hypothesis-profile=mutants", "--tb=short"]
         # Of the libraries imported beforehand.
         options += ["-W", "ignore::pytest.PytestAssertRewriteWarning"]
