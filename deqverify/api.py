@@ -160,16 +160,17 @@ def equilibria(deq: DEQ, digits: int = 15) -> EquilibriumSet:
 
 
 def kernels(
-    deq: DEQ, X: ArrayLike, kernels: str | Sequence[str] = Kernel.CK, *, tau0: Any = "empirical"
+    deq: DEQ, X: ArrayLike | Dataset, kernels: str | Sequence[str] = Kernel.CK, *, tau0: Any = "empirical"
 ) -> KernelMatrices:
     """The kernels of a data matrix in the limit of infinite width: exact, no equivalent.
 
     Rows are samples and S = X X^T/p, as in neural-tangents, whose first layer divides by sqrt(p): columns scaled to
-    mean 0 and variance 1 have tau_0 = 1.
+    mean 0 and variance 1 have tau_0 = 1.  A data set is scaled by `Dataset.normalise`, and its S = X X^T is taken as it
+    is.
 
     Args:
         deq: the model; its own tau_0 is not used unless it is passed.
-        X: (n, p) array, a sample in each row.
+        X: (n, p) array, a sample in each row; or a data set.
         kernels: "ck", "ntk-recurrent", "ntk-preactivation", "ntk-all", or several of them.
         tau0: how the input scale is read, at whose equilibrium the activation is centred: "empirical" for
             sqrt(tr S/n), or a number.
@@ -191,7 +192,7 @@ def kernels(
     names = [kernels] if isinstance(kernels, str) or not isinstance(kernels, Iterable) else kernels
     asked = [Kernel.read(name) for name in names]
     reading = "empirical" if isinstance(tau0, str) and tau0 == "empirical" else "given"
-    gram = _gram(X, zero=reading == "given")
+    gram = X.gram() if isinstance(X, Dataset) else _gram(X, zero=reading == "given")
     scale = float(np.sqrt(np.trace(gram) / len(gram))) if reading == "empirical" else _scale(tau0)
     centred = DEQ(deq.activation, deq.sigma_a2, deq.sigma_b2, scale)
     matrices, residual = _implicit(centred, gram, asked)

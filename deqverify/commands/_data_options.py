@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from numerics.data import Dataset
 
-__all__ = ["add_arguments", "class_count", "draw", "load", "normalisation", "read"]
+__all__ = ["add_arguments", "class_count", "draw", "load", "normalisation", "read", "refuse_without_data"]
 
 _MOST_SAMPLES = 1_000_000
 #: Of --normalise, where there are data.
@@ -95,6 +95,21 @@ def read(
     return None if found is None else draw(arguments, found, rng, most=most, unasked=unasked)
 
 
+def refuse_without_data(arguments: argparse.Namespace, *others: str) -> None:
+    """Refuse options of data where there are no --data.
+
+    Args:
+        arguments: of the command.
+        others: names of options that are of data in this command, besides --samples and --normalise.
+
+    Raises:
+        UsageError: one of them is given.
+    """
+    for name in (*others, "samples", "normalise"):
+        if arguments.data is None and getattr(arguments, name):
+            raise _errors.UsageError(f"--{name} is of data: give it with --data")
+
+
 def load(arguments: argparse.Namespace) -> Dataset | None:
     """Read the data and choose classes; None where there are no --data.
 
@@ -105,7 +120,7 @@ def load(arguments: argparse.Namespace) -> Dataset | None:
         UsageError: data that cannot be had or used so, or options of data without --data.
     """
     if arguments.data is None:
-        _refuse_without_data(arguments)
+        refuse_without_data(arguments)
         return None
     from numerics.data import load_dataset
 
@@ -174,9 +189,3 @@ def _data_errors(arguments: argparse.Namespace) -> Iterator[None]:
         yield
     except DatasetError as error:
         raise _errors.UsageError(f"--data: {error}") from error
-
-
-def _refuse_without_data(arguments: argparse.Namespace) -> None:
-    for option, value in (("--samples", arguments.samples), ("--normalise", arguments.normalise)):
-        if value is not None:
-            raise _errors.UsageError(f"{option} is of data: give it with --data")

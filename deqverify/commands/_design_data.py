@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from numerics.matching import DataDesign, FamilyBox, KernelFit
     from theory.equations import DEQ
 
-__all__ = ["SAMPLES", "design_on_data", "refuse_what_data_decide", "refuse_without_data"]
+__all__ = ["SAMPLES", "design_on_data", "refuse_what_data_decide"]
 
 #: Samples whose pairs are compared at most, where --samples does not say how many.
 SAMPLES = 400
@@ -23,20 +23,6 @@ SAMPLES = 400
 _SQUARES = 12
 Records = list[dict[str, Any]]
 _HEADINGS = ("network", "Frobenius error", "operator norm error")
-
-
-def refuse_without_data(arguments: argparse.Namespace) -> None:
-    """Refuse options of data without --data.
-
-    Args:
-        arguments: of the command.
-
-    Raises:
-        UsageError: one of them is given, and no data are.
-    """
-    for option in ("classes", "samples", "normalise", "seed"):
-        if arguments.data is None and getattr(arguments, option):
-            raise _errors.UsageError(f"--{option} is of data: give it with --data")
 
 
 def refuse_what_data_decide(arguments: argparse.Namespace, given: Container[str], *, own: bool, latex: str) -> None:

@@ -37,7 +37,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--layers",
         type=_options.integer_between(1, 12),
-        help="hidden layers, with --family (default: the usual number of the family; 3 to 12 for an NTK with hermite)",
+        help="hidden layers, with --family (default: the usual number of the family; 3 to 12 for an NTK with hermite); "
+        "with learning rates per layer at most so many",
     )
     parser.add_argument(
         "--box",

@@ -54,7 +54,7 @@ _THRESHOLD_SHARE = 0.8
 _VERDICTS = "\n".join(f"  {each:12} {each.sentence}" for each in (MatchStatus.EXACT, MatchStatus.INFEASIBLE))
 _GAUGE = "multiply layer 1 by k > 0 and divide the input of layer 2 by k: no kernel changes"
 _DEEP_GAUGE = "multiply a layer by k > 0 and divide the input of the next one by k: no kernel changes"
-_RATE_GAUGE = "multiply the last layer by k and divide every learning rate by k^2: no NTK changes; the readout's is 1"
+_RATE_GAUGE = "multiply the last layer by k and divide every learning rate by k^2: no NTK changes"
 _SIGNS = "phi -> -phi in any layer, and x -> -x at the input, change no kernel either"
 
 #: What --emit writes; LaTeX as in the export, fitted to lines of that many hundredths of a point.
@@ -66,7 +66,7 @@ def main(argv: Sequence[str] | None) -> int:
     """Parse the arguments, design, print."""
     arguments = parser().parse_args(argv)
     _check_outputs(arguments)
-    _design_data.refuse_without_data(arguments)
+    _data_options.refuse_without_data(arguments, "classes", "seed")
     with _budgets.budgeted(arguments.budget):
         return _design(arguments, parser().given(argv))
 

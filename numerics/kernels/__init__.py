@@ -10,7 +10,8 @@ from numerics.kernels.duals import (
     slow_dual,
     with_dual,
 )
-from numerics.kernels.entries import Evidence, GramBlock, KernelConvergenceError, preactivation_variances
+from numerics.kernels.entries import Evidence, KernelConvergenceError, preactivation_variances
+from numerics.kernels.gram import GramBlock, check_gram
 from numerics.kernels.hermite import dual_by_quadrature, dual_by_series, hermite_coefficients, resolving_edges
 from numerics.kernels.infinite_width import (
     EXPLICIT_KERNELS,
@@ -36,6 +37,7 @@ __all__ = [
     "UnresolvedDualError",
     "at_many_points",
     "bivariate_normal_cdf",
+    "check_gram",
     "dual_by_quadrature",
     "dual_by_series",
     "explicit_kernels",

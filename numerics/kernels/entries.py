@@ -15,23 +15,21 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 
 from numerics.arithmetic import Pointwise
 from numerics.arrays import EPS, Array, Index, Mask
 from numerics.kernels.duals import slow_dual
+from numerics.kernels.gram import GramBlock, check_block, check_gram
 from numerics.kernels.hermite import dual_by_series, hermite_coefficients, reciprocal, resolved
 from numerics.kernels.interpolated_duals import PairDual, PairFunction, blurred
 from numerics.moments import gaussian_moment, select_refinement
-from numerics.parameters import as_array
 
 __all__ = [
     "Diagonal",
     "EntryEquations",
     "Evidence",
-    "GramBlock",
     "KernelConvergenceError",
     "Ladder",
     "Tile",
@@ -125,47 +123,6 @@ class Evidence:
 
 
 _COUNTS = ("quadrature_pairs", "coincident_pairs")
-
-
-@dataclass(frozen=True, eq=False)
-class GramBlock:
-    """Inner products of some samples with others, such as of test samples with training samples.
-
-    Together they are r + c samples, of which this is the block off the diagonal of the Gram matrix.
-
-    Attributes:
-        inner: (r, c) array, x_i . y_j.
-        rows: (r,) array, ||x_i||^2.
-        columns: (c,) array, ||y_j||^2.
-    """
-
-    inner: Array
-    rows: Array
-    columns: Array
-
-    @classmethod
-    def of(cls, first: Any, second: Any) -> GramBlock:
-        """Return the block of two sets of samples.
-
-        Args:
-            first: (r, p) array, a sample in each row.
-            second: (c, p) array.
-
-        Raises:
-            ValueError: they are no such arrays of numbers.
-        """
-        left, right = as_array(first, "the samples"), as_array(second, "the samples")
-        if left.ndim != 2 or right.ndim != 2 or left.shape[1] != right.shape[1]:
-            raise ValueError(
-                f"two sets of samples must be (r, p) and (c, p) arrays, got shapes {left.shape} and {right.shape}"
-            )
-        norms = (np.einsum("ij,ij->i", samples, samples) for samples in (left, right))
-        return cls(left @ right.T, *norms)
-
-    @property
-    def squared_norms(self) -> Array:
-        """Of all samples, those of the rows first, shape (r + c,)."""
-        return np.concatenate([self.rows, self.columns])
 
 
 @dataclass(frozen=True)
@@ -413,10 +370,10 @@ def entry_equations(
     check_parameters(sigma_a2, sigma_b2, bias, tolerance)
     if isinstance(gram, GramBlock):
         if not checked:
-            _check_block(gram)
+            check_block(gram)
         inner, squared_norms, origin = gram.inner, gram.squared_norms, gram.rows.size
     else:
-        inner, squared_norms, origin = gram, np.diagonal(gram).copy() if checked else _check_gram(gram), 0
+        inner, squared_norms, origin = gram, np.diagonal(gram).copy() if checked else check_gram(gram), 0
     panels, diagonal = _posed_diagonal(squared_norms, phi, sigma_a2, sigma_b2, bias, tolerance)
     ladder = _ladder(panels, diagonal, bias, tolerance, _LADDER[-3])
     return EntryEquations(
@@ -786,45 +743,6 @@ def check_parameters(sigma_a2: float, sigma_b2: float, bias: float, tolerance: f
         raise ValueError(f"the bias must be finite, got {bias}")
     if not 1e-14 <= tolerance < 1:
         raise ValueError(f"the tolerance must lie in [1e-14, 1), got {tolerance}")
-
-
-def _check_gram(gram: Array) -> Array:
-    """The diagonal of a matrix that can be a Gram matrix."""
-    if gram.ndim != 2 or gram.shape[0] != gram.shape[1] or gram.shape[0] < 1:
-        raise ValueError(f"the Gram matrix must be square and not empty, got shape {gram.shape}")
-    diagonal = np.diagonal(gram).astype(np.float64)
-    if not np.all(np.isfinite(gram)) or np.any(diagonal < 0):
-        raise ValueError("the Gram matrix must be finite with a nonnegative diagonal")
-    norms = np.sqrt(diagonal)
-    scale = float(diagonal.max())
-    for start in range(0, gram.shape[0], 256):
-        # Each pair once: rows from the diagonal on, which tiles are made of, and the columns that mirror them.
-        upper, lower = gram[start : start + 256, start:], gram[start:, start : start + 256].T
-        if np.any(np.abs(upper - lower) > 1e-10 * scale):
-            raise ValueError("the Gram matrix must be symmetric")
-        limit = np.outer(norms[start : start + 256], norms[start:]) * (1 + 1e-9) + 1e-12 * scale
-        if np.any(np.abs(upper) > limit):
-            raise ValueError("the Gram matrix is not positive semidefinite: |S_ij|^2 > S_ii S_jj for some entry")
-    return diagonal
-
-
-def _check_block(block: GramBlock) -> None:
-    """Refuse what cannot be a block of a Gram matrix."""
-    shape = block.rows.size, block.columns.size
-    if block.inner.shape != shape or block.rows.ndim != 1 or block.columns.ndim != 1 or 0 in shape:
-        raise ValueError(
-            "a block of a Gram matrix has a squared norm for each row and each column, got shapes "
-            f"{block.inner.shape}, {block.rows.shape} and {block.columns.shape}"
-        )
-    norms = block.squared_norms
-    if not (np.all(np.isfinite(block.inner)) and np.all(np.isfinite(norms)) and np.all(norms >= 0)):
-        raise ValueError("a block of a Gram matrix must be finite, with squared norms that are not negative")
-    # What rounding may add, as for a whole matrix.
-    slack, width = 1e-12 * float(norms.max()), np.sqrt(block.columns)
-    for start in range(0, shape[0], 256):
-        limit = np.outer(np.sqrt(block.rows[start : start + 256]), width) * (1 + 1e-9) + slack
-        if np.any(np.abs(block.inner[start : start + 256]) > limit):
-            raise ValueError("this is no block of a Gram matrix: |S_ij|^2 > S_ii S_jj for some entry")
 
 
 def _solve_diagonal(phi: Pointwise, drive: Array, sigma_a2: float, bias: float, tolerance: float) -> Diagonal:

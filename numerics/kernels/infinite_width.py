@@ -16,13 +16,13 @@ from numerics.arrays import Array
 from numerics.kernels.entries import (
     EntryEquations,
     Evidence,
-    GramBlock,
     KernelConvergenceError,
     Tile,
     check_parameters,
     entry_equations,
     solve_tiles,
 )
+from numerics.kernels.gram import GramBlock
 from numerics.moments import quiet
 from numerics.parameters import as_array, learning_rates
 from theory.kernels import Kernel

@@ -99,7 +99,7 @@ class _Recurrent:
         recurrent_variance, input_variance = self.exact.variances
         recurrent = drawing.weights(drawing.width, np.sqrt(recurrent_variance / drawing.width), rng)
         inputs = drawing.weights(drawing.dimension, np.sqrt(input_variance), rng)
-        return _RecurrentFeatures(self, drawing, recurrent, inputs)
+        return _RecurrentFeatures(self, drawing, self.exact.bias, recurrent, inputs)
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,17 +109,19 @@ class _RecurrentFeatures:
     Attributes:
         network: what is drawn.
         drawing: how.
+        bias: E[phi_0(tau_* xi)].  Found before there are threads: the precision of what certifies it is the process's.
         recurrent: (m, m) array, sigma_a A/sqrt(m).
         inputs: (m, p) array, sigma_b B.
     """
 
     network: _Recurrent
     drawing: Drawing
+    bias: float
     recurrent: Any
     inputs: Any
 
     def __call__(self, samples: Any) -> tuple[Any, float, int]:
-        phi, bias = elementwise(self.network.exact.deq.activation), self.network.exact.bias
+        phi, bias = elementwise(self.network.exact.deq.activation), self.bias
         drive = self.inputs @ samples.T
 
         def step(states: Any) -> Any:

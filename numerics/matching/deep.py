@@ -28,7 +28,7 @@ def match_deep(target: Target, depths: range = DEPTHS) -> Decision:
     """
     k1, k2, k3, _ = target.coefficients
     if target.one_layer or not (k1 > 0 and k2 > 0 and k3 > 0):
-        return undecided("deeper networks are looked for where k_1, k_2 and k_3 are positive")
+        return undecided("deeper networks are looked for where k_1, k_2 and k_3 are positive", digits_help=False)
     for depth in depths:
         for place in range(2, depth + 1):
             layers = _layers(target, deep_network(depth, place), place)

@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike
 from numerics.arrays import Array
 from numerics.budget import OverBudgetError, checkpoint, share, spent, stage
 from numerics.display import html_table
+from numerics.kernels import check_gram
 from numerics.matching.boxes import FamilyBox
 from numerics.matching.designs import LAYER_COUNTS, DesignError, UndecidedDesignError, design
 from numerics.matching.explicit_network import ExplicitNetwork
@@ -31,8 +32,6 @@ __all__ = ["LARGEST_ON_DATA", "DataDesign", "KernelFit", "design_for_data"]
 LARGEST_ON_DATA = 2000
 #: Part of the processor time left that matched networks may take, and of that what one of them may.
 _MATCHED_SHARE, _NETWORK_SHARE = 0.7, 0.5
-#: Rounding of a Gram matrix's entries, relative to the largest.
-_ROUNDING = 1e-8
 
 
 @dataclass(frozen=True)
@@ -192,18 +191,12 @@ def _questions(kernel: Kernel, own: FamilyBox | None) -> Iterator[tuple[str, dic
 def _checked(value: ArrayLike) -> Array:
     """A Gram matrix, refused where it cannot be one."""
     gram = as_array(value, "the Gram matrix")
-    if gram.ndim != 2 or gram.shape[0] != gram.shape[1] or not 2 <= len(gram) <= LARGEST_ON_DATA:
+    if gram.ndim != 2 or not 2 <= len(gram) <= LARGEST_ON_DATA:
         raise ValueError(
             f"the Gram matrix of 2 to {LARGEST_ON_DATA} samples is accepted, not an array of shape {gram.shape}"
         )
-    squares = np.diagonal(gram)
-    if not (np.isfinite(gram).all() and squares.min() >= 0 and squares.max() > 0):
-        raise ValueError("the Gram matrix must have finite entries and a diagonal of squared norms that are not all 0")
-    lengths = np.sqrt(squares)
-    if np.abs(gram - gram.T).max() > _ROUNDING * squares.max() or np.any(
-        np.abs(gram) > np.outer(lengths, lengths) + _ROUNDING * squares.max()
-    ):
-        raise ValueError("the Gram matrix must be symmetric, and no product above those of the samples' norms")
+    if not check_gram(gram).max() > 0:
+        raise ValueError("the Gram matrix must have a diagonal of squared norms that are not all 0")
     return gram
 
 

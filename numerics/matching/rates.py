@@ -83,7 +83,7 @@ def _one_layer(target: Target, family: str, conditions: OneLayer, rates: tuple[a
         kind = "one bounded hidden layer, of the smallest width tried that leaves enough variance"
     if found.status is not MatchStatus.EXACT:
         return found
-    return replace(found, reason=f"{kind}; {words}", rates=(rates,))
+    return replace(found, reason=f"{kind}; {words}; more layers are not needed", rates=(rates,))
 
 
 def _readout_alone(target: Target, family: str) -> Decision:

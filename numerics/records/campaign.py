@@ -11,6 +11,7 @@ from __future__ import annotations
 import ctypes
 import hashlib
 import json
+import logging
 import os
 import signal
 import sys
@@ -141,7 +142,9 @@ def _workers(backend: str, jobs: int | None, tasks: int) -> Iterator[Any]:
         elsewhere = os.environ.get("DASK_SCHEDULER_ADDRESS")
         own: dict[str, Any] = {}
         if not elsewhere:
-            own = {"n_workers": count, "threads_per_worker": 1, "dashboard_address": None, "silence_logs": "ERROR"}
+            own = {"n_workers": count, "threads_per_worker": 1, "dashboard_address": None, "silence_logs": "CRITICAL"}
+            # After a signal all complain about what has gone; what a cell raises comes back.
+            logging.getLogger("tornado.application").setLevel(logging.CRITICAL)
         with distributed.Client(elsewhere, **own) as client, joblib.parallel_config(backend="dask", client=client):
             _refuse_other_code(client)
             yield make(n_jobs=-1)

@@ -129,6 +129,15 @@ def test_no_data_matrix(X: Any) -> None:
         dv.kernels(dv.DEQ("tanh"), X)
 
 
+def test_the_kernel_of_a_data_set_is_that_of_its_rows_as_they_are() -> None:
+    """Rows of norm 1 have tau_0 = 1; a matrix is divided by sqrt(p) before."""
+    data = dv.Dataset.from_arrays(_rng().standard_normal((8, 5)), [0, 1] * 4).normalise("sample")
+    deq = dv.DEQ("tanh", "1/2")
+    found, rows = dv.kernels(deq, data), dv.kernels(deq, np.sqrt(5) * data.samples)
+    assert found.tau0 == pytest.approx(1)
+    assert np.allclose(found["ck"], rows["ck"], rtol=1e-9)
+
+
 def test_unknown_kernels_are_refused() -> None:
     with pytest.raises(UnknownKernelError, match="accepted are ck"):
         dv.kernels(dv.DEQ("tanh"), np.eye(3), "nngp")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -30,12 +31,14 @@ from numerics.experiments import (
     report_rate,
 )
 from numerics.kernels import implicit_kernels
+from numerics.matching import design
 from numerics.networks import FiniteDEQ
 from tests.scripts.conftest import Script
 from theory.activations import registered
 from theory.claims import RateVerdict
 from theory.equations import DEQ
 from theory.kernels import Kernel
+from theory.named import RateChoice
 
 RELU, TANH = registered("relu"), registered("tanh")
 SMALL_MEANS = Experiment(activations=(RELU,), means=2.0, seed=4)
@@ -336,7 +339,6 @@ def test_a_pair_that_comes_closer_faster_is_supported(
         (["--weights", "cauchy"], "invalid choice"),
         (["--draws", "0"], "from 1 to"),
         (["--explicit", "--against", "m", "--weights", "student"], "leave one out"),
-        (["--explicit", "--kernel", "ntk-recurrent", "--sizes", "40", "--jobs", "1"], "no explicit network has the"),
         (["--ratio", "0"], "ratio"),
         (["--sigma-a2", "1"], "give --sigma-b2"),
         (["--sigma-a2", "-1"], "sigma_a2 must be a number >= 0"),
@@ -366,3 +368,16 @@ def test_bad_use(
     assert stopped.value.code == 2
     assert words in shown
     assert len(shown.splitlines()) == 1
+
+
+def test_a_kernel_that_no_network_has(
+    converge: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """At one learning rate ReLU's NTK has no network of two layers."""
+    monkeypatch.setattr("numerics.experiments.pairs.design", partial(design, family="hermite", rates=RateChoice.ONE))
+    arguments = ["--explicit", "--kernel", "ntk-recurrent", "--sizes", "40", "--jobs", "1"]
+    monkeypatch.setattr(sys, "argv", ["converge.py", *arguments])
+    with pytest.raises(SystemExit) as stopped:
+        _running.run(converge.main)
+    assert stopped.value.code == 2
+    assert "no explicit network has the kernel ntk-recurrent of relu" in capsys.readouterr().err

@@ -306,6 +306,8 @@ def test_json_on_standard_output(script: Script, tmp_path: Path) -> None:
     assert relu["macros"]["alpha1"] == "mineAlphaOneRelu"
     assert macro_numbers((tmp_path / "out" / "macros.tex").read_text("utf-8"))["mineTauRelu"] == relu["values"]["tau"]
     written = json.loads((tmp_path / "out" / "numbers.json").read_text("utf-8"))
+    # Each names the schema that it follows.
+    assert (record.pop("schema"), written.pop("schema")) == ("export-latex", "export-latex-numbers")
     assert all(record[key] == value for key, value in written.items())
 
 

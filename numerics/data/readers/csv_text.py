@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from array import array
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -59,7 +60,19 @@ def _read_rows(rows: csv._reader, limits: Limits) -> Stored:  # type: ignore[nam
             raise DatasetError(f"it holds more than {limits.numbers} numbers; up to as many are accepted")
     if not labels:
         raise DatasetError("it has no rows; numbers and a label in each row are accepted")
+    _check_labels(labels)
     return Stored(np.array(values).reshape(len(labels), width - 1), np.array(labels, dtype=object))
+
+
+def _check_labels(labels: Sequence[str]) -> None:
+    """Refuse measurements in the place of labels: numbers that are not whole, and one of them once only."""
+    counts = Counter(labels)
+    single = next((text for text, count in counts.items() if count == 1), None)
+    if single is not None and _is_number(single) and not float(single).is_integer():
+        raise DatasetError(
+            f"its labels are read from the last column or the one called label, and {len(counts)} different numbers "
+            f"such as {single[:30]} are no classes; labels of classes are accepted there"
+        )
 
 
 def _label_column(first: Sequence[str]) -> int:

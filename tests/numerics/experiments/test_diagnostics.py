@@ -23,6 +23,16 @@ def test_the_effective_dimension_is_the_population_s(decay: float) -> None:
     np.testing.assert_allclose(found, variances.sum() ** 2 / np.sum(variances**2), rtol=0.1)
 
 
+def test_the_effective_dimension_is_the_ratio_of_what_is_estimated() -> None:
+    """tr(C)^2/tr(C^2), of the sample covariances' traces and the estimate of T."""
+    data = low_dimensional(300, 40, decay=1.0, means=1.0)
+    statistics = estimate_statistics(data.samples.T, data.labels)
+    traces = [np.trace(np.cov(data.samples[data.labels == place].T)) for place in (0, 1)]
+    # A sample x has covariance C/p, and T_aa = tr(C_a^2)/p.
+    expected = data.p * np.square(traces) / np.diag(statistics.T)
+    np.testing.assert_allclose(_diagnosed(data).effective_dimension, expected, rtol=1e-9)
+
+
 def test_means_carry_their_share_of_the_energy() -> None:
     found = _diagnosed(low_dimensional(2000, 50, means=0.5)).mean_energy_share
     assert found == pytest.approx(0.25 / 1.25, abs=0.01)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+from functools import partial
 
 import numpy as np
 import pytest
 
 from numerics.experiments import Cell, Experiment, NoMatchError, distance_to_explicit, local_slopes
+from numerics.matching import design
 from theory.activations import registered
 from theory.kernels import Kernel
+from theory.named import RateChoice
 
 EXPERIMENT = Experiment(activations=(), means=2.0, seed=5)
 RELU, TANH = (registered(name).with_parameters() for name in ("relu", "tanh"))
@@ -69,6 +72,16 @@ def test_ntks_are_compared_as_well() -> None:
     assert finite.matched > small.matched
 
 
-def test_what_cannot_be_matched_is_said() -> None:
+def test_what_cannot_be_matched_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    """At one learning rate ReLU's NTK has no network of two layers."""
+    monkeypatch.setattr("numerics.experiments.pairs.design", partial(design, family="hermite", rates=RateChoice.ONE))
     with pytest.raises(NoMatchError, match="no explicit network has the kernel ntk-recurrent of relu here"):
         distance_to_explicit(EXPERIMENT, RELU, Kernel.NTK_RECURRENT, Cell(50, 0))
+
+
+def test_a_tangent_kernel_has_a_network_at_two_learning_rates() -> None:
+    """ReLU's recurrent NTK: the distance to the matched network falls like p^(-1/2), that to the naive one does not."""
+    small, large = (distance_to_explicit(EXPERIMENT, RELU, Kernel.NTK_RECURRENT, Cell(p, 0)) for p in (100, 400))
+    assert large.matched < 0.6 * small.matched
+    assert large.naive > 0.6 * small.naive
+    assert large.matched < 0.1 * large.naive

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from scipy.stats import binom, binomtest
+from scipy.stats import binom, binomtest, norm
 
 from numerics.learning import EquivalenceTest, compare_draws, compare_predictions, judge_equivalence
 from theory.claims import VerdictKind
@@ -60,6 +60,22 @@ def test_power_is_about_what_is_stated() -> None:
     accepted, stated = _accepted(10_000, 0.004, 0.004, 150, limit=1.0)
     assert 0.5 < stated < 0.9
     assert accepted == pytest.approx(stated, abs=0.12)
+
+
+@pytest.mark.parametrize("level", [0.05, 0.01])
+def test_the_interval_and_the_power_have_the_level(level: float) -> None:
+    """Of many samples both are those of a normal mean; twice the level would be 10 to 30 % off."""
+    rng = np.random.default_rng(5)
+    truth, reference, other = _pair(50_000, 0.03, 0.03, rng)
+    error = float(np.sqrt(np.mean(np.square((reference == truth) * 1.0 - (other == truth))) / truth.size))
+    quantile = float(norm.ppf(1 - level))
+    margin = (quantile + 0.6) * error
+    found = compare_predictions(
+        reference, {"other": other}, truth, rng, margin=margin, level=level, resamplings=20_000
+    )["other"]
+    assert (found.difference - found.low) / error == pytest.approx(quantile, rel=0.05)
+    assert (found.high - found.difference) / error == pytest.approx(quantile, rel=0.05)
+    assert found.power == pytest.approx(2 * norm.cdf(0.6) - 1, abs=0.05)
 
 
 def test_score_test_is_that_of_the_likelihood() -> None:

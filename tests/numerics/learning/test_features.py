@@ -10,6 +10,7 @@ from sklearn.base import clone
 from sklearn.pipeline import make_pipeline
 from sklearn.utils.estimator_checks import check_estimator
 
+import numerics.matching.rivals
 from numerics.equilibrium import solve_float
 from numerics.learning import NETWORKS, NetworkFeatures, network_named
 from numerics.matching import design
@@ -31,6 +32,15 @@ def test_it_is_an_estimator(network: str) -> None:
 
 def test_single_precision_is_an_estimator() -> None:
     check_estimator(NetworkFeatures(width=12, dtype="float32", n_jobs=2, block=7), on_skip=None)
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+def test_threads_certify_nothing(network: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The precision of balls is the process's: two threads that solve at once leave each other's behind."""
+    fitted = NetworkFeatures(network, _DEQ, width=12, n_jobs=2, block=7).fit(_samples())
+    numerics.matching.rivals._bias.cache_clear()
+    monkeypatch.setattr(numerics.matching.rivals, "solve_float", None)
+    assert fitted.transform(_samples()).shape[1] == 12
 
 
 @pytest.mark.parametrize("network", NETWORKS)

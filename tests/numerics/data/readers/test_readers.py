@@ -313,3 +313,12 @@ def test_what_memory_does_not_hold_is_refused(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setattr("numerics.data.limits.free_bytes", lambda: 383.0)
     with pytest.raises(DatasetError, match="6 x 4 numbers needs about 384 bytes of memory; up to 383 bytes"):
         load_dataset(WRITERS["npz"](tmp_path))
+
+
+def test_measurements_in_the_place_of_labels(tmp_path: Path) -> None:
+    """A label that comes first is told from classes with one sample."""
+    (tmp_path / "first.csv").write_text("1,0.5,1.25\n1,0.25,-2.5\n2,3.5,0.75\n2,0.5,0.125\n")
+    with pytest.raises(DatasetError, match=r"4 different numbers such as 1\.25 are no classes; labels of classes are"):
+        load_dataset(tmp_path / "first.csv")
+    (tmp_path / "halves.csv").write_text("1,0.5\n2,1.5\n3,0.5\n4,1.5\n")
+    assert load_dataset(tmp_path / "halves.csv").classes == ("0.5", "1.5")
