@@ -3,10 +3,15 @@
 The ways are cosmic-ray's operators.  Its own runner has one command of tests for every mutant and no sampling, so the
 runner is here: a seed and the text of a mutant say when its turn comes, packages take turns, and each mutant meets
 the tests of its package (the folder under tests/ of the same name and the properties that import it; where there is no
-such folder, every test that imports it; and its docstrings' examples), the cheapest first, until one fails.  A test
-that takes ten times what it should has noticed, too.  Nothing in the checkout is changed: the work is in
-build/mutants, where results are kept; a run goes on where the last one stopped.  A mutant that was killed is not tried
-again while its file is as it was; one that survived is, when the tests have changed.
+such folder, every test that imports it; and its docstrings' examples), until one fails.  Some tests of each file are
+measured beforehand, for a sixth of the time that a package is given; every mutant meets these, the cheapest first, and
+one that they let pass meets the others: of these, a failure counts if the test passes without the mutant.  A test
+that takes ten times what it should has noticed, too.  Nothing in the checkout is changed, and what is changed there
+during a run is not seen: the work is in build/mutants, where results are kept; a run goes on where the last one
+stopped.  A mutant that was killed is not tried again while its file is as it was; one that survived is, when its tests
+have changed or are given more time.
+
+The shares are of the mutants that were tried: as packages take turns, a small one weighs as much as a large one.
 
 .ci/equivalent_mutants.toml lists mutants that no test can kill, with reasons.  Exit code 0, whatever the score; 2: bad
 use.
@@ -29,6 +34,7 @@ import venv
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
@@ -38,6 +44,8 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / "build" / "mutants"
+#: The checkout as a run found it.
+FOUND = FOLDER / "checkout"
 EQUIVALENT = ROOT / ".ci" / "equivalent_mutants.toml"
 TOOL = "cosmic-ray==8.7.0"
 #: cosmic-ray can put every operator in place of every other, and most of these mutants fail with a TypeError whatever
@@ -53,6 +61,10 @@ OPERATORS = (
 )
 #: Figures of the report: this share of intervals holds the true share.
 CONFIDENCE = 0.95
+#: Exit codes of pytest: no test failed, there was none.  Others than these and 1: they could not even be collected.
+_PASSED = (0, 5)
+#: The share of a package's time that is for tests that were not measured.
+_OTHERS = 5 / 6
 
 
 @dataclass(frozen=True)
@@ -107,20 +119,21 @@ def main() -> int:
     parser.add_argument(
         "--most",
         type=float,
-        default=120,
+        default=180,
         metavar="SECONDS",
-        help="of processor time for a package's tests (default: 120)",
+        help="of processor time for a package's tests (default: 180)",
     )
     arguments = parser.parse_intermixed_args()
     _in_tool()
+    copy(ROOT, FOUND)
     packages = sorted(sources())
     if unknown := set(arguments.packages) - set(packages):
         parser.error(f"there is no package {', '.join(sorted(unknown))}: accepted are {', '.join(packages)}")
     survey = Survey(arguments.packages or packages, arguments.seed, arguments.most)
     survey.run(time.monotonic() + 60 * arguments.minutes, arguments.jobs)
-    text = survey.report()
-    (FOLDER / "report.txt").write_text(text, encoding="utf-8")
-    print(text, end="")
+    report = survey.report()
+    (FOLDER / "report.txt").write_text(report, encoding="utf-8")
+    print(report, end="")
     return 0
 
 
@@ -138,11 +151,17 @@ def _in_tool() -> None:
     os.execv(python, [str(python), *sys.argv])  # noqa: S606
 
 
+@cache
 def tracked() -> list[str]:
     """The files of the checkout that git does not ignore."""
     command = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
     listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines()
     return [name for name in listed if (ROOT / name).is_file()]
+
+
+def text(name: str) -> str:
+    """A file as the run found it."""
+    return (FOUND / name).read_text(encoding="utf-8")
 
 
 @cache
@@ -164,11 +183,11 @@ def tests(package: str) -> list[str]:
     pattern = "|".join(_imported(name) for name in names if "." in name)
     files = [name for name in tracked() if re.match(r"tests/(theory|numerics|properties)/(.*/)?test_\w+\.py$", name)]
     own = [name for name in files if name.startswith(f"tests/{package}/") and "/" in package]
-    users = [name for name in files if re.search(pattern, (ROOT / name).read_text(encoding="utf-8"))]
+    users = [name for name in files if re.search(pattern, text(name))]
     examples = [
         f"tests/test_doctests.py::test_examples_print_what_they_show[{module}]"
         for module, name in zip(modules, sources()[package], strict=True)
-        if ">>> " in (ROOT / name).read_text(encoding="utf-8")
+        if ">>> " in text(name)
     ]
     return [*dict.fromkeys([*own, *(u for u in users if not own or "/properties/" in u)]), *examples]
 
@@ -197,7 +216,7 @@ def _of_file(package: str, name: str) -> Iterator[Mutant]:
     from cosmic_ray.ast import ast_nodes, get_ast
     from cosmic_ray.plugins import get_operator
 
-    source = (ROOT / name).read_text(encoding="utf-8")
+    source = text(name)
     lines, made_of = source.splitlines(), digest(source)
     nodes, scopes = list(ast_nodes(get_ast(source))), _scopes(ast.parse(source))
     for operator in OPERATORS:
@@ -228,7 +247,7 @@ def mutated(mutant: Mutant) -> str | None:
     from cosmic_ray.mutating import mutate_code
     from cosmic_ray.plugins import get_operator
 
-    source = (ROOT / mutant.file).read_text(encoding="utf-8")
+    source = text(mutant.file)
     code = mutate_code(source, get_operator(f"core/{mutant.operator}")(), mutant.occurrence)
     try:
         return None if code is None or _program(code) == _program(source) else str(code)
@@ -258,10 +277,10 @@ class Worker:
 
     def __init__(self, number: int) -> None:
         self.copy, self.number = FOLDER / f"copy-{number}", number
-        _copy(self.copy)
+        copy(FOUND, self.copy)
         one = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
         self._process = subprocess.Popen(
-            [ROOT / ".venv" / "bin" / "python", ROOT / ".ci" / "mutants_worker.py"],
+            [ROOT / ".venv" / "bin" / "python", FOUND / ".ci" / "mutants_worker.py"],
             cwd=self.copy,
             env=os.environ | one | {"CI": "true", "PYTHONPATH": str(self.copy)},
             stdin=subprocess.PIPE,
@@ -269,26 +288,29 @@ class Worker:
             text=True,
         )
 
-    def run(self, chosen: list[str], costs: dict[str, float], most: float, wall: float) -> dict[str, Any]:
-        """Pass tests; see mutants_worker.py for what comes in and out."""
+    def run(self, chosen: list[str], wall: float, **options: Any) -> dict[str, Any]:
+        """Pass tests; see mutants_worker.py for the options and the answer."""
         assert self._process.stdin
         assert self._process.stdout
         files = {each: str(FOLDER / f"worker-{self.number}.{each}") for each in ("log", "record")}
-        task = {**files, "tests": chosen, "costs": costs, "most": most, "wall": wall}
-        self._process.stdin.write(json.dumps(task) + "\n")
+        defaults = {"costs": {}, "left_out": [], "broken": False, "most": float("inf")}
+        self._process.stdin.write(json.dumps(files | defaults | options | {"tests": chosen, "wall": wall}) + "\n")
         self._process.stdin.flush()
         answer: dict[str, Any] = json.loads(self._process.stdout.readline())
+        if answer["code"] == 70:
+            sys.exit(f"the tests imported modules that are not of {self.copy}")
         return answer
 
-    def meet(self, mutant: Mutant, code: str, costs: dict[str, float], wall: float) -> dict[str, Any]:
-        """Pass the tests of a mutant's package with the mutant in place."""
+    @contextmanager
+    def broken(self, mutant: Mutant, code: str) -> Iterator[None]:
+        """Have a mutant in the copy."""
         path = self.copy / mutant.file
         source, stamp = path.read_text(encoding="utf-8"), path.stat().st_mtime
         path.write_text(code, encoding="utf-8")
         # Python takes a compiled file for up to date by its second and its size.
         os.utime(path, (stamp, stamp + 1000))
         try:
-            return self.run(tests(mutant.package), costs, float("inf"), wall)
+            yield
         finally:
             path.write_text(source, encoding="utf-8")
             os.utime(path, (stamp, stamp))
@@ -300,17 +322,32 @@ class Worker:
         self._process.wait()
 
 
-def _copy(folder: Path) -> None:
+def copy(origin: Path, folder: Path) -> None:
     """Bring a copy of the checkout up to date."""
     names = set(tracked())
     for path in [each for each in folder.rglob("*") if each.is_file() and "__pycache__" not in each.parts]:
         if str(path.relative_to(folder)) not in names:
             path.unlink()
     for name in names:
-        source, target = ROOT / name, folder / name
+        source, target = origin / name, folder / name
         if not target.exists() or target.read_bytes() != source.read_bytes():
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(source, target)
+
+
+@dataclass
+class Known:
+    """What is known of a package's tests.
+
+    Attributes:
+        of: a hash of what it depends on.
+        costs: seconds of processor time of those that were measured, and passed.
+        failing: those that fail without a mutant.
+    """
+
+    of: str
+    costs: dict[str, float]
+    failing: list[str]
 
 
 class Survey:
@@ -365,29 +402,51 @@ class Survey:
     def _known(self, mutant: Mutant) -> bool:
         """Whether nothing has changed that a result depends on."""
         result = self.results.get(mutant.key)
-        return bool(result) and (result["outcome"] != "survived" or result["tests"] == _content(mutant.package))
+        if not result or result["outcome"] != "survived":
+            return bool(result)
+        return bool(result["tests"] == _content(mutant.package) and result["most"] >= self.most)
 
     def _try(self, worker: Worker, mutant: Mutant, deadline: float) -> None:
         code = mutated(mutant)
         if code is None:
             self._keep(mutant, "same program", "", 0.0, "")
             return
-        costs = self._costs(worker, mutant.package, deadline)
-        wall = deadline - time.monotonic()
-        if not costs or wall <= 0:
+        known = self._measured(worker, mutant.package, deadline)
+        if known is None:
             return
-        answer = worker.meet(mutant, code, costs, wall)
-        if answer["code"] == -1 and time.monotonic() >= deadline:
+        with worker.broken(mutant, code):
+            answers = list(self._meet(worker, mutant.package, known, deadline))
+        if time.monotonic() >= deadline:
             return
-        # pytest's 1: a test failed; 2 and above: the tests could not even be collected.
-        outcome = "survived" if answer["code"] == 0 else "killed"
+        last = answers[-1]
+        noticed = last["code"] not in _PASSED
+        if noticed and last["test"] not in known.costs:
+            noticed = self._passes(worker, mutant.package, last["test"], known, deadline)
         new = code.splitlines()[mutant.line - 1].strip()
-        self._keep(mutant, outcome, new, answer["seconds"], answer["test"] if outcome == "killed" else "")
+        seconds = sum(answer["seconds"] for answer in answers)
+        self._keep(mutant, "killed" if noticed else "survived", new, seconds, last["test"] if noticed else "")
+
+    def _meet(self, worker: Worker, package: str, known: Known, deadline: float) -> Iterator[dict[str, Any]]:
+        """Pass the tests that were measured, and then the others."""
+        answer = worker.run(tests(package), deadline - time.monotonic(), costs=known.costs, broken=True)
+        yield answer
+        if answer["code"] in _PASSED:
+            left_out = [*known.costs, *known.failing]
+            wall = deadline - time.monotonic()
+            yield worker.run(tests(package), wall, left_out=left_out, broken=True, most=_OTHERS * self.most)
+
+    def _passes(self, worker: Worker, package: str, test: str, known: Known, deadline: float) -> bool:
+        """Whether a test passes without a mutant; what is found is kept."""
+        answer = worker.run([test], deadline - time.monotonic())
+        known.costs |= answer["costs"]
+        known.failing += [test] if test not in answer["costs"] else []
+        self._write(package, known)
+        return test in answer["costs"]
 
     def _keep(self, mutant: Mutant, outcome: str, new: str, seconds: float, test: str) -> None:
         """Keep a result."""
         result = {"key": mutant.key, **asdict(mutant), "new": new, "outcome": outcome, "test": test}
-        result |= {"seconds": round(seconds, 2), "tests": _content(mutant.package)}
+        result |= {"seconds": round(seconds, 2), "tests": _content(mutant.package), "most": self.most}
         with self._lock:
             self.results[mutant.key] = result
             with self._kept.open("a", encoding="utf-8") as file:
@@ -395,35 +454,39 @@ class Survey:
         if new:
             print(f"{outcome:8} {mutant.file}:{mutant.line} {mutant.operator} {seconds:.1f} s", flush=True)
 
-    def _costs(self, worker: Worker, package: str, deadline: float) -> dict[str, float]:
-        """Seconds of each test of a package that passes without a mutant: measured once, and after a change."""
-        path = FOLDER / "costs" / f"{package.replace('/', '-')}.json"
+    def _measured(self, worker: Worker, package: str, deadline: float) -> Known | None:
+        """What is known of a package's tests: measured once, and after a change; None if the time is up."""
+        path = self._path(package)
         with self._measuring[package]:
-            wanted = digest(
-                _content(package), *(str((ROOT / name).read_text()) for name in sources()[package]), str(self.most)
-            )
-            if path.exists() and (kept := json.loads(path.read_text()))["made-from"] == wanted:
-                return dict(kept["costs"])
-            answer = worker.run(tests(package), {}, self.most, deadline - time.monotonic())
-            if answer["code"] == -1:
-                return {}
+            wanted = digest(_content(package), *map(text, sources()[package]), str(self.most))
+            if path.exists() and (kept := json.loads(path.read_text()))["of"] == wanted:
+                return Known(**kept)
+            most = (1 - _OTHERS) * self.most
+            answer = worker.run(tests(package), deadline - time.monotonic(), most=most)
+            if answer["code"] == -1 and time.monotonic() >= deadline:
+                return None
             if not answer["costs"]:
                 sys.exit(f"no test of {package} passes without a mutant: see {FOLDER}/worker-{worker.number}.log")
-            if answer["code"] == 1:
-                print(f"{package}: some tests fail without a mutant, and are left out", flush=True)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(json.dumps({"made-from": wanted, "costs": answer["costs"]}, indent=1))
-            print(f"{package}: {len(answer['costs'])} tests, {sum(answer['costs'].values()):.1f} s", flush=True)
-            return dict(answer["costs"])
+            known = Known(wanted, answer["costs"], answer["failed"])
+            for test in known.failing:
+                print(f"fails without a mutant, and is left out: {test}", flush=True)
+            print(f"{package}: {len(known.costs)} tests, {sum(known.costs.values()):.1f} s", flush=True)
+            self._write(package, known)
+            return known
+
+    def _write(self, package: str, known: Known) -> None:
+        path = self._path(package)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(asdict(known), indent=1))
+
+    @staticmethod
+    def _path(package: str) -> Path:
+        return FOLDER / "costs" / f"{package.replace('/', '-')}.json"
 
     def report(self) -> str:
         """The killed share by package, and the mutants that survived."""
         excused = _equivalents()
-        current = {
-            name: digest((ROOT / name).read_text(encoding="utf-8"))
-            for each in self.packages
-            for name in sources()[each]
-        }
+        current = {name: digest(text(name)) for each in self.packages for name in sources()[each]}
         by_package: dict[str, Counter[str]] = {package: Counter() for package in self.packages}
         survivors = []
         for result in self.results.values():
@@ -447,7 +510,7 @@ class Survey:
 @cache
 def _content(package: str) -> str:
     """A hash of the tests that a package's mutants meet."""
-    return digest(*((ROOT / name.partition("::")[0]).read_text(encoding="utf-8") for name in tests(package)))
+    return digest(*(text(name.partition("::")[0]) for name in tests(package)))
 
 
 def _equivalents() -> set[tuple[str, str, str, str]]:
