@@ -79,6 +79,20 @@ def test_structure_with_symbolic_parameters(name: str, kinks: str, lipschitz: st
     assert str(activation.lipschitz) == lipschitz
 
 
+@pytest.mark.parametrize(
+    ("text", "lipschitz"),
+    [
+        ("Piecewise((3*x + exp(-x), x > 0), (1 + 2*x, True))", 3),
+        ("3*Max(x, 0) + exp(-Abs(x))", 3),
+        ("2*Min(x, 0) - exp(-Abs(x))", 2),
+        ("x + exp(-Max(x, 0))", 1),
+    ],
+)
+def test_a_slope_that_is_largest_at_infinity_is_found(text: str, lipschitz: int) -> None:
+    """The slope 3 - exp(-x) tends to 3 and is 2 at the kink."""
+    assert registry.resolve(text).with_parameters().lipschitz == lipschitz
+
+
 def test_registry_covers_what_people_use() -> None:
     assert len(registry.registered_names()) >= 40
     for name, meant in [
