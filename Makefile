@@ -1,5 +1,5 @@
 # Needs Python 3.11 or later and make; `make help` lists the commands.
-#   MINUTES what a soak takes                   make soak MINUTES=600
+#   MINUTES what a soak or mutants may take     make soak MINUTES=600
 #   ARGS    passed on to the command run        make test ARGS="-k parsing"
 #   PYTHON  the interpreter the set-up uses     make test PYTHON=python3.12
 

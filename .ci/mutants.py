@@ -5,11 +5,11 @@ runner is here: a seed and the text of a mutant say when its turn comes, package
 the tests of its package (the folder under tests/ of the same name and the properties that import it; where there is no
 such folder, every test that imports it; and its docstrings' examples), until one fails.  Some tests of each file are
 measured beforehand, for a sixth of the time that a package is given; every mutant meets these, the cheapest first, and
-one that they let pass meets the others: of these, a failure counts if the test passes without the mutant.  A test
-that takes ten times what it should has noticed, too.  Nothing in the checkout is changed, and what is changed there
-during a run is not seen: the work is in build/mutants, where results are kept; a run goes on where the last one
-stopped.  A mutant that was killed is not tried again while its file is as it was; one that survived is, when its tests
-have changed or are given more time.
+one that they let pass meets the others, those of its own module first: of these, a failure counts if the test passes
+without the mutant.  A test that takes ten times what it should has noticed, too.  Nothing in the checkout is changed,
+and what is changed there during a run is not seen: the work is in build/mutants, where results are kept; a run goes on
+where the last one stopped.  A mutant that was killed is not tried again while its file is as it was; one that survived
+is, when its tests have changed or are given more time.
 
 The shares are of the mutants that were tried: as packages take turns, a small one weighs as much as a large one.
 
@@ -293,7 +293,7 @@ class Worker:
         assert self._process.stdin
         assert self._process.stdout
         files = {each: str(FOLDER / f"worker-{self.number}.{each}") for each in ("log", "record")}
-        defaults = {"costs": {}, "left_out": [], "broken": False, "most": float("inf")}
+        defaults = {"costs": {}, "left_out": [], "first": "", "broken": False, "most": float("inf")}
         self._process.stdin.write(json.dumps(files | defaults | options | {"tests": chosen, "wall": wall}) + "\n")
         self._process.stdin.flush()
         answer: dict[str, Any] = json.loads(self._process.stdout.readline())
@@ -415,7 +415,7 @@ class Survey:
         if known is None:
             return
         with worker.broken(mutant, code):
-            answers = list(self._meet(worker, mutant.package, known, deadline))
+            answers = list(self._meet(worker, mutant, known, deadline))
         if time.monotonic() >= deadline:
             return
         last = answers[-1]
@@ -426,14 +426,14 @@ class Survey:
         seconds = sum(answer["seconds"] for answer in answers)
         self._keep(mutant, "killed" if noticed else "survived", new, seconds, last["test"] if noticed else "")
 
-    def _meet(self, worker: Worker, package: str, known: Known, deadline: float) -> Iterator[dict[str, Any]]:
+    def _meet(self, worker: Worker, mutant: Mutant, known: Known, deadline: float) -> Iterator[dict[str, Any]]:
         """Pass the tests that were measured, and then the others."""
-        answer = worker.run(tests(package), deadline - time.monotonic(), costs=known.costs, broken=True)
+        chosen = tests(mutant.package)
+        answer = worker.run(chosen, deadline - time.monotonic(), costs=known.costs, broken=True)
         yield answer
         if answer["code"] in _PASSED:
-            left_out = [*known.costs, *known.failing]
-            wall = deadline - time.monotonic()
-            yield worker.run(tests(package), wall, left_out=left_out, broken=True, most=_OTHERS * self.most)
+            others = {"left_out": [*known.costs, *known.failing], "first": f"test_{Path(mutant.file).name}"}
+            yield worker.run(chosen, deadline - time.monotonic(), broken=True, most=_OTHERS * self.most, **others)
 
     def _passes(self, worker: Worker, package: str, test: str, known: Known, deadline: float) -> bool:
         """Whether a test passes without a mutant; what is found is kept."""
@@ -488,19 +488,21 @@ class Survey:
         excused = _equivalents()
         current = {name: digest(text(name)) for each in self.packages for name in sources()[each]}
         by_package: dict[str, Counter[str]] = {package: Counter() for package in self.packages}
-        survivors = []
+        survivors, seconds = [], 0.0
         for result in self.results.values():
             if result["digest"] != current.get(result["file"]) or result["outcome"] == "same program":
                 continue
             outcome = result["outcome"]
+            seconds += result["seconds"]
             if outcome == "survived" and (result["file"], result["where"], result["old"], result["new"]) in excused:
                 outcome = "equivalent"
             by_package[result["package"]][outcome] += 1
             if outcome == "survived":
                 survivors.append(result)
-        rows = [*by_package.items(), ("all", sum(by_package.values(), Counter()))]
+        rows = [*by_package.items(), *((f"all of {top}", _total(by_package, top)) for top in ("theory", "numerics"))]
         lines = [f"{'package':24} killed  of  share  {CONFIDENCE:.0%} interval  equivalent"]
         lines += [_row(package, counts) for package, counts in rows if counts]
+        lines += [f"{seconds / 3600:.2f} hours of processor time, without measuring what tests take"]
         for each in sorted(survivors, key=lambda r: (r["file"], r["line"])):
             lines += ["", f"{each['file']}:{each['line']} in {each['where'] or 'the module'}"]
             lines += [f"  - {each['old']}", f"  + {each['new']}"]
@@ -517,6 +519,11 @@ def _equivalents() -> set[tuple[str, str, str, str]]:
     """The mutants that no test can kill: file, function, the line, and what stands there instead."""
     table = tomllib.loads(EQUIVALENT.read_text(encoding="utf-8")) if EQUIVALENT.exists() else {}
     return {(each["file"], each["where"], each["old"], each["new"]) for each in table.get("equivalent", [])}
+
+
+def _total(by_package: dict[str, Counter[str]], top: str) -> Counter[str]:
+    """The counts of theory, or of numerics."""
+    return sum((counts for package, counts in by_package.items() if package.split("/")[0] == top), Counter())
 
 
 def _row(package: str, counts: Counter[str]) -> str:

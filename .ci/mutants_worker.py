@@ -5,6 +5,7 @@ Reads tasks from standard input, one JSON object a line, and answers each with o
   tests: files, or names of tests;
   costs: seconds of processor time by name, to pass those tests alone, the cheapest first; empty to pass those of which
     nothing is known, one of each file in turn, the properties last;
+  first: the name of the file of tests that comes before the others then, or empty;
   left_out: names of tests that are not of these;
   broken: whether there is a mutant, and the first failure is the last;
   most: seconds of processor time after which no further test begins;
@@ -56,7 +57,7 @@ class Cheapest:
     """
 
     def __init__(self, task: dict[str, Any]) -> None:
-        self.costs, self.left_out = task["costs"], set(task["left_out"])
+        self.costs, self.left_out, self.first = task["costs"], set(task["left_out"]), task["first"]
         self.most, self.record, self.spent = task["most"], Path(task["record"]), 0.0
 
     @property
@@ -81,7 +82,7 @@ class Cheapest:
         turns: Counter[Path] = Counter()
         order = {}
         for each in items:
-            order[each.nodeid] = ("properties" in each.path.parts, turns[each.path])
+            order[each.nodeid] = (each.path.name != self.first, "properties" in each.path.parts, turns[each.path])
             turns[each.path] += 1
         items.sort(key=lambda i: order[i.nodeid])
 
