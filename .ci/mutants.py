@@ -223,8 +223,8 @@ def _of_file(package: str, name: str) -> Iterator[Mutant]:
         places = get_operator(f"core/{operator}")().mutation_positions
         for occurrence, (line, column) in enumerate(start for node in nodes for start, _ in places(node)):
             old, where = lines[line - 1].strip(), scopes.get(line, "")
-            # Whether instances can be changed is a declaration: nothing changes them.
-            if old.startswith("@dataclass"):
+            # Declarations: whether instances can be changed, which nothing does, and which arguments have names.
+            if old.startswith("@dataclass") or lines[line - 1][column : column + 2] == "*,":
                 continue
             yield Mutant(package, name, where, line, column, old, operator, occurrence, made_of)
 
