@@ -1,5 +1,5 @@
 # Needs Python 3.11 or later and make; `make help` lists the commands.
-#   MINUTES what a soak takes                   make soak MINUTES=600
+#   MINUTES what a soak or mutants may take     make soak MINUTES=600
 #   ARGS    passed on to the command run        make test ARGS="-k parsing"
 #   PYTHON  the interpreter the set-up uses     make test PYTHON=python3.12
 
@@ -14,7 +14,7 @@ CANDIDATES := $(if $(strip $(PYTHON)),$(PYTHON),python3.13 python3.12 python3.11
 USABLE := import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup verify test soak compat lint format format-check types bench docs lock clean
+.PHONY: help setup verify test soak mutants compat lint format format-check types bench docs lock clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' Makefile
@@ -54,6 +54,9 @@ test: $(STAMP) ## pass the tests, in parallel over the cores
 
 soak: $(STAMP) ## draw examples of every property until MINUTES are over, and go on there the next time
 	@OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(PY) tests/soak.py $(MINUTES)
+
+mutants: $(STAMP) ## break the code in small ways until MINUTES are over, and see whether tests notice (.ci/mutants.py)
+	@$(PY) .ci/mutants.py $(MINUTES) $(ARGS)
 
 compat: $(STAMP) ## pass the exact tests on other interpreters, dependencies and ground types (.ci/compat.py)
 	@$(PY) .ci/compat.py $(ARGS)

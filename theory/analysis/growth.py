@@ -331,7 +331,7 @@ def _limit_of_sum(expr: sp.Expr, direction: int) -> sp.Expr:
     for position, (low, _) in enumerate(bounds):
         others = [high for index, (_, high) in enumerate(bounds) if index != position]
         if low is not None and all(high is not None and low.exceeds(high) for high in others):
-            return limit_at(expr.args[position], direction) if low.sign() > 0 else sp.S.Zero
+            return limit_at(expr.args[position], direction)
     limits = [limit_at(term, direction) for term in expr.args]
     if sp.oo in limits and -sp.oo in limits:
         raise GrowthError(f"cannot find the limit of {expr}")

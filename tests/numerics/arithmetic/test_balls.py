@@ -69,6 +69,7 @@ def test_algebraic_numbers_are_told_apart() -> None:
         balls = [constant_ball(root) for root in roots]
         for ball in balls:
             assert (ball**5 - 3 * ball - 1).contains(0)
+            assert float(ball.rel_accuracy_bits()) > 115
     assert len(balls) == 3
     assert balls[0] < balls[1] < balls[2]
 

@@ -7,6 +7,7 @@ import re
 
 import pytest
 import sympy as sp
+from mpmath import mp
 
 from theory.activations import Activation, registry
 from theory.analysis import DomainError, GrowthError, UndecidedError, compare, split, zeros
@@ -77,6 +78,54 @@ def test_structure_with_symbolic_parameters(name: str, kinks: str, lipschitz: st
     activation = registry.registered(name)
     assert str(activation.kinks) == kinks
     assert str(activation.lipschitz) == lipschitz
+
+
+@pytest.mark.parametrize(
+    ("text", "lipschitz"),
+    [
+        ("Piecewise((3*x + exp(-x), x > 0), (1 + 2*x, True))", 3),
+        ("3*Max(x, 0) + exp(-Abs(x))", 3),
+        ("2*Min(x, 0) - exp(-Abs(x))", 2),
+        ("x + exp(-Max(x, 0))", 1),
+    ],
+)
+def test_a_slope_that_is_largest_at_infinity_is_found(text: str, lipschitz: int) -> None:
+    """The slope 3 - exp(-x) tends to 3 and is 2 at the kink."""
+    assert registry.resolve(text).with_parameters().lipschitz == lipschitz
+
+
+#: Sums, products and compositions beyond those that are registered.
+COMPOSED = (
+    "2*sin(x) + x/3",
+    "sin(2*x + 1) - 3*x",
+    "exp(-x**2)*(1 + x)",
+    "Max(x, 0)*exp(-x)",
+    "Abs(x)/(1 + Abs(x)) - Max(x - 1, 0)/2",
+    "Min(Max(2*x - 1, -1), 3) + tanh(x)",
+    "log(1 + x**2)",
+    "Piecewise((x**3, Abs(x) < 1), (sign(x)*(3*Abs(x) - 2), True))",
+    "Piecewise((x**2, -2 < x < 1), (1, x >= 1), (4, True))",
+    "x - 4/(1 + exp(-x))",
+    "Max(x, 0) + exp(-Abs(x))/3",
+)
+
+
+@pytest.mark.parametrize("text", [*registry.registered_names(), *COMPOSED])
+def test_no_slope_exceeds_the_lipschitz_constant_and_some_reach_it(text: str) -> None:
+    activation = registry.resolve(text).with_parameters()
+    constant = activation.lipschitz
+    if constant is None or constant is sp.oo:
+        assert text not in COMPOSED
+        return
+    reached = 0.0
+    for piece in activation.pieces:
+        low, high = max(piece.lower, -20), min(piece.upper, 20)
+        slope = sp.lambdify(x, sp.diff(piece.expr, x).rewrite(sp.exp), "mpmath")
+        # Close to the ends, where kinks are, and 0.1 apart between them.
+        parts = (t * t * (3 - 2 * t) for t in ((k + 0.5) / 600 for k in range(600)))
+        places = [mp.mpf(sp.N(low, 20)) + mp.mpf(sp.N(high - low, 20)) * part for part in parts]
+        reached = max(reached, *(abs(float(mp.re(slope(place)))) for place in places))
+    assert float(constant) * 0.98 <= reached <= float(constant) * (1 + 1e-12)
 
 
 def test_registry_covers_what_people_use() -> None:
