@@ -11,7 +11,8 @@ compared in these ways, each along a ladder of p:
 - *norm*: the operator norm of K - Kbar.
 - *spectrum*: isolated eigenvalues, and traces of resolvents, less what the law says.
 - *alignment*: squared cosines of the isolated eigenvectors to the span of the classes' indicators, less the law's.
-- *bulk*: Kolmogorov's distance of the eigenvalues to the law, or Levy's where the law has a point mass.
+- *bulk*: Kolmogorov's distance of the eigenvalues to the law, or Levy's where the law has a point mass, in units of the
+  kernel's diagonal.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from numerics.arithmetic import FloatArithmetic, Program, compile_program
 from numerics.data import GaussianMixture, MixtureSample
@@ -342,6 +343,25 @@ _OF_STATISTICS = ("norms", "products")
 _OF_EQUIVALENTS = ("coefficients", *_OF_STATISTICS, "norm")
 
 
+@dataclass(frozen=True)
+class _InUnits:
+    """The law of eigenvalues in other units: Levy's distance adds them to probabilities."""
+
+    law: SpectralLaw
+    unit: float
+
+    @property
+    def edges(self) -> tuple[tuple[float, float], ...]:
+        return tuple((left / self.unit, right / self.unit) for left, right in self.law.edges)
+
+    @property
+    def point(self) -> float | None:
+        return None if self.law.point is None else self.law.point / self.unit
+
+    def cumulative(self, x: ArrayLike, *, left: bool = False) -> Array:
+        return self.law.cumulative(np.asarray(x) * self.unit, left=left)
+
+
 class _TooSlowError(Exception):
     """A computation took more processor time than it may."""
 
@@ -534,8 +554,10 @@ class Case:
         if claim.kind == "bulk":
             smooth = all(law.point is None and law.edges[0][0] > law.shift + 1e-9 for law in true)
             distance = kolmogorov_distance if smooth else levy_distance
-            pairs = zip(spectra, laws, strict=True)
-            return ["the distance"], [np.array([[distance(one.values, law)] for one in part]) for part, law in pairs]
+            pairs = zip(spectra, [_InUnits(law, diagonal) for law in laws], strict=True)
+            return ["the distance"], [
+                np.array([[distance(one.values / diagonal, law)] for one in part]) for part, law in pairs
+            ]
         if claim.kind == "traces":
             functions = _resolvents(diagonal)
             names = [f"resolvent at -{distance:g}" for distance in _DISTANCES]
