@@ -92,8 +92,8 @@ def _judge_rates(plan: Plan, results: Results) -> list[Verdict]:
         why = f"not what they should be: {', '.join(found['failed'])}"
         return [Verdict("layers-with-rates", "any activation", VerdictKind.REFUTED, why)]
     why = (
-        "with w_0 = (k_3/k_2 - 2)/4, c_1^2 = k_1/(1 + w_0), c_2^2 = 2 k_2 and c_3^2 = (k_0 - k_1 - k_3)/(1 + 3 w_0) "
-        f"all {found['count']} numbers of the layer's NTK are those asked for, symbolically (tau_0 = 1)"
+        f"with the rates and energies of its formula all {found['count']} numbers of the layer's NTK are those asked "
+        "for, symbolically (tau_0 = 1)"
     )
     return [Verdict("layers-with-rates", "any activation", VerdictKind.DERIVED, why)]
 

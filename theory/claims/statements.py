@@ -497,8 +497,8 @@ _LITERATURE = (
     Claim(
         "layers-with-rates",
         "one layer with two rates has the NTK",
-        "one hidden layer, its weights trained at w_0 = (k_3/k_2 - 2)/4 times the readout's rate, has the four numbers "
-        "k_1, k_2, k_3, k_0 of an NTK wherever k_3 >= 2 k_2 and k_0 >= k_1 + k_3 at tau_0 = 1",
+        "one hidden layer, with a learning rate for its weights and another for its readout, has the four numbers k_1, "
+        "k_2, k_3, k_0 of an NTK wherever k_3 >= 2 k_2 and k_0 >= k_1 + k_3 at tau_0 = 1",
         r"w_0 = (k_3/k_2 - 2)/4,\quad c_1^2 = k_1/(1 + w_0),\quad c_2^2 = 2 k_2,\quad "
         r"c_3^2 = (k_0 - k_1 - k_3)/(1 + 3 w_0)",
         "k_3 >= 2 k_2, which for a DEQ reads alpha_4^2 <= 3 lambda_1^2 or, for the recurrent NTK, alpha_4^2 <= "
