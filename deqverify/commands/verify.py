@@ -81,7 +81,7 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--profile",
         choices=_PROFILES,
-        help="how much work: some 20 s, 4 min or 20 min on two cores (default: the profile of that name)",
+        help="how much work: some 35 s, 4 min or 20 min on two cores (default: the profile of that name)",
     )
     parser.add_argument("--quick", action="store_true", help="the same as --profile quick")
     parser.add_argument(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -166,11 +167,13 @@ class GaussianMixture:
         centre = np.dot(self.sizes, traces) / self.samples
         return np.asarray((traces - centre) / np.sqrt(self.dimension))
 
-    @property
+    @cached_property
     def trace_products(self) -> Array:
-        """T_ab = tr(C_a C_b) / p with the covariances as they are, not centred, shape (K, K)."""
+        """T_ab = tr(C_a C_b) / p with the covariances as they are, not centred, shape (K, K); not to be written to."""
         table = [[a.trace_product(b) for b in self.covariances] for a in self.covariances]
-        return np.array(table) / self.dimension
+        found = np.array(table) / self.dimension
+        found.flags.writeable = False
+        return found
 
     @property
     def norm_energies(self) -> Array:

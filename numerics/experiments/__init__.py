@@ -4,7 +4,13 @@ from numerics.experiments.advice import TRUSTED, advise, equivalent_name
 from numerics.experiments.coupled import CoupledStudy, state_equivalent
 from numerics.experiments.data_study import DataStudy, DataSummary, SampleSource, SampleStudy, study_data
 from numerics.experiments.diagnostics import DataDiagnostics, diagnose
-from numerics.experiments.distances import KernelDistance, distance_to_equivalent, distance_to_limit
+from numerics.experiments.distances import (
+    KernelDistance,
+    distance_to_equivalent,
+    distance_to_limit,
+    distances_to_equivalent,
+    distances_to_limit,
+)
 from numerics.experiments.equivalents_on_data import Equivalent, EquivalentsOnData, Prediction, Reason
 from numerics.experiments.experiment import Cell, Experiment, Network, check_network, exact_kernel, experiment_question
 from numerics.experiments.kernels import exact_kernels
@@ -66,6 +72,8 @@ __all__ = [
     "distance_to_equivalent",
     "distance_to_explicit",
     "distance_to_limit",
+    "distances_to_equivalent",
+    "distances_to_limit",
     "equivalent_name",
     "exact_kernel",
     "exact_kernels",

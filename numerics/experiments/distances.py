@@ -19,8 +19,8 @@ from numerics.experiments.experiment import (
     Experiment,
     Network,
     equivalent_kernel,
-    exact_kernel,
-    finite_kernel,
+    exact_kernels,
+    finite_kernels,
 )
 from numerics.linalg import operator_norm, perturbed_norms
 from theory.activations import Activation
@@ -30,6 +30,8 @@ __all__ = [
     "KernelDistance",
     "distance_to_equivalent",
     "distance_to_limit",
+    "distances_to_equivalent",
+    "distances_to_limit",
 ]
 
 
@@ -86,27 +88,59 @@ def distance_to_equivalent(
         EquilibriumError: no stable equilibrium, or an NTK that does not exist.
         KernelConvergenceError: an entry of the kernel has no stable fixed point.
     """
+    return distances_to_equivalent(experiment, activation, (kernel,), cell, changes)[kernel]
+
+
+def distances_to_equivalent(
+    experiment: Experiment, activation: Activation, kernels: Sequence[Kernel], cell: Cell, changes: Sequence[float] = ()
+) -> dict[Kernel, KernelDistance]:
+    """Do as `distance_to_equivalent` for several kernels, of the same draw.
+
+    Args:
+        experiment: the data model and the variances.
+        activation: without free parameters.
+        kernels: which.
+        cell: which draw, and at which dimension.
+        changes: as for `distance_to_equivalent`.
+
+    Raises:
+        EquilibriumError: no stable equilibrium, or an NTK that does not exist.
+        KernelConvergenceError: an entry of a kernel has no stable fixed point.
+    """
+    found = {}
     with threadpoolctl.threadpool_limits(limits=1):
         rng = np.random.default_rng([experiment.seed, cell.p, cell.index])
         sample = experiment.mixture(cell.p).sample(rng)
         gram, statistics = sample.gram(), sample.statistics()
         tau0 = statistics.tau0(experiment.reading)
         deq, solution = experiment.deq(activation, tau0), experiment.solve(activation, tau0)
-        equivalent = equivalent_kernel(kernel, solution, statistics, tau0, gram)
-        exact, residual = exact_kernel(kernel, deq, solution, gram)
-        error = exact - equivalent.dense()
-        norm = operator_norm(error, rng)
-        changed: dict[str, list[float]] = {}
-        if changes:
-            parts: dict[str, Any] = dict(equivalent_parts(solution.kernel(kernel), statistics, tau0, gram))
-            parts["linear"] = parts["linear"].dense()
-            # A larger number makes the error smaller.
-            factors = [-change for change in changes]
-            span = statistics.low_rank
-            changed = perturbed_norms(error, parts, factors, rng, span=span, full_rank=["linear"])
-    return KernelDistance(
-        activation.name, kernel, cell.p, len(gram), None, cell.index, norm.value, norm.residual, residual, None, changed
-    )
+        equivalents = {kernel: equivalent_kernel(kernel, solution, statistics, tau0, gram) for kernel in kernels}
+        exact, residual = exact_kernels(kernels, deq, solution, gram)
+        for kernel, equivalent in equivalents.items():
+            error = exact[kernel] - equivalent.dense()
+            norm = operator_norm(error, rng)
+            changed: dict[str, list[float]] = {}
+            if changes:
+                parts: dict[str, Any] = dict(equivalent_parts(solution.kernel(kernel), statistics, tau0, gram))
+                parts["linear"] = parts["linear"].dense()
+                # A larger number makes the error smaller.
+                factors = [-change for change in changes]
+                span = statistics.low_rank
+                changed = perturbed_norms(error, parts, factors, rng, span=span, full_rank=["linear"])
+            found[kernel] = KernelDistance(
+                activation.name,
+                kernel,
+                cell.p,
+                len(gram),
+                None,
+                cell.index,
+                norm.value,
+                norm.residual,
+                residual,
+                None,
+                changed,
+            )
+    return found
 
 
 def distance_to_limit(
@@ -136,29 +170,61 @@ def distance_to_limit(
         KernelConvergenceError: an entry of the infinite-width kernel has no stable fixed point.
         NonConvergenceError: the network has no equilibrium that the iteration reaches.
     """
+    return distances_to_limit(experiment, activation, (kernel,), cell, width, weights, changes)[kernel]
+
+
+def distances_to_limit(
+    experiment: Experiment,
+    activation: Activation,
+    kernels: Sequence[Kernel],
+    cell: Cell,
+    width: int,
+    weights: EntryLaw = "gaussian",
+    changes: Sequence[float] = (),
+) -> dict[Kernel, KernelDistance]:
+    """Do as `distance_to_limit` for several kernels, of the same network and samples.
+
+    Args:
+        experiment: the data model and the variances.
+        activation: without free parameters.
+        kernels: which.
+        cell: which draw, and at which dimension.
+        width: m.
+        weights: law of the network's weights.
+        changes: as for `distance_to_limit`.
+
+    Raises:
+        EquilibriumError: no stable equilibrium, or an NTK that does not exist.
+        KernelConvergenceError: an entry of an infinite-width kernel has no stable fixed point.
+        NonConvergenceError: the network has no equilibrium that the iteration reaches.
+    """
+    found = {}
     with threadpoolctl.threadpool_limits(limits=1):
         rng = np.random.default_rng([experiment.seed, cell.p, width, cell.index])
         sample = experiment.mixture(cell.p).sample(rng)
         gram = sample.gram()
         tau0 = sample.statistics().tau0(experiment.reading)
         deq, solution = experiment.deq(activation, tau0), experiment.solve(activation, tau0)
-        limit, residual = exact_kernel(kernel, deq, solution, gram)
+        limits, residual = exact_kernels(kernels, deq, solution, gram)
         network = Network(width, weights)
-        finite, network_residual = finite_kernel(kernel, deq, solution, sample.data, network, rng)
-        error = finite - limit
-        norm = operator_norm(error, rng)
+        finite, network_residual = finite_kernels(kernels, deq, solution, sample.data, network, rng)
         factors = [-change for change in changes]
-        changed = perturbed_norms(error, {"kernel": limit}, factors, rng, full_rank=["kernel"]) if changes else {}
-    return KernelDistance(
-        activation.name,
-        kernel,
-        cell.p,
-        gram.shape[0],
-        width,
-        cell.index,
-        norm.value,
-        norm.residual,
-        residual,
-        network_residual,
-        changed,
-    )
+        for kernel in kernels:
+            limit = limits[kernel]
+            error = finite[kernel] - limit
+            norm = operator_norm(error, rng)
+            changed = perturbed_norms(error, {"kernel": limit}, factors, rng, full_rank=["kernel"]) if changes else {}
+            found[kernel] = KernelDistance(
+                activation.name,
+                kernel,
+                cell.p,
+                len(gram),
+                width,
+                cell.index,
+                norm.value,
+                norm.residual,
+                residual,
+                network_residual,
+                changed,
+            )
+    return found

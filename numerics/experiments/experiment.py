@@ -7,6 +7,7 @@ order of the cells.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -40,8 +41,10 @@ __all__ = [
     "check_network",
     "equivalent_kernel",
     "exact_kernel",
+    "exact_kernels",
     "experiment_question",
     "finite_kernel",
+    "finite_kernels",
 ]
 
 #: Bound on the relative residual of a finite network's states, far below the O(m^(-1/2)) distance that is measured.
@@ -217,12 +220,32 @@ def exact_kernel(kernel: Kernel, deq: DEQ, solution: FloatEquilibrium, gram: Arr
         EquilibriumError: an NTK that does not exist.
         KernelConvergenceError: an entry has no stable fixed point.
     """
-    solution.checked(kernel)
+    found, residual = exact_kernels((kernel,), deq, solution, gram)
+    return found[kernel], residual
+
+
+def exact_kernels(
+    kernels: Sequence[Kernel], deq: DEQ, solution: FloatEquilibrium, gram: Array
+) -> tuple[Mapping[Kernel, Array], float]:
+    """Several infinite-width kernels of the same samples, and the largest residual of their entries.
+
+    Args:
+        kernels: which.
+        deq: as for `exact_kernel`, like the arguments that follow.
+        solution: its equilibrium.
+        gram: (n, n) array S.
+
+    Raises:
+        EquilibriumError: an NTK that does not exist.
+        KernelConvergenceError: an entry has no stable fixed point.
+    """
+    for kernel in kernels:
+        solution.checked(kernel)
     # At small p some pairs are nearly collinear: the closed form of the dual, where there is one, is quick there.
     phi = with_dual(deq.activation)
     weights = float(deq.sigma_a2), float(deq.sigma_b2)
-    found = implicit_kernels(gram, phi, *weights, solution["bias"], kernels=(kernel,))
-    return found[kernel], found.evidence.residual
+    found = implicit_kernels(gram, phi, *weights, solution["bias"], kernels=kernels)
+    return found.matrices, found.evidence.residual
 
 
 def finite_kernel(
@@ -241,7 +264,28 @@ def finite_kernel(
         EquilibriumError: an NTK that does not exist, or networks that do not converge.
         NonConvergenceError: the network has no equilibrium that the iteration reaches.
     """
-    solution.checked(kernel)
+    found, residual = finite_kernels((kernel,), deq, solution, data, network, rng)
+    return found[kernel], residual
+
+
+def finite_kernels(
+    kernels: Sequence[Kernel],
+    deq: DEQ,
+    solution: FloatEquilibrium,
+    data: Array,
+    network: Network,
+    rng: np.random.Generator,
+) -> tuple[Mapping[Kernel, Array], float]:
+    """Several kernels of one finite network on the same (p, n) array of samples, and the largest residual.
+
+    The weights are drawn from `rng`: A, B and, for an NTK, the readout.
+
+    Raises:
+        EquilibriumError: an NTK that does not exist, or networks that do not converge.
+        NonConvergenceError: the network has no equilibrium that the iteration reaches.
+    """
+    for kernel in kernels:
+        solution.checked(kernel)
     check_network(solution)
     drawn = FiniteDEQ.draw(
         deq,
@@ -252,8 +296,8 @@ def finite_kernel(
         law=network.weights,
     )
     equilibrium = drawn.equilibrium(data, tolerance=_NETWORK_TOLERANCE)
-    if not kernel.is_tangent:
-        return equilibrium.ck, equilibrium.residual
+    if not any(kernel.is_tangent for kernel in kernels):
+        return {Kernel.CK: equilibrium.ck}, equilibrium.residual
     readout = draw_entries(network.weights, (network.width,), rng)
-    kernels = implicit_ntks(drawn, data, equilibrium, readout, tolerance=_NETWORK_TOLERANCE)
-    return kernels[kernel], kernels.residual
+    found = implicit_ntks(drawn, data, equilibrium, readout, tolerance=_NETWORK_TOLERANCE)
+    return found.matrices, found.residual

@@ -25,7 +25,7 @@ __all__ = [
 _LEAST = 2
 
 
-def control_variates(sample: MixtureSample) -> Array:
+def control_variates(sample: MixtureSample, gram: Array) -> Array:
     """Return averages over the samples of each class and each pair of classes, less their means.
 
     In this order: of ||x_i||^2, of its squared deviation from its mean, of x_i . x_j and of (x_i . x_j)^2, i != j;
@@ -33,18 +33,18 @@ def control_variates(sample: MixtureSample) -> Array:
 
     Args:
         sample: of a mixture with normal noise.
+        gram: (n, n) array S of the samples.
 
     Returns:
         (K (K + 3),) array.
     """
-    gram, mixture = sample.gram(), sample.mixture
+    mixture = sample.mixture
     sizes, levels = np.array(mixture.sizes, dtype=np.float64), _levels(mixture)
-    indicator = sample.statistics().indicator
-    norms = np.diagonal(gram).copy()
+    indicator = (sample.labels[:, None] == np.arange(len(sizes))).astype(np.float64)
+    norms = np.diagonal(gram)
     deviations = norms - levels[sample.labels]
-    np.fill_diagonal(gram, 0.0)
-    products = indicator.T @ gram @ indicator
-    squares = indicator.T @ gram**2 @ indicator
+    products = indicator.T @ gram @ indicator - np.diag(indicator.T @ norms)
+    squares = indicator.T @ gram**2 @ indicator - np.diag(indicator.T @ norms**2)
     pairs, scale = np.outer(sizes, sizes) - np.diag(sizes), np.sqrt(np.outer(sizes, sizes))
     upper = np.triu_indices(len(sizes))
     return np.concatenate(

@@ -17,8 +17,8 @@ from numerics.experiments import (
     Experiment,
     Ladder,
     check_rate,
-    distance_to_equivalent,
-    distance_to_limit,
+    distances_to_equivalent,
+    distances_to_limit,
     fit_rate,
 )
 from numerics.ledger.checks import Check, Plan, Results, Task, by_size, ladder
@@ -57,7 +57,7 @@ _NOTHING = 1e-9
 
 def distance_task(
     activation: str,
-    kernel: str,
+    kernels: Sequence[str],
     p: int,
     index: int,
     seed: int,
@@ -67,11 +67,11 @@ def distance_task(
     reading: Tau0Reading = "population",
     noise: EntryLaw = "gaussian",
 ) -> dict[str, Any]:
-    """Distance ||G* - Gbar|| (or K) of one draw of the released experiment's data, as plain values.
+    """Distances ||G* - Gbar|| (or K) of one draw of the released experiment's data, as plain values, by kernel.
 
     Args:
         activation: a name or an expression in x.
-        kernel: name of the kernel.
+        kernels: names of the kernels.
         p: dimension.
         index: number of the draw.
         seed: root of the random numbers.
@@ -82,12 +82,17 @@ def distance_task(
         noise: law of the entries of the whitened noise.
     """
     experiment, chosen = _experiment(activation, seed, sigma_a2, sigma_b2, means, reading, noise)
-    return distance_to_equivalent(experiment, chosen, Kernel.read(kernel), Cell(p, index), CHANGES).record()
+    found = distances_to_equivalent(experiment, chosen, _kernels(kernels), Cell(p, index), CHANGES)
+    return {kernel.value: distance.record() for kernel, distance in found.items()}
+
+
+def _kernels(names: Sequence[str]) -> list[Kernel]:
+    return [Kernel.read(name) for name in names]
 
 
 def width_task(
     activation: str,
-    kernel: str,
+    kernels: Sequence[str],
     width: int,
     index: int,
     seed: int,
@@ -95,11 +100,11 @@ def width_task(
     sigma_b2: str,
     weights: EntryLaw = "gaussian",
 ) -> dict[str, Any]:
-    """Distance ||G_m - G*|| (or K) of one finite network from the exact kernel of the same data, as plain values.
+    """Distances ||G_m - G*|| (or K) of one finite network from the exact kernels of the same data, by kernel.
 
     Args:
         activation: a name or an expression in x.
-        kernel: name of the kernel.
+        kernels: names of the kernels.
         width: m.
         index: number of the draw.
         seed: root of the random numbers.
@@ -109,7 +114,8 @@ def width_task(
     """
     experiment, chosen = _experiment(activation, seed, sigma_a2, sigma_b2, _SMALL_MEANS, "population", "gaussian")
     cell = Cell(_WIDTH_DIMENSION, index)
-    return distance_to_limit(experiment, chosen, Kernel.read(kernel), cell, width, weights, CHANGES).record()
+    found = distances_to_limit(experiment, chosen, _kernels(kernels), cell, width, weights, CHANGES)
+    return {kernel.value: distance.record() for kernel, distance in found.items()}
 
 
 def _experiment(
@@ -243,8 +249,18 @@ def shown_power(details: Mapping[str, Any]) -> str:
 
 # --- checks that are ladders ---------------------------------------------------------------------
 
-#: Claim, subject, activation and tasks of a ladder.
-Case = tuple[str, str, str, list[Task]]
+#: Claim, subject, activation, kernel and tasks of a ladder.
+Case = tuple[str, str, str, Kernel, list[Task]]
+
+
+def _of_kernel(tasks: Sequence[Task], results: Results, kernel: Kernel) -> Results:
+    """What the tasks say of one of their kernels."""
+    return {task.name: results[task.name][kernel.value] for task in tasks}
+
+
+def _shared(plan: Plan, kernel: Kernel, kernels: Sequence[Kernel]) -> list[str]:
+    """The kernels of a task for one of them: all that need the same draws, unless one may not exist."""
+    return [kernel.value] if plan.activations else [each.value for each in kernels]
 
 
 def _ladder_check(claims: tuple[str, ...], cases: Callable[[Plan], list[Case]]) -> Check:
@@ -253,15 +269,15 @@ def _ladder_check(claims: tuple[str, ...], cases: Callable[[Plan], list[Case]]) 
         claims,
         lambda plan: [task for *_, tasks in cases(plan) for task in tasks],
         lambda plan, results: [
-            ladder_verdict(claim, subject, activation, tasks, results, plan)
-            for claim, subject, activation, tasks in cases(plan)
+            ladder_verdict(claim, subject, activation, tasks, _of_kernel(tasks, results, kernel), plan)
+            for claim, subject, activation, kernel, tasks in cases(plan)
         ],
     )
 
 
 def _ck_cases(plan: Plan) -> list[Case]:
     return [
-        ("ck-rate", text, text, _p_ladder(plan, activation=text, kernel="ck", means=_RELEASED_MEANS))
+        ("ck-rate", text, text, Kernel.CK, _p_ladder(plan, activation=text, kernels=["ck"], means=_RELEASED_MEANS))
         for text in plan.rate_activations
     ]
 
@@ -273,21 +289,31 @@ def _ntk_cases(plan: Plan) -> list[Case]:
             "ntk-rate",
             f"{text}, {kernel.removeprefix('ntk-')}",
             text,
-            _p_ladder(plan, activation=text, kernel=kernel.value, means=_SMALL_MEANS),
+            kernel,
+            _small_means(plan, text, kernel),
         )
         for kernel in _NTKS
     ]
 
 
+def _small_means(plan: Plan, activation: str, kernel: Kernel) -> list[Task]:
+    """The ladder with small class means, of the first activation with all kernels."""
+    kernels = (Kernel.CK, *_NTKS) if activation == plan.rate_activations[0] else (Kernel.CK,)
+    return _p_ladder(plan, activation=activation, kernels=_shared(plan, kernel, kernels), means=_SMALL_MEANS)
+
+
 def _finite_cases(plan: Plan) -> list[Case]:
-    text = plan.rate_activations[0]
-    found: list[Case] = [("finite-width", text, text, _m_ladder(plan, activation=text, kernel="ck"))]
-    for kernel in ("ntk-recurrent", "ntk-all"):
-        tasks = _m_ladder(plan, activation=text, kernel=kernel)
-        found.append(("ntk-parameters", f"{text}, {kernel.removeprefix('ntk-')}", text, tasks))
+    text, kernels = plan.rate_activations[0], (Kernel.CK, Kernel.NTK_RECURRENT, Kernel.NTK_ALL)
+    found: list[Case] = []
+    for kernel in kernels:
+        tasks = _m_ladder(plan, activation=text, kernels=_shared(plan, kernel, kernels))
+        claim, subject = "finite-width", text
+        if kernel.is_tangent:
+            claim, subject = "ntk-parameters", f"{text}, {kernel.removeprefix('ntk-')}"
+        found.append((claim, subject, text, kernel, tasks))
     for law in _OTHER_LAWS:
-        tasks = _m_ladder(plan, activation=text, kernel="ck", weights=law)
-        found.append(("universality-weights", f"{text}, {law}", text, tasks))
+        tasks = _m_ladder(plan, activation=text, kernels=["ck"], weights=law)
+        found.append(("universality-weights", f"{text}, {law}", text, Kernel.CK, tasks))
     return found
 
 
@@ -298,7 +324,8 @@ def _noise_cases(plan: Plan) -> list[Case]:
             "universality-data",
             f"{text}, {law}",
             text,
-            _p_ladder(plan, activation=text, kernel="ck", means=_SMALL_MEANS, noise=law),
+            Kernel.CK,
+            _p_ladder(plan, activation=text, kernels=["ck"], means=_SMALL_MEANS, noise=law),
         )
         for law in _OTHER_LAWS
     ]
@@ -309,7 +336,7 @@ def _noise_cases(plan: Plan) -> list[Case]:
 
 def _slope_ladders(plan: Plan) -> list[tuple[str, list[Task]]]:
     """(activation, tasks) of every ladder of the CK with small class means."""
-    return [(text, _p_ladder(plan, activation=text, kernel="ck", means=_SMALL_MEANS)) for text in plan.rate_activations]
+    return [(text, _small_means(plan, text, Kernel.CK)) for text in plan.rate_activations]
 
 
 def _slope_verdict(subject: str, tasks: Sequence[Task], results: Results, plan: Plan) -> Verdict:
@@ -361,14 +388,14 @@ def _judge_slope(sizes: list[int], rows: list[list[float]], false_alarm: float) 
 def _reading_tasks(plan: Plan, reading: Tau0Reading) -> list[Task]:
     # The population reading is the default: it shares its tasks with ck-rate.
     extra = {} if reading == "population" else {"reading": reading}
-    return _p_ladder(plan, activation="relu", kernel="ck", means=_RELEASED_MEANS, **extra)
+    return _p_ladder(plan, activation="relu", kernels=["ck"], means=_RELEASED_MEANS, **extra)
 
 
 def _judge_reading(plan: Plan, results: Results) -> list[Verdict]:
     reports = {}
     for reading in ("population", "empirical"):
         tasks = _reading_tasks(plan, reading)
-        reports[reading] = ladder_report(tasks, results, plan, share=1 / 3)
+        reports[reading] = ladder_report(tasks, _of_kernel(tasks, results, Kernel.CK), plan, share=1 / 3)
     kinds = {found.verdict for found, _ in reports.values()}
     last = {reading: float(np.mean(details["errors"][-1])) for reading, (_, details) in reports.items()}
     shown = "; ".join(f"{reading}: {found.report.sentence}" for reading, (found, _) in reports.items())
@@ -395,7 +422,10 @@ CHECKS = (
     Check(
         ("ck-slope",),
         lambda plan: [task for _, tasks in _slope_ladders(plan) for task in tasks],
-        lambda plan, results: [_slope_verdict(text, tasks, results, plan) for text, tasks in _slope_ladders(plan)],
+        lambda plan, results: [
+            _slope_verdict(text, tasks, _of_kernel(tasks, results, Kernel.CK), plan)
+            for text, tasks in _slope_ladders(plan)
+        ],
     ),
     _ladder_check(("ntk-rate",), _ntk_cases),
     Check(

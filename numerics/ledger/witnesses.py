@@ -118,8 +118,9 @@ def witness_cell(
         phi = _phi(activation)
         solution = _solution(activation, sigma_a2, sigma_b2, sample.mixture.tau0)
         wanted = tuple(Kernel) if "kappa2" in solution.values else (Kernel.CK,)
-        found = implicit_kernels(sample.gram(), phi, sigma_a2, sigma_b2, bias=solution["bias"], kernels=wanted)
-        return _record(sample, {kernel.value: matrix for kernel, matrix in found.matrices.items()})
+        gram = sample.gram()
+        found = implicit_kernels(gram, phi, sigma_a2, sigma_b2, bias=solution["bias"], kernels=wanted)
+        return _record(sample, gram, {kernel.value: matrix for kernel, matrix in found.matrices.items()})
 
 
 def explicit_witness_cell(data: str, activations: Sequence[str], p: int, index: int, seed: int) -> dict[str, Any]:
@@ -127,8 +128,9 @@ def explicit_witness_cell(data: str, activations: Sequence[str], p: int, index: 
     with threadpoolctl.threadpool_limits(limits=1):
         sample = mixture(data, p).sample(np.random.default_rng([seed, p, index]))
         layers = [(_phi(text), bias) for text, (_, bias) in _layers(tuple(activations), sample.mixture.tau0)]
-        found = explicit_kernels(sample.gram(), layers, kernels=EXPLICIT_KERNELS)
-        return _record(sample, {"explicit-ck": found[Kernel.CK], "explicit-ntk": found[Kernel.NTK_ALL]})
+        gram = sample.gram()
+        found = explicit_kernels(gram, layers, kernels=EXPLICIT_KERNELS)
+        return _record(sample, gram, {"explicit-ck": found[Kernel.CK], "explicit-ntk": found[Kernel.NTK_ALL]})
 
 
 @lru_cache(maxsize=64)
@@ -146,8 +148,8 @@ def _phi(text: str) -> PointwiseActivation:
     return pointwise(_activation(text))
 
 
-def _record(sample: MixtureSample, kernels: Mapping[str, Array]) -> dict[str, Any]:
-    gram, statistics = sample.gram(), sample.statistics()
+def _record(sample: MixtureSample, gram: Array, kernels: Mapping[str, Array]) -> dict[str, Any]:
+    statistics = sample.statistics()
     V = statistics.low_rank
     indicator = statistics.indicator / np.sqrt(statistics.indicator.sum(axis=0))
     vectors = np.column_stack([indicator, statistics.psi / np.linalg.norm(statistics.psi)])
@@ -171,7 +173,7 @@ def _record(sample: MixtureSample, kernels: Mapping[str, Array]) -> dict[str, An
         "gram": on(gram),
         "trace": [1.0, 1.0, *(float(overlaps[i, j]) for i, j in pairs)],
         "low_rank": np.array(low_rank).tolist(),
-        "controls": control_variates(sample).tolist(),
+        "controls": control_variates(sample, gram).tolist(),
     }
 
 

@@ -1,6 +1,6 @@
 """The experiments of the released code StephenLi24/INN_eqvi_ENN, as they were released and as they should be."""
 
-from numerics.released.designs import PAIRS, ReleasedDesign, ReleasedPair, released_design
+from numerics.released.designs import PAIRS, ReleasedDesign, ReleasedPair, released_design, released_difference
 from numerics.released.experiments import (
     EXPERIMENTS,
     SCALES,
@@ -28,6 +28,7 @@ __all__ = [
     "main_networks",
     "measure_cell",
     "released_design",
+    "released_difference",
     "released_image_statistics",
     "released_mixture_statistics",
     "shadowed_scale",

@@ -22,7 +22,7 @@ from theory.equations import DEQ, LayerCoefficients
 from theory.kernels import Kernel, KernelCoefficients
 from theory.matching import kernel_part, named_family
 
-__all__ = ["PAIRS", "ReleasedDesign", "ReleasedPair", "released_design"]
+__all__ = ["PAIRS", "ReleasedDesign", "ReleasedPair", "released_design", "released_difference"]
 
 _TOLERANCE = 1e-10
 
@@ -97,6 +97,28 @@ def released_design(activation: str, sigma_a2: str, tau0: float = 1.0) -> Releas
     ).x
     layers = tuple(_network(pair, found, tau0).pointwise())
     return ReleasedDesign(found, layers, float(np.abs(residuals(found)).max()))
+
+
+def released_difference(activation: str, solved_for: str, sigma_a2: str) -> float:
+    """Return by how much the released network that is solved for one DEQ misses the four numbers of another.
+
+    Args:
+        activation: "relu" or "tanh", of both.
+        solved_for: sigma_a^2 of the first, an exact number as text.
+        sigma_a2: that of the second.
+
+    Raises:
+        KeyError: another activation.
+        EquilibriumError: a DEQ has no stable equilibrium.
+
+    Example:
+        >>> released_difference("tanh", "1/10", "1/10") < 1e-5 < released_difference("tanh", "1/10", "1/5")
+        True
+    """
+    weight = sp.Rational(sigma_a2)
+    wanted = solve_float(DEQ(activation, weight, 1 - weight)).checked().kernel(Kernel.CK)
+    reached = _coefficients(_network(PAIRS[activation], released_design(activation, solved_for).parameters, 1.0))
+    return float(np.abs(np.array(_four(reached, 1.0)) - _four(wanted, 1.0)).max())
 
 
 def _network(pair: ReleasedPair, values: Array, tau0: float) -> ExplicitNetwork:

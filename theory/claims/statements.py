@@ -481,6 +481,67 @@ _LIMITS = (
         VerdictKind.CERTIFIED,
     ),
 )
+_LITERATURE = (
+    Claim(
+        "plain-layers",
+        "two plain layers have every NTK",
+        "every NTK of a DEQ is that of an explicit network of one or two hidden layers, all of whose weights are "
+        "trained at one learning rate",
+        r"\bar K_{\mathrm{DEQ}} = \bar K_{\mathrm{explicit}},\quad L \le 2",
+        "tau_* exists; refuted: ReLU's recurrent NTK at sigma_a^2 = 1/5 has too little variance left of degree 3 and "
+        "more",
+        _SHEET.format("7"),
+        "certified balls of the four numbers, and an inequality that every first layer fails",
+        VerdictKind.REFUTED,
+    ),
+    Claim(
+        "layers-with-rates",
+        "one layer with two rates has the NTK",
+        "one hidden layer, with a learning rate for its weights and another for its readout, has the four numbers k_1, "
+        "k_2, k_3, k_0 of an NTK wherever k_3 >= 2 k_2 and k_0 >= k_1 + k_3 at tau_0 = 1",
+        r"w_0 = (k_3/k_2 - 2)/4,\quad c_1^2 = k_1/(1 + w_0),\quad c_2^2 = 2 k_2,\quad "
+        r"c_3^2 = (k_0 - k_1 - k_3)/(1 + 3 w_0)",
+        "k_3 >= 2 k_2, which for a DEQ reads alpha_4^2 <= 3 lambda_1^2 or, for the recurrent NTK, alpha_4^2 <= "
+        "lambda_1^2 + 2 sigma_a^2 alpha_1 lambda_1",
+        _SHEET.format("7"),
+        "the closed form put into the layer's recursion, by SymPy",
+        VerdictKind.DERIVED,
+    ),
+    Claim(
+        "leaky-pairs",
+        "two leaky ReLUs stand for every DEQ",
+        "every DEQ's CK is that of two layers of leaky ReLUs",
+        r"\phi_l(x) = \max(a_l x, b_l x),\quad l = 1, 2",
+        "refuted: swish and ELU at sigma_a^2 = 1/5; homogeneous activations such as ReLU have such pairs up to a "
+        "threshold",
+        "StephenLi24/INN_eqvi_ENN (code of the ICML 2024 paper); theory sheet, section 7",
+        "certified balls of the four numbers against a linear relation that all such pairs satisfy",
+        VerdictKind.REFUTED,
+    ),
+    Claim(
+        "quadratic-layers",
+        "two quadratic layers stand for any DEQ",
+        "every DEQ's CK is that of two layers of quadratic polynomials",
+        r"\phi_l(x) = a_l x + b_l x^2,\quad l = 1, 2",
+        "refuted wherever the four numbers do not satisfy one polynomial relation, as for ReLU, tanh, swish, GELU and "
+        "ELU at sigma_a^2 = 1/5",
+        _SHEET.format("7"),
+        "the relation by elimination (SymPy); certified balls put into it",
+        VerdictKind.REFUTED,
+    ),
+    Claim(
+        "released-parameters",
+        "released parameters solve the DEQ",
+        "the parameters of hard tanh and of leaky ReLUs in the released accuracy code solve the matching equations of "
+        "the DEQs beside them, to 1e-4",
+        r"|a_{L,k} - \alpha_k| \le 10^{-4}",
+        "sigma_a^2 = 1/5 in the DEQs; refuted, as the parameters are solved for 3/10 (leaky ReLUs) and 1/10 (hard "
+        "tanh)",
+        "StephenLi24/INN_eqvi_ENN (code of the ICML 2024 paper), main.py",
+        "the released minimisation repeated; its own equations must be solved",
+        VerdictKind.REFUTED,
+    ),
+)
 _DATA = "real data: Fashion-MNIST (classes 1 and 9) and MNIST (6 and 8), as far as they are on this machine"
 _DRAWS = "exact kernels of samples drawn anew from the data; the mean relative error tested against a bound"
 _REAL = (
@@ -544,5 +605,6 @@ _REAL = (
     ),
 )
 CLAIMS: dict[str, Claim] = {
-    claim.identifier: claim for claim in (*_SYSTEM, *_KERNELS, *_RATES, *_SPECTRA, *_VARIANTS, *_LIMITS, *_REAL)
+    claim.identifier: claim
+    for claim in (*_SYSTEM, *_KERNELS, *_RATES, *_SPECTRA, *_VARIANTS, *_LIMITS, *_LITERATURE, *_REAL)
 }

@@ -11,10 +11,12 @@ from theory.matching.families import (
     family_of,
     hermite_family,
     hermite_function,
+    hermite_moments,
     named_family,
 )
 from theory.matching.leaky import LeakyReduction, leaky_kernel, leaky_reductions, leaky_relations
 from theory.matching.one_layer import OneLayer, odd_ratio_limit, one_layer
+from theory.matching.quadratic import quadratic_layers, quadratic_relation
 from theory.matching.rates import two_rate_condition, two_rate_layer, two_rates
 from theory.matching.two_layers import TwoLayers, chi2, rational_layer, rational_width, two_layers, weighted_bound
 
@@ -36,6 +38,7 @@ __all__ = [
     "family_of",
     "hermite_family",
     "hermite_function",
+    "hermite_moments",
     "kernel_part",
     "leaky_kernel",
     "leaky_reductions",
@@ -45,7 +48,9 @@ __all__ = [
     "necessary_conditions",
     "odd_ratio_limit",
     "one_layer",
+    "quadratic_layers",
     "quadratic_ratio",
+    "quadratic_relation",
     "rate_symbol",
     "rational_layer",
     "rational_width",

@@ -21,7 +21,7 @@ def _three_classes(p: int) -> GaussianMixture:
 def test_their_means_are_0() -> None:
     """18 averages over 4000 draws: the largest of as many normal scores is above 4.5 in one of 8000 runs."""
     mixture, rng = _three_classes(20), np.random.default_rng(11)
-    rows = np.array([control_variates(mixture.sample(rng)) for _ in range(4000)])
+    rows = np.array([control_variates(sample, sample.gram()) for sample in (mixture.sample(rng) for _ in range(4000))])
     assert rows.shape[1] == 3 * (3 + 3)
     scores = rows.mean(axis=0) / (rows.std(axis=0, ddof=1) / np.sqrt(len(rows)))
     assert np.abs(scores).max() < 4.5
@@ -77,3 +77,23 @@ def test_errors_are_predicted_from_small_sizes() -> None:
     assert foreseen.critical == pytest.approx(found.critical, rel=0.05)
     with pytest.raises(ValueError, match="at least 4 sizes"):
         predicted_test("abc", (pilot[0], values(*pilot)), ((200, 400), (9, 9)))
+
+
+def test_the_level_is_kept_without_what_is_taken_off() -> None:
+    """As many controls as two classes have, and draws as in the quick profile: coefficients that err, not the level."""
+    sizes, draws = (120, 200, 300, 600, 1200), (12, 16, 14, 14, 8)
+    rng, level, runs, refuted, raw = np.random.default_rng(9), 0.05, 400, 0, []
+    mixing = rng.standard_normal((10, 8))
+    for _ in range(runs):
+        controls = [rng.standard_normal((k, 10)) / p for p, k in zip(sizes, draws, strict=True)]
+        values = [
+            0.3 * p**-0.5 - 0.5 / p + (known @ mixing + 0.5 * rng.standard_normal((len(known), 8)) / p)
+            for p, known in zip(sizes, controls, strict=True)
+        ]
+        test = limit_test([f"w{k}" for k in range(8)], sizes, controlled(sizes, values, controls), level=level)
+        refuted += test.refuted
+        raw.append(test.limits / test.errors)
+    assert 0.93 < float(np.std(raw)) < 1.07
+    # The level, within four standard errors of the count.
+    assert refuted / runs < level + 4 * np.sqrt(level / runs)
+    assert refuted > 0

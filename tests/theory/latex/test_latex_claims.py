@@ -11,6 +11,7 @@ import pytest
 from tests.latex_reader import evaluate
 from theory.claims import CLAIMS
 from theory.equations import deq, layers
+from theory.matching import TARGETS, two_rates
 from theory.symbols import alpha, d1, d2, d22, dd, gamma2, lambda_, sigma_a2, sigma_b2
 
 WEIGHT_A, WEIGHT_B = 0.3, 0.7
@@ -85,15 +86,39 @@ def test_equilibrium_and_gains() -> None:
     assert evaluate(image, known | {"x": 0.7}) == pytest.approx(expected)
 
 
+def test_the_layer_with_two_rates() -> None:
+    """Against the layer that theory derives, at numbers for the targets."""
+    targets = dict(zip(TARGETS, (0.3, 0.05, 0.2, 0.7), strict=True))
+    known = {symbol.name: value for symbol, value in targets.items()}
+    squares = {}
+    for left, right in _equations("layers-with-rates"):
+        squares[left] = known[left.removesuffix("^2")] = evaluate(right, known)
+    assert squares["w_0"] == pytest.approx(float(two_rates()[0].subs(targets)))
+    energies = {k: (1 + k * squares["w_0"]) * squares[f"c_{k}^2"] for k in (1, 2, 3)}
+    assert energies == pytest.approx({1: 0.3, 2: 0.2, 3: 0.7 - 0.3 - 0.2})
+    assert squares["c_2^2"] == pytest.approx(2 * 0.05)
+
+
 #: Claims whose formula is no equation between numbers: a limit, a rate, a reading, an assumption.
 _STATEMENTS = {
     "stability", "ck-rate", "ck-slope", "ck", "ntk-recurrent", "ntk-preactivation", "ntk-all", "explicit-ck",
     "explicit-ntk", "ntk-rate", "finite-width", "ntk-parameters", "universality-weights", "universality-data",
     "few-coefficients", "outliers", "transition", "variant-extra-diagonal", "variant-centred-T",
     "variant-elementwise-T", "tau0-reading", "limit-spike", "limit-jump", "limit-traces",
+    "plain-layers", "leaky-pairs", "quadratic-layers", "released-parameters",
     "real-gbar", "real-second-order", "real-design", "real-accuracy", "released-pairs",
 }  # fmt: skip
-_EVALUATED = {"equilibrium", "system", "forms", "ntk-system", "layers", "tied-layers", "limit-unstable", "bulk"}
+_EVALUATED = {
+    "equilibrium",
+    "system",
+    "forms",
+    "ntk-system",
+    "layers",
+    "tied-layers",
+    "limit-unstable",
+    "bulk",
+    "layers-with-rates",
+}
 
 
 def test_every_claim_is_evaluated_or_a_statement() -> None:
