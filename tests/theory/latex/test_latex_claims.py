@@ -92,6 +92,7 @@ _STATEMENTS = {
     "few-coefficients", "outliers", "transition", "variant-extra-diagonal", "variant-centred-T",
     "variant-elementwise-T", "tau0-reading", "limit-spike", "limit-jump", "limit-traces",
     "real-gbar", "real-second-order", "real-design", "real-accuracy", "released-pairs",
+    "states-rate", "uncentred-rate",
 }  # fmt: skip
 _EVALUATED = {"equilibrium", "system", "forms", "ntk-system", "layers", "tied-layers", "limit-unstable", "bulk"}
 
