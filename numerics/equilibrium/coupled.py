@@ -123,6 +123,13 @@ class CertifiedStates:
         """Return a state's numbers in float64, by key."""
         return {key: float(ball) for key, ball in self.states[state].items()}
 
+    def __repr__(self) -> str:
+        lines = [f"CertifiedStates({len(self.states)} states certified to {self.digits} digits)"]
+        for r, balls in enumerate(self.states):
+            keys = ("tau", "alpha1", "alpha2", "alpha3", "gamma2") if "alpha1" in balls else ("tau", "q", "g0", "gS")
+            lines.append(f"  {r}: " + ", ".join(f"{key} = {self.decimal(r, key)}" for key in keys))
+        return "\n".join(lines)
+
     def decimal(self, state: int, key: str) -> str:
         """Return ``digits`` significant digits of a state's number.
 
