@@ -18,8 +18,9 @@ if TYPE_CHECKING:
     from deqverify.api import certify, check, converge, equilibria, kernels, latex, match, spectrum
     from deqverify.mixtures import Mixture
     from numerics.data import Dataset, load_dataset
+    from numerics.equilibrium import certify_states
     from theory.claims import CLAIMS
-    from theory.equations import DEQ
+    from theory.equations import DEQ, CoupledDEQ, State
     from theory.kernels import Kernel
 
     __version__: str
@@ -27,11 +28,14 @@ if TYPE_CHECKING:
 __all__ = [
     "CLAIMS",
     "DEQ",
+    "CoupledDEQ",
     "Dataset",
     "Kernel",
     "Mixture",
+    "State",
     "__version__",
     "certify",
+    "certify_states",
     "check",
     "converge",
     "equilibria",
@@ -45,10 +49,13 @@ __all__ = [
 #: Where a name that is not of ``deqverify.api`` lives.
 _HOMES = {
     "CLAIMS": "theory.claims",
+    "CoupledDEQ": "theory.equations",
     "DEQ": "theory.equations",
     "Dataset": "numerics.data",
     "Kernel": "theory.kernels",
     "Mixture": "deqverify.mixtures",
+    "State": "theory.equations",
+    "certify_states": "numerics.equilibrium",
     "load_dataset": "numerics.data",
 }
 

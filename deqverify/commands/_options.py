@@ -267,7 +267,7 @@ class _EachOnce(argparse.Action):
     def __call__(
         self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, _: str | None = None
     ) -> None:
-        known = getattr(namespace, self.dest)
+        known = getattr(namespace, self.dest, [])
         if values[0] in dict(known):
             raise argparse.ArgumentError(self, f"{values[0]} is given twice; give it once")
         setattr(namespace, self.dest, [*known, values])

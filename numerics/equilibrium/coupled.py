@@ -40,6 +40,7 @@ from numerics.arithmetic import (
 from numerics.arrays import Array
 from numerics.budget import OverBudgetError, checkpoint, share, stage
 from numerics.moments import (
+    MOST_TERMS,
     CertifiedMoments,
     FloatMoments,
     HermiteBalls,
@@ -122,6 +123,13 @@ class CertifiedStates:
         """Return a state's numbers in float64, by key."""
         return {key: float(ball) for key, ball in self.states[state].items()}
 
+    def __repr__(self) -> str:
+        lines = [f"CertifiedStates({len(self.states)} states certified to {self.digits} digits)"]
+        for r, balls in enumerate(self.states):
+            keys = ("tau", "alpha1", "alpha2", "alpha3", "gamma2") if "alpha1" in balls else ("tau", "q", "g0", "gS")
+            lines.append(f"  {r}: " + ", ".join(f"{key} = {self.decimal(r, key)}" for key in keys))
+        return "\n".join(lines)
+
     def decimal(self, state: int, key: str) -> str:
         """Return ``digits`` significant digits of a state's number.
 
@@ -176,6 +184,12 @@ def certify_states(cell: CoupledDEQ, digits: int = 15) -> CertifiedStates:
                 last = UncertifiedError(str(error))
                 continue
             if all(_is_good(ball, digits) for state in kept.states for ball in state.values()):
+                break
+            if kept.cut:
+                last = UncertifiedError(
+                    f"a correlation off the diagonal, {kept.cut:.6g}, is too near to 1 for the terms of its series"
+                )
+                kept = None
                 break
         else:
             kept = None
@@ -281,7 +295,7 @@ def _rough_limits(cell: CoupledDEQ, moments: Sequence[CertifiedMoments], scales:
         needed = terms_needed(float(np.max(found / scales**2)), 16)
         if needed <= order:
             return found
-        order = max(2 * order, needed)
+        order = min(max(2 * order, needed), MOST_TERMS)
 
 
 def _hermite_energies(cell: CoupledDEQ, moments: Sequence[CertifiedMoments], scales: Array, order: int) -> Array:
@@ -316,9 +330,12 @@ def _solve_limits(matrix: Array, biases: Array, plain: Array, squares: Array, en
 
 @dataclass(frozen=True)
 class _Solution:
+    """Numbers of each state, means, margins, and the correlation whose series was cut short, or 0."""
+
     states: list[_Balls]
     means: list[arb]
     margins: _Balls
+    cut: float
 
 
 @dataclass(frozen=True)
@@ -432,6 +449,7 @@ class _Certifier:
     def __init__(self, cell: CoupledDEQ, moments: Sequence[CertifiedMoments], digits: int) -> None:
         self._cell, self._moments, self._digits = cell, moments, digits
         self._matrix = [[constant_ball(value) for value in row] for row in cell.sigma_a2]
+        self._cut = 0.0
 
     def run(self, scales: Array, limits: Array) -> _Solution:
         """Every state's balls, and the margins.
@@ -464,7 +482,7 @@ class _Certifier:
             for one, state, tau in zip(self._moments, states, taus, strict=True)
         ]
         named = [self._named(r, taus[r], crossed[r], inputs[r], solved) for r in range(len(states))]
-        return _Solution(named, means, margins)
+        return _Solution(named, means, margins, self._cut)
 
     def _limits(
         self, taus: Sequence[arb], squares: Sequence[_Squares], scales: Array, limits: Array
@@ -477,8 +495,10 @@ class _Certifier:
         if not chosen:
             return series, found
         for r in chosen:
-            order = terms_needed(float(limits[r] / scales[r] ** 2), self._digits) + 8
-            balls = hermite_balls(self._moments[r], taus[r], order)
+            rho = float(limits[r] / scales[r] ** 2)
+            order = terms_needed(rho, self._digits)
+            self._cut = max(self._cut, rho if order == MOST_TERMS else 0.0)
+            balls = hermite_balls(self._moments[r], taus[r], order + 8)
             series[r] = balls.centred() if self._cell.states[r].centred else balls
         means = [
             arb(0) if free else one.enclose(tau, [(0, 1)])[0, 1]

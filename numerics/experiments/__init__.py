@@ -1,7 +1,7 @@
 """Draws of data, and how far a kernel is from what is predicted on them."""
 
 from numerics.experiments.advice import TRUSTED, advise, equivalent_name
-from numerics.experiments.coupled import CoupledStudy, state_equivalent
+from numerics.experiments.coupled import CoupledStudy, state_equivalent, state_parts
 from numerics.experiments.data_study import DataStudy, DataSummary, SampleSource, SampleStudy, study_data
 from numerics.experiments.diagnostics import DataDiagnostics, diagnose
 from numerics.experiments.distances import (
@@ -86,6 +86,7 @@ __all__ = [
     "predict_network",
     "report_rate",
     "state_equivalent",
+    "state_parts",
     "study_data",
     "summarise_outliers",
     "summary",

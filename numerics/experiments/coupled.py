@@ -13,20 +13,21 @@ from typing import Any
 import numpy as np
 import sympy as sp
 import threadpoolctl
+from scipy.sparse.linalg import LinearOperator
 
 from numerics.arrays import Array
 from numerics.data import MixtureStatistics
 from numerics.equilibrium import CertifiedStates, certify_states
-from numerics.equivalents import DeterministicEquivalent
+from numerics.equivalents import DeterministicEquivalent, equivalent_parts
 from numerics.experiments.experiment import Cell, Experiment
 from numerics.experiments.ladders import Ladder
 from numerics.kernels import coupled_kernels
-from numerics.linalg import operator_norm
+from numerics.linalg import operator_norm, perturbed_norms
 from theory.claims import CoupledTheory, coupled_theories
 from theory.equations import CoupledDEQ
 from theory.kernels import Kernel, KernelCoefficients
 
-__all__ = ["CoupledStudy", "state_equivalent"]
+__all__ = ["CoupledStudy", "state_equivalent", "state_parts"]
 
 #: Digits of the numbers that equivalents are made of.
 _DIGITS = 15
@@ -63,6 +64,29 @@ def state_equivalent(
         kept["diagonal"] -= numbers["g0"]
     delta = np.diagonal(gram) - tau0**2 if which.own_norms else statistics.low_rank @ np.append(statistics.t, 1.0)
     return DeterministicEquivalent.about_limit(statistics, kept, delta, tau0=tau0, gram=gram)
+
+
+def state_parts(
+    found: CertifiedStates, state: int, statistics: MixtureStatistics, gram: Array
+) -> dict[str, LinearOperator]:
+    """What each number contributes to a state's equivalent, by name, as ``numerics.equivalents.equivalent_parts``.
+
+    Args:
+        found: the numbers of the cell, at the tau_0 of the data.
+        state: its number.
+        statistics: of the sample.
+        gram: (n, n) array S.
+    """
+    numbers, tau0 = found.floats(state), float(found.cell.tau0)
+    if found.cell.decorrelated[state]:
+        return equivalent_parts(KernelCoefficients.of(numbers, Kernel.CK), statistics, tau0, gram)
+    names = {"constant": "g0", "linear": "gS", "sum": "gd", "variance": "gdd", "square": "gSS", "squares": "ge"}
+    names["diagonal"] = "diagonal"
+    zero = dict.fromkeys(names.values(), 0.0)
+    return {
+        name: DeterministicEquivalent.about_limit(statistics, zero | {key: numbers[key]}, tau0=tau0, gram=gram)
+        for name, key in names.items()
+    }
 
 
 @dataclass(frozen=True)
@@ -143,6 +167,36 @@ class CoupledStudy:
             "norm_residual": residual,
             "kernel_residual": exact.evidence.residual,
         }
+
+    def measure_state(self, state: int, draw: Cell, changes: Sequence[float]) -> dict[str, Any]:
+        """The distance of one state's kernel on one draw, as plain JSON values.
+
+        Args:
+            state: its number.
+            draw: of the data.
+            changes: relative changes of the equivalent's numbers, with which the norm is computed too.
+
+        Raises:
+            EquilibriumError, UncertifiedError, KernelConvergenceError: as of `measure`.
+        """
+        with threadpoolctl.threadpool_limits(limits=1):
+            rng = np.random.default_rng([self.experiment.seed, draw.p, draw.index])
+            sample = self.experiment.mixture(draw.p).sample(rng)
+            gram, statistics = sample.gram(), sample.statistics()
+            deq = self.deq.at(statistics.tau0(self.experiment.reading))
+            true = _solved(deq)
+            exact = coupled_kernels(gram, deq, [float(mean) for mean in true.means]).ck[state]
+            equivalent = state_equivalent(true, state, statistics, gram)
+            error = exact - equivalent.dense()
+            parts = state_parts(true, state, statistics, gram)
+            factors = [-change for change in changes]
+            changed = perturbed_norms(error, parts, factors, rng, span=equivalent.factor, full_rank=["linear"])
+            wrong = {}
+            for theory in self.theories[1:]:
+                if theory.concerns(deq, state):
+                    other = state_equivalent(_solved(theory.cell(deq)), state, statistics, gram, theory)
+                    wrong[theory.identifier] = operator_norm(exact - other.dense(), rng).value
+        return {"error": operator_norm(error, rng).value, "changed": changed, "wrong": wrong}
 
     def ladders(self, measured: Sequence[Mapping[str, Any]], theory: str = "true") -> tuple[Ladder, ...]:
         """What the measured draws say of the rate, a ladder for each state.

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 import sympy as sp
 
-from theory.claims import Theory, Verdict, VerdictKind
+from theory.claims import CoupledTheory, Theory, Verdict, VerdictKind
 
 __all__ = [
     "PROFILES",
@@ -225,6 +225,8 @@ PROFILES = {
                 "universality-weights": _NO_TIME,
                 "universality-data": _NO_TIME,
                 "few-coefficients": _NO_TIME,
+                "states-rate": _NO_TIME,
+                "uncentred-rate": _NO_TIME,
                 "transition": _NO_TIME,
                 "limit-spike": _NO_TIME,
                 "limit-jump": _NO_TIME,
@@ -330,7 +332,7 @@ class PlantedOutcome:
         predicted: the same as it was predicted before the draws, or None where nothing was.
     """
 
-    theory: Theory
+    theory: Theory | CoupledTheory
     refuted: bool
     witness: str
     score: float

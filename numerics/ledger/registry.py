@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from numerics.kernels import KernelConvergenceError
-from numerics.ledger import assumptions, coefficients, literature, rates, real, spectra, system, twins
+from numerics.ledger import assumptions, coefficients, coupled, literature, rates, real, spectra, system, twins
 from numerics.ledger.checks import Check, Plan, Results, Task, with_power
-from numerics.moments import MomentAccuracyError
+from numerics.moments import MomentAccuracyError, UncertifiedError
 from numerics.networks import NonConvergenceError
 from numerics.spectrum import SpectralLawError
 from theory.claims import CLAIMS, Verdict, VerdictKind
@@ -25,7 +25,7 @@ __all__ = [
 ]
 
 #: A module of evidence belongs here; its ``CHECKS`` say which claims it decides.
-_EVIDENCE = (system, coefficients, rates, twins, spectra, assumptions, literature, real)
+_EVIDENCE = (system, coefficients, rates, coupled, twins, spectra, assumptions, literature, real)
 CHECKS: tuple[Check, ...] = tuple(check for module in _EVIDENCE for check in module.CHECKS)
 
 
@@ -79,5 +79,6 @@ def run_task(task: Task) -> dict[str, Any]:
         MomentAccuracyError,
         NonConvergenceError,
         SpectralLawError,
+        UncertifiedError,
     ) as error:
         return {"failure": str(error)}

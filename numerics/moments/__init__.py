@@ -4,7 +4,7 @@ from numerics.moments.certified import CertifiedMoments, certified_moments
 from numerics.moments.coarse_variance import TAIL_BITS, coarse_variance
 from numerics.moments.enclosures import UnboundedError, UncertifiedError
 from numerics.moments.float64 import FloatMoments
-from numerics.moments.hermite_balls import HermiteBalls, hermite_balls, terms_needed
+from numerics.moments.hermite_balls import MOST_TERMS, HermiteBalls, hermite_balls, terms_needed
 from numerics.moments.high_precision import HighPrecisionMoments
 from numerics.moments.majorants import Majorant, half_strip_majorant
 from numerics.moments.quadrature import (
@@ -24,6 +24,7 @@ from numerics.moments.values import Key, MomentAccuracyError, MomentValues
 
 __all__ = [
     "HALF_WIDTH",
+    "MOST_TERMS",
     "NODES",
     "TAIL_BITS",
     "BallMoments",

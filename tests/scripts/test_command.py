@@ -167,7 +167,7 @@ def test_the_version(deqverify: Deqverify) -> None:
         (("--quick", "verify"), "there is no option --quick before the command"),
         (("--print-completion",), "accepted are bash and zsh"),
         (("--print-completion", "fish"), "accepted are bash and zsh"),
-        (("--print-schema", "slove"), "accepted are bench, converge, derive,"),
+        (("--print-schema", "slove"), "accepted are bench, converge, converge-states, derive,"),
     ],
 )
 def test_an_unknown_command_is_one_sentence(deqverify: Deqverify, words: tuple[str, ...], told: str) -> None:

@@ -12,6 +12,7 @@ from functools import cache
 from types import MappingProxyType
 
 from theory.equations import CoupledDEQ, State
+from theory.kernels import Kernel
 
 __all__ = ["CoupledTheory", "coupled_theories"]
 
@@ -64,6 +65,7 @@ class CoupledTheory:
         own_norms: whether delta is ||x_i||^2 - tau_0^2 itself, or t_a/sqrt(p) + psi_i.
         absent: keys of coefficients that are taken to be 0.
         several: whether it is wrong of several states only.
+        kernel: whose equivalent.
     """
 
     identifier: str
@@ -72,6 +74,15 @@ class CoupledTheory:
     own_norms: bool = True
     absent: frozenset[str] = frozenset()
     several: bool = False
+    kernel: Kernel = Kernel.CK
+
+    def concerns(self, cell: CoupledDEQ, state: int) -> bool:
+        """Return whether it says something else than the theory does of a state."""
+        if self.several:
+            return self.cell(cell) != cell
+        if self.absent or not self.own_norms:
+            return not cell.decorrelated[state]
+        return self.cell(cell) != cell and not cell.decorrelated[state]
 
 
 @cache

@@ -352,6 +352,27 @@ _RATES = (
         _RATE,
         VerdictKind.SUPPORTED,
     ),
+    Claim(
+        "states-rate",
+        "several states have equivalents",
+        "the CK of each of several coupled states is near its equivalent, like p^(-1/2)",
+        r"\|G_*^{(r)} - \bar G^{(r)}\| = O(p^{-1/2})",
+        f"{_MIXTURE}; independent weights between the states, every state centred and without a bias",
+        _SHEET.format("8"),
+        _RATE,
+        VerdictKind.SUPPORTED,
+    ),
+    Claim(
+        "uncentred-rate",
+        "so have biases and uncentred states",
+        "with biases, and with activations that are not centred, the CK is near its equivalent about a limit of the "
+        "entries off the diagonal, like p^(-1/2), several such states together included",
+        r"\|G_* - g_0 1 1^\top - g_S S - g_d(\delta 1^\top + 1 \delta^\top) - \ldots\| = O(p^{-1/2})",
+        f"{_MIXTURE}; the limits of the correlations are below 1",
+        _SHEET.format("8"),
+        f"{_RATE}; terms that are left out and norms that are replaced must be refuted",
+        VerdictKind.SUPPORTED,
+    ),
 )
 _VARIANTS = (
     Claim(
