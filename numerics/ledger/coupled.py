@@ -61,12 +61,13 @@ def coupled_task(case: str, state: int, p: int, index: int, seed: int) -> dict[s
 def _ladders(plan: Plan, claim: str) -> list[tuple[str, int, list[Task]]]:
     """Cell, state and tasks of every ladder of a claim."""
     profile = plan.profile
-    draws = [profile.rate_draws] * len(profile.rate_sizes)
     return [
         (
             case,
             state,
-            ladder(coupled_task, {"case": case, "state": state, "seed": plan.seed}, profile.rate_sizes, draws),
+            ladder(
+                coupled_task, {"case": case, "state": state, "seed": plan.seed}, profile.rate_sizes, profile.rate_draws
+            ),
         )
         for case in _CASES[claim]
         for state in range(len(_cells()[case].states))

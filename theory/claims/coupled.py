@@ -66,6 +66,7 @@ class CoupledTheory:
         absent: keys of coefficients that are taken to be 0.
         several: whether it is wrong of several states only.
         kernel: whose equivalent.
+        source: where it comes from.
     """
 
     identifier: str
@@ -75,6 +76,7 @@ class CoupledTheory:
     absent: frozenset[str] = frozenset()
     several: bool = False
     kernel: Kernel = Kernel.CK
+    source: str = "planted"
 
     def concerns(self, cell: CoupledDEQ, state: int) -> bool:
         """Return whether it says something else than the theory does of a state."""
