@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from types import MappingProxyType
 from typing import Any
 
@@ -86,6 +86,8 @@ _MOST_STEPS = 400
 _NEWTON_STEPS = 60
 #: Precision in bits of the float start and of bounds.
 _ROUGH_BITS = 90
+#: Precision in bits of the proof of the branch, which bounds slopes.
+_BRANCH_BITS = 40
 #: Stretches of the box on which the proof of the branch bounds slopes.
 _STRETCHES = 24
 #: Parts of the processor time left that proofs may take.
@@ -108,8 +110,6 @@ class CertifiedStates:
         means: balls of what is subtracted from each activation, E[phi_0(tau_r xi)]; 0 where a state is not centred.
         margins: what is below 1, as balls: spectral radii of Sigma2 diag(V_1) (``tau``), of Sigma2 diag(F_l) (``ck``)
             and of Sigma2 diag(E[phi'^2]) (``ntk``, absent where that is infinite; not necessarily below 1).
-        followed: True where it is proved that iteration from tau_0 tends to these scales, None where no proof was
-            found.
     """
 
     cell: CoupledDEQ
@@ -117,7 +117,12 @@ class CertifiedStates:
     states: tuple[Mapping[str, arb], ...]
     means: tuple[arb, ...]
     margins: Mapping[str, arb]
-    followed: bool | None
+
+    @cached_property
+    def followed(self) -> bool | None:
+        """True where it is proved that iteration from tau_0 tends to these scales, None where no proof was found."""
+        moments = [_moments_of(state) for state in self.cell.states]
+        return _followed(self.cell, moments, [balls["tau"] for balls in self.states])
 
     def floats(self, state: int) -> dict[str, float]:
         """Return a state's numbers in float64, by key."""
@@ -195,14 +200,12 @@ def certify_states(cell: CoupledDEQ, digits: int = 15) -> CertifiedStates:
             kept = None
     if kept is None:
         raise last
-    followed = _followed(cell, moments, [state["tau"] for state in kept.states])
     return CertifiedStates(
         cell,
         digits,
         tuple(map(MappingProxyType, kept.states)),
         tuple(kept.means),
         MappingProxyType(kept.margins),
-        followed,
     )
 
 
@@ -634,7 +637,7 @@ def _followed(cell: CoupledDEQ, moments: Sequence[CertifiedMoments], taus: Seque
         with (
             share(_BRANCH_SHARE, interrupt=True),
             stage("proving which solution is reached"),
-            ctx.workprec(_ROUGH_BITS),
+            ctx.workprec(_BRANCH_BITS),
         ):
             return True if _contracts(cell, moments, [tau**2 for tau in taus]) else None
     except (OverBudgetError, UncertifiedError):
