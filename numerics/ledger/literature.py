@@ -58,8 +58,9 @@ def _judge_plain(plan: Plan, results: Results) -> list[Verdict]:
         "no network of one or two hidden layers with one learning rate for all weights has it, whatever its "
         f"activations: {found['reason']}"
     )
-    kind = VerdictKind.REFUTED if found["proved"] else VerdictKind.UNDECIDED
-    return [Verdict("plain-layers", "relu, recurrent", kind, why, activation="relu")]
+    if not found["proved"]:
+        return [Verdict("plain-layers", "relu, recurrent", VerdictKind.UNDECIDED, found["reason"], activation="relu")]
+    return [Verdict("plain-layers", "relu, recurrent", VerdictKind.REFUTED, why, activation="relu")]
 
 
 # --- a rate for each layer -----------------------------------------------------------------------
@@ -144,7 +145,7 @@ def _judge_quadratic(plan: Plan, results: Results) -> list[Verdict]:
     def why(found: Mapping[str, Any]) -> str:
         return (
             "the four numbers of two quadratic layers satisfy a polynomial relation, as they have three parameters; "
-            f"the DEQ's do not: {found['value']:.4g} +- {found['radius']:.0e}"
+            f"the DEQ's {'do not' if found['proved'] else 'may'}: {found['value']:.4g} +- {found['radius']:.0e}"
         )
 
     return _refuted("quadratic-layers", _tasks_of(quadratic_task, _QUADRATIC), results, why)
