@@ -36,6 +36,7 @@ from numerics.experiments import (
     summarise_outliers,
 )
 from numerics.matching import design
+from numerics.memory import check_memory
 from numerics.named import ENTRY_LAWS
 from theory.claims import CLAIMS
 from theory.equations import DEQ
@@ -243,6 +244,7 @@ def spectrum(
         SpectralLawError: the law was not found to the accuracy asked for.
         ValueError: no draws, an unknown kernel, covariances that the law does not cover, or a data set with draws or
             networks, or too small.
+        NotEnoughMemoryError: sizes beyond this machine's memory, before anything is allocated.
 
     Example:
         >>> from deqverify import Mixture
@@ -258,6 +260,7 @@ def spectrum(
         return _data_spectrum(deq, mixture, Kernel.read(kernel), rng)
     which, study = Kernel.read(kernel), _study(deq, mixture, rng)
     network = None if width is None else Network(_whole(width, "width"), weights)
+    check_memory(study.mixture(mixture.p).samples, mixture.p, 0 if network is None else network.width)
     law, solution = (
         predict(study, deq.activation, which, mixture.p)
         if network is None

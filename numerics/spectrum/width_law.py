@@ -22,6 +22,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from numbers import Integral
 
 import numpy as np
 import threadpoolctl
@@ -143,8 +144,8 @@ def deq_width_law(
 
 
 def _ratio(population: Population, width: int) -> float:
-    if width < 1:
-        raise ValueError(f"a width must be at least 1, got {width}")
+    if isinstance(width, bool) or not isinstance(width, Integral) or width < 1:
+        raise ValueError(f"a width must be a whole number of at least 1, got {width}")
     return population.samples / width
 
 

@@ -367,7 +367,8 @@ _RATES = (
         "so have biases and uncentred states",
         "with biases, and with activations that are not centred, the CK is near its equivalent about a limit of the "
         "entries off the diagonal, like p^(-1/2), several such states together included",
-        r"\|G_* - g_0 1 1^\top - g_S S - g_d(\delta 1^\top + 1 \delta^\top) - \ldots\| = O(p^{-1/2})",
+        r"\|G_* - \bar G\| = O(p^{-1/2}),\quad "
+        r"\bar G = g_0 1 1^\top + g_S S + g_d(\delta 1^\top + 1 \delta^\top) + \ldots",
         f"{_MIXTURE}; the limits of the correlations are below 1",
         _SHEET.format("8"),
         f"{_RATE}; terms that are left out and norms that are replaced must be refuted",

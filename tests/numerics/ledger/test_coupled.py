@@ -10,7 +10,7 @@ from numerics.ledger import PROFILES, Plan, coupled, registry, run_task
 from theory.claims import CLAIMS, Verdict, VerdictKind, coupled_theories
 from theory.equations import CoupledDEQ, State
 
-SMALL = dataclasses.replace(PROFILES["quick"], rate_sizes=(100, 200, 400, 600), rate_draws=4)
+SMALL = dataclasses.replace(PROFILES["quick"], rate_sizes=(100, 200, 400, 600), rate_draws=(4, 4, 4, 4))
 
 
 @pytest.fixture(scope="module")
