@@ -74,6 +74,7 @@ getting-started
 library
 theory
 activations
+cells
 ledger
 spectra
 design
