@@ -30,6 +30,8 @@ RECORDS = {CONVERGE: 12, SPECTRUM: 4}
 CODES = {CONVERGE: 3, SPECTRUM: 0}
 KEEPING = ("--resume", "runs", "--json", "result.json")
 KILLS = 4
+#: As often as that at most, until one has struck the work itself.
+ROUNDS = 10
 STOPS = 2
 #: Bytes of a file where a disk is full: enough for a semaphore, which lies in a file too, and for no record.
 ROOM = 100
@@ -135,13 +137,16 @@ def struck(
 
 def killed_at_any_moment(whole: Whole, rng: np.random.Generator) -> None:
     """Kill -9 loses what was being computed and nothing else."""
-    kept = []
-    for folder, left in struck(whole, rng, signal.SIGKILL, KILLS):
-        assert left.code in (-signal.SIGKILL, whole.code), left
-        kept.append(whole.nothing_wrong_is_written(folder))
-        whole.is_taken_up(folder)
-    # Otherwise the moments were not those of the work.
-    assert any(0 < count < len(whole.records) for count in kept), kept
+    kept: list[int] = []
+    # How long the work takes varies: go on until a moment was one of the work.
+    for _ in range(ROUNDS):
+        for folder, left in struck(whole, rng, signal.SIGKILL, KILLS):
+            assert left.code in (-signal.SIGKILL, whole.code), left
+            kept.append(whole.nothing_wrong_is_written(folder))
+            whole.is_taken_up(folder)
+        if any(0 < count < len(whole.records) for count in kept):
+            return
+    raise AssertionError(kept)
 
 
 def stopped_at_any_moment(whole: Whole, rng: np.random.Generator) -> None:
