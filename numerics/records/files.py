@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import os
 import re
+import secrets
 import sys
-import tempfile
 from contextlib import suppress
 from pathlib import Path
 
@@ -39,9 +39,10 @@ def write_whole(path: Path, content: bytes, mode: int | None = None) -> None:
     Raises:
         OSError: it cannot be written; what was there before is unchanged, and no draft is left.
     """
-    draft, handle = _new_draft(path.parent)
+    # Named before it is made, so that there is no moment at which a signal could leave it behind.
+    draft = path.parent / f"{_PREFIX}{secrets.token_hex(16)}{_SUFFIX}"
     try:
-        with os.fdopen(handle, "wb") as file:
+        with os.fdopen(_open_draft(draft), "wb") as file:
             file.write(content)
             file.flush()
             draft.chmod(_mode_of_new_files() if mode is None else mode)
@@ -51,7 +52,10 @@ def write_whole(path: Path, content: bytes, mode: int | None = None) -> None:
         # Where the disk is full, the system does not say for which file.
         raise OSError(error.errno, error.strerror, str(path)) from error
     finally:
-        draft.unlink(missing_ok=True)
+        try:
+            draft.unlink(missing_ok=True)
+        finally:  # people press Ctrl-C twice
+            draft.unlink(missing_ok=True)
 
 
 def remove_stale_drafts(folder: Path) -> None:
@@ -91,14 +95,14 @@ def _is_running(process: int) -> bool:
     return True
 
 
-def _new_draft(folder: Path) -> tuple[Path, int]:
-    """A new file and its descriptor, locked where the file system has locks."""
+def _open_draft(draft: Path) -> int:
+    """The descriptor of a new file, locked where the file system has locks."""
     while True:
-        handle, name = tempfile.mkstemp(_SUFFIX, _PREFIX, folder)
+        handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o600)
         _lock(handle, wait=True)
         # Another run may have removed it before it was locked.
         if os.fstat(handle).st_nlink:
-            return Path(name), handle
+            return handle
         os.close(handle)
 
 

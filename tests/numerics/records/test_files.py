@@ -7,9 +7,10 @@ import resource
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import FrameType
 
 import pytest
 
@@ -57,11 +58,51 @@ def test_what_does_not_fit_changes_nothing(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [path]
 
 
+@pytest.mark.filterwarnings("ignore:.*unclosed file")
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_an_interrupt_at_any_step_leaves_no_draft(tmp_path: Path) -> None:
+    """Of Python's steps that is: signals are handled between them."""
+    path = tmp_path / "file"
+    step = 0
+    while not path.exists() or path.read_bytes() != b"after":
+        path.write_bytes(b"before")
+        step += 1
+        with interrupted_at(step), suppress(KeyboardInterrupt):
+            write_whole(path, b"after")
+        assert list(tmp_path.iterdir()) == [path], step
+        assert path.read_bytes() in (b"before", b"after"), step
+    assert step > 20
+
+
+@contextmanager
+def interrupted_at(step: int) -> Iterator[None]:
+    """Ctrl-C before the given step of write_whole."""
+    before, left = sys.gettrace(), [step]
+
+    def enter(frame: FrameType, _: str, __: object) -> Callable[..., object] | None:
+        inside = frame.f_code is write_whole.__code__ or (frame.f_back and frame.f_back.f_trace)
+        frame.f_trace_opcodes = bool(inside)
+        return count if inside else None
+
+    def count(_: FrameType, event: str, __: object) -> Callable[..., object]:
+        left[0] -= event == "opcode"
+        if event == "opcode" and not left[0]:
+            raise KeyboardInterrupt
+        return count
+
+    sys.settrace(enter)
+    try:
+        yield
+    finally:
+        sys.settrace(before)
+
+
 _WRITER = """
 import sys, time
 from pathlib import Path
 from numerics.records import files as whole_files
-draft, handle = whole_files._new_draft(Path(sys.argv[1]))
+draft = Path(sys.argv[1]) / ".deqverify-0.part"
+handle = whole_files._open_draft(draft)
 print(draft.name, flush=True)
 time.sleep(600)
 """
