@@ -33,6 +33,10 @@ _TICK_SECONDS = 0.25
 _MOST_MEMORY = 2.0
 
 
+#: Where the import system's own code says that it is.
+_IMPORT_SYSTEM = "<frozen importlib._bootstrap>"
+
+
 def add_budget(parser: argparse.ArgumentParser) -> None:
     """Add the option --budget."""
     parser.add_argument(
@@ -58,8 +62,11 @@ def budgeted(seconds: int) -> Iterator[None]:
 
     begun, shown = time.process_time(), _FIRST_WORD_SECONDS
 
-    def look(_number: int, _frame: FrameType | None) -> None:
+    def look(_number: int, frame: FrameType | None) -> None:
         nonlocal shown
+        # A half-made module would fail later, and an import in here would unlock what the one outside has locked.
+        if _is_importing(frame):
+            return
         elapsed = time.process_time() - begun
         if elapsed >= shown:
             shown *= 2
@@ -83,10 +90,19 @@ def budgeted(seconds: int) -> Iterator[None]:
         signal.signal(signal.SIGPROF, before)
 
 
+def _is_importing(frame: FrameType | None) -> bool:
+    """Whether this frame, or one that it was called from, is of the import system."""
+    while frame is not None:
+        if frame.f_code.co_filename == _IMPORT_SYSTEM:
+            return True
+        frame = frame.f_back
+    return False
+
+
 def memory_used() -> float:
     """Memory of this process in GiB, now where the system says so, else at its largest; 0 where it says neither."""
     try:
-        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+        pages = int(Path("/proc/self/statm").read_bytes().split()[1])
     except (OSError, ValueError, IndexError):
         pass
     else:

@@ -426,6 +426,10 @@ def _panel_integral(activation: Activation, panel: _Panel, scale: arb, key: Key)
     return value
 
 
+#: What may arrive at any time.
+_INTERRUPTIONS = (OverBudgetError, Interruption, KeyboardInterrupt)
+
+
 def _arb_integral(function: Callable[[acb, bool], acb], start: arb, end: arb, tolerance: arb) -> arb:
     """``acb.integral`` that can be interrupted.
 
@@ -439,7 +443,7 @@ def _arb_integral(function: Callable[[acb, bool], acb], start: arb, end: arb, to
         try:
             checkpoint()
             return function(point, analytic)
-        except (OverBudgetError, Interruption, KeyboardInterrupt) as error:
+        except _INTERRUPTIONS as error:
             stopped.append(error)
             return acb("nan")
 
@@ -447,10 +451,20 @@ def _arb_integral(function: Callable[[acb, bool], acb], start: arb, end: arb, to
         value: arb = acb.integral(
             guarded, acb(start), acb(end), abs_tol=tolerance, rel_tol=tolerance, eval_limit=200 * ctx.prec + 20_000
         ).real
-    except SystemError:
-        # So Arb reports an interruption that arrives outside ``guarded``'s own lines.
+    except SystemError as error:
+        # So Python reports one that arrives between the lines of ``guarded``, and that Arb was not told of.
+        first = _first_cause(error)
+        if isinstance(first, _INTERRUPTIONS):
+            raise first from None
         if not stopped:
             raise
     if stopped:
         raise stopped[0]
     return value
+
+
+def _first_cause(error: BaseException) -> BaseException:
+    """The error that led to this one, through as many calls as there are."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return error

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import math
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -74,6 +76,23 @@ def test_memory_is_watched(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(budgets, "_MOST_MEMORY", 0.001)
     with pytest.raises(budget.OverBudgetError, match="GiB of memory were used"), budgets.budgeted(30):
         _work()
+
+
+def test_no_import_is_stopped_half_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its module would stay half made, and Python 3.11 may lose the lock of an import that another one interrupts."""
+    burn = "import time\nstop = time.process_time() + 1.2\nwhile time.process_time() < stop:\n    pass\n"
+    (tmp_path / "burns_for_long.py").write_text(burn + "made = True\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    budgets = command_module("_budgets")
+
+    def both() -> None:
+        with budgets.budgeted(1):
+            importlib.import_module("burns_for_long")
+            _work()
+
+    with pytest.raises(budget.OverBudgetError):
+        both()
+    assert sys.modules.pop("burns_for_long").made
 
 
 def test_memory_used_is_this_process_s() -> None:
