@@ -34,6 +34,7 @@ def test_workers_and_backends_do_not_change_a_byte(script: Script, process: Scri
     assert run_to_json(script, tmp_path, "threads.json", "--jobs", "2", "--backend", "threading") == one
 
 
+@pytest.mark.soak  # runs_at_risk.py kills runs with one worker
 def test_a_run_killed_with_signal_9_resumes_to_the_same_bytes(script: Script, tmp_path: Path) -> None:
     """Killed once some cells are recorded: those are read, the others computed, and the result is the same."""
     arguments = ("--against", "m", "--p", "60", "--sizes", "50,100,600", "--draws", "6", "--means", "2")

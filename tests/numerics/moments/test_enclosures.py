@@ -12,7 +12,7 @@ from flint import arb
 from numerics.moments import enclosures
 
 
-@pytest.mark.parametrize("line", (1, 3, 4, 5))
+@pytest.mark.parametrize("line", [1, 3, 4, 5])
 def test_an_interruption_between_any_two_lines_comes_through(line: int) -> None:
     """Also one that Arb's own callback has no handler for, which Python reports as SystemError."""
     seen = [0]
