@@ -20,6 +20,8 @@ from numerics.spectrum.isolation import (
     support_bounds,
 )
 from numerics.spectrum.law import LawOfKernel, SpectralLaw, phase_transition
+from numerics.spectrum.learning import LearningLaw
+from numerics.spectrum.outputs import Learned, Outputs, class_targets
 from numerics.spectrum.population import CommutingCovariances, DenseCovariances, Population
 from numerics.spectrum.width_law import FiniteWidthLaw, deq_width_law, explicit_width_law
 
@@ -34,10 +36,14 @@ __all__ = [
     "GapCurve",
     "LawOfKernel",
     "Layer",
+    "Learned",
+    "LearningLaw",
     "OutlierMatch",
+    "Outputs",
     "Population",
     "SpectralLaw",
     "SpectralLawError",
+    "class_targets",
     "count_isolated",
     "deq_width_law",
     "estimate_spectrum",

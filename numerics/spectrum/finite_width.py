@@ -36,7 +36,7 @@ from numerics.spectrum.bulk import Bulk, Distribution, Gap, Interval, resolve_in
 from numerics.spectrum.fixed_point import SpectralLawError, refine_inside, resolvent_trace
 from numerics.spectrum.population import Population
 
-__all__ = ["FiniteWidthBulk", "Layer", "solve_finite_width"]
+__all__ = ["FiniteWidthBulk", "Layer", "solve_finite_width", "tied_factor"]
 
 Complex = NDArray[np.complex128]
 Field = NDArray[Any]
@@ -54,6 +54,20 @@ _SCAN = 24
 _NEAREST, _FARTHEST = 1e-10, 30.0
 #: Shares of the spectrum that are the same (they are whole numbers over n).
 _SAME = 1e-9
+
+
+def tied_factor(g: Field, feedback: float) -> tuple[Field, Field]:
+    """mu, by which H^T H/m multiplies Sigma in its resolvent's equivalent (mu Sigma - z)^-1, and its derivative in g.
+
+    Args:
+        g: array, (1/m) tr Sigma (Sigma - z/mu)^-1.
+        feedback: s = d_1 sigma_a; at 0 mu is 1 - g, as for independent rows.
+    """
+    s2 = feedback**2
+    root = np.sqrt((1 - s2) ** 2 + 4 * s2 * g)
+    below = 1 - s2 + 2 * s2 * g + root
+    mu = 2 * (1 - g) / below
+    return mu, -2 * (below + (1 - g) * (2 * s2 + 2 * s2 / root)) / below**2
 
 
 @dataclass(frozen=True)
@@ -91,12 +105,9 @@ class Layer:
         Returns:
             z, the Stieltjes transform of this layer's law there and its derivative in z, and dz/dw.
         """
-        s2 = self.feedback**2
         g, g_slope = self.ratio * (1 + w * trace), self.ratio * (trace + w * slope)
-        root = np.sqrt((1 - s2) ** 2 + 4 * s2 * g)
-        below = 1 - s2 + 2 * s2 * g + root
-        mu = 2 * (1 - g) / below
-        mu_slope = -2 * g_slope * (below + (1 - g) * (2 * s2 + 2 * s2 / root)) / below**2
+        mu, rate = tied_factor(g, self.feedback)
+        mu_slope = rate * g_slope
         moved = mu + w * mu_slope
         found, found_slope = trace / mu, (slope / mu - trace * mu_slope / mu**2) / moved
         return mu * w, found, found_slope, moved

@@ -33,6 +33,8 @@ __all__ = [
     "locate",
     "refine_inside",
     "resolvent_trace",
+    "solve_below",
+    "solve_off_axis",
 ]
 
 Complex = NDArray[np.complex128]
@@ -47,6 +49,8 @@ _NEWTON_STEPS = 40
 _LAST_HEIGHT = 1e-9
 _HOMOTOPY_ROUNDS = 400
 _CURVE_STEPS = 400
+#: Newton's method from above: a step halves an error that is large, and squares one that is small.
+_DESCENT_STEPS = 200
 
 
 class SpectralLawError(RuntimeError):
@@ -226,6 +230,66 @@ def resolvent_trace(covariances: Covariances, z: Field, q: Field) -> tuple[Field
     slopes = np.linalg.solve(np.eye(q.shape[1]) - coupling, (q**2)[:, :, None])[:, :, 0]
     shares = covariances.proportions / covariances.proportions.sum()
     return q @ shares, slopes @ shares
+
+
+def solve_below(covariances: Covariances, z: float) -> Array:
+    """The (K,) solution at a negative z, left of the whole spectrum.
+
+    q is there the fixed point of F_a(q) = 1 / (-z + tr C_a R(q)/p), which is increasing, concave and positive at 0, and
+    -1/z is above it.  Where q >= F(q) the spectral radius of F' is below 1 (F'(q) q <= F(q) - F(0) < q), so that
+    Newton's steps descend onto it.
+
+    Raises:
+        ValueError: z is not negative.
+        SpectralLawError: the residual stayed above 1e-10 of q.
+    """
+    if not z < 0:
+        raise ValueError(f"z must be negative, got {z:g}")
+    q = np.full(covariances.proportions.size, -1 / z)
+    for _ in range(_DESCENT_STEPS):
+        traces, theta = covariances.evaluate(q)
+        image = 1 / (traces - z)
+        step = np.linalg.solve(np.eye(q.size) - image[:, None] ** 2 * theta * covariances.proportions, q - image)
+        q = q - step
+        if np.all(np.abs(step) <= _TOLERANCE * q):
+            return np.asarray(q)
+    raise SpectralLawError(f"no solution was found at z = {z:.8g}, below the spectrum")
+
+
+def solve_off_axis(covariances: Covariances, z: Complex, scale: float) -> Complex:
+    """The (N, K) solutions at points of the upper half plane, followed from far above, where they are near -1/z.
+
+    Args:
+        covariances: of the classes.
+        z: (N,) array of points.
+        scale: of the spectrum.
+
+    Raises:
+        ValueError: a point that is not in the upper half plane.
+        SpectralLawError: a solution was lost on the way.
+    """
+    if not np.all(z.imag > 0):
+        raise ValueError("points must lie in the upper half plane, at Im z > 0")
+    lift = 4 * scale + np.abs(z)
+    q, solved = _newton(
+        covariances, z + 1j * lift, np.repeat(-1 / (z + 1j * lift)[:, None], covariances.proportions.size, 1)
+    )
+    ratio, active = np.full(z.size, 0.25), np.flatnonzero(solved)
+    for _ in range(_HOMOTOPY_ROUNDS):
+        if not np.all(solved) or active.size == 0 or np.any(ratio > 1 - 1e-4):
+            break
+        lower = lift[active] * ratio[active]
+        # The last step is onto the point itself.
+        lower[lower < 0.1 * z[active].imag] = 0.0
+        found, done = _newton(covariances, z[active] + 1j * lower, q[active])
+        good = active[done]
+        q[good], lift[good] = found[done], lower[done]
+        ratio[active] = np.where(done, np.maximum(0.05, ratio[active] / 2), np.sqrt(ratio[active]))
+        active = active[lift[active] > 0]
+    if active.size or not np.all(solved):
+        lost = active[0] if active.size else np.flatnonzero(~solved)[0]
+        raise SpectralLawError(f"the solution at z = {z[lost]:.8g} was lost on the way from above")
+    return q
 
 
 class GapCurve:

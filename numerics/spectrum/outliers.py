@@ -6,9 +6,10 @@ Theory sheet, section 5.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.optimize import brentq
 
 from numerics.arrays import Array
@@ -21,10 +22,15 @@ __all__ = [
     "Outlier",
     "OutlierSystem",
     "Side",
+    "core_matrix",
+    "moved_blocks",
     "point_outliers",
+    "resolvent_blocks",
 ]
 
 Side = Literal["right", "left"]
+#: Real or complex.
+Field = NDArray[Any]
 #: Isolated eigenvalues closer than this, relative to the spectrum, are one with a multiplicity.
 _SAME = 1e-9
 #: Points nearer to 0 than this, relative to the spectrum, end a gap that reaches 0.
@@ -62,7 +68,7 @@ class OutlierSystem:
 
     def levels(self, point: GapPoint) -> Array:
         """Eigenvalues of H, evened out, at a point of a gap, ascending."""
-        blocks, _ = self._blocks(point.q, np.zeros_like(point.q))
+        blocks = resolvent_blocks(self.population, point.q, self.inverse.shape[0])
         return np.asarray(np.linalg.eigvalsh(self._scaled(blocks)[0]))
 
     def _scaled(self, blocks: Array) -> tuple[Array, Array]:
@@ -71,24 +77,9 @@ class OutlierSystem:
         return scale[:, None] * (self.inverse + blocks) * scale, scale
 
     def _blocks(self, q: Array, rates: Array) -> tuple[Array, Array]:
-        """B and its derivative when q moves at `rates`.
-
-        The limit of U^T Q U is block diagonal.  J^T Q J / p: (n_a/p) q_a on the diagonal.  M^T W Q W^T M: M^T (I - R) M
-        over the bulk's directions.  psi^T Q psi: (n_a/p) q_a times p E psi_i^2.  u^T W Q W^T u: the n_a samples of
-        class a have the variance lambda_a / p along u, independent of the rest of W.
-        """
-        held, shares = self.population, self.population.proportions
-        blocks, change = np.zeros_like(self.inverse), np.zeros_like(self.inverse)
-        classes, spikes = held.classes, held.spike_values.shape[0]
-        means = slice(classes, 2 * classes)
-        form, form_change = held.covariances.mean_form(q, rates)
-        for matrix, values, mean_part in ((blocks, q, form), (change, rates, form_change)):
-            weighted = shares * values
-            matrix[means, means] = mean_part
-            rest = [weighted @ held.norm_energies] if self.inverse.shape[0] == 2 * classes + spikes + 1 else []
-            diagonal = np.concatenate([weighted, np.diagonal(mean_part), held.spike_values @ weighted, rest])
-            np.fill_diagonal(matrix, diagonal)
-        return blocks, change
+        """B and its derivative when q moves at `rates`."""
+        size = self.inverse.shape[0]
+        return resolvent_blocks(self.population, q, size), moved_blocks(self.population, q, q, rates, size)
 
     def outliers(self, gap: Gap, scale: float) -> list[Outlier]:
         """Isolated eigenvalues in one gap."""
@@ -152,6 +143,51 @@ class OutlierSystem:
         alignment = seen @ np.linalg.solve(kernel.T @ change @ kernel, seen.T)
         value = self.coefficients.linear * (point.z - held.tau0**2) + self.coefficients.diagonal
         return Outlier(value, len(group), (alignment + alignment.T) / 2)
+
+
+def resolvent_blocks(population: Population, q: Field, size: int) -> Field:
+    """B = lim U^T (W^T W - D_z)^-1 U, block diagonal, where D_z has the value z_a on the samples of class a.
+
+    J^T Q J / p: (n_a/p) q_a on the diagonal.  M^T W Q W^T M: M^T (I - R) M over the bulk's directions.  psi^T Q psi:
+    (n_a/p) q_a times p E psi_i^2.  u^T W Q W^T u: the n_a samples of class a have the variance lambda_a / p along u,
+    independent of the rest of W.
+
+    Args:
+        population: of the data.
+        q: (..., K) array, solution of the fixed point.
+        size: number of columns of U, 2K + spikes, or one more with psi.
+    """
+    return _blocks_of(population, q, population.covariances.mean_form(q), size)
+
+
+def moved_blocks(population: Population, q: Field, other: Field, rates: Field, size: int) -> Field:
+    """U^T Q D Q' U for a D that is a multiple of the identity on the samples of each class, block diagonal.
+
+    With Q' = Q it is the derivative of B when q moves at `rates`, the derivative of q along D; in general Q and Q'
+    belong to the solutions q and q', and `rates` solves the same equation with q_a q'_a for q_a^2 and R C R' for R C R.
+
+    Args:
+        population: of the data.
+        q: (..., K) array.
+        other: (..., K) array, q'.
+        rates: (..., K) array.
+        size: number of columns of U.
+    """
+    return _blocks_of(population, rates, population.covariances.moved_mean_form(q, other, rates), size)
+
+
+def _blocks_of(population: Population, values: Field, mean_part: Field, size: int) -> Field:
+    classes, spikes = population.classes, population.spike_values.shape[0]
+    weighted = population.proportions * values
+    blocks = np.zeros((*values.shape[:-1], size, size), np.result_type(values, mean_part))
+    each = np.arange(size)
+    blocks[..., each[:classes], each[:classes]] = weighted
+    blocks[..., classes : 2 * classes, classes : 2 * classes] = mean_part
+    special = each[2 * classes : 2 * classes + spikes]
+    blocks[..., special, special] = weighted @ population.spike_values.T
+    if size == 2 * classes + spikes + 1:
+        blocks[..., -1, -1] = weighted @ population.norm_energies
+    return blocks
 
 
 def core_matrix(population: Population, coefficients: KernelCoefficients[float]) -> Array:

@@ -72,11 +72,22 @@ class CommutingCovariances:
         """Negative eigenvalues of R(q) over p, q real of shape (K,)."""
         return float(self.weights @ self.negative_rows(q))
 
-    def mean_form(self, q: Array, rates: Array) -> tuple[Array, Array]:
-        """M^T (I - R) M and its derivative when q moves at `rates`, both (K, K)."""
-        slopes, change = self._slopes(q), self._slopes(rates)
-        form = np.einsum("r,rab->ab", slopes / (1 + slopes), self.mean_grams)
-        return form, np.einsum("r,rab->ab", change / (1 + slopes) ** 2, self.mean_grams)
+    def joint(self, q: Field, other: Field) -> Field:
+        """tr(C_a R(q) C_b R(q')) / p, shape (..., K, K), for q and q' of shapes that broadcast to (..., K)."""
+        resolvents = 1 / ((1 + self._slopes(q)) * (1 + self._slopes(other)))
+        rows, classes = self.values.shape
+        products = (self.weights[:, None, None] * self.values[:, :, None] * self.values[:, None, :]).reshape(rows, -1)
+        return np.asarray((resolvents @ products).reshape(*resolvents.shape[:-1], classes, classes))
+
+    def mean_form(self, q: Field) -> Field:
+        """M^T (I - R) M, shape (..., K, K), for q of shape (..., K)."""
+        slopes = self._slopes(q)
+        return np.asarray(np.einsum("...r,rab->...ab", slopes / (1 + slopes), self.mean_grams))
+
+    def moved_mean_form(self, q: Field, other: Field, rates: Field) -> Field:
+        """M^T R(q) (sum_b (n_b/p) rates_b C_b) R(q') M, shape (..., K, K); q' = q is the derivative of `mean_form`."""
+        share = self._slopes(rates) / ((1 + self._slopes(q)) * (1 + self._slopes(other)))
+        return np.asarray(np.einsum("...r,rab->...ab", share, self.mean_grams))
 
     def range_dimension(self, classes: tuple[int, ...]) -> float:
         """Dimension of the sum of the ranges of some classes' covariances, over p."""
@@ -127,11 +138,32 @@ class DenseCovariances:
         matrix = np.eye(p) + np.tensordot(q * self.proportions, self.matrices, axes=1)
         return float(np.mean(np.linalg.eigvalsh(matrix) < 0))
 
-    def mean_form(self, q: Array, rates: Array) -> tuple[Array, Array]:
-        """M^T (I - R) M and its derivative when q moves at `rates`, both (K, K)."""
-        resolved = self._inverse(q) @ self.means
-        change = np.tensordot(rates * self.proportions, self.matrices, axes=1)
-        return self.means.T @ (self.means - resolved), resolved.T @ change @ resolved
+    def joint(self, q: Field, other: Field) -> Field:
+        """tr(C_a R(q) C_b R(q')) / p, shape (..., K, K), for q and q' of shapes that broadcast to (..., K)."""
+        one, two = np.broadcast_arrays(q, other)
+        classes, p = self.matrices.shape[:2]
+        theta = np.empty((*one.shape, classes), np.result_type(q, other))
+        for place in np.ndindex(one.shape[:-1]):
+            left, right = self.matrices @ self._inverse(one[place]), self.matrices @ self._inverse(two[place])
+            theta[place] = np.einsum("aij,bji->ab", left, right, optimize=True)
+        return np.asarray(theta / p)
+
+    def mean_form(self, q: Field) -> Field:
+        """M^T (I - R) M, shape (..., K, K), for q of shape (..., K)."""
+        form = np.empty((*q.shape, q.shape[-1]), q.dtype)
+        for place in np.ndindex(q.shape[:-1]):
+            form[place] = self.means.T @ (self.means - self._inverse(q[place]) @ self.means)
+        return form
+
+    def moved_mean_form(self, q: Field, other: Field, rates: Field) -> Field:
+        """M^T R(q) (sum_b (n_b/p) rates_b C_b) R(q') M, shape (..., K, K); q' = q is the derivative of `mean_form`."""
+        one, two, moves = np.broadcast_arrays(q, other, rates)
+        form = np.empty((*one.shape, one.shape[-1]), np.result_type(q, other, rates))
+        for place in np.ndindex(one.shape[:-1]):
+            change = np.tensordot(moves[place] * self.proportions, self.matrices, axes=1)
+            left = (self._inverse(one[place]) @ self.means).T
+            form[place] = left @ change @ (self._inverse(two[place]) @ self.means)
+        return form
 
     def range_dimension(self, classes: tuple[int, ...]) -> float:
         """Dimension of the sum of the ranges of some classes' covariances, over p."""

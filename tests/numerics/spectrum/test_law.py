@@ -249,11 +249,16 @@ def test_matrices_with_a_common_basis_are_reduced_and_give_the_same_law() -> Non
     real = np.array([-0.9, -0.8])
     assert reduced.covariances.negative(real) == dense.negative(real) > 0
     rates = np.array([0.3, 0.7])
-    for ours, theirs in zip(reduced.covariances.mean_form(real, rates), dense.mean_form(real, rates), strict=True):
+    np.testing.assert_allclose(reduced.covariances.mean_form(real), dense.mean_form(real), atol=1e-12)
+    other = np.array([[0.2 - 0.1j, 0.4 + 0.3j]])
+    np.testing.assert_allclose(reduced.covariances.joint(q, other), dense.joint(q, other), atol=1e-12)
+    np.testing.assert_allclose(dense.joint(q, q), dense.evaluate(q)[1], atol=1e-12)
+    for one, two, moved in ((real, real, rates), (q, other, other)):
+        ours, theirs = (held.moved_mean_form(one, two, moved) for held in (reduced.covariances, dense))
         np.testing.assert_allclose(ours, theirs, atol=1e-12)
     np.testing.assert_allclose(
-        (dense.mean_form(real + 1e-6 * rates, rates)[0] - dense.mean_form(real - 1e-6 * rates, rates)[0]) / 2e-6,
-        dense.mean_form(real, rates)[1],
+        (dense.mean_form(real + 1e-6 * rates) - dense.mean_form(real - 1e-6 * rates)) / 2e-6,
+        dense.moved_mean_form(real, real, rates),
         rtol=1e-6,
         atol=1e-8,
     )
