@@ -15,6 +15,7 @@ from numerics.experiments.equivalents_on_data import Equivalent, EquivalentsOnDa
 from numerics.experiments.experiment import Cell, Experiment, Network, check_network, exact_kernel, experiment_question
 from numerics.experiments.kernels import exact_kernels
 from numerics.experiments.ladders import ConvergenceStudy, Ladder, RateClaim, summary
+from numerics.experiments.learning_study import LEARNERS, LearningStudy, Readout, Scores, best_ridge
 from numerics.experiments.pairs import NoMatchError, PairDistance, distance_to_explicit
 from numerics.experiments.rates import (
     ROUNDING,
@@ -39,6 +40,7 @@ from numerics.experiments.twins import gaussian_twin
 
 __all__ = [
     "LARGEST_DENSE",
+    "LEARNERS",
     "ROUNDING",
     "TRUSTED",
     "Cell",
@@ -53,6 +55,7 @@ __all__ = [
     "FittedLine",
     "KernelDistance",
     "Ladder",
+    "LearningStudy",
     "MeasuredSpectrum",
     "Network",
     "NoMatchError",
@@ -62,10 +65,13 @@ __all__ = [
     "RateCheck",
     "RateClaim",
     "RateReport",
+    "Readout",
     "Reason",
     "SampleSource",
     "SampleStudy",
+    "Scores",
     "advise",
+    "best_ridge",
     "check_network",
     "check_rate",
     "diagnose",

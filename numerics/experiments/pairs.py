@@ -38,6 +38,7 @@ from theory.named import MatchStatus
 __all__ = [
     "NoMatchError",
     "PairDistance",
+    "designed",
     "distance_to_explicit",
 ]
 
@@ -102,7 +103,7 @@ def distance_to_explicit(
         sample = experiment.mixture(cell.p).sample(rng)
         tau0 = sample.statistics().tau0(experiment.reading)
         deq, solution = experiment.deq(activation, tau0), experiment.solve(activation, tau0)
-        found = _designed(deq, kernel)
+        found = designed(deq, kernel)
         phi, gram = pointwise(activation), sample.gram()
         # One layer is the DEQ without recurrence, its NTK that of all parameters.
         single = solve_float(DEQ(activation, 0, 1, tau0)).checked()
@@ -126,7 +127,16 @@ def distance_to_explicit(
 
 
 @lru_cache(maxsize=64)
-def _designed(deq: DEQ, kernel: Kernel) -> Design:
+def designed(deq: DEQ, kernel: Kernel) -> Design:
+    """The explicit network that has a DEQ's kernel.
+
+    Args:
+        deq: the model.
+        kernel: which kernel.
+
+    Raises:
+        NoMatchError: no explicit network matches, or none was found.
+    """
     name = deq.activation.name
     try:
         found = design(deq, kernel=kernel, digits=_DIGITS)

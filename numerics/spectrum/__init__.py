@@ -23,7 +23,7 @@ from numerics.spectrum.law import LawOfKernel, SpectralLaw, phase_transition
 from numerics.spectrum.learning import LearningLaw
 from numerics.spectrum.outputs import Learned, Outputs, class_targets
 from numerics.spectrum.population import CommutingCovariances, DenseCovariances, Population
-from numerics.spectrum.width_law import FiniteWidthLaw, deq_width_law, explicit_width_law
+from numerics.spectrum.width_law import FiniteWidthLaw, deq_rows, deq_width_law, explicit_width_law
 
 __all__ = [
     "MARGIN_UNITS",
@@ -45,6 +45,7 @@ __all__ = [
     "SpectralLawError",
     "class_targets",
     "count_isolated",
+    "deq_rows",
     "deq_width_law",
     "estimate_spectrum",
     "explicit_width_law",

@@ -118,12 +118,15 @@ class LearningLaw:
         return self._learned(point, seconds, point.penalty)
 
     def features(self, ridge: float, width: int, feedback: float = 0.0) -> Learned:
-        """Ridge regression on the features of m neurons, whose kernel at infinite width is this one.
+        """Ridge regression on the features H^T H/m of m neurons, H = (I - s A/sqrt(m))^-1 Y, Y of this covariance.
+
+        For an explicit layer s = 0 and the covariance of the rows is the kernel at infinite width; for a DEQ both are
+        those of `deq_rows`, a conjecture, and the kernel at infinite width is the covariance over 1 - s^2.
 
         Args:
-            ridge: the penalty, positive, relative to tr(kernel)/n.
+            ridge: the penalty, positive, relative to tr(kernel)/n at infinite width.
             width: m.
-            feedback: s = d_1 sigma_a of a DEQ (a conjecture); 0 for an explicit layer.
+            feedback: s.
 
         Raises:
             ValueError: a penalty that is not positive, or a width below 1.
@@ -131,7 +134,7 @@ class LearningLaw:
         """
         if width < 1:
             raise ValueError(f"a width must be at least 1, got {width}")
-        penalty = _positive("ridge", ridge) * self.unit
+        penalty = _positive("ridge", ridge) * self.unit / (1 - feedback**2)
 
         def gap(logarithm: float) -> float:
             """penalty - effective mu, in units of their sum; the effective penalty is where it is 0."""

@@ -42,7 +42,7 @@ from numerics.spectrum.population import Population
 from theory.equations import DEQ
 from theory.kernels import Kernel, KernelCoefficients
 
-__all__ = ["FiniteWidthLaw", "deq_width_law", "explicit_width_law"]
+__all__ = ["DEQRows", "FiniteWidthLaw", "deq_rows", "deq_width_law", "explicit_width_law"]
 
 
 @dataclass(frozen=True, repr=False)
@@ -120,6 +120,40 @@ def deq_width_law(
         SpectralLawError: something was not found to the accuracy asked for.
     """
     population = Population.from_mixture(data) if isinstance(data, GaussianMixture) else data
+    ratio = _ratio(population, width)
+    rows = deq_rows(population, deq, solution, width)
+    identity = identity_coefficient(rows.coefficients, population.tau0)
+    layer = Layer(rows.coefficients.linear, identity, ratio, rows.feedback)
+    return _law(SpectralLaw.of(rows.population, rows.coefficients), solution.kernel(Kernel.CK), [layer], "")
+
+
+@dataclass(frozen=True)
+class DEQRows:
+    """The rows Y of the linear DEQ H = (I - s A/sqrt(m))^-1 Y that is equivalent to one of finite width.
+
+    Attributes:
+        population: of the data, with what the width adds to T and to the energies of psi.
+        coefficients: of the rows' covariance.
+        feedback: s.
+    """
+
+    population: Population
+    coefficients: KernelCoefficients[float]
+    feedback: float
+
+
+def deq_rows(population: Population, deq: DEQ, solution: FloatEquilibrium, width: int) -> DEQRows:
+    """The rows' covariance, a conjecture.
+
+    Args:
+        population: of the data.
+        deq: of one state.
+        solution: its equilibrium.
+        width: m.
+
+    Raises:
+        EquilibriumError: moments that are not certified.
+    """
     phi, tau = pointwise(deq.activation), solution["tau"]
     moments, weight_a, weight_b = checked_moments(phi, tau), float(deq.sigma_a2), float(deq.sigma_b2)
     feedback2, curvature = moments.d1**2 * weight_a, moments.d2**2
@@ -132,15 +166,14 @@ def deq_width_law(
     p = population.dimension
     rows = replace(
         population,
-        T=population.T + p * between / lambda1**2,
-        norm_energies=population.norm_energies + p * own / lambda4**2,
+        T=population.T + (p * between / lambda1**2 if curvature else 0.0),
+        norm_energies=population.norm_energies + (p * own / lambda4**2 if curvature else 0.0),
     )
     identity = solution["gamma2"] - moments.d1**2 * tau**2
     numbers = KernelCoefficients(
         linear, curvature * lambda4**2 / 4, curvature * lambda1**2 / 2, identity + linear * population.tau0**2
     )
-    layer = Layer(linear, identity, _ratio(population, width), float(np.sqrt(feedback2)))
-    return _law(SpectralLaw.of(rows, numbers), solution.kernel(Kernel.CK), [layer], "")
+    return DEQRows(rows, numbers, float(np.sqrt(feedback2)))
 
 
 def _ratio(population: Population, width: int) -> float:

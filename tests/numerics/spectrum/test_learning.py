@@ -119,7 +119,7 @@ def test_features_against_draws_of_gaussian_rows(width: int, feedback: float) ->
         truth = tuple(1.0 - 2 * drawn.label for drawn in (fresh, train))
         labels = tuple(true + np.sqrt(noise) * rng.standard_normal(true.size) for true in truth)
         inside = features[:, :count]
-        gram = inside.T @ inside + ridge * GENERAL.diagonal * np.eye(count)
+        gram = inside.T @ inside + ridge * GENERAL.diagonal / (1 - feedback**2) * np.eye(count)
         readout = inside @ np.linalg.solve(gram, labels[1])
         measured.append(scores((features[:, count:].T @ readout, inside.T @ readout), truth, labels))
     check_means(measured, predicted(law.features(ridge, width, feedback)), finite=0.05)
@@ -147,8 +147,7 @@ def test_sum_of_squared_weights_is_the_derivative_of_the_energy() -> None:
 def test_limits_of_width_and_time(numbers: KernelCoefficients[float]) -> None:
     law = LearningLaw(mixture(), numbers, noise=0.1)
     for feedback in (0.0, 0.7):
-        # At infinite width a tied network has the kernel (1/(1 - s^2)) Sigma.
-        wide, kernel = law.features(0.1, 10**12, feedback), law.ridge(0.1 * (1 - feedback**2))
+        wide, kernel = law.features(0.1, 10**12, feedback), law.ridge(0.1)
         np.testing.assert_allclose(predicted(wide), predicted(kernel), rtol=1e-6, atol=1e-12)
     late, unpenalised = law.flow(1e7), law.ridge(1e-9)
     np.testing.assert_allclose(predicted(late)[:2], predicted(unpenalised)[:2], rtol=1e-6)
