@@ -10,9 +10,12 @@ __all__ = [
     "d2",
     "d22",
     "dd",
+    "fourth",
     "gamma2",
     "lambda_",
     "mean",
+    "neurons",
+    "samples",
     "sigma_a2",
     "sigma_b2",
     "tau",
@@ -48,6 +51,10 @@ d2 = sp.Symbol("d_2", real=True)
 d22 = sp.Symbol("d_22", real=True)
 #: E[phi'(tau xi)^2].
 dd = sp.Symbol("d_d", nonnegative=True)
+#: E[phi(tau xi)^4] of the centred activation.
+fourth = sp.Symbol("v_4", nonnegative=True)
+#: Number of samples, n, and of neurons, M (the theory sheet's m), where they grow together.
+samples, neurons = sp.symbols("n M", positive=True)
 #: Coefficients of the post-activation form (kernel G), indexed from 1: alpha[1] .. alpha[4].
 alpha = dict(zip(range(1, 5), sp.symbols("alpha_1:5", real=True), strict=True))
 #: Coefficients of the pre-activation form (kernel L), indexed from 1: lambda_[1] .. lambda_[3].

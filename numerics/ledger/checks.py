@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 import sympy as sp
 
-from theory.claims import CoupledTheory, Theory, Verdict, VerdictKind
+from theory.claims import CoupledTheory, Theory, Verdict, VerdictKind, WidthTheory
 
 __all__ = [
     "PROFILES",
@@ -163,6 +163,8 @@ class Profile:
         rate_activations: what the norms are computed for.
         spectrum_sizes: dimensions p of the spectra.
         spectrum_draws: draws at each of them.
+        law_sizes: dimensions p of the spectra at finite width, where the width grows with p.
+        law_draws: draws of data and weights at each of them.
         widths: widths m of the finite networks.
         width_draws: draws of data and weights at each.
         left_out: claims that it leaves out unless they are asked for, and why.
@@ -181,6 +183,8 @@ class Profile:
     rate_activations: tuple[str, ...]
     spectrum_sizes: tuple[int, ...]
     spectrum_draws: tuple[int, ...]
+    law_sizes: tuple[int, ...]
+    law_draws: tuple[int, ...]
     widths: tuple[int, ...]
     width_draws: tuple[int, ...]
     left_out: Mapping[str, str] = field(default_factory=dict)
@@ -215,6 +219,8 @@ PROFILES = {
             rate_activations=("relu",),
             spectrum_sizes=(200, 300, 500, 800),
             spectrum_draws=(10, 8, 6, 4),
+            law_sizes=(80, 140, 260),
+            law_draws=(24, 12, 10),
             widths=(50, 100, 200, 400),
             width_draws=(5, 5, 5, 5),
             left_out={
@@ -228,6 +234,7 @@ PROFILES = {
                 "states-rate": _NO_TIME,
                 "uncentred-rate": _NO_TIME,
                 "transition": _NO_TIME,
+                "width-law-universal": _NO_TIME,
                 "limit-spike": _NO_TIME,
                 "limit-jump": _NO_TIME,
                 "limit-traces": _NO_TIME,
@@ -251,6 +258,8 @@ PROFILES = {
             rate_activations=("relu", "tanh", "swish"),
             spectrum_sizes=(200, 400, 800, 1600),
             spectrum_draws=(48, 32, 20, 10),
+            law_sizes=(100, 180, 320, 560),
+            law_draws=(32, 24, 14, 8),
             widths=(200, 400, 800, 1600),
             width_draws=(40, 40, 24, 16),
             left_out={"real-design": _NO_TIME, "real-accuracy": _NO_TIME},
@@ -268,6 +277,8 @@ PROFILES = {
             rate_activations=("relu", "tanh", "swish", "gelu", "elu"),
             spectrum_sizes=(200, 400, 800, 1600, 3200),
             spectrum_draws=(160, 100, 64, 40, 16),
+            law_sizes=(100, 200, 400, 800, 1600),
+            law_draws=(80, 60, 40, 20, 6),
             widths=(500, 1000, 2000, 4000),
             width_draws=(60, 60, 40, 24),
         ),
@@ -332,7 +343,7 @@ class PlantedOutcome:
         predicted: the same as it was predicted before the draws, or None where nothing was.
     """
 
-    theory: Theory | CoupledTheory
+    theory: Theory | CoupledTheory | WidthTheory
     refuted: bool
     witness: str
     score: float

@@ -298,8 +298,10 @@ def _tests(names: Sequence[str], fits: Sequence[_Fit], level: float) -> list[Lim
     return found
 
 
-def power_of(test: LimitTest, changed: Callable[[str], LimitTest], change: float = 1.0) -> dict[str, float | None]:
-    """Smallest relative change of each of an equivalent's numbers that is detected with probability 0.9.
+def power_of(
+    test: LimitTest, changed: Callable[[str], LimitTest], change: float = 1.0, parts: Sequence[str] = PARTS
+) -> dict[str, float | None]:
+    """Smallest relative change of each of a theory's numbers that is detected with probability 0.9.
 
     None stands for a number that has no effect.
 
@@ -307,8 +309,9 @@ def power_of(test: LimitTest, changed: Callable[[str], LimitTest], change: float
         test: of the numbers as they are.
         changed: the same test with one of the numbers, by name, larger by the relative change.
         change: that relative change.
+        parts: names of the numbers, by default an equivalent's.
     """
-    found = {part: test.detectable((changed(part).limits - test.limits) / change) for part in PARTS}
+    found = {part: test.detectable((changed(part).limits - test.limits) / change) for part in parts}
     return {part: None if np.isinf(value) else value for part, value in found.items()}
 
 

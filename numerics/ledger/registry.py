@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from numerics.kernels import KernelConvergenceError
-from numerics.ledger import assumptions, coefficients, coupled, literature, rates, real, spectra, system, twins
+from numerics.ledger import assumptions, coefficients, coupled, literature, rates, real, spectra, system, twins, widths
 from numerics.ledger.checks import Check, Plan, Results, Task, with_power
 from numerics.moments import MomentAccuracyError, UncertifiedError
 from numerics.networks import NonConvergenceError
@@ -25,7 +25,7 @@ __all__ = [
 ]
 
 #: A module of evidence belongs here; its ``CHECKS`` say which claims it decides.
-_EVIDENCE = (system, coefficients, rates, coupled, twins, spectra, assumptions, literature, real)
+_EVIDENCE = (system, coefficients, rates, coupled, twins, spectra, widths, assumptions, literature, real)
 CHECKS: tuple[Check, ...] = tuple(check for module in _EVIDENCE for check in module.CHECKS)
 
 

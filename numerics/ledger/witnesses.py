@@ -42,6 +42,7 @@ __all__ = [
     "explicit_witness_cell",
     "residuals",
     "terms_of",
+    "theory_inputs",
     "theory_terms",
     "witness_cell",
     "witness_names",
@@ -217,6 +218,23 @@ def coefficients_of(
         return KernelCoefficients(*map(float, _program(theory)(scale, *_numbers(moments), *known, moments.mean)))
     except (ZeroDivisionError, TypeError) as error:  # float refuses the square root of a negative number
         raise EquilibriumError(f"{theory.identifier}: it has no real number for {activation}") from error
+
+
+def theory_inputs(activation: str, sigma_a2: float, sigma_b2: float, tau0: float) -> dict[sp.Symbol, float]:
+    """What the expressions of theories depend on, for an activation in float64.
+
+    Args:
+        activation: a name or an expression in x.
+        sigma_a2: variance of the recurrent weights.
+        sigma_b2: variance of the input weights.
+        tau0: input scale tau_0.
+
+    Raises:
+        EquilibriumError: no stable equilibrium.
+    """
+    scale, moments = _moments(activation, sigma_a2, sigma_b2, tau0)
+    known = (sigma_a2, sigma_b2, tau0, *_numbers(_moments_at(activation, tau0)))
+    return dict(zip(_INPUTS, (scale, *_numbers(moments), *known, moments.mean), strict=True))
 
 
 def _numbers(moments: MomentValues[float]) -> tuple[float, ...]:

@@ -10,7 +10,7 @@ from numerics.spectrum.distances import (
     wasserstein_distance,
 )
 from numerics.spectrum.estimate import BulkEstimate, estimate_spectrum
-from numerics.spectrum.finite_width import FiniteWidthBulk, Layer, solve_finite_width
+from numerics.spectrum.finite_width import FiniteWidthBulk, Layer, solve_finite_width, stieltjes
 from numerics.spectrum.fixed_point import GapCurve, SpectralLawError, locate
 from numerics.spectrum.isolation import (
     MARGIN_UNITS,
@@ -60,6 +60,7 @@ __all__ = [
     "phase_transition",
     "solve_bulk",
     "solve_finite_width",
+    "stieltjes",
     "support_bounds",
     "wasserstein_distance",
 ]

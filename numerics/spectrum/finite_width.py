@@ -32,11 +32,11 @@ from numpy.typing import NDArray
 from scipy.optimize import brentq, minimize_scalar
 
 from numerics.arrays import Array
-from numerics.spectrum.bulk import Bulk, Distribution, Gap, Interval, resolve_interval, stretch
+from numerics.spectrum.bulk import Bulk, Distribution, Gap, resolve_interval, stretch
 from numerics.spectrum.fixed_point import SpectralLawError, refine_inside, resolvent_trace
 from numerics.spectrum.population import Population
 
-__all__ = ["FiniteWidthBulk", "Layer", "solve_finite_width", "tied_factor"]
+__all__ = ["FiniteWidthBulk", "Layer", "solve_finite_width", "stieltjes", "tied_factor"]
 
 Complex = NDArray[np.complex128]
 Field = NDArray[Any]
@@ -160,15 +160,49 @@ class FiniteWidthBulk(Distribution):
             ValueError: a point that is not in the upper half plane.
             SpectralLawError: the solution was lost on the way down from far above.
         """
-        places = np.asarray(z, dtype=np.complex128)
-        if not np.all(places.imag > 0):
-            raise ValueError("the Stieltjes transform is taken in the upper half plane, at Im z > 0")
-        solver = _Solver(self.population, self.layers)
-        return np.asarray(solver.trace(*solver.follow(places, _top(self.intervals))))
+        return _transform(self.population, self.layers, z, max(part.right for part in self.intervals))
 
 
-def _top(intervals: Sequence[Interval]) -> float:
-    return max(part.right for part in intervals)
+def stieltjes(population: Population, layers: Sequence[Layer], z: Field) -> Complex:
+    """lim (1/n) tr (H^T H/m - z)^{-1}, without the law's density, edges and masses.
+
+    Args:
+        population: of the data.
+        layers: from the data upwards.
+        z: (N,) points of the upper half plane.
+
+    Raises:
+        ValueError: no layers, one whose rows do not depend on the layer below, or a point that is not in the upper half
+            plane.
+        SpectralLawError: the solution was lost on the way down from far above.
+
+    Example:
+        >>> import numpy as np
+        >>> from numerics.spectrum import Layer, Population, stieltjes
+        >>> population = Population.isotropic([1.0], [[0.0]], [400], 800)
+        >>> wide = stieltjes(population, [Layer(0.3, 0.1, 1e-6)], np.array([1000j]))  # (1/n) tr Gbar = 0.4
+        >>> print(np.round(wide * 1e6, 1))
+        [-0.4+1000.j]
+    """
+    _check(layers)
+    # No more than the order of the spectrum matters: that of Sigma's mean, spread by the width.
+    scale = population.tau0**2 * (1 + np.sqrt(population.samples / population.dimension)) ** 2
+    for layer in layers:
+        scale = (layer.linear * scale + layer.identity) * ((1 + np.sqrt(layer.ratio)) / (1 - abs(layer.feedback))) ** 2
+    return _transform(population, layers, z, float(scale))
+
+
+def _check(layers: Sequence[Layer]) -> None:
+    if not layers or any(layer.linear == 0 for layer in layers):
+        raise ValueError("a network of finite width has a layer at least, and the kernel below counts in each")
+
+
+def _transform(population: Population, layers: Sequence[Layer], z: Field, scale: float) -> Complex:
+    places = np.asarray(z, dtype=np.complex128)
+    if not np.all(places.imag > 0):
+        raise ValueError("the Stieltjes transform is taken in the upper half plane, at Im z > 0")
+    solver = _Solver(population, layers)
+    return np.asarray(solver.trace(*solver.follow(places, scale)))
 
 
 class _Solver:
@@ -385,8 +419,7 @@ def solve_finite_width(bulk: Bulk, layers: Sequence[Layer]) -> FiniteWidthBulk:
         ValueError: no layers, or one whose rows do not depend on the layer below.
         SpectralLawError: an edge, a density or a mass was not found to the accuracy asked for.
     """
-    if not layers or any(layer.linear == 0 for layer in layers):
-        raise ValueError("a network of finite width has a layer at least, and the kernel below counts in each")
+    _check(layers)
     atom, touches = _zero(bulk, layers)
     found = [gap for below in bulk.gaps for gap in _RealCurve(below, layers).gaps()]
     # What has no spectrum above or all of it is met from both sides of 0.

@@ -12,22 +12,23 @@ have,
 
 - (d_2^2/2) (lambda_1^2 J T J^T/p + f 1 1^T), where f = sigma_a^4 gamma_*^4/((1 - s^2)^2 m) is what the fluctuations of
   H^T H/m off the diagonal add to the mean of L_ij^2;
-- (d_2^2/4) zeta zeta^T, zeta_i = tau_i^2 - tau_*^2 = lambda_4 delta_i + a fluctuation of the width, of variance
+- (d_2^2/4) zeta zeta^T, zeta_i = tau_i^2 - tau_*^2 = alpha_4 delta_i + a fluctuation of the width, of variance
   sigma_a^4 (E[phi^4] - gamma_*^4)/(m (1 - sigma_a^2 d_22/2)^2).
 
-All of this is a conjecture for DEQs.
+All of this is a conjecture for DEQs.  The formulas are those of `theory.equations.linear_network`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
+from functools import cache
 from numbers import Integral
 
 import numpy as np
 import threadpoolctl
 
-from numerics.arithmetic import PointwiseActivation, pointwise
+from numerics.arithmetic import FloatArithmetic, PointwiseActivation, Program, compile_program, pointwise
 from numerics.arrays import Array
 from numerics.data import GaussianMixture
 from numerics.equilibrium import FloatEquilibrium, checked_moments
@@ -39,10 +40,14 @@ from numerics.spectrum.fixed_point import resolvent_trace
 from numerics.spectrum.law import LawOfKernel, SpectralLaw
 from numerics.spectrum.outliers import Outlier
 from numerics.spectrum.population import Population
-from theory.equations import DEQ
+from theory.equations import DEQ, linear_network
 from theory.kernels import Kernel, KernelCoefficients
+from theory.symbols import d1, d2, d22, fourth, neurons, samples, sigma_a2, sigma_b2, tau, variance
 
 __all__ = ["DEQRows", "FiniteWidthLaw", "deq_rows", "deq_width_law", "explicit_width_law"]
+
+#: What the numbers of a linear network depend on.
+_INPUTS = (sigma_a2, sigma_b2, tau, variance, d1, d2, d22, fourth, samples, neurons)
 
 
 @dataclass(frozen=True, repr=False)
@@ -93,11 +98,12 @@ def explicit_width_law(
     layers, tau0 = [], below.population.tau0
     previous = KernelCoefficients(1.0, 0.0, 0.0, tau0**2)
     for numbers, width in zip(coefficients, widths, strict=True):
+        _check_width(width)
         if numbers.linear and not previous.linear:
             raise ValueError("a layer above one whose kernel has no multiple of X^T X must have none either")
         linear = numbers.linear / previous.linear if previous.linear else 0.0
         identity = identity_coefficient(numbers, tau0) - linear * identity_coefficient(previous, tau0)
-        layers.append(Layer(linear, max(identity, 0.0), _ratio(below.population, width)))
+        layers.append(Layer(linear, max(identity, 0.0), below.population.samples / width))
         previous = numbers
     missing = "" if len(layers) == 1 else "isolated eigenvalues are derived for one hidden layer, not for several"
     return _law(below, coefficients[-1], layers, missing)
@@ -120,10 +126,10 @@ def deq_width_law(
         SpectralLawError: something was not found to the accuracy asked for.
     """
     population = Population.from_mixture(data) if isinstance(data, GaussianMixture) else data
-    ratio = _ratio(population, width)
+    _check_width(width)
     rows = deq_rows(population, deq, solution, width)
     identity = identity_coefficient(rows.coefficients, population.tau0)
-    layer = Layer(rows.coefficients.linear, identity, ratio, rows.feedback)
+    layer = Layer(rows.coefficients.linear, identity, population.samples / width, rows.feedback)
     return _law(SpectralLaw.of(rows.population, rows.coefficients), solution.kernel(Kernel.CK), [layer], "")
 
 
@@ -154,39 +160,59 @@ def deq_rows(population: Population, deq: DEQ, solution: FloatEquilibrium, width
     Raises:
         EquilibriumError: moments that are not certified.
     """
-    phi, tau = pointwise(deq.activation), solution["tau"]
-    moments, weight_a, weight_b = checked_moments(phi, tau), float(deq.sigma_a2), float(deq.sigma_b2)
-    feedback2, curvature = moments.d1**2 * weight_a, moments.d2**2
-    linear = moments.d1**2 * weight_b
-    lambda1, lambda4 = solution["lambda1"], solution["alpha4"]
-    between = weight_a**2 * solution["gamma2"] ** 2 / ((1 - feedback2) ** 2 * width)
-    own = weight_a**2 * (_fourth_moment(phi, tau, moments.mean) - solution["gamma2"] ** 2)
-    own /= width * (1 - weight_a * moments.d22 / 2) ** 2
+    phi, scale = pointwise(deq.activation), solution["tau"]
+    moments = checked_moments(phi, scale)
+    network = _linear_network(
+        float(deq.sigma_a2), float(deq.sigma_b2), scale, moments.variance, moments.d1, moments.d2, moments.d22,
+        _fourth_moment(phi, scale, moments.mean), float(population.samples), float(width),
+    )  # fmt: skip
     # Terms of the equivalent that are multiples of J J^T and of ||psi||^2 are counted with T and with psi.
     p = population.dimension
     rows = replace(
         population,
-        T=population.T + (p * between / lambda1**2 if curvature else 0.0),
-        norm_energies=population.norm_energies + (p * own / lambda4**2 if curvature else 0.0),
+        T=population.T + (p * network.between / solution["lambda1"] ** 2 if moments.d2 else 0.0),
+        norm_energies=population.norm_energies + (p * network.own / solution["alpha4"] ** 2 if moments.d2 else 0.0),
     )
-    identity = solution["gamma2"] - moments.d1**2 * tau**2
-    numbers = KernelCoefficients(
-        linear, curvature * lambda4**2 / 4, curvature * lambda1**2 / 2, identity + linear * population.tau0**2
-    )
-    return DEQRows(rows, numbers, float(np.sqrt(feedback2)))
+    diagonal = network.identity + network.linear * population.tau0**2
+    numbers = KernelCoefficients(network.linear, network.variance, network.square, diagonal)
+    return DEQRows(rows, numbers, float(np.sqrt(network.feedback2)))
 
 
-def _ratio(population: Population, width: int) -> float:
+@dataclass(frozen=True)
+class _Numbers:
+    """The fields of `theory.equations.LinearNetwork` in float64."""
+
+    linear: float
+    identity: float
+    feedback2: float
+    ratio: float
+    variance: float
+    square: float
+    between: float
+    own: float
+
+
+def _linear_network(*values: float) -> _Numbers:
+    """The linear network for values of ``_INPUTS``."""
+    return _Numbers(*map(float, _program()(*values)))
+
+
+@cache
+def _program() -> Program:
+    expressions = vars(linear_network())
+    return compile_program([expressions[each.name] for each in fields(_Numbers)], _INPUTS, FloatArithmetic())
+
+
+def _check_width(width: int) -> None:
     if isinstance(width, bool) or not isinstance(width, Integral) or width < 1:
         raise ValueError(f"a width must be a whole number of at least 1, got {width}")
-    return population.samples / width
 
 
-def _fourth_moment(phi: PointwiseActivation, tau: float, mean: float) -> float:
+def _fourth_moment(phi: PointwiseActivation, scale: float, mean: float) -> float:
     """E[phi^4] of the centred activation, to the accuracy of the quadrature."""
-    scales = np.array([tau])
+    scales = np.array([scale])
     xi, weight = gaussian_rule(scales, phi.breakpoints, refinement=FloatMoments(phi).refinement(scales))
-    return float(np.sum(weight * (phi.value(tau * xi) - mean) ** 4))
+    return float(np.sum(weight * (phi.value(scale * xi) - mean) ** 4))
 
 
 def _law(

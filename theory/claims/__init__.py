@@ -33,10 +33,12 @@ if TYPE_CHECKING:
         released_variants,
         true_theory,
     )
+    from theory.claims.widths import BULK_PARTS, WidthTheory, width_theories
 
 __all__ = [
     "ASSEMBLY",
     "AT_TAU_0",
+    "BULK_PARTS",
     "CLAIMS",
     "NUMBERS",
     "PROOFS",
@@ -54,6 +56,7 @@ __all__ = [
     "Theory",
     "Verdict",
     "VerdictKind",
+    "WidthTheory",
     "coupled_theories",
     "formulas",
     "generated_errors",
@@ -67,6 +70,7 @@ __all__ = [
     "t_b",
     "true_theory",
     "unproved",
+    "width_theories",
     "wrong_theories",
 ]
 
@@ -74,6 +78,7 @@ __all__ = [
 _MODULES = {
     "proofs": ("PROOFS", "unproved"),
     "coupled": ("CoupledTheory", "coupled_theories"),
+    "widths": ("BULK_PARTS", "WidthTheory", "width_theories"),
     "assembly": ("ASSEMBLY", "NUMBERS", "Assembly", "T_ab", "t", "t_a", "t_b"),
     "mutants": (
         *("EqualMutant", "Formula", "MutantCensus"),

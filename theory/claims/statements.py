@@ -169,6 +169,10 @@ _WITNESSES = (
 )
 _RATE = "exact kernels of random data at several p; operator norms against p"
 _WIDTH = "finite networks of several widths m against the exact kernel of the same data; operator norms against m"
+_TRACES = (
+    "networks that are drawn and solved at several p, their widths growing with it; traces of the resolvent less the "
+    "law's, whose limits are tested against 0"
+)
 _SYSTEM = (
     Claim(
         "equilibrium",
@@ -458,6 +462,51 @@ _SPECTRA = (
         f"{_MIXTURE}; {_STABLE}",
         _SHEET.format("5"),
         "isolated eigenvalues of exact kernels counted on either side of the critical norm",
+        VerdictKind.SUPPORTED,
+    ),
+    Claim(
+        "width-law-explicit",
+        "law of an explicit network's width",
+        "where its layers' widths are of the order of n, the spectrum of an explicit network's CK has the law of a "
+        "sample covariance whose population is the kernel below, layer by layer",
+        r"\Sigma_l = a_l G_{l-1} + c_l I,\quad a_l = d_1^2,\quad c_l = \gamma_l^2 - d_1^2 \tau_l^2",
+        f"{_MIXTURE}; independent weights; n/M_l fixed",
+        f"{_SHEET.format('9')}; Fan and Wang, NeurIPS 2020",
+        _TRACES,
+        VerdictKind.SUPPORTED,
+    ),
+    Claim(
+        "width-law-deq",
+        "law of a DEQ's width",
+        "where the width M of a DEQ is of the order of n, the spectrum of its CK has the law of a linear network with "
+        "noise, in which the same A acts at every step (a conjecture)",
+        r"H = (I - s A/\sqrt M)^{-1} Y,\quad s = d_1 \sigma_a,\quad "
+        r"\Sigma = d_1^2 \sigma_b^2 S + (\gamma_*^2 - d_1^2 \tau_*^2) I",
+        f"{_MIXTURE}; {_STABLE}; n/M fixed",
+        _SHEET.format("9"),
+        f"{_TRACES}; wrong numbers of the linear network must be refuted",
+        VerdictKind.SUPPORTED,
+    ),
+    Claim(
+        "width-law-tied-differs",
+        "tied weights have a law of their own",
+        "at equal width a DEQ has not the spectrum of the explicit network with the same kernel of infinite width: the "
+        "law of Marchenko and Pastur over Gbar is not that of its CK",
+        r"H^\top H/M \not\sim \bar G^{1/2} Z^\top Z \bar G^{1/2}/M",
+        f"{_MIXTURE}; {_STABLE}; n/M fixed; d_1 sigma_a is not 0",
+        _SHEET.format("9"),
+        f"{_TRACES}: a limit that is not 0",
+        VerdictKind.SUPPORTED,
+    ),
+    Claim(
+        "width-law-universal",
+        "other weights and solvers, same law",
+        "the law of a DEQ's width is the same for Rademacher weights, and for states that are solved to a relative "
+        "residual of 1e-3 only",
+        r"A_{ij}, B_{ij} \in \{-1, 1\}",
+        f"{_MIXTURE}; {_STABLE}; n/M fixed",
+        _SHEET.format("9"),
+        _TRACES,
         VerdictKind.SUPPORTED,
     ),
 )

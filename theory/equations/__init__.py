@@ -1,4 +1,4 @@
-"""The equations: the kernels' expansion, a DEQ's system, the recursion of explicit layers."""
+"""The equations: the kernels' expansion, a DEQ's system, the recursion of explicit layers, finite widths."""
 
 from theory.equations.coupled import (
     COUPLED_TERMS,
@@ -58,6 +58,7 @@ from theory.equations.layers import (
     preactivation,
     zero_state,
 )
+from theory.equations.linear_network import LinearNetwork, linear_network
 from theory.equations.model import DEQ, EquilibriumError, exact_number, exact_numbers
 from theory.equations.orders import (
     ExpansionError,
@@ -84,6 +85,7 @@ __all__ = [
     "LayerCoefficients",
     "LayerExpansion",
     "LayerMoments",
+    "LinearNetwork",
     "Monomial",
     "NormArgument",
     "Preactivation",
@@ -105,6 +107,7 @@ __all__ = [
     "input_layer",
     "kept_orders",
     "kernel_coefficients",
+    "linear_network",
     "moment_definitions",
     "monomials",
     "next_layer",
