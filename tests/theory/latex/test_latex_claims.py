@@ -10,9 +10,9 @@ import pytest
 
 from tests.latex_reader import evaluate
 from theory.claims import CLAIMS
-from theory.equations import deq, layers
+from theory.equations import deq, layers, linear_network
 from theory.matching import TARGETS, two_rates
-from theory.symbols import alpha, d1, d2, d22, dd, gamma2, lambda_, sigma_a2, sigma_b2
+from theory.symbols import alpha, d1, d2, d22, dd, gamma2, lambda_, sigma_a2, sigma_b2, tau, variance
 
 WEIGHT_A, WEIGHT_B = 0.3, 0.7
 D1, D2, D22, DD = 0.6, -0.35, 0.8, 0.5
@@ -99,6 +99,19 @@ def test_the_layer_with_two_rates() -> None:
     assert squares["c_2^2"] == pytest.approx(2 * 0.05)
 
 
+def test_the_linear_networks() -> None:
+    """Against the expressions that theory has, S or the kernel below being a number."""
+    known = _environment() | {r"\gamma_l": 0.4**0.5, r"\tau_l": 0.83, "S": 0.7, "I": 1.0, "G_l-1": 0.7}
+    network, values = linear_network(), VALUES | {tau: 0.83, variance: 0.4}
+    s, rows = (evaluate(right, known) for _, right in _equations("width-law-deq")[1:])
+    assert s**2 == pytest.approx(float(network.feedback2.subs(values)))
+    assert rows == pytest.approx(float((0.7 * network.linear + network.identity).subs(values)))
+    sigma, *parts = _equations("width-law-explicit")
+    known |= {left: evaluate(right, known) for left, right in parts}
+    untied = values | {sigma_a2: 0, sigma_b2: 1}
+    assert evaluate(sigma[1], known) == pytest.approx(float((0.7 * network.linear + network.identity).subs(untied)))
+
+
 #: Claims whose formula is no equation between numbers: a limit, a rate, a reading, an assumption.
 _STATEMENTS = {
     "stability", "ck-rate", "ck-slope", "ck", "ntk-recurrent", "ntk-preactivation", "ntk-all", "explicit-ck",
@@ -107,7 +120,7 @@ _STATEMENTS = {
     "variant-elementwise-T", "tau0-reading", "limit-spike", "limit-jump", "limit-traces",
     "plain-layers", "leaky-pairs", "quadratic-layers", "released-parameters",
     "real-gbar", "real-second-order", "real-design", "real-accuracy", "released-pairs",
-    "states-rate", "uncentred-rate",
+    "states-rate", "uncentred-rate", "width-law-tied-differs", "width-law-universal",
 }  # fmt: skip
 _EVALUATED = {
     "equilibrium",
@@ -119,6 +132,8 @@ _EVALUATED = {
     "limit-unstable",
     "bulk",
     "layers-with-rates",
+    "width-law-explicit",
+    "width-law-deq",
 }
 
 
