@@ -6,22 +6,24 @@ point from the dual activation's closed form, and its derivatives are difference
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from functools import cache
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache, partial
 from typing import Any
 
 import sympy as sp
 from mpmath import mp, mpf
 
 from theory.activations import Activation
-from theory.equations import CoupledDEQ
+from theory.equations import CoupledDEQ, TrainedWeights
 from theory.moments import GaussianMoments, correlation, dual_form, left_scale, right_scale, sine
-from theory.symbols import tau
+from theory.symbols import tau, x
 
 __all__ = ["CoupledOracle"]
 
 #: Step of the difference quotients, and digits to which they are right.
 STEP, DIGITS = mpf(10) ** -10, 16
+#: Multiples of the step of S_ij, delta_i and delta_j at which entries are evaluated.
+PLACES = ((0, 0, 0), (1, 0, 0), (-1, 0, 0), (0, 1, 0), (0, -1, 0), (0, 1, 1), (0, 1, -1), (0, -1, -1))
 _WORKING = 60
 _ITERATIONS = 4000
 
@@ -111,23 +113,74 @@ class CoupledOracle:
     def coefficients(self) -> list[dict[str, Any]]:
         """By state: tau, q, g0, gS, gd, gdd, gSS, ge, diagonal; derivatives to about ``DIGITS`` digits."""
         with mp.workdps(_WORKING):
-            h, zero = STEP, mpf(0)
-            places = [(0, 0, 0), (1, 0, 0), (-1, 0, 0), (0, 1, 0), (0, -1, 0), (0, 1, 1), (0, 1, -1), (0, -1, -1)]
-            at = {place: self.entry(*(h * part for part in place))[1] for place in places}
+            at = {place: self.entry(*(STEP * part for part in place))[1] for place in PLACES}
             found = []
             for r, square in enumerate(self.squares):
-                g = {place: values[r] for place, values in at.items()}
-                found.append(
-                    {
-                        "tau": mp.sqrt(square),
-                        "q": self.limits[r],
-                        "g0": g[0, 0, 0],
-                        "gS": (g[1, 0, 0] - g[-1, 0, 0]) / (2 * h),
-                        "gd": (g[0, 1, 0] - g[0, -1, 0]) / (2 * h),
-                        "gSS": (g[1, 0, 0] - 2 * g[0, 0, 0] + g[-1, 0, 0]) / (2 * h * h),
-                        "gdd": (g[0, 1, 1] - 2 * g[0, 1, -1] + g[0, -1, -1]) / (4 * h * h),
-                        "ge": (g[0, 1, 0] - 2 * g[0, 0, 0] + g[0, -1, 0]) / (2 * h * h),
-                        "diagonal": self._expectation(r, square, square, square) + zero,
-                    }
-                )
+                ends = {"tau": mp.sqrt(square), "q": self.limits[r]}
+                ends["diagonal"] = self._expectation(r, square, square, square)
+                found.append(ends | derivatives({place: values[r] for place, values in at.items()}))
             return found
+
+    def tangent(self, inner: Any, first: Any, second: Any, trained: TrainedWeights) -> Any:
+        """The NTK's entry off the diagonal, by its definition; E[phi' phi'] is d E[phi phi]/dL (Price's theorem)."""
+        a, b = self._scales(self.size + first), self._scales(self.size + second)
+        covariances, kernels = self.entry(inner, first, second)
+
+        def slope(r: int) -> Any:
+            h = mpf(10) ** -20
+            ends = [self._expectation(r, a[r], b[r], covariances[r] + sign * h) for sign in (1, -1)]
+            return (ends[0] - ends[1]) / (2 * h)
+
+        slopes = [slope(r) for r in range(len(kernels))]
+        return self._added(kernels, slopes, inner, trained)
+
+    def tangent_diagonal(self, trained: TrainedWeights) -> Any:
+        """The NTK's limit on the diagonal; E[phi'^2] by quadrature."""
+        kernels = [self._expectation(r, square, square, square) for r, square in enumerate(self.squares)]
+        energies = []
+        for state, square in zip(self.cell.states, self.squares, strict=True):
+            value, scale = sp.lambdify(x, state.activation.expr, modules="mpmath"), mp.sqrt(square)
+            ends = [-mp.inf, *(self._number(place) / scale for place in state.activation.breakpoints), mp.inf]
+            energies.append(mp.quad(partial(_slope_energy, value, scale), ends))
+        return self._added(kernels, energies, self.size, trained)
+
+    def _added(self, kernels: Sequence[Any], slopes: Sequence[Any], drive: Any, trained: TrainedWeights) -> Any:
+        """G of the readout and B M of every state, B = Gdot (e + Sigma2^T B) solved as a linear system."""
+        count, out = len(kernels), self.cell.readout
+        left = mp.matrix(count)
+        for r in range(count):
+            for s in range(count):
+                left[r, s] = int(r == s) - slopes[r] * self.sigma[s][r]
+        right = mp.matrix([slopes[r] if r == out else 0 for r in range(count)])
+        adjoint = mp.lu_solve(left, right)
+        total = kernels[out] if trained.readout else mpf(0)
+        for r in range(count):
+            part = sum((self.sigma[r][s] * kernels[s] for s in range(count) if (r, s) in trained.recurrent), mpf(0))
+            part += self.inputs[r] * drive if r in trained.input else 0
+            part += self.biases[r] if r in trained.bias else 0
+            total += adjoint[r] * part
+        return total
+
+    def tangent_coefficients(self, trained: TrainedWeights) -> dict[str, Any]:
+        """The NTK's g0, gS, gd, gdd, gSS, ge and diagonal; derivatives to about ``DIGITS`` digits."""
+        with mp.workdps(_WORKING):
+            g = {place: self.tangent(*(STEP * part for part in place), trained) for place in PLACES}
+            return derivatives(g) | {"diagonal": self.tangent_diagonal(trained)}
+
+
+def _slope_energy(value: Callable[[Any], Any], scale: Any, z: Any) -> Any:
+    """phi'(tau z)^2 times the Gaussian density at z."""
+    return mp.diff(value, scale * z) ** 2 * mp.npdf(z)
+
+
+def derivatives(g: Mapping[tuple[int, int, int], Any]) -> dict[str, Any]:
+    """g0, gS, gd, gSS, gdd, ge from an entry's values at ``PLACES``."""
+    h = STEP
+    return {
+        "g0": g[0, 0, 0],
+        "gS": (g[1, 0, 0] - g[-1, 0, 0]) / (2 * h),
+        "gd": (g[0, 1, 0] - g[0, -1, 0]) / (2 * h),
+        "gSS": (g[1, 0, 0] - 2 * g[0, 0, 0] + g[-1, 0, 0]) / (2 * h * h),
+        "gdd": (g[0, 1, 1] - 2 * g[0, 1, -1] + g[0, -1, -1]) / (4 * h * h),
+        "ge": (g[0, 1, 0] - 2 * g[0, 0, 0] + g[0, -1, 0]) / (2 * h * h),
+    }

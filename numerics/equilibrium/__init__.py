@@ -3,7 +3,8 @@
 from numerics.equilibrium.all_equilibria import EquilibriumSet, find_equilibria, is_followed
 from numerics.equilibrium.asymptotics import asymptote, largest_scale
 from numerics.equilibrium.certified import CertifiedCoefficients, certify, solve_at, solve_uncertified
-from numerics.equilibrium.coupled import CENTRED_KEYS, GENERAL_KEYS, CertifiedStates, certify_states
+from numerics.equilibrium.coupled import CENTRED_KEYS, GENERAL_KEYS, CertifiedStates, certify_states, exchange_scales
+from numerics.equilibrium.coupled_tangent import TANGENT_KEYS, CertifiedTangent, certify_tangent
 from numerics.equilibrium.digits import ImplicitCoefficients, decimal_string, solve
 from numerics.equilibrium.float64 import (
     FloatEquilibrium,
@@ -25,8 +26,10 @@ __all__ = [
     "FLOAT_DIGITS",
     "FORMULA_INPUTS",
     "GENERAL_KEYS",
+    "TANGENT_KEYS",
     "CertifiedCoefficients",
     "CertifiedStates",
+    "CertifiedTangent",
     "Certifier",
     "EquilibriumSet",
     "FloatEquilibrium",
@@ -38,10 +41,12 @@ __all__ = [
     "asymptote",
     "certify",
     "certify_states",
+    "certify_tangent",
     "checked_moments",
     "decimal_string",
     "equidistant",
     "estimate_float",
+    "exchange_scales",
     "find_equilibria",
     "float_scale",
     "is_followed",

@@ -20,16 +20,13 @@ from typing import Any
 
 import numpy as np
 import sympy as sp
-from flint import acb_mat, arb, arb_mat, ctx
+from flint import acb_mat, arb, ctx
 from scipy.sparse.csgraph import connected_components
 
 from numerics.arithmetic import (
     BITS_PER_DIGIT,
-    BallArithmetic,
-    Program,
     RootNotCertifiedError,
     certify_root,
-    compile_program,
     constant_ball,
     hull,
     moment_threshold,
@@ -39,6 +36,7 @@ from numerics.arithmetic import (
 )
 from numerics.arrays import Array
 from numerics.budget import OverBudgetError, checkpoint, share, stage
+from numerics.equilibrium.terms import TermPrograms, pair_moments, solve_terms
 from numerics.moments import (
     MOST_TERMS,
     CertifiedMoments,
@@ -61,12 +59,21 @@ from theory.equations import (
     State,
     pair_symbol,
     preactivation_symbol,
+    slope_energy_symbol,
     square_symbol,
     state_response,
 )
 from theory.moments import RAW_MOMENTS
 
-__all__ = ["CENTRED_KEYS", "GENERAL_KEYS", "CertifiedStates", "certify_states"]
+__all__ = [
+    "CENTRED_KEYS",
+    "GENERAL_KEYS",
+    "CertifiedStates",
+    "certify_states",
+    "exchange_scales",
+    "is_narrow",
+    "state_moments",
+]
 
 #: Keys of a state whose correlations vanish, in the notation of theory sheet section 3; alpha_4 is lambda_4.
 CENTRED_KEYS = (
@@ -110,6 +117,9 @@ class CertifiedStates:
         means: balls of what is subtracted from each activation, E[phi_0(tau_r xi)]; 0 where a state is not centred.
         margins: what is below 1, as balls: spectral radii of Sigma2 diag(V_1) (``tau``), of Sigma2 diag(F_l) (``ck``)
             and of Sigma2 diag(E[phi'^2]) (``ntk``, absent where that is infinite; not necessarily below 1).
+        inputs: by state, moments and the pre-activations' coefficients by theory's symbols.
+        series: by state, its Hermite coefficients, or None where its correlations vanish.
+        precision: of the balls, in bits.
     """
 
     cell: CoupledDEQ
@@ -117,11 +127,14 @@ class CertifiedStates:
     states: tuple[Mapping[str, arb], ...]
     means: tuple[arb, ...]
     margins: Mapping[str, arb]
+    inputs: tuple[Mapping[sp.Symbol, arb], ...]
+    series: tuple[HermiteBalls | None, ...]
+    precision: int
 
     @cached_property
     def followed(self) -> bool | None:
         """True where it is proved that iteration from tau_0 tends to these scales, None where no proof was found."""
-        moments = [_moments_of(state) for state in self.cell.states]
+        moments = [state_moments(state) for state in self.cell.states]
         return _followed(self.cell, moments, [balls["tau"] for balls in self.states])
 
     def floats(self, state: int) -> dict[str, float]:
@@ -174,7 +187,7 @@ def certify_states(cell: CoupledDEQ, digits: int = 15) -> CertifiedStates:
         raise EquilibriumError(f"digits must be at least 1, not {digits}")
     scales = _reached(cell)
     with share(_PROOF_SHARE, interrupt=True), stage("certifying the solution of the cell"):
-        moments = [_moments_of(state) for state in cell.states]
+        moments = [state_moments(state) for state in cell.states]
         limits = _rough_limits(cell, moments, scales)
         last = UncertifiedError("the cell's solution is not certified")
         kept: _Solution | None = None
@@ -188,7 +201,7 @@ def certify_states(cell: CoupledDEQ, digits: int = 15) -> CertifiedStates:
             except (UncertifiedError, RootNotCertifiedError) as error:
                 last = UncertifiedError(str(error))
                 continue
-            if all(_is_good(ball, digits) for state in kept.states for ball in state.values()):
+            if all(is_narrow(ball, digits) for state in kept.states for ball in state.values()):
                 break
             if kept.cut:
                 last = UncertifiedError(
@@ -200,16 +213,50 @@ def certify_states(cell: CoupledDEQ, digits: int = 15) -> CertifiedStates:
             kept = None
     if kept is None:
         raise last
+    return _certified(cell, digits, kept)
+
+
+def _certified(cell: CoupledDEQ, digits: int, solution: _Solution) -> CertifiedStates:
     return CertifiedStates(
         cell,
         digits,
-        tuple(map(MappingProxyType, kept.states)),
-        tuple(kept.means),
-        MappingProxyType(kept.margins),
+        tuple(map(MappingProxyType, solution.states)),
+        tuple(solution.means),
+        MappingProxyType(solution.margins),
+        tuple(map(MappingProxyType, solution.inputs)),
+        tuple(solution.series),
+        solution.precision,
     )
 
 
-def _moments_of(state: State) -> CertifiedMoments:
+def exchange_scales(found: CertifiedStates) -> CertifiedStates:
+    """Return a wrong theory's numbers: the moments of every state taken at the scale of the next one.
+
+    Args:
+        found: the solution of a cell whose correlations all vanish.
+
+    Raises:
+        EquilibriumError: a state's correlations do not vanish, or the wrong numbers are those of no equilibrium.
+        UncertifiedError: a moment is not enclosed.
+
+    Example:
+        >>> cell = CoupledDEQ([State("erf", "1/2"), State("erf", 1)], [[0, "1/4"], ["1/4", 0]])
+        >>> right = certify_states(cell)
+        >>> exchange_scales(right).decimal(0, "alpha1") == right.decimal(0, "alpha1")
+        False
+    """
+    cell = found.cell
+    if not all(cell.decorrelated):
+        raise EquilibriumError("scales are exchanged only of states whose correlations all vanish")
+    moments = [state_moments(state) for state in cell.states]
+    with ctx.workprec(found.precision):
+        taus = [balls["tau"] for balls in found.states]
+        places, nothing = [*taus[1:], taus[0]], np.zeros(len(taus))
+        solution = _Certifier(cell, moments, found.digits).numbers(taus, places, nothing, nothing)
+    return _certified(cell, found.digits, solution)
+
+
+def state_moments(state: State) -> CertifiedMoments:
     """Moments, with E[phi'^2] where it has an enclosure."""
     found = certified_moments(state.activation)
     try:
@@ -219,7 +266,8 @@ def _moments_of(state: State) -> CertifiedMoments:
     return found
 
 
-def _is_good(ball: arb, digits: int) -> bool:
+def is_narrow(ball: arb, digits: int) -> bool:
+    """Whether a ball is a thousand times narrower than the last of some digits; about 0, of the digits of 1."""
     size = arb(1) if ball.contains(0) else abs(ball.mid())
     return bool(ball.is_finite() and ball.rad() <= size * arb(10) ** -(digits + _MARGIN))
 
@@ -333,12 +381,15 @@ def _solve_limits(matrix: Array, biases: Array, plain: Array, squares: Array, en
 
 @dataclass(frozen=True)
 class _Solution:
-    """Numbers of each state, means, margins, and the correlation whose series was cut short, or 0."""
+    """Numbers of each state, means, margins, the correlation whose series was cut short, or 0, and what they are of."""
 
     states: list[_Balls]
     means: list[arb]
     margins: _Balls
     cut: float
+    inputs: list[dict[Any, arb]]
+    series: list[HermiteBalls | None]
+    precision: int
 
 
 @dataclass(frozen=True)
@@ -461,35 +512,50 @@ class _Certifier:
             UncertifiedError, RootNotCertifiedError: something is not proved.
             EquilibriumError: the equilibrium is not stable.
         """
-        states = self._cell.states
         taus = list(certify_root(_Scales(self._cell, self._moments, self._matrix), [arb(t) for t in scales], ()))
+        return self.numbers(taus, taus, scales, limits)
+
+    def numbers(self, taus: Sequence[arb], places: Sequence[arb], scales: Array, limits: Array) -> _Solution:
+        """The same from the scales.
+
+        Args:
+            taus: tau_r.
+            places: where each state's moments are taken: tau_r, but for a wrong theory.
+            scales: places in float64, (R,).
+            limits: rough limits q_r, (R,).
+
+        Raises:
+            UncertifiedError, RootNotCertifiedError, EquilibriumError: as for ``run``.
+        """
+        states = self._cell.states
         squares = [
             _squares(one, state, scale, curvature=True)
-            for one, state, scale in zip(self._moments, states, taus, strict=True)
+            for one, state, scale in zip(self._moments, states, places, strict=True)
         ]
-        series, crossed = self._limits(taus, squares, scales, limits)
+        series, crossed = self._limits(places, scales, limits)
         pairs = [
-            self._pairs(*arguments)
-            for arguments in zip(self._moments, taus, series, crossed, self._cell.mean_free, strict=True)
+            pair_moments(*arguments, PAIR_ORDERS)
+            for arguments in zip(self._moments, places, series, crossed, self._cell.mean_free, strict=True)
         ]
-        margins = self._margins(taus, squares, pairs)
+        energies = self._slope_energies(places)
+        margins = self._margins(squares, pairs, energies)
         inputs = [
             {square_symbol(m): value for m, value in zip(SQUARE_ORDERS, square.values, strict=True)}
             | {pair_symbol(*orders): value for orders, value in pair.items()}
             | {preactivation_symbol("0"): limit, preactivation_symbol("tau2"): tau**2}
             for square, pair, limit, tau in zip(squares, pairs, crossed, taus, strict=True)
         ]
-        solved = self._terms(inputs)
+        for state, energy in zip(inputs, energies, strict=False):
+            state[slope_energy_symbol()] = energy
+        self._terms(inputs)
         means = [
             one.enclose(tau, [(0, 1)])[0, 1] if state.centred else arb(0)
-            for one, state, tau in zip(self._moments, states, taus, strict=True)
+            for one, state, tau in zip(self._moments, states, places, strict=True)
         ]
-        named = [self._named(r, taus[r], crossed[r], inputs[r], solved) for r in range(len(states))]
-        return _Solution(named, means, margins, self._cut)
+        named = [self._named(r, taus[r], crossed[r], inputs[r]) for r in range(len(states))]
+        return _Solution(named, means, margins, self._cut, inputs, series, ctx.prec)
 
-    def _limits(
-        self, taus: Sequence[arb], squares: Sequence[_Squares], scales: Array, limits: Array
-    ) -> tuple[list[HermiteBalls | None], list[arb]]:
+    def _limits(self, taus: Sequence[arb], scales: Array, limits: Array) -> tuple[list[HermiteBalls | None], list[arb]]:
         """The Hermite series and the limits q of each state; no series and 0 where the covariance vanishes."""
         plain = self._cell.uncorrelated
         chosen = [r for r, vanishing in enumerate(plain) if not vanishing]
@@ -514,21 +580,17 @@ class _Certifier:
             found[r] = limit
         return series, found
 
-    def _pairs(
-        self, moments: CertifiedMoments, tau: arb, series: HermiteBalls | None, limit: arb, mean_free: bool
-    ) -> dict[tuple[int, int], arb]:
-        """E[phi^(j)(u) phi^(k)(v)]: a series, or products of E[phi^(j)] where u and v are independent."""
-        if series is not None:
-            return {(j, k): series.pair_moment(j, k, limit / tau**2) for j, k in PAIR_ORDERS}
-        raw = [moments.enclose(tau, [(k, 1)])[k, 1] for k in range(5)]
-        hermite = (raw[0], raw[1], raw[2] - raw[0], raw[3] - 3 * raw[1], raw[4] - 6 * raw[2] + 3 * raw[0])
-        derivatives = [value / tau**k for k, value in enumerate(hermite)]
-        if mean_free:
-            derivatives[0] = arb(0)
-        return {(j, k): derivatives[j] * derivatives[k] for j, k in PAIR_ORDERS}
+    def _slope_energies(self, taus: Sequence[arb]) -> list[arb]:
+        """E[phi'^2] of all states; none where one is infinite."""
+        if not all(one.has_slope_energy for one in self._moments):
+            return []
+        return [one.enclose(tau, [(0, 0)])[0, 0] for one, tau in zip(self._moments, taus, strict=True)]
 
     def _margins(
-        self, taus: Sequence[arb], squares: Sequence[_Squares], pairs: Sequence[Mapping[tuple[int, int], arb]]
+        self,
+        squares: Sequence[_Squares],
+        pairs: Sequence[Mapping[tuple[int, int], arb]],
+        energies: Sequence[arb],
     ) -> _Balls:
         found = {
             "tau": _spectral_radius(self._matrix, [one.slope for one in squares]),
@@ -540,62 +602,38 @@ class _Certifier:
                 raise _no_equilibrium(f"the spectral radius of {name} is {float(found[key]):.6g}, not below 1")
             if not found[key] < 1:
                 raise UncertifiedError(f"whether the spectral radius of {name} is below 1 is not decided")
-        if all(one.has_slope_energy for one in self._moments):
-            energies = [one.enclose(tau, [(0, 0)])[0, 0] for one, tau in zip(self._moments, taus, strict=True)]
+        if energies:
             found["ntk"] = _spectral_radius(self._matrix, energies)
         return found
 
-    def _terms(self, inputs: Sequence[dict[Any, arb]]) -> dict[str, list[arb]]:
-        """The pre-activations' coefficients: (I - Sigma2 D) l = Sigma2 rest + drive, one term after the other."""
-        count, solved = len(inputs), {}
-        drive = [constant_ball(state.sigma_b2) for state in self._cell.states]
-        for term in _TERMS:
-            gains, rests = zip(*(_evaluated(term, state) for state in inputs), strict=True)
-            left = [[int(r == s) - self._matrix[r][s] * gains[s] for s in range(count)] for r in range(count)]
-            right = [
-                sum((w * rest for w, rest in zip(row, rests, strict=True)), drive[r] if term in _DRIVEN else arb(0))
-                for r, row in enumerate(self._matrix)
-            ]
-            found = arb_mat(left).solve(arb_mat([[value] for value in right]))
-            solved[term] = [found[r, 0] for r in range(count)]
-            for r, state in enumerate(inputs):
-                state[preactivation_symbol(term)] = solved[term][r]
-        return solved
+    def _terms(self, inputs: Sequence[dict[Any, arb]]) -> None:
+        """The pre-activations' coefficients, added to the inputs: (I - Sigma2 D) l = Sigma2 rest + drive."""
+        weights = [constant_ball(state.sigma_b2) for state in self._cell.states]
+        drive = dict.fromkeys(_DRIVEN, weights)
+        solve_terms(_TERMS, _programs(), self._matrix, drive, inputs, preactivation_symbol)
 
-    def _named(
-        self, r: int, tau: arb, limit: arb, inputs: Mapping[Any, arb], solved: Mapping[str, Sequence[arb]]
-    ) -> _Balls:
+    def _named(self, r: int, tau: arb, limit: arb, inputs: Mapping[Any, arb]) -> _Balls:
         """One state's numbers by key."""
+        solved = {term: inputs[preactivation_symbol(term)] for term in _TERMS}
         kernel = {}
         for term in ("S", "d", "dd", "SS", "e"):
-            gain, rest = _evaluated(term, inputs)
-            kernel[term] = gain * solved[term][r] + rest
+            gain, rest = _programs().evaluate(term, inputs)
+            kernel[term] = gain * solved[term] + rest
         diagonal = inputs[square_symbol(0)]
         found = {"tau": tau, "q": limit, "g0": inputs[pair_symbol(0, 0)]}
         found |= {f"g{term}": value for term, value in kernel.items()} | {"diagonal": diagonal}
         if self._cell.decorrelated[r]:
-            alphas = (diagonal, kernel["S"], kernel["dd"], kernel["SS"], solved["4"][r])
-            lambdas = (solved["S"][r], solved["dd"][r], solved["SS"][r], solved["4"][r])
+            alphas = (diagonal, kernel["S"], kernel["dd"], kernel["SS"], solved["4"])
+            lambdas = (solved["S"], solved["dd"], solved["SS"], solved["4"])
             found |= dict(zip(CENTRED_KEYS, (*alphas, *lambdas), strict=True))
         return found
 
 
 @cache
-def _programs() -> tuple[tuple[Any, ...], dict[str, Program]]:
-    """The gains and rests of theory's response, as programs of the same symbols."""
+def _programs() -> TermPrograms:
+    """The gains and rests of theory's response."""
     response = state_response()
-    pairs = {term: (response.gains[term], response.rests[term]) for term in _TERMS}
-    symbols = sorted({s for both in pairs.values() for part in both for s in part.free_symbols}, key=str)
-    arithmetic = BallArithmetic()
-    return tuple(symbols), {term: compile_program(list(both), symbols, arithmetic) for term, both in pairs.items()}
-
-
-def _evaluated(term: str, inputs: Mapping[Any, arb]) -> tuple[arb, arb]:
-    """Gain and rest of a term; symbols that are not known yet do not occur in them."""
-    symbols, programs = _programs()
-    program = programs[term].renewed(BallArithmetic())
-    gain, rest = program(*(inputs.get(symbol, arb(0)) for symbol in symbols))
-    return arb(gain), arb(rest)
+    return TermPrograms({term: (response.gains[term], response.rests[term]) for term in _TERMS})
 
 
 def _spectral_radius(matrix: Sequence[Sequence[arb]], factors: Sequence[arb]) -> arb:

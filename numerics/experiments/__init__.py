@@ -1,7 +1,7 @@
 """Draws of data, and how far a kernel is from what is predicted on them."""
 
 from numerics.experiments.advice import TRUSTED, advise, equivalent_name
-from numerics.experiments.coupled import CoupledStudy, state_equivalent, state_parts
+from numerics.experiments.coupled import CellKernel, CoupledStudy, cell_equivalent, cell_parts
 from numerics.experiments.data_study import DataStudy, DataSummary, SampleSource, SampleStudy, study_data
 from numerics.experiments.diagnostics import DataDiagnostics, diagnose
 from numerics.experiments.distances import (
@@ -44,6 +44,7 @@ __all__ = [
     "ROUNDING",
     "TRUSTED",
     "Cell",
+    "CellKernel",
     "ConvergenceStudy",
     "CoupledStudy",
     "DataDiagnostics",
@@ -72,6 +73,8 @@ __all__ = [
     "Scores",
     "advise",
     "best_ridge",
+    "cell_equivalent",
+    "cell_parts",
     "check_network",
     "check_rate",
     "diagnose",
@@ -91,8 +94,6 @@ __all__ = [
     "predict",
     "predict_network",
     "report_rate",
-    "state_equivalent",
-    "state_parts",
     "study_data",
     "summarise_outliers",
     "summary",

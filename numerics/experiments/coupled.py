@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import lru_cache
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -17,20 +18,22 @@ from scipy.sparse.linalg import LinearOperator
 
 from numerics.arrays import Array
 from numerics.data import MixtureStatistics
-from numerics.equilibrium import CertifiedStates, certify_states
+from numerics.equilibrium import CertifiedStates, certify_states, certify_tangent, exchange_scales
 from numerics.equivalents import DeterministicEquivalent, equivalent_parts
 from numerics.experiments.experiment import Cell, Experiment
 from numerics.experiments.ladders import Ladder
-from numerics.kernels import coupled_kernels
+from numerics.kernels import CoupledKernels, coupled_kernels
 from numerics.linalg import operator_norm, perturbed_norms
 from theory.claims import CoupledTheory, coupled_theories
-from theory.equations import CoupledDEQ
-from theory.kernels import Kernel, KernelCoefficients
+from theory.equations import TRAINED, CoupledDEQ, TrainedWeights
+from theory.kernels import KernelCoefficients
 
-__all__ = ["CoupledStudy", "state_equivalent", "state_parts"]
+__all__ = ["CellKernel", "CoupledStudy", "cell_equivalent", "cell_parts"]
 
 #: Digits of the numbers that equivalents are made of.
 _DIGITS = 15
+#: A kernel of a cell: a state's CK by its number, or the NTK of the one that is read out by the weights trained.
+CellKernel = int | TrainedWeights
 
 
 @lru_cache(maxsize=64)
@@ -38,27 +41,53 @@ def _solved(deq: CoupledDEQ) -> CertifiedStates:
     return certify_states(deq, _DIGITS)
 
 
-def state_equivalent(
-    found: CertifiedStates, state: int, statistics: MixtureStatistics, gram: Array, theory: CoupledTheory | None = None
+@lru_cache(maxsize=64)
+def _numbers(cell: CoupledDEQ, kernel: CellKernel, other_scales: bool = False) -> Mapping[str, float]:
+    """A kernel's numbers by key of section 8."""
+    found = exchange_scales(_solved(cell)) if other_scales else _solved(cell)
+    floats = certify_tangent(found, kernel).floats() if isinstance(kernel, TrainedWeights) else found.floats(kernel)
+    return MappingProxyType(floats)
+
+
+def _decorrelated(cell: CoupledDEQ, kernel: CellKernel) -> bool:
+    """Whether a kernel tends to 0 off the diagonal."""
+    return cell.decorrelated[cell.readout if isinstance(kernel, TrainedWeights) else kernel]
+
+
+def _four(numbers: Mapping[str, float]) -> KernelCoefficients[float]:
+    """The numbers of section 4 among those of section 8, where the kernel tends to 0 off the diagonal."""
+    return KernelCoefficients(*(numbers[key] for key in ("gS", "gdd", "gSS", "diagonal")))
+
+
+def cell_equivalent(
+    cell: CoupledDEQ,
+    kernel: CellKernel,
+    statistics: MixtureStatistics,
+    gram: Array,
+    theory: CoupledTheory | None = None,
 ) -> DeterministicEquivalent:
-    """The equivalent of one state's conjugate kernel, that of section 4 where it tends to 0 off the diagonal.
+    """The equivalent of a kernel of a cell, that of section 4 where it tends to 0 off the diagonal.
 
     Args:
-        found: the numbers of the cell, at the tau_0 of the data.
-        state: its number.
+        cell: the cell, at the tau_0 of the data.
+        kernel: number of a state, for its CK, or the weights that are trained, for the NTK.
         statistics: of the sample.
         gram: (n, n) array S.
         theory: the true one where left out.
 
     Raises:
         ValueError: shapes that do not fit.
+        EquilibriumError: no stable equilibrium, or no NTK.
+        UncertifiedError: the numbers of the cell are not certified.
     """
     which = coupled_theories()["true"] if theory is None else theory
-    numbers, tau0 = found.floats(state), float(found.cell.tau0)
-    if found.cell.decorrelated[state]:
-        coefficients = KernelCoefficients.of(numbers, Kernel.CK)
-        return DeterministicEquivalent.from_statistics(statistics, coefficients, tau0=tau0, gram=gram)
-    kept = numbers | dict.fromkeys(which.absent, 0.0)
+    cell, tau0 = which.cell(cell), float(cell.tau0)
+    if isinstance(kernel, TrainedWeights):
+        kernel = which.trained(cell, kernel)
+    numbers = _numbers(cell, kernel, which.other_scales)
+    if _decorrelated(cell, kernel):
+        return DeterministicEquivalent.from_statistics(statistics, _four(numbers), tau0=tau0, gram=gram)
+    kept = dict(numbers) | dict.fromkeys(which.absent, 0.0)
     if "g0" in which.absent:
         # What is subtracted on the diagonal goes with it.
         kept["diagonal"] -= numbers["g0"]
@@ -66,20 +95,23 @@ def state_equivalent(
     return DeterministicEquivalent.about_limit(statistics, kept, delta, tau0=tau0, gram=gram)
 
 
-def state_parts(
-    found: CertifiedStates, state: int, statistics: MixtureStatistics, gram: Array
+def cell_parts(
+    cell: CoupledDEQ, kernel: CellKernel, statistics: MixtureStatistics, gram: Array
 ) -> dict[str, LinearOperator]:
-    """What each number contributes to a state's equivalent, by name, as ``numerics.equivalents.equivalent_parts``.
+    """What each number contributes to a kernel's equivalent, by name, as ``numerics.equivalents.equivalent_parts``.
 
     Args:
-        found: the numbers of the cell, at the tau_0 of the data.
-        state: its number.
+        cell: the cell, at the tau_0 of the data.
+        kernel: number of a state, for its CK, or the weights that are trained, for the NTK.
         statistics: of the sample.
         gram: (n, n) array S.
+
+    Raises:
+        EquilibriumError, UncertifiedError: as for ``cell_equivalent``.
     """
-    numbers, tau0 = found.floats(state), float(found.cell.tau0)
-    if found.cell.decorrelated[state]:
-        return equivalent_parts(KernelCoefficients.of(numbers, Kernel.CK), statistics, tau0, gram)
+    numbers, tau0 = _numbers(cell, kernel), float(cell.tau0)
+    if _decorrelated(cell, kernel):
+        return equivalent_parts(_four(numbers), statistics, tau0, gram)
     names = {"constant": "g0", "linear": "gS", "sum": "gd", "variance": "gdd", "square": "gSS", "squares": "ge"}
     names["diagonal"] = "diagonal"
     zero = dict.fromkeys(names.values(), 0.0)
@@ -87,6 +119,37 @@ def state_parts(
         name: DeterministicEquivalent.about_limit(statistics, zero | {key: numbers[key]}, tau0=tau0, gram=gram)
         for name, key in names.items()
     }
+
+
+@dataclass(frozen=True, eq=False)
+class _Draw:
+    """The data of one draw and a cell's kernels on them.
+
+    Attributes:
+        gram: (n, n) array S.
+        statistics: of the sample.
+        deq: the cell at the data's tau_0.
+        exact: its kernels.
+        rng: for norms.
+    """
+
+    gram: Array
+    statistics: MixtureStatistics
+    deq: CoupledDEQ
+    exact: CoupledKernels
+    rng: np.random.Generator
+
+    def kernel(self, which: CellKernel) -> Array:
+        """One of the kernels, (n, n)."""
+        if not isinstance(which, TrainedWeights):
+            return np.asarray(self.exact.ck[which])
+        if self.exact.ntk is None:
+            raise ValueError("the NTK was not asked for")
+        return self.exact.ntk
+
+    def equivalent(self, which: CellKernel, theory: CoupledTheory) -> DeterministicEquivalent:
+        """What a theory says of it."""
+        return cell_equivalent(self.deq, which, self.statistics, self.gram, theory)
 
 
 @dataclass(frozen=True)
@@ -99,6 +162,7 @@ class CoupledStudy:
         sizes: dimensions p.
         draws: of each size.
         wrong: whether wrong theories are measured as well.
+        trained: the weights whose NTK, of the state that is read out, is measured beside the CKs; None for none.
     """
 
     experiment: Experiment
@@ -106,12 +170,14 @@ class CoupledStudy:
     sizes: tuple[int, ...] = (200, 400, 800, 1600)
     draws: int = 16
     wrong: bool = False
+    trained: TrainedWeights | None = None
 
     @property
     def theories(self) -> tuple[CoupledTheory, ...]:
         """Those that are measured, the true one first."""
-        every = tuple(coupled_theories().values())
-        return tuple(t for t in every if len(self.deq.states) > 1 or not t.several) if self.wrong else every[:1]
+        true, *wrong = coupled_theories().values()
+        concern = (t for t in wrong if any(t.concerns(self.deq, kernel) for kernel in self.kernels.values()))
+        return (true, *concern) if self.wrong else (true,)
 
     def question(self) -> dict[str, Any]:
         """What the draws depend on besides their keys, as `numerics.records.run_campaign` takes it."""
@@ -125,54 +191,65 @@ class CoupledStudy:
             for state in self.deq.states
         ]
         rows = [[str(value) for value in row] for row in self.deq.sigma_a2]
-        return numbers | {"states": states, "weights": rows, "theories": [t.identifier for t in self.theories]}
+        found = numbers | {"states": states, "weights": rows, "theories": [t.identifier for t in self.theories]}
+        if self.trained is None:
+            return found
+        kept = {name: sorted(getattr(self.trained, name)) for name in TRAINED}
+        return found | {"readout": self.deq.readout, "trained": {**kept, "readout": self.trained.readout}}
 
     def cells(self) -> list[dict[str, Any]]:
         """What has to be measured, as plain JSON values: the longest first, so that workers end together."""
         return [{"p": size, "index": index} for size in reversed(self.sizes) for index in range(self.draws)]
 
+    @property
+    def kernels(self) -> dict[str, CellKernel]:
+        """What is measured, by name: the states' CKs by their numbers, and "ntk"."""
+        found: dict[str, CellKernel] = {str(state): state for state in range(len(self.deq.states))}
+        return found if self.trained is None else found | {"ntk": self.trained}
+
+    def _drawn(self, draw: Cell) -> _Draw:
+        rng = np.random.default_rng([self.experiment.seed, draw.p, draw.index])
+        sample = self.experiment.mixture(draw.p).sample(rng)
+        gram, statistics = sample.gram(), sample.statistics()
+        deq = self.deq.at(statistics.tau0(self.experiment.reading))
+        means = [float(mean) for mean in _solved(deq).means]
+        return _Draw(gram, statistics, deq, coupled_kernels(gram, deq, means, trained=self.trained), rng)
+
     def measure(self, cell: Mapping[str, Any]) -> dict[str, Any]:
-        """The distances ||G - Gbar|| of one draw, by theory and state, as plain JSON values.
+        """The distances ||K - Kbar|| of one draw, by theory and kernel, as plain JSON values.
 
         Raises:
-            EquilibriumError: no stable equilibrium.
+            EquilibriumError: no stable equilibrium, or no NTK.
             UncertifiedError: the numbers of the cell are not certified.
             KernelConvergenceError: an entry of a kernel has no stable fixed point.
         """
         draw = Cell(cell["p"], cell["index"])
         with threadpoolctl.threadpool_limits(limits=1):
-            rng = np.random.default_rng([self.experiment.seed, draw.p, draw.index])
-            sample = self.experiment.mixture(draw.p).sample(rng)
-            gram, statistics = sample.gram(), sample.statistics()
-            deq = self.deq.at(statistics.tau0(self.experiment.reading))
-            true = _solved(deq)
-            exact = coupled_kernels(gram, deq, [float(mean) for mean in true.means])
+            found = self._drawn(draw)
             errors: dict[str, list[float]] = {}
             residual = 0.0
             for theory in self.theories:
-                found = _solved(theory.cell(deq))
                 norms = [
-                    operator_norm(kernel - state_equivalent(found, r, statistics, gram, theory).dense(), rng)
-                    for r, kernel in enumerate(exact.ck)
+                    operator_norm(found.kernel(kernel) - found.equivalent(kernel, theory).dense(), found.rng)
+                    for kernel in self.kernels.values()
                 ]
                 errors[theory.identifier] = [norm.value for norm in norms]
                 residual = max(residual, *(norm.residual for norm in norms))
-            sizes = [operator_norm(kernel, rng).value for kernel in exact.ck]
+            sizes = [operator_norm(found.kernel(kernel), found.rng).value for kernel in self.kernels.values()]
         return {
             "p": draw.p,
-            "n": len(gram),
+            "n": len(found.gram),
             "index": draw.index,
             "errors": errors,
             "norms": sizes,
             "norm_residual": residual,
-            "kernel_residual": exact.evidence.residual,
+            "kernel_residual": found.exact.evidence.residual,
         }
 
-    def measure_state(self, state: int, draw: Cell, changes: Sequence[float]) -> dict[str, Any]:
-        """The distance of one state's kernel on one draw, as plain JSON values.
+    def measure_changes(self, draw: Cell, changes: Sequence[float]) -> dict[str, Any]:
+        """The same distances by kernel, with the equivalents' numbers changed and by the theories that concern each.
 
         Args:
-            state: its number.
             draw: of the data.
             changes: relative changes of the equivalent's numbers, with which the norm is computed too.
 
@@ -180,26 +257,28 @@ class CoupledStudy:
             EquilibriumError, UncertifiedError, KernelConvergenceError: as of `measure`.
         """
         with threadpoolctl.threadpool_limits(limits=1):
-            rng = np.random.default_rng([self.experiment.seed, draw.p, draw.index])
-            sample = self.experiment.mixture(draw.p).sample(rng)
-            gram, statistics = sample.gram(), sample.statistics()
-            deq = self.deq.at(statistics.tau0(self.experiment.reading))
-            true = _solved(deq)
-            exact = coupled_kernels(gram, deq, [float(mean) for mean in true.means]).ck[state]
-            equivalent = state_equivalent(true, state, statistics, gram)
-            error = exact - equivalent.dense()
-            parts = state_parts(true, state, statistics, gram)
-            factors = [-change for change in changes]
-            changed = perturbed_norms(error, parts, factors, rng, span=equivalent.factor, full_rank=["linear"])
-            wrong = {}
-            for theory in self.theories[1:]:
-                if theory.concerns(deq, state):
-                    other = state_equivalent(_solved(theory.cell(deq)), state, statistics, gram, theory)
-                    wrong[theory.identifier] = operator_norm(exact - other.dense(), rng).value
-        return {"error": operator_norm(error, rng).value, "changed": changed, "wrong": wrong}
+            found = self._drawn(draw)
+            return {name: self._changed(found, kernel, changes) for name, kernel in self.kernels.items()}
+
+    def _changed(self, draw: _Draw, kernel: CellKernel, changes: Sequence[float]) -> dict[str, Any]:
+        """Of one kernel."""
+        true, *wrong = self.theories
+        exact, equivalent = draw.kernel(kernel), draw.equivalent(kernel, true)
+        error = exact - equivalent.dense()
+        parts = cell_parts(draw.deq, kernel, draw.statistics, draw.gram)
+        factors = [-change for change in changes]
+        return {
+            "error": operator_norm(error, draw.rng).value,
+            "changed": perturbed_norms(error, parts, factors, draw.rng, span=equivalent.factor, full_rank=["linear"]),
+            "wrong": {
+                theory.identifier: operator_norm(exact - draw.equivalent(kernel, theory).dense(), draw.rng).value
+                for theory in wrong
+                if theory.concerns(draw.deq, kernel)
+            },
+        }
 
     def ladders(self, measured: Sequence[Mapping[str, Any]], theory: str = "true") -> tuple[Ladder, ...]:
-        """What the measured draws say of the rate, a ladder for each state.
+        """What the measured draws say of the rate, a ladder for each kernel.
 
         Args:
             measured: what `measure` returned for every cell.
@@ -207,16 +286,22 @@ class CoupledStudy:
         """
         found = sorted(measured, key=lambda cell: (cell["p"], cell["index"]))
         ladders = []
-        for r, state in enumerate(self.deq.states):
-            rows = {size: [cell["errors"][theory][r] for cell in found if cell["p"] == size] for size in self.sizes}
-            cells = tuple(_of_state(cell, r, theory) for cell in found)
+        for k, kernel in enumerate(self.kernels.values()):
+            rows = {size: [cell["errors"][theory][k] for cell in found if cell["p"] == size] for size in self.sizes}
+            cells = tuple(_of_kernel(cell, k, theory) for cell in found)
             rng = np.random.default_rng([self.experiment.seed, self.draws])
-            name = state.activation.name if len(self.deq.states) == 1 else f"state {r}: {state.activation.name}"
-            ladders.append(Ladder.of(rows, rng, activation=name, cells=cells))
+            ladders.append(Ladder.of(rows, rng, activation=self._subject(kernel), cells=cells))
         return tuple(ladders)
 
+    def _subject(self, kernel: CellKernel) -> str:
+        """What a kernel is called."""
+        state = self.deq.readout if isinstance(kernel, TrainedWeights) else kernel
+        name = self.deq.states[state].activation.name
+        name = name if len(self.deq.states) == 1 else f"state {state}: {name}"
+        return f"{name}, NTK" if isinstance(kernel, TrainedWeights) else name
 
-def _of_state(cell: Mapping[str, Any], state: int, theory: str) -> dict[str, Any]:
-    """What was measured of one state in a draw."""
+
+def _of_kernel(cell: Mapping[str, Any], kernel: int, theory: str) -> dict[str, Any]:
+    """What was measured of one kernel in a draw."""
     kept = {key: cell[key] for key in ("p", "n", "index", "norm_residual", "kernel_residual")}
-    return {"state": state, "error": cell["errors"][theory][state], "norm": cell["norms"][state]} | kept
+    return {"state": kernel, "error": cell["errors"][theory][kernel], "norm": cell["norms"][kernel]} | kept

@@ -1,7 +1,7 @@
 """The exact kernels of networks of infinite width, entry by entry."""
 
 from numerics.kernels.chebyshev import at_many_points
-from numerics.kernels.coupled import TRAINED, CoupledKernels, coupled_kernels
+from numerics.kernels.coupled import CoupledKernels, coupled_kernels
 from numerics.kernels.duals import (
     ClosedDual,
     DualActivation,
@@ -25,7 +25,6 @@ from numerics.kernels.interpolated_duals import InterpolatedDual, PairDual, Unre
 
 __all__ = [
     "EXPLICIT_KERNELS",
-    "TRAINED",
     "ClosedDual",
     "CoupledKernels",
     "DualActivation",

@@ -29,12 +29,10 @@ from numerics.kernels.gram import check_gram
 from numerics.kernels.hermite import dual_by_series
 from numerics.moments import gaussian_moment, quiet, select_refinement
 from numerics.parameters import as_array
-from theory.equations import CoupledDEQ
+from theory.equations import CoupledDEQ, TrainedWeights
 
-__all__ = ["TRAINED", "CoupledKernels", "coupled_kernels"]
+__all__ = ["CoupledKernels", "coupled_kernels"]
 
-#: Weights that an NTK may train beside the readout.
-TRAINED = ("recurrent", "input", "bias")
 _TILE = 128
 _MOST_STEPS = 60
 _DIAGONAL_STEPS = 400
@@ -69,7 +67,7 @@ def coupled_kernels(
     cell: CoupledDEQ,
     means: Sequence[float],
     *,
-    trained: Iterable[str] | None = None,
+    trained: TrainedWeights | Iterable[str] | None = None,
     tolerance: float = 1e-12,
 ) -> CoupledKernels:
     """The conjugate kernels of all states of a cell for any Gram matrix, and the NTK of the one that is read out.
@@ -81,7 +79,8 @@ def coupled_kernels(
         gram: (n, n) array S.
         cell: the cell.
         means: (R,) numbers subtracted from the activations, E[phi_r(tau_r xi)] at equilibrium where they are centred.
-        trained: of ``TRAINED``; None for no NTK.
+        trained: weights block by block, or kinds of them (``theory.equations.TRAINED``), which are trained beside the
+            readout; None for no NTK.
         tolerance: relative to sqrt(G_ii G_jj), for the residual and for the truncation of the series.
 
     Raises:
@@ -96,7 +95,7 @@ def coupled_kernels(
     """
     gram = as_array(gram, "the Gram matrix")
     system = _System.of(cell, means, check_gram(gram), tolerance)
-    asked = None if trained is None else _asked(trained)
+    asked = None if trained is None else _Trained.of(cell, trained)
     if asked is not None and not all(np.all(np.isfinite(one.ladder.slope_energy)) for one in system.states):
         raise KernelConvergenceError("there is no NTK: E[phi'^2] of a state is infinite; the conjugate kernels exist")
     n, count = len(gram), len(cell.states)
@@ -115,12 +114,20 @@ def coupled_kernels(
     return CoupledKernels(ck, ntk, variances, Evidence.of_entries(parts))
 
 
-def _asked(trained: Iterable[str]) -> frozenset[str]:
-    found = frozenset(trained)
-    unknown = sorted(found - set(TRAINED))
-    if unknown:
-        raise ValueError(f"the weights that can be trained are {', '.join(TRAINED)}, not {unknown[0]!r}")
-    return found
+@dataclass(frozen=True)
+class _Trained:
+    """Variances of the weights that are trained, 0 for the others: arrays (R, R), (R,), (R,); of the readout 1 or 0."""
+
+    sigma_a2: Array
+    sigma_b2: Array
+    sigma_c2: Array
+    readout: float
+
+    @classmethod
+    def of(cls, cell: CoupledDEQ, trained: TrainedWeights | Iterable[str]) -> _Trained:
+        chosen = TrainedWeights.of(cell, trained)
+        matrix, inputs, biases = (np.array(part, dtype=np.float64) for part in chosen.variances(cell))
+        return cls(matrix, inputs, biases, float(chosen.readout))
 
 
 def _write(target: Array, values: Array, rows: slice, columns: slice) -> None:
@@ -429,23 +436,17 @@ def _by_pairs(
     return Evidence.of_entries(parts)
 
 
-def _tangent(
-    system: _System, readout: int, block: Array, kernel: Array, slope: Array, trained: frozenset[str]
-) -> Array:
+def _tangent(system: _System, readout: int, block: Array, kernel: Array, slope: Array, trained: _Trained) -> Array:
     """The NTK's tile: G of the readout, and every state's adjoint kernel times what of L is trained."""
-    count = len(system.states)
     right = np.zeros(kernel.shape)
     right[readout] = 1.0
     # B = Gdot y with y = e + Sigma2^T diag(Gdot) y.
     adjoint = slope * _solved(system.sigma_a2.T, slope, right)
-    total = kernel[readout].copy()
-    for r in range(count):
-        if "recurrent" in trained:
-            total += adjoint[r] * sum(system.sigma_a2[r, s] * kernel[s] for s in range(count))
-        if "input" in trained:
-            total += adjoint[r] * system.sigma_b2[r] * block
-        if "bias" in trained:
-            total += adjoint[r] * system.sigma_c2[r]
+    total = trained.readout * kernel[readout]
+    for r, row in enumerate(trained.sigma_a2):
+        covariance = trained.sigma_b2[r] * block + trained.sigma_c2[r]
+        covariance += sum(weight * kernel[s] for s, weight in enumerate(row) if weight)
+        total += adjoint[r] * covariance
     if not np.all(np.isfinite(total)):
         raise KernelConvergenceError("there is no NTK: its entries are not finite")
     return np.asarray(total)

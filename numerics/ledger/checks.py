@@ -233,6 +233,7 @@ PROFILES = {
                 "few-coefficients": _NO_TIME,
                 "states-rate": _NO_TIME,
                 "uncentred-rate": _NO_TIME,
+                "states-ntk-rate": _NO_TIME,
                 "transition": _NO_TIME,
                 "width-law-universal": _NO_TIME,
                 "limit-spike": _NO_TIME,

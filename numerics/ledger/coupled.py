@@ -7,6 +7,7 @@ Each draw's kernels are compared with the equivalents of wrong theories as well,
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
@@ -16,13 +17,15 @@ from numerics.experiments import Cell, CoupledStudy, Experiment, check_rate
 from numerics.ledger.checks import Check, Plan, PlantedOutcome, Results, Task, by_size, ladder
 from numerics.ledger.rates import CHANGES, ladder_verdict
 from theory.claims import Verdict, VerdictKind, coupled_theories
-from theory.equations import CoupledDEQ, State
+from theory.equations import TRAINED, CoupledDEQ, State, TrainedWeights
 
 __all__ = ["CHECKS", "coupled_task"]
 
 #: Norm of the class means, with which the next order of the expansion is small.
 _MEANS = 3.0
-_SEVERAL, _UNCENTRED = "states-rate", "uncentred-rate"
+_SEVERAL, _UNCENTRED, _TANGENT = "states-rate", "uncentred-rate", "states-ntk-rate"
+#: Name of the NTK among a study's kernels.
+_NTK = "ntk"
 
 
 @cache
@@ -41,80 +44,102 @@ def _cells() -> dict[str, CoupledDEQ]:
 
 
 #: By claim, the cells that decide it.
-_CASES = {_SEVERAL: ("relu, tanh", "swish, relu"), _UNCENTRED: ("relu", "tanh", "relu, swish, tanh")}
+_CASES = {
+    _SEVERAL: ("relu, tanh", "swish, relu"),
+    _UNCENTRED: ("relu", "tanh", "relu, swish, tanh"),
+    _TANGENT: ("relu, tanh", "swish, relu", "relu, swish, tanh"),
+}
 
 
-def coupled_task(case: str, state: int, p: int, index: int, seed: int) -> dict[str, Any]:
-    """Distance ||G - Gbar|| of one state on one draw, with its numbers changed and by wrong theories, as plain values.
+@dataclass(frozen=True)
+class _Case:
+    """A ladder: the errors of one kernel of a cell.
+
+    Attributes:
+        claim: what it decides.
+        cell: name of the cell.
+        kernel: of the cell, by its name in ``CoupledStudy.kernels``.
+        tasks: draws.
+    """
+
+    claim: str
+    cell: str
+    kernel: str
+    tasks: list[Task]
+
+    @property
+    def subject(self) -> str:
+        """What it is about."""
+        if self.kernel == _NTK:
+            return f"{self.cell}: NTK"
+        return self.cell if len(_cells()[self.cell].states) == 1 else f"{self.cell}: state {self.kernel}"
+
+    def own(self, results: Results) -> Results:
+        """What the tasks say of the kernel."""
+        return {task.name: results[task.name][self.kernel] for task in self.tasks}
+
+
+def coupled_task(case: str, p: int, index: int, seed: int) -> dict[str, Any]:
+    """Distances ||K - Kbar|| of a cell's kernels on one draw, as plain values, by the kernels' names.
+
+    With each kernel's numbers changed too, and by wrong theories.
 
     Args:
         case: name of the cell.
-        state: its number.
         p: dimension.
         index: number of the draw.
         seed: root of the random numbers.
     """
-    study = CoupledStudy(Experiment((), means=_MEANS, seed=seed), _cells()[case], wrong=True)
-    return study.measure_state(state, Cell(p, index), CHANGES)
-
-
-def _ladders(plan: Plan, claim: str) -> list[tuple[str, int, list[Task]]]:
-    """Cell, state and tasks of every ladder of a claim."""
-    profile = plan.profile
-    return [
-        (
-            case,
-            state,
-            ladder(
-                coupled_task, {"case": case, "state": state, "seed": plan.seed}, profile.rate_sizes, profile.rate_draws
-            ),
-        )
-        for case in _CASES[claim]
-        for state in range(len(_cells()[case].states))
-    ]
-
-
-def _subject(case: str, state: int) -> str:
     cell = _cells()[case]
-    return case if len(cell.states) == 1 else f"{case}: state {state}"
+    trained = TrainedWeights.of(cell, TRAINED) if case in _CASES[_TANGENT] else None
+    study = CoupledStudy(Experiment((), means=_MEANS, seed=seed), cell, wrong=True, trained=trained)
+    return study.measure_changes(Cell(p, index), CHANGES)
+
+
+def _ladders(plan: Plan) -> list[_Case]:
+    profile, found = plan.profile, []
+    for claim, cells in _CASES.items():
+        for name in cells:
+            arguments = {"case": name, "seed": plan.seed}
+            tasks = ladder(coupled_task, arguments, profile.rate_sizes, profile.rate_draws)
+            states = map(str, range(len(_cells()[name].states)))
+            kernels = [_NTK] if claim == _TANGENT else states
+            found += [_Case(claim, name, kernel, tasks) for kernel in kernels]
+    return found
 
 
 def _verdicts(plan: Plan, results: Results) -> list[Verdict]:
     return [
-        ladder_verdict(claim, _subject(case, state), "", tasks, results, plan)
-        for claim in _CASES
-        for case, state, tasks in _ladders(plan, claim)
+        ladder_verdict(case.claim, case.subject, "", case.tasks, case.own(results), plan) for case in _ladders(plan)
     ]
 
 
 def _planted(plan: Plan, results: Results) -> Sequence[PlantedOutcome]:
-    """Every wrong theory, refuted where the test of the rate refutes it of some state."""
-    ladders = [found for claim in _CASES for found in _ladders(plan, claim)]
-    return [_outcome(name, ladders, results, plan) for name in coupled_theories() if name != "true"]
+    """Every wrong theory, refuted where the test of the rate refutes it of some kernel."""
+    return [_outcome(name, _ladders(plan), results, plan) for name in coupled_theories() if name != "true"]
 
 
-def _outcome(
-    theory: str, ladders: Sequence[tuple[str, int, list[Task]]], results: Results, plan: Plan
-) -> PlantedOutcome:
+def _outcome(theory: str, ladders: Sequence[_Case], results: Results, plan: Plan) -> PlantedOutcome:
     best = ("", False, -np.inf)
-    for case, state, tasks in ladders:
-        if any(theory not in results[task.name]["wrong"] for task in tasks):
+    for case in ladders:
+        own = case.own(results)
+        if any(theory not in own[task.name]["wrong"] for task in case.tasks):
             continue
-        rows = by_size(tasks, lambda task: float(results[task.name]["wrong"][theory]))
-        true = by_size(tasks, lambda task: float(results[task.name]["error"]))
+        rows = by_size(case.tasks, lambda task, own=own: float(own[task.name]["wrong"][theory]))  # type: ignore[misc]
+        true = by_size(case.tasks, lambda task, own=own: float(own[task.name]["error"]))  # type: ignore[misc]
         last = max(rows)
         gaps = np.subtract(rows[last], true[last])
         score = float(gaps.mean() / max(gaps.std(ddof=1) / np.sqrt(gaps.size), 1e-300)) if gaps.size > 1 else 0.0
         report = check_rate(list(rows), list(rows.values()), false_alarm=plan.profile.level, needs_power=False)
         refuted = report.verdict.kind is VerdictKind.REFUTED
-        best = max(best, (_subject(case, state), refuted, score), key=lambda one: one[1:])
+        best = max(best, (case.subject, refuted, score), key=lambda one: one[1:])
     return PlantedOutcome(coupled_theories()[theory], best[1], best[0], best[2], float("inf"))
 
 
 CHECKS = (
     Check(
-        (_SEVERAL, _UNCENTRED),
-        lambda plan: [task for claim in _CASES for *_, tasks in _ladders(plan, claim) for task in tasks],
+        tuple(_CASES),
+        lambda plan: [task for case in _ladders(plan) for task in case.tasks],
         _verdicts,
         _planted,
     ),

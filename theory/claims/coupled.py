@@ -7,11 +7,11 @@ cell, put other norms in the place of delta, or leave a term out.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from types import MappingProxyType
 
-from theory.equations import CoupledDEQ, State
+from theory.equations import CoupledDEQ, State, TrainedWeights
 from theory.kernels import Kernel
 
 __all__ = ["CoupledTheory", "coupled_theories"]
@@ -54,9 +54,21 @@ def _uncoupled(cell: CoupledDEQ) -> CoupledDEQ:
     return CoupledDEQ(states, rows, cell.tau0, cell.readout)
 
 
+def _all_of_them(cell: CoupledDEQ, trained: TrainedWeights) -> TrainedWeights:
+    return trained
+
+
+def _without_input(cell: CoupledDEQ, trained: TrainedWeights) -> TrainedWeights:
+    return replace(trained, input=frozenset())
+
+
+def _within_states(cell: CoupledDEQ, trained: TrainedWeights) -> TrainedWeights:
+    return replace(trained, recurrent=frozenset((r, s) for r, s in trained.recurrent if r == s))
+
+
 @dataclass(frozen=True)
 class CoupledTheory:
-    """One theory of the equivalents of a cell's kernels.
+    """One theory of the equivalents of a cell's kernels: the states' CKs, and the NTK of the one that is read out.
 
     Attributes:
         identifier: short name.
@@ -65,6 +77,8 @@ class CoupledTheory:
         own_norms: whether delta is ||x_i||^2 - tau_0^2 itself, or t_a/sqrt(p) + psi_i.
         absent: keys of coefficients that are taken to be 0.
         several: whether it is wrong of several states only.
+        other_scales: whether every state's moments are taken at the scale of the next one.
+        trained: from the weights that are trained to those whose parts of the NTK are taken.
         kernel: whose equivalent.
         source: where it comes from.
     """
@@ -75,16 +89,28 @@ class CoupledTheory:
     own_norms: bool = True
     absent: frozenset[str] = frozenset()
     several: bool = False
+    other_scales: bool = False
+    trained: Callable[[CoupledDEQ, TrainedWeights], TrainedWeights] = _all_of_them
     kernel: Kernel = Kernel.CK
     source: str = "planted"
 
-    def concerns(self, cell: CoupledDEQ, state: int) -> bool:
-        """Return whether it says something else than the theory does of a state."""
+    def concerns(self, cell: CoupledDEQ, kernel: int | TrainedWeights) -> bool:
+        """Return whether it says something else than the theory does of a kernel.
+
+        Args:
+            cell: the cell.
+            kernel: number of a state, for its CK, or the weights that are trained, for the NTK.
+        """
+        if isinstance(kernel, TrainedWeights) and self.trained(cell, kernel) != kernel:
+            return True
+        decorrelated = cell.decorrelated[cell.readout if isinstance(kernel, TrainedWeights) else kernel]
+        if self.other_scales:
+            return len(cell.states) > 1 and all(cell.decorrelated)
         if self.several:
             return self.cell(cell) != cell
         if self.absent or not self.own_norms:
-            return not cell.decorrelated[state]
-        return self.cell(cell) != cell and not cell.decorrelated[state]
+            return not decorrelated
+        return self.cell(cell) != cell and not decorrelated
 
 
 @cache
@@ -106,5 +132,18 @@ def coupled_theories() -> Mapping[str, CoupledTheory]:
         CoupledTheory("transposed", "Sigma2 transposed", _transposed, several=True),
         CoupledTheory("exchanged", "each state's moments of the next one's activation", _exchanged, several=True),
         CoupledTheory("uncoupled", "each state's weights on itself alone", _uncoupled, several=True),
+        CoupledTheory("other scale", "each state's moments at the next one's tau", several=True, other_scales=True),
+        CoupledTheory(
+            "no input part",
+            "of the NTK, the part of the input weights left out",
+            trained=_without_input,
+            kernel=Kernel.NTK_ALL,
+        ),
+        CoupledTheory(
+            "no part between states",
+            "of the NTK, the parts of the weights between different states left out",
+            trained=_within_states,
+            kernel=Kernel.NTK_ALL,
+        ),
     )
     return MappingProxyType({theory.identifier: theory for theory in theories})

@@ -378,6 +378,19 @@ _RATES = (
         f"{_RATE}; terms that are left out and norms that are replaced must be refuted",
         VerdictKind.SUPPORTED,
     ),
+    Claim(
+        "states-ntk-rate",
+        "so have their NTKs",
+        "the NTK of the state that is read out, of several coupled ones all of whose weights are trained, is near its "
+        "equivalent, like p^(-1/2), with biases and uncentred states or without",
+        r"\|K_* - \bar K\| = O(p^{-1/2}),\quad K_* = G_*^{(\mathrm{out})} + \sum_r B^{(r)} \circ L^{(r)},\quad "
+        r"B^{(r)} = \dot G^{(r)} \circ \Bigl(1[r = \mathrm{out}] + \sum_q \sigma_{qr}^2 B^{(q)}\Bigr)",
+        f"{_MIXTURE}; independent weights between the states; the spectral radius of "
+        "(sigma_rs^2 E[phi_s'^2]) is below 1",
+        _SHEET.format("8"),
+        f"{_RATE}; parts of the NTK that are left out must be refuted",
+        VerdictKind.SUPPORTED,
+    ),
 )
 _VARIANTS = (
     Claim(

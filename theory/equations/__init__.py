@@ -17,6 +17,15 @@ from theory.equations.coupled import (
     state_response,
 )
 from theory.equations.coupled_model import MOST_STATES, CoupledDEQ, CoupledDEQError, State
+from theory.equations.coupled_tangent import (
+    TANGENT_PAIR_ORDERS,
+    TangentResponse,
+    adjoint_symbol,
+    incoming_symbol,
+    slope_energy_symbol,
+    tangent_response,
+    trained_symbol,
+)
 from theory.equations.deq import (
     ck_coefficients,
     ck_equations,
@@ -63,6 +72,7 @@ from theory.equations.model import DEQ, EquilibriumError, exact_number, exact_nu
 from theory.equations.orders import (
     ExpansionError,
 )
+from theory.equations.trained_weights import TRAINED, TrainedWeights
 
 __all__ = [
     "COUPLED_TERMS",
@@ -72,6 +82,8 @@ __all__ = [
     "PAIR_ORDERS",
     "PREVIOUS_LAYER",
     "SQUARE_ORDERS",
+    "TANGENT_PAIR_ORDERS",
+    "TRAINED",
     "CoupledDEQ",
     "CoupledDEQError",
     "CoupledExpansion",
@@ -91,6 +103,9 @@ __all__ = [
     "Preactivation",
     "State",
     "StateResponse",
+    "TangentResponse",
+    "TrainedWeights",
+    "adjoint_symbol",
     "centred_moments",
     "ck_coefficients",
     "ck_equations",
@@ -104,6 +119,7 @@ __all__ = [
     "expand_ntk",
     "expand_preactivation",
     "expand_with_kept_norms",
+    "incoming_symbol",
     "input_layer",
     "kept_orders",
     "kernel_coefficients",
@@ -118,9 +134,12 @@ __all__ = [
     "preactivation_coefficients",
     "preactivation_equations",
     "preactivation_symbol",
+    "slope_energy_symbol",
     "square_symbol",
     "stability_slope",
     "state_response",
+    "tangent_response",
     "tau_equation",
+    "trained_symbol",
     "zero_state",
 ]

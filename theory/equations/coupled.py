@@ -18,7 +18,7 @@ O(epsilon^2) times the coefficient of delta_i + delta_j.  ``dropped`` lists what
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from types import MappingProxyType
@@ -51,8 +51,14 @@ __all__ = [
     "CoupledSymbols",
     "StateResponse",
     "centred_moments",
+    "coefficients_by_term",
+    "covariance_series",
+    "dropped_terms",
     "expand_coupled",
+    "indexed",
     "kept_orders",
+    "linear_parts",
+    "moments_of",
     "pair_symbol",
     "preactivation_symbol",
     "square_symbol",
@@ -79,7 +85,8 @@ PAIR_ORDERS = ((0, 0), (1, 1), (2, 0), (2, 2), (3, 1), (4, 0))
 SQUARE_ORDERS = (0, 2, 4)
 
 
-def _indexed(name: str, state: int | None) -> str:
+def indexed(name: str, state: int | None) -> str:
+    """The name of a symbol of one state, or the name itself without one."""
     return name if state is None else f"{name}^({state})"
 
 
@@ -94,12 +101,12 @@ def pair_symbol(j: int, k: int, state: int | None = None) -> sp.Symbol:
         (P_31, P_00^(2))
     """
     high, low = max(j, k), min(j, k)
-    return sp.Symbol(_indexed(f"P_{high}{low}", state), real=True)
+    return sp.Symbol(indexed(f"P_{high}{low}", state), real=True)
 
 
 def square_symbol(order: int, state: int | None = None) -> sp.Symbol:
     """E[(phi^2)^(order)(tau xi)]; V_1 and V_2 of theory sheet section 8 are half of order 2, a quarter of order 4."""
-    return sp.Symbol(_indexed(f"Q_{order}", state), real=True)
+    return sp.Symbol(indexed(f"Q_{order}", state), real=True)
 
 
 def preactivation_symbol(term: str, state: int | None = None) -> sp.Symbol:
@@ -107,17 +114,19 @@ def preactivation_symbol(term: str, state: int | None = None) -> sp.Symbol:
 
     That of the term "0" is q, the limit off the diagonal.
     """
-    return sp.Symbol(_indexed({"0": "q", "tau2": "tau^2"}.get(term, f"l_{term}"), state), real=True)
+    return sp.Symbol(indexed({"0": "q", "tau2": "tau^2"}.get(term, f"l_{term}"), state), real=True)
 
 
-def _moments(state: int | None) -> Moments:
+def moments_of(state: int | None) -> Moments:
+    """The names of a state's expectations, E[phi'(tau xi)^2] and its derivatives among them."""
+
     def square(derivative: int, order: int) -> sp.Expr:
-        return square_symbol(order, state) if derivative == 0 else sp.Symbol(_indexed(f"R_{order}", state), real=True)
+        return square_symbol(order, state) if derivative == 0 else sp.Symbol(indexed(f"R_{order}", state), real=True)
 
     return Moments(lambda j, k: pair_symbol(j, k, state), square, centred=False)
 
 
-def _covariance(state: int | None) -> EntrySeries:
+def covariance_series(state: int | None) -> EntrySeries:
     """L with unknown coefficients."""
     off_diagonal = sp.Add(*(preactivation_symbol(name, state) * term for name, term in COUPLED_TERMS.items()))
     diagonal = sp.Add(*(preactivation_symbol(name, state) * term for name, term in DIAGONAL_TERMS.items()))
@@ -154,17 +163,34 @@ def state_response() -> StateResponse:
         >>> state_response().gains["S"], state_response().rests["SS"]
         (P_11, P_22*l_S**2/2)
     """
-    image = dual(_covariance(None), moments=_moments(None))
-    found = {name: coefficient(image.off_diagonal, term) for name, term in COUPLED_TERMS.items()}
-    found |= {name: coefficient(image.diagonal, term) for name, term in DIAGONAL_TERMS.items()}
+    return StateResponse(*linear_parts(dual(covariance_series(None), moments=moments_of(None)), preactivation_symbol))
+
+
+def coefficients_by_term(kernel: EntrySeries) -> dict[str, sp.Expr]:
+    """A kernel's coefficients by the names of both tables of terms."""
+    found = {name: coefficient(kernel.off_diagonal, term) for name, term in COUPLED_TERMS.items()}
+    return found | {name: coefficient(kernel.diagonal, term) for name, term in DIAGONAL_TERMS.items()}
+
+
+def linear_parts(
+    kernel: EntrySeries, unknown: Callable[[str], sp.Symbol]
+) -> tuple[Mapping[str, sp.Expr], Mapping[str, sp.Expr]]:
+    """Split every coefficient into a factor of the same term's unknown and a rest, both by term.
+
+    Args:
+        kernel: whose coefficients.
+        unknown: symbol of a term.
+
+    Raises:
+        ExpansionError: a coefficient that is not linear in its own term's.
+    """
     gains, rests = {}, {}
-    for name, value in found.items():
-        own = sp.Poly(value, preactivation_symbol(name))
+    for name, value in coefficients_by_term(kernel).items():
+        own = sp.Poly(value, unknown(name))
         if own.degree() > 1:
-            raise ExpansionError(f"the coefficient of {name} is not linear in that of the pre-activations: {value}")
-        gains[name] = own.coeff_monomial(preactivation_symbol(name))
-        rests[name] = own.coeff_monomial(1)
-    return StateResponse(MappingProxyType(gains), MappingProxyType(rests))
+            raise ExpansionError(f"the coefficient of {name} is not linear in {unknown(name)}: {value}")
+        gains[name], rests[name] = own.coeff_monomial(unknown(name)), own.coeff_monomial(1)
+    return MappingProxyType(gains), MappingProxyType(rests)
 
 
 # --- R states together ----------------------------------------------------------------------------
@@ -225,8 +251,8 @@ def expand_coupled(count: int) -> CoupledExpansion:
         ['DIAGONAL_FACTOR', 'HADAMARD_SQUARE']
     """
     symbols = CoupledSymbols.of(count)
-    covariances = [_covariance(state) for state in range(count)]
-    kernels = tuple(dual(covariance, moments=_moments(state)) for state, covariance in enumerate(covariances))
+    covariances = [covariance_series(state) for state in range(count)]
+    kernels = tuple(dual(covariance, moments=moments_of(state)) for state, covariance in enumerate(covariances))
     ones = EntrySeries(sp.S.One, sp.S.One)
     equations: dict[str, list[sp.Eq]] = {name: [] for name in (*COUPLED_TERMS, *DIAGONAL_TERMS)}
     for r in range(count):
@@ -238,10 +264,10 @@ def expand_coupled(count: int) -> CoupledExpansion:
         for name, term in DIAGONAL_TERMS.items():
             equations[name].append(sp.Eq(preactivation_symbol(name, r), coefficient(image.diagonal, term)))
     found = {name: tuple(rows) for name, rows in equations.items()}
-    return CoupledExpansion(kernels, MappingProxyType(found), tuple(map(_dropped, kernels)))
+    return CoupledExpansion(kernels, MappingProxyType(found), tuple(map(dropped_terms, kernels)))
 
 
-def _dropped(kernel: EntrySeries) -> tuple[DroppedTerm, ...]:
+def dropped_terms(kernel: EntrySeries) -> tuple[DroppedTerm, ...]:
     """The difference between a kernel and its equivalent, whose delta is that of the samples themselves."""
     at = {name: coefficient(kernel.off_diagonal, term) for name, term in COUPLED_TERMS.items()}
     limit = coefficient(kernel.diagonal, sp.S.One)
@@ -282,7 +308,7 @@ def centred_moments(state: int | None = None) -> Mapping[sp.Symbol, sp.Expr]:
     """
 
     def own(expr: sp.Expr) -> sp.Expr:
-        renamed = {s: sp.Symbol(_indexed(s.name, state), **s.assumptions0) for s in expr.free_symbols}
+        renamed = {s: sp.Symbol(indexed(s.name, state), **s.assumptions0) for s in expr.free_symbols}
         return expr.xreplace(renamed)
 
     found = {

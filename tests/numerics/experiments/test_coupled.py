@@ -10,8 +10,7 @@ import pytest
 
 from numerics.experiments import CoupledStudy, Experiment
 from theory.activations import resolve
-from theory.claims import coupled_theories
-from theory.equations import CoupledDEQ, State
+from theory.equations import TRAINED, CoupledDEQ, State, TrainedWeights
 
 EXPERIMENT = Experiment((resolve("relu"),), means=3.0)
 SIZES, DRAWS = (100, 200, 400), 2
@@ -39,9 +38,14 @@ FLOORS = {"norms replaced": (1.04, 0.31, 0.33), "no squares": (0.41, 0.046, 0.22
 
 
 @cache
+def study_of(name: str) -> CoupledStudy:
+    cell = STUDIES[name]
+    return CoupledStudy(EXPERIMENT, cell, SIZES, DRAWS, wrong=True, trained=TrainedWeights.of(cell, TRAINED))
+
+
+@cache
 def measured(name: str) -> tuple[dict[str, Any], ...]:
-    study = CoupledStudy(EXPERIMENT, STUDIES[name], SIZES, DRAWS, wrong=True)
-    return tuple(study.measure(cell) for cell in study.cells())
+    return tuple(study_of(name).measure(cell) for cell in study_of(name).cells())
 
 
 def errors(name: str, theory: str, state: int) -> np.ndarray:  # type: ignore[type-arg]
@@ -52,7 +56,8 @@ def errors(name: str, theory: str, state: int) -> np.ndarray:  # type: ignore[ty
 
 @pytest.mark.parametrize("name", STUDIES)
 def test_errors_fall_at_the_rate(name: str) -> None:
-    for state in range(len(STUDIES[name].states)):
+    """Those of every state's CK, and of the NTK, the last."""
+    for state in range(len(STUDIES[name].states) + 1):
         found = errors(name, "true", state)
         slope = np.polyfit(np.log(SIZES), np.log(found), 1)[0]
         assert -0.85 < slope < -0.3, (state, found)
@@ -74,22 +79,29 @@ def test_wrong_theories_keep_the_floors_of_the_sheet(theory: str, index: int, na
 
 @pytest.mark.parametrize("name", ["relu", "all together"])
 def test_every_wrong_theory_is_refuted(name: str) -> None:
-    """Its error does not fall, in some state, and is far above the true theory's."""
-    several = len(STUDIES[name].states) > 1
-    for theory in coupled_theories().values():
-        if theory.identifier == "true" or (theory.several and not several):
-            continue
+    """Its error does not fall, of some kernel, and is far above the true theory's."""
+    for theory in study_of(name).theories[1:]:
         worst = 0.0
-        for state in range(len(STUDIES[name].states)):
-            wrong, true = errors(name, theory.identifier, state), errors(name, "true", state)
+        for kernel in range(len(study_of(name).kernels)):
+            wrong, true = errors(name, theory.identifier, kernel), errors(name, "true", kernel)
             worst = max(worst, float(wrong[-1] / true[-1]))
         assert worst > 3, (theory.identifier, worst)
+
+
+@pytest.mark.parametrize("theory", ["other scale", "uncoupled", "no input part"])
+def test_wrong_theories_of_centred_states_keep_a_floor(theory: str) -> None:
+    """In the cell whose scales differ most."""
+    wrong, true = ([errors("swish, relu", name, kernel)[-1] for kernel in range(3)] for name in (theory, "true"))
+    assert np.max(np.divide(wrong, true)) > 3
 
 
 def test_a_ladder_for_each_state() -> None:
     study = CoupledStudy(EXPERIMENT, STUDIES["relu, tanh"], SIZES, DRAWS)
     ladders = study.ladders(measured("relu, tanh"))
     assert [found.activation for found in ladders] == ["state 0: relu", "state 1: tanh"]
+    assert [found.activation for found in study_of("relu, tanh").ladders(measured("relu, tanh"))][2:] == [
+        "state 0: relu, NTK"
+    ]
     assert all(found.sizes == SIZES for found in ladders)
     assert study.theories[0].identifier == "true"
     assert len(study.theories) == 1

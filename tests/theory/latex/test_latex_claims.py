@@ -120,7 +120,7 @@ _STATEMENTS = {
     "variant-elementwise-T", "tau0-reading", "limit-spike", "limit-jump", "limit-traces",
     "plain-layers", "leaky-pairs", "quadratic-layers", "released-parameters",
     "real-gbar", "real-second-order", "real-design", "real-accuracy", "released-pairs",
-    "states-rate", "uncentred-rate", "width-law-tied-differs", "width-law-universal",
+    "states-rate", "uncentred-rate", "states-ntk-rate", "width-law-tied-differs", "width-law-universal",
 }  # fmt: skip
 _EVALUATED = {
     "equilibrium",
