@@ -31,7 +31,7 @@ from theory.activations import Activation
 from theory.equations import DEQ
 from theory.kernels import Kernel, KernelCoefficients
 
-__all__ = ["LEARNERS", "LearningStudy", "Readout", "Scores", "best_ridge"]
+__all__ = ["LEARNERS", "Draw", "Fitted", "LearningStudy", "Readout", "Scores", "best_ridge"]
 
 #: What learns: the DEQ, the explicit network with its kernel, one layer of its activation, and S alone.
 LEARNERS = ("deq", "matched", "naive", "linear")
@@ -104,6 +104,34 @@ class Scores:
             chosen = (outputs[:, 0] <= 0).astype(np.intp) if outputs.shape[1] == 1 else outputs.argmax(axis=1)
             numbers += [float(np.mean(chosen != label)), float(np.mean((outputs - targets[label]) ** 2))]
         return cls(*numbers)
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """What a readout says of the samples of one draw.
+
+    Attributes:
+        fresh: (N, o) array, outputs on fresh samples.
+        train: (n, o) array, outputs on training samples.
+        leverage: how much of its own label is in a training sample's output, their mean.
+    """
+
+    fresh: Array
+    train: Array
+    leverage: float
+
+
+@dataclass(frozen=True)
+class Draw:
+    """What the readouts say of one draw.
+
+    Attributes:
+        fitted: by learner, each of its readouts.
+        labels: the classes of the fresh samples, (N,), and of the training samples, (n,).
+    """
+
+    fitted: Mapping[str, Sequence[Fitted]]
+    labels: tuple[NDArray[np.intp], NDArray[np.intp]]
 
 
 @dataclass(frozen=True)
@@ -208,18 +236,32 @@ class LearningStudy:
             KernelConvergenceError: an entry of an exact kernel has no stable fixed point.
             NonConvergenceError: a finite DEQ has no equilibrium that the iteration reaches.
         """
+        drawn = self.draw(index, readouts, tests, block)
+        return {
+            learner: [Scores.measured(one.fresh, one.train, drawn.labels) for one in fitted]
+            for learner, fitted in drawn.fitted.items()
+        }
+
+    def draw(self, index: int, readouts: Mapping[str, Sequence[Readout]], tests: int, block: int = 2048) -> Draw:
+        """Outputs on one draw of the data (and of the networks); the arguments are those of `measure`.
+
+        Raises:
+            EquilibriumError: as ``coefficients``, or networks that do not converge.
+            NoMatchError: no matched network.
+            KernelConvergenceError: an entry of an exact kernel has no stable fixed point.
+            NonConvergenceError: a finite DEQ has no equilibrium that the iteration reaches.
+        """
         with threadpoolctl.threadpool_limits(limits=1):
             mixture, seed = self.mixture, [self.experiment.seed, self.p, index]
             rng = np.random.default_rng(seed if self.width is None else [*seed, self.width])
             train = mixture.sample(rng)
             fresh = replace(mixture, sizes=class_sizes(tests, mixture.sizes)).sample(rng)
-            labels = fresh.labels, train.labels
-            found = {}
-            for learner, wanted in readouts.items():
-                kernels = self._kernels(learner, train.data, fresh.data, block, rng)
-                outputs = _outputs(*kernels, class_targets(mixture.classes)[train.labels], wanted)
-                found[learner] = [Scores.measured(*pair, labels) for pair in outputs]
-            return found
+            targets = class_targets(mixture.classes)[train.labels]
+            fitted = {
+                learner: _outputs(*self._kernels(learner, train.data, fresh.data, block, rng), targets, wanted)
+                for learner, wanted in readouts.items()
+            }
+            return Draw(fitted, (fresh.labels, train.labels))
 
     def _kernels(
         self, learner: str, train: Array, fresh: Array, block: int, rng: np.random.Generator
@@ -268,16 +310,19 @@ class _ExactKernel:
         return explicit_kernel(gram, network.pointwise(), self.kernel, network.float_rates())
 
 
-def _outputs(kernel: Array, across: Array, targets: Array, readouts: Sequence[Readout]) -> list[tuple[Array, Array]]:
-    """Outputs on fresh and on training samples, one diagonalisation for all readouts."""
+def _outputs(kernel: Array, across: Array, targets: Array, readouts: Sequence[Readout]) -> list[Fitted]:
+    """All readouts of a kernel, by one diagonalisation."""
     values, vectors = eigh(kernel)
     # Rounding makes eigenvalues 0 negative.
     values = np.maximum(values, 0.0)
     seen, along = across @ vectors, vectors.T @ targets
     found = []
     for readout in readouts:
-        weights = readout.weights(values)[:, None] * along
-        found.append((seen @ weights, vectors @ (values[:, None] * weights)))
+        weights = readout.weights(values)
+        held = values * weights
+        found.append(
+            Fitted(seen @ (weights[:, None] * along), vectors @ (held[:, None] * along), leverage=float(held.mean()))
+        )
     return found
 
 

@@ -103,19 +103,28 @@ class LearningLaw:
         self.population, self.coefficients, self.targets, self.noise = population, coefficients, labels, noise
         self._core = core_matrix(population, coefficients)
 
-    def ridge(self, ridge: float) -> Learned:
+    def ridge(self, ridge: float, fresh_shifts: ArrayLike | None = None) -> Learned:
         """Ridge regression without an intercept.
 
         Args:
             ridge: the penalty, positive.
+            fresh_shifts: (K,) array, t of the fresh samples, where their covariances' traces are others than those of
+                the training samples; tr(C_a - C°)/sqrt(p), C° the mean over the training samples.
 
         Raises:
-            ValueError: a penalty that is not positive.
+            ValueError: a penalty that is not positive, or shifts of another shape or not finite.
             SpectralLawError: the fixed point was not found.
         """
         point = self._at(_positive("ridge", ridge) * self.unit)
-        seconds = point.second_moments()
-        return self._learned(point, seconds, point.penalty)
+        learned = self._learned(point, point.second_moments(), point.penalty)
+        if fresh_shifts is None:
+            return learned
+        shifts = np.array(fresh_shifts, dtype=np.float64)
+        if shifts.shape != self.population.t.shape or not np.all(np.isfinite(shifts)):
+            raise ValueError(
+                f"the fresh samples' shifts must be finite, one for each of {self.population.classes} classes"
+            )
+        return replace(learned, test=_moved(learned.test, np.outer(shifts - self.population.t, point.response)))
 
     def features(self, ridge: float, width: int, feedback: float = 0.0) -> Learned:
         """Ridge regression on the features H^T H/m of m neurons, H = (I - s A/sqrt(m))^-1 Y, Y of this covariance.
@@ -177,7 +186,7 @@ class LearningLaw:
         fresh = np.repeat((weights / poles)[:, None], self.population.classes, axis=1)
         parts = [fresh, (weights / length)[:, None] * contour.diagonal]
         test, train = (self._outputs(*contour.residuals(part), part.sum(axis=0).real) for part in parts)
-        return Learned(test, train)
+        return Learned(test, train, leverage=1 - parts[1].sum(axis=0).real)
 
     def _at(self, penalty: float) -> _Point:
         return _Point(self, penalty)
@@ -188,6 +197,7 @@ class LearningLaw:
         return Learned(
             test=self._outputs(point.means, seconds, np.ones_like(shrink)),
             train=self._outputs(shrink[:, None] * point.means, shrink[:, None, None] ** 2 * seconds, shrink),
+            leverage=1 - shrink,
             effective=effective,
         )
 
@@ -210,6 +220,13 @@ class LearningLaw:
         right = np.zeros((size, self.targets.shape[1]))
         right[:classes] = self.targets
         return np.asarray(np.linalg.solve(np.eye(size) + self._core @ blocks, right))
+
+
+def _moved(outputs: Outputs, by: Array) -> Outputs:
+    """The outputs with (K, o) added to their means."""
+    # Labels' noise is independent: the mean squared error moves as that of the means does.
+    before, after = outputs.mean - outputs.targets, outputs.mean + by - outputs.targets
+    return replace(outputs, mean=outputs.mean + by, class_mse=outputs.class_mse + np.mean(after**2 - before**2, axis=1))
 
 
 def _positive(name: str, value: float) -> float:
@@ -270,6 +287,20 @@ class _Point:
         """Mean residuals, (K, o)."""
         solution = self._law._solution(resolvent_blocks(self._held, self.q, self._law._core.shape[0]))
         return np.asarray(solution[: self._held.classes])
+
+    @property
+    def response(self) -> Array:
+        """By how much outputs move with t_b of a fresh sample, (o,): alpha_2 delta^T w/sqrt(p).
+
+        U^T w = sqrt(p) B v/alpha_1, and delta/sqrt(p) is the sum of t_a times J's columns of U, and psi's.
+        """
+        law, held, size = self._law, self._held, self._law._core.shape[0]
+        blocks = resolvent_blocks(held, self.q, size)
+        delta = np.zeros(size)
+        if law.coefficients.variance:
+            delta[: held.classes], delta[-1] = held.t, 1.0
+        share = law.coefficients.variance / law.coefficients.linear
+        return np.asarray(share * delta @ blocks @ law._solution(blocks))
 
     def second_moments(self) -> Array:
         """Of residuals at infinite width, (K, o, o)."""

@@ -100,11 +100,13 @@ class Learned:
     Attributes:
         test: outputs on fresh samples.
         train: outputs on the training samples.
+        leverage: (K,) array, how much of its own label is in a training sample's output, by class.
         effective: the penalty at infinite width that has the same mean outputs; None in time.
     """
 
     test: Outputs
     train: Outputs
+    leverage: Array
     effective: float | None = None
 
 

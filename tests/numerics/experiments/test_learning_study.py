@@ -41,6 +41,21 @@ def test_predictions_hold_for_exact_kernels_and_all_learners_see_the_same_sample
     assert far > 3 * near
 
 
+def test_leverages_are_predicted_and_sum_to_the_degrees_of_freedom() -> None:
+    held, readout = study(p=80), Readout("ridge", 0.4)
+    drawn = held.draw(0, {"linear": [readout]}, tests=20)
+    (found,) = drawn.fitted["linear"]
+    x = held.mixture.sample(np.random.default_rng([DATA.seed, 80, 0])).data
+    gram = x.T @ x
+    n = len(gram)
+    hat = gram @ np.linalg.inv(gram + 0.4 * np.trace(gram) / n * np.eye(n))
+    assert found.leverage == pytest.approx(np.trace(hat) / n, rel=1e-10)
+    assert found.train.shape == (n, 1)
+    assert found.fresh.shape == (20, 1)
+    predicted = readout.predict(held.law("linear"))
+    assert found.leverage == pytest.approx(predicted.leverage @ predicted.train.shares, rel=0.05)
+
+
 def test_the_linear_learner_is_ridge_regression_on_the_samples() -> None:
     held = study(p=60)
     (found,) = held.measure(0, {"linear": [Readout("ridge", 0.3)]}, tests=200)["linear"]

@@ -84,8 +84,8 @@ def check_means(measured: list[list[float]], expected: list[float], finite: floa
 @pytest.mark.parametrize("numbers", [GENERAL, EVEN], ids=["general", "even"])
 def test_ridge_and_flow_against_draws_of_the_equivalent(numbers: KernelCoefficients[float]) -> None:
     data, rng, noise, ridge, time = mixture(), np.random.default_rng(5), 0.3, 0.3, 2.0
-    law = LearningLaw(data, numbers, noise=noise)
-    in_ridge, in_time = [], []
+    law, shifts = LearningLaw(data, numbers, noise=noise), np.array([6.0, -9.0])
+    in_ridge, in_time, of_others, leverages = [], [], [], []
     for _ in range(8):
         train, fresh = draw(data, data.sizes, rng), draw(data, (1300, 1900), rng)
         kernel = entries(data, numbers, train, train)
@@ -94,19 +94,30 @@ def test_ridge_and_flow_against_draws_of_the_equivalent(numbers: KernelCoefficie
         labels = tuple(true + np.sqrt(noise) * rng.standard_normal(true.size) for true in truth)
         values, vectors = eigh(kernel)
         across, along = entries(data, numbers, fresh, train) @ vectors, vectors.T @ labels[1]
+        # Fresh samples of other traces: delta moves, and the rest but for terms that vanish.
+        moved = fresh.delta + (shifts - data.trace_shifts)[fresh.label] / np.sqrt(data.dimension)
+        others = entries(data, numbers, replace(fresh, delta=moved), train) @ vectors
+        shares = values / (values + ridge * numbers.diagonal), -np.expm1(-time / numbers.diagonal * values)
+        leverages.append([np.mean((vectors**2 @ share)[train.label == a]) for share in shares for a in range(2)])
         for held, weights in (
             (in_ridge, along / (values + ridge * numbers.diagonal)),
             (in_time, along * -np.expm1(-time / numbers.diagonal * values) / values),
         ):
             held.append(scores((across @ weights, kernel @ (vectors @ weights)), truth, labels))
+        moved_outputs = others @ (along / (values + ridge * numbers.diagonal)), kernel @ labels[1]
+        of_others.append(scores(moved_outputs, truth, labels)[:2])
     check_means(in_ridge, predicted(law.ridge(ridge)), finite=0.05)
     check_means(in_time, predicted(law.flow(time)), finite=0.05)
+    other = predicted(law.ridge(ridge, shifts))[:2]
+    check_means(of_others, other, finite=0.05)
+    assert abs(other[1] - law.ridge(ridge).test.mse) > 0.3 * other[1]
+    check_means(leverages, [*law.ridge(ridge).leverage, *law.flow(time).leverage], finite=0.01)
 
 
 @pytest.mark.parametrize(("width", "feedback"), [(200, 0.0), (320, 0.6)])
 def test_features_against_draws_of_gaussian_rows(width: int, feedback: float) -> None:
     data, rng, noise, ridge = mixture(), np.random.default_rng(6), 0.2, 0.05
-    law, measured = LearningLaw(data, GENERAL, noise=noise), []
+    law, measured, leverages = LearningLaw(data, GENERAL, noise=noise), [], []
     count = data.samples
     for _ in range(8):
         train, fresh = draw(data, data.sizes, rng), draw(data, (260, 380), rng)
@@ -121,8 +132,12 @@ def test_features_against_draws_of_gaussian_rows(width: int, feedback: float) ->
         inside = features[:, :count]
         gram = inside.T @ inside + ridge * GENERAL.diagonal / (1 - feedback**2) * np.eye(count)
         readout = inside @ np.linalg.solve(gram, labels[1])
+        own = 1 - ridge * GENERAL.diagonal / (1 - feedback**2) * np.diagonal(np.linalg.inv(gram))
+        leverages.append([own[train.label == a].mean() for a in range(2)])
         measured.append(scores((features[:, count:].T @ readout, inside.T @ readout), truth, labels))
-    check_means(measured, predicted(law.features(ridge, width, feedback)), finite=0.05)
+    learned = law.features(ridge, width, feedback)
+    check_means(measured, predicted(learned), finite=0.05)
+    check_means(leverages, list(learned.leverage), finite=0.01)
 
 
 def test_sum_of_squared_weights_is_the_derivative_of_the_energy() -> None:
@@ -195,6 +210,7 @@ def test_three_classes_of_which_two_are_equal_are_told_apart_by_chance() -> None
         (lambda data: LearningLaw(data, GENERAL, targets=[[1.0]]), "2 rows"),
         (lambda data: LearningLaw(data, GENERAL, noise=-1.0), "variance"),
         (lambda data: LearningLaw(data, GENERAL).ridge(0.0), "positive"),
+        (lambda data: LearningLaw(data, GENERAL).ridge(0.1, [1.0]), "one for each of 2 classes"),
         (lambda data: LearningLaw(data, GENERAL).flow(float("nan")), "positive"),
         (lambda data: LearningLaw(data, GENERAL).features(0.1, 0), "at least 1"),
         (lambda data: LearningLaw(data, GENERAL, targets=[[1.0], [2.0]]).ridge(0.1).test.error, "opposite signs"),
