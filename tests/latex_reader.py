@@ -204,13 +204,24 @@ class _Parser:
             r"\frac": self._fraction, r"\sqrt": lambda: np.sqrt(self.group()), r"\lvert": self._absolute,
             r"\begin": self._environment_block, r"\mathbb": self._expectation, r"\operatorname": self._operator,
             r"\max": lambda: self._extremum(np.maximum), r"\min": lambda: self._extremum(np.minimum),
-            r"\mathbf": self._indicator, r"\mathrm": self._imaginary_unit,
+            r"\mathbf": self._indicator, r"\mathrm": self._imaginary_unit, r"\sum": self._state_sum,
         }.get(token)  # fmt: skip
         if reader is not None:
             return reader()
         if token.startswith("\\") and token[1:] in _FUNCTIONS:
             return self._function(_FUNCTIONS[token[1:]])
         return self._name(token)
+
+    def _state_sum(self) -> Any:
+        """A sum over s, which is the environment's list of what depends on s."""
+        self._take("_")
+        self._take("s")
+        start, own, total = self._at, self._environment, 0.0
+        for each in own["s"]:
+            self._at, self._environment = start, {**own, **each}
+            total = total + self.product()
+        self._environment = own
+        return total
 
     def _fraction(self) -> Any:
         above = self.group()

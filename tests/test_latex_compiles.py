@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.scripts.test_export_cell import CELLS
 from tests.scripts.test_export_latex import registry_export, verdict_file
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -124,6 +125,15 @@ def test_the_document_compiles(folder: Path, name: str) -> None:
     assert _complaints(_compile(_exported(folder, name), "deq.tex")) == []
 
 
+@pytest.mark.parametrize(("name", "width"), [("general", "240"), ("wide", "390")])
+def test_the_document_of_a_cell_compiles(tmp_path: Path, name: str, width: str) -> None:
+    (tmp_path / "cell.toml").write_text(CELLS[name], "utf-8")
+    words = ("--deq", "cell.toml", "--line-width", width, "--digits", "20", "--output", "out")
+    command = [sys.executable, str(ROOT / "scripts" / "export_latex.py"), *words]
+    subprocess.run(command, cwd=tmp_path, capture_output=True, timeout=300, check=True)
+    assert _complaints(_compile(tmp_path / "out", "deq.tex")) == []
+
+
 @pytest.mark.parametrize("name", _CLASSES)
 def test_fragments_macros_and_sources_work_in_a_paper(folder: Path, name: str) -> None:
     """In one column, and in two with hyperref; every fragment, macros in a heading, and BibTeX."""
@@ -148,7 +158,7 @@ def test_fragments_macros_and_sources_work_in_a_paper(folder: Path, name: str) -
 def test_the_paper_in_the_documentation_compiles(tmp_path: Path) -> None:
     """With the export of the command that docs/latex.md shows before it."""
     page = (ROOT / "docs" / "latex.md").read_text("utf-8")
-    (command,) = re.findall(r"^\$ \S+ (scripts/export_latex\.py .*)$", page, re.MULTILINE)
+    command, *_ = re.findall(r"^\$ \S+ (scripts/export_latex\.py .*)$", page, re.MULTILINE)
     (paper,) = re.findall(r"```tex\n(.*?)```", page, re.DOTALL)
     script, *arguments = shlex.split(command)
     done = subprocess.run(

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from numerics.equilibrium import CertifiedStates
     from theory.equations import CoupledDEQ, State
 
-__all__ = ["add_bias", "add_deq", "description", "read_cell", "solve", "spelled"]
+__all__ = ["add_bias", "add_deq", "certified", "description", "read_cell", "solve", "spelled"]
 
 #: Bytes of a file that describes a DEQ.
 _LARGEST_FILE = 1 << 16
@@ -46,7 +46,7 @@ _MARGINS = (
 )
 
 
-def add_deq(parser: argparse.ArgumentParser) -> None:
+def add_deq(parser: argparse._ActionsContainer) -> None:
     """Add --deq."""
     parser.add_argument("--deq", metavar="FILE", help="a DEQ of one or several states in TOML, instead of --activation")
 
@@ -93,19 +93,28 @@ def solve(cell: CoupledDEQ, arguments: argparse.Namespace) -> int:
     Raises:
         UndecidedError: nothing could be proved.
     """
-    from numerics.equilibrium import certify_states
-    from numerics.moments import UncertifiedError
-
-    try:
-        with _progress.console(error=True).status(f"solving to {arguments.digits} digits"):
-            found = certify_states(cell, arguments.digits)
-    except UncertifiedError as error:
-        raise _errors.UndecidedError(f"not certified: {error}; a smoother activation may be") from error
+    found = certified(cell, arguments.digits)
     if arguments.json != "-":
         _print(found)
     if arguments.json:
         _outputs.write_json(arguments.json, _record(found), "solve-states")
     return 0
+
+
+def certified(cell: CoupledDEQ, digits: int) -> CertifiedStates:
+    """Solve a cell's equations with proof.
+
+    Raises:
+        UndecidedError: nothing could be proved.
+    """
+    from numerics.equilibrium import certify_states
+    from numerics.moments import UncertifiedError
+
+    try:
+        with _progress.console(error=True).status(f"solving to {digits} digits"):
+            return certify_states(cell, digits)
+    except UncertifiedError as error:
+        raise _errors.UndecidedError(f"not certified: {error}; a smoother activation may be") from error
 
 
 def _record(found: CertifiedStates) -> dict[str, Any]:

@@ -9,13 +9,11 @@ bytes.  Files of these names are replaced, others left alone.
 from __future__ import annotations
 
 import argparse
-import hashlib
 import re
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from deqverify.commands import _budgets, _errors, _options, _outputs, _progress
+from deqverify.commands import _budgets, _cells, _errors, _export_cell, _export_files, _options, _outputs, _progress
 
 if TYPE_CHECKING:
     from numerics.equilibrium import CertifiedCoefficients
@@ -32,14 +30,13 @@ _EXAMPLES = """\
   deqverify export-latex --registry --sigma-a2 0.5 --sigma-b2 0.5 --output registry
   deqverify export-latex --activation swish --line-width 240 --output column --json -
   deqverify export-latex --activation relu --networks --output tables
+  deqverify export-latex --deq cell.toml --output tables
   deqverify verify --quick --json verdicts.json
   deqverify export-latex --activation relu --verdicts verdicts.json --output tables
 
 In a paper: \\input{tables/macros}, \\input{tables/fragments/system}, \\input{tables/fragments/constants-1};
 the fragments need amsmath, amssymb and, for tables, booktabs."""
 
-#: The files of an export, besides its fragments.
-_FILES = ("deq.tex", "macros.tex", "references.bib", "numbers.json")
 _DIGITS_AT_MOST, _PREFIX_AT_MOST = 50, 20
 _LINE_WIDTHS = (240, 1000)
 _DIGIT_WIDTH = 5
@@ -50,8 +47,11 @@ _PHRASE = re.compile(r"[A-Za-z]{2}[A-Za-z ,;()-]*")
 def main(argv: Sequence[str] | None) -> int:
     """Parse the arguments, derive, solve, write."""
     arguments = _arguments(argv)
-    folder = _prepared_folder(arguments.output)
-    _refuse_own_file(arguments)
+    folder = _export_files.prepared_folder(arguments.output)
+    _export_files.refuse_own_file(arguments)
+    if arguments.deq is not None:
+        with _budgets.budgeted(arguments.budget):
+            return _export_cell.run(arguments, folder)
     activations = _activations(arguments)
     verdicts = _verdict_file(arguments)
 
@@ -60,14 +60,14 @@ def main(argv: Sequence[str] | None) -> int:
     subjects = tuple(_subjects(activations, arguments))
     found = _networks(subjects, arguments)
     export = Export(
+        arguments.digits,
+        arguments.line_width,
+        _export_files.author(),
+        _heading(arguments, subjects, verdicts),
         subjects,
         arguments.sigma_a2,
         arguments.sigma_b2,
         arguments.tau0,
-        arguments.digits,
-        arguments.line_width,
-        _author(),
-        _heading(arguments, subjects, verdicts),
     )
     files = {"deq.tex": latex_document(export, _sections(found, verdicts))}
     files |= {f"fragments/{name}.tex": text for name, text in export.fragments.items()}
@@ -83,25 +83,22 @@ def main(argv: Sequence[str] | None) -> int:
         record["verdicts"] = {"sha256": verdicts.sha256, "deqverify": verdicts.version}
     record |= _outputs.provenance()
     files["numbers.json"] = _outputs.json_text(record, "export-latex-numbers")
-    _write(folder, files)
+    _export_files.write(folder, files)
     if arguments.json != "-":
         _summary(export, arguments.output, len(files))
     if arguments.json:
-        listed = [
-            {"path": name, "bytes": len(text.encode()), "sha256": hashlib.sha256(text.encode()).hexdigest()}
-            for name, text in files.items()
-        ]
-        manifest = {"output": arguments.output, "files": listed} | record
+        manifest = {"output": arguments.output, "files": _export_files.listed(files)} | record
         _outputs.write_json(arguments.json, manifest, "export-latex")
     return 0
 
 
-def parser() -> argparse.ArgumentParser:
+def parser() -> _options.Parser:
     """Return the parser of the command's arguments."""
     parser = _options.Parser(__doc__ or "", _EXAMPLES, activations=True)
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--activation", action="append", help="a registered name, or an expression in x; repeatable")
     what.add_argument("--registry", action="store_true", help="every registered activation")
+    _cells.add_deq(what)
     parser.add_argument("--output", required=True, metavar="DIR", help="folder for the files; made where it is absent")
     _options.add_parameter(parser, "of every activation that has it; repeatable")
     parser.add_argument("--symbolic", action="store_true", help="keep parameters without a --parameter as symbols in "
@@ -136,6 +133,11 @@ def parser() -> argparse.ArgumentParser:
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     options = parser()
     arguments = options.parse_args(argv)
+    others = {"parameter", "symbolic", "sigma_a2", "sigma_b2", "tau0", "networks", "verdicts"} & options.given(argv)
+    if arguments.deq is not None and others:
+        options.error(
+            f"{_cells.spelled(others)} does not go with --deq, whose file describes the whole DEQ: leave it out"
+        )
     if arguments.registry and arguments.parameter:
         options.error("--parameter goes with --activation: the registry is exported with its defaults")
     most = (arguments.line_width - _LABEL_WIDTH) // _DIGIT_WIDTH
@@ -149,26 +151,6 @@ def _letters(text: str) -> str:
     if not (text.isascii() and text.isalpha() and len(text) <= _PREFIX_AT_MOST):
         raise argparse.ArgumentTypeError(f"must be 1 to {_PREFIX_AT_MOST} letters from A to z, not {text!r}")
     return text
-
-
-def _prepared_folder(target: str) -> Path:
-    """The output folder, which may still be absent but could be made."""
-    folder = Path(target)
-    if folder.exists() and not folder.is_dir():
-        raise _errors.UsageError(f"--output {target}: that is a file; give the name of a folder")
-    _outputs.prepare_output(str(folder / "deq.tex" if folder.exists() else folder), "--output")
-    return folder
-
-
-def _refuse_own_file(arguments: argparse.Namespace) -> None:
-    """Raise UsageError where --json names a file of the export itself, or the file of verdicts that is read."""
-    if arguments.json in (None, "-"):
-        return
-    path, folder = Path(arguments.json).resolve(), Path(arguments.output).resolve()
-    if path in {folder / name for name in _FILES} or path.is_relative_to(folder / "fragments"):
-        raise _errors.UsageError(f"--json {arguments.json}: that is a file of the export itself; give another name")
-    if arguments.verdicts is not None and path == Path(arguments.verdicts).resolve():
-        raise _errors.UsageError(f"--json {arguments.json}: that is the file --verdicts reads; give another name")
 
 
 def _activations(arguments: argparse.Namespace) -> list[tuple[Activation, Activation]]:
@@ -309,26 +291,12 @@ def _parameters(arguments: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def _author() -> str:
-    return f"deqverify {_outputs.provenance()['versions']['deqverify']}"
-
-
 def _heading(arguments: argparse.Namespace, subjects: Sequence[Subject], verdicts: VerdictFile | None) -> str:
     """A comment for the top of a file: what made it, and from what."""
     parameters = ", ".join(f"{name} = {value}" for name, value in _parameters(arguments).items())
     names = "the registry" if arguments.registry else "; ".join(subject.activation.name for subject in subjects)
-    text = f"{_author()}, export_latex.py: {names}\n{parameters}"
-    if verdicts is not None:
-        text += f"\nverdicts of the file with SHA-256 {verdicts.sha256}"
-    return "".join(f"% {' '.join(line.split())}\n" for line in text.splitlines())
-
-
-def _write(folder: Path, files: dict[str, str]) -> None:
-    """Write the files, each of them all or nothing, once all of them are known."""
-    for name, text in files.items():
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        _outputs.write_text(str(path), text)
+    more = [] if verdicts is None else [f"verdicts of the file with SHA-256 {verdicts.sha256}"]
+    return _export_files.heading(names, parameters, *more)
 
 
 def _summary(export: Export, target: str, count: int) -> None:

@@ -330,7 +330,8 @@ def _energy(moments: FloatMoments, state: State, scale: float) -> tuple[float, f
     at = moments.at(scale)
     if state.centred:
         return at.variance, at.d22 / 2
-    return at.variance + at.mean**2, at.d22 / 2 + at.mean * at.d2
+    # A product overflows to infinity where Python's power raises OverflowError.
+    return at.variance + at.mean * at.mean, at.d22 / 2 + at.mean * at.d2
 
 
 def _rough_limits(cell: CoupledDEQ, moments: Sequence[CertifiedMoments], scales: Array) -> Array:

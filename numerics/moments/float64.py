@@ -118,20 +118,23 @@ class FloatMoments:
 
     def _summed(self, scale: float, xi: Array, weight: Array, values: Array, slopes: Array) -> MomentValues[float]:
         """The moments from values and slopes at the nodes; not finite where those overflow."""
-        first = float(weight @ values)
+        # NumPy's floats become infinite where Python's raise OverflowError.
+        first = np.float64(weight @ values)
         centred = values - first
         # The variance of the centred values does not cancel; Stein's form of it would.
         spread = float(weight @ centred**2)
         if not self.has_slope_energy:
-            raw = {(k, j): float(weight @ (xi**k * values**j)) for k, j in RAW_MOMENTS}
+            raw = {(k, j): np.float64(weight @ (xi**k * values**j)) for k, j in RAW_MOMENTS}
             return replace(moments_from_raw(_stein_program(), scale, raw), variance=spread).map(float)
         slope_moments = {
-            "slope": float(weight @ slopes),
-            "xi slope": float(weight @ (xi * slopes)),
-            "xi value slope": float(weight @ (xi * values * slopes)),
+            "slope": np.float64(weight @ slopes),
+            "xi slope": np.float64(weight @ (xi * slopes)),
+            "xi value slope": np.float64(weight @ (xi * values * slopes)),
         }
         slope, curvature, square = _slope_program()(scale, first, *(slope_moments[key] for key in SLOPE_MOMENTS))
-        return MomentValues(first, spread, float(slope), float(curvature), float(square), float(weight @ slopes**2))
+        return MomentValues(
+            float(first), spread, float(slope), float(curvature), float(square), float(weight @ slopes**2)
+        )
 
     def estimated(self, scale: float, reach: float = 0.0) -> tuple[MomentValues[float], MomentValues[float]]:
         """Return the moments at a scale tau > 0 and estimates of their errors: of the quadrature, of rounding, of tau.

@@ -37,6 +37,7 @@ QUICK: dict[str, tuple[tuple[str, ...], int]] = {
     ),
     "verify-list": (("verify", "--list"), 0),
     "export-latex": (("export-latex", "--activation", "relu", "--output", "out"), 0),
+    "export-latex-states": (("export-latex", "--deq", "cell.toml", "--output", "out"), 0),
     "bench": (("bench", "--only", "sweep"), 1),
     "fuzz-parser": (("fuzz-parser", "--inputs", "50"), 0),
 }
@@ -45,6 +46,7 @@ ELSEWHERE = {
     "derive-registry": "test_derive.py",
     "design-data": "test_design_on_data.py",
     "export-latex-numbers": "test_export_latex.py",
+    "export-latex-states-numbers": "test_export_cell.py",
     "fuzz-parser-to": "test_budget.py",
     "reproduce": "test_reproduce.py",
     "verify": "test_verify.py",
@@ -140,7 +142,7 @@ def test_records_follow_their_schema(
     assert main(*words, "--json", "-") == code
     record = check_record(capsys.readouterr().out)
     assert record["schema"] == name
-    if name == "export-latex":
+    if name.startswith("export-latex"):
         check_record((tmp_path / "out" / "numbers.json").read_text(encoding="utf-8"))
 
 

@@ -16,7 +16,7 @@ import sympy as sp
 
 from theory.functions import sigmoid, softplus
 from theory.latex.constants import constant, decimal, number, script
-from theory.latex.forms import NormalCDF, RealPart, Uncentred
+from theory.latex.forms import NormalCDF, RealPart, StateSum, Uncentred
 from theory.latex.layout import Chunk, Run, flat, height, joined, parenthesised, width
 from theory.latex.names import GREEK, SYMBOL_NAMES
 from theory.moments import GaussianExpectation
@@ -330,7 +330,7 @@ def _rank(base: sp.Expr) -> tuple[object, ...]:
     if base is sp.I:
         return (0, 0, "")
     if isinstance(base, sp.Symbol):
-        return (1, _RANK[base], "") if base in _RANK else (0, 1, base.name)
+        return (1, _RANK[base], "") if base in _RANK else (0, 1, base.name.lstrip("\\"))
     kind = 2 if isinstance(base, sp.exp) else 3 if base.is_Add else 5 if isinstance(base, sp.Piecewise) else 4
     return (kind, base.count_ops(), str(base))
 
@@ -384,6 +384,9 @@ def _atom(base: sp.Expr) -> Run:
         inner = [_sum(argument) for argument in sorted(base.args, key=lambda a: (bool(a.free_symbols), str(a)))]
         listed = (*inner[0], *(chunk for part in inner[1:] for chunk in (Chunk(",\\,"), *part)))
         return _prefixed(name, parenthesised(listed, opening, closing))
+    if isinstance(base, StateSum):
+        inner = base.args[0]
+        return _prefixed(r"\sum_s \sigma_{rs}^2\,", _atom(inner) if inner.is_Add else run(inner))
     if isinstance(base, sp.Abs):
         return parenthesised(_sum(base.args[0]), r"\lvert ", r"\rvert ")
     if isinstance(base, sp.Heaviside):
@@ -403,7 +406,7 @@ def _atom(base: sp.Expr) -> Run:
 
 def _plain_name(symbol: sp.Symbol) -> str:
     """A parameter's name: Greek letters, subscripts after an underscore or of digits; what is LaTeX already stays."""
-    if symbol.name.startswith("\\"):
+    if symbol.name.startswith("\\") or "{" in symbol.name:
         return str(symbol.name)
     stem, _, index = symbol.name.partition("_")
     if not index and (match := re.fullmatch(r"([A-Za-z]+)([0-9]+)", stem)):
@@ -427,6 +430,8 @@ def _inline(expr: sp.Expr) -> str:
 
 
 def _slashed(product: _Product) -> str:
+    if product.rational == 0:
+        return "0"
     above, below = constant(product.rational, product.root, product.pi, product.divided)
     for base, exponent in product.powers.items():
         under = exponent.could_extract_minus_sign() and not isinstance(base, sp.exp)

@@ -13,6 +13,7 @@ from theory.symbols import alpha, d2, lambda_, tau, xi
 __all__ = [
     "NormalCDF",
     "RealPart",
+    "StateSum",
     "Uncentred",
     "by_coefficient",
     "gathered",
@@ -44,6 +45,13 @@ class Uncentred(sp.Function):  # type: ignore[misc]  # SymPy's classes are Any t
 
 class RealPart(sp.Function):  # type: ignore[misc]  # SymPy's classes are Any to mypy
     """Real part of a complex number."""
+
+    nargs = 1
+    is_real = True
+
+
+class StateSum(sp.Function):  # type: ignore[misc]  # SymPy's classes are Any to mypy
+    """The sum over the states s that a state r receives from, each by its weights' variance sigma_rs^2."""
 
     nargs = 1
     is_real = True

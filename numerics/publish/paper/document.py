@@ -15,20 +15,16 @@ from numerics.publish.paper.numbers import Subject, tables, values
 from numerics.publish.paper.words import sentence
 from theory.latex import COEFFICIENT_SYMBOLS, general_sets, inline, width
 
-__all__ = ["SECTIONS", "Export", "Section", "bibliography", "latex_document"]
+__all__ = ["SECTIONS", "Export", "Paper", "Section", "bibliography", "latex_document"]
 
 _POINT = 100
 
 
 @dataclass
-class Export:
-    """What is exported, and the fragments that the sections leave.
+class Paper:
+    """What every exported document has: its form, and the fragments that its sections leave.
 
     Attributes:
-        subjects: the activations.
-        sigma_a2: exact variance of the recurrent weights.
-        sigma_b2: exact variance of the input weights.
-        tau0: exact input scale.
         digits: significant digits, at most.
         line_width: of the text, in points.
         author: what made it.
@@ -36,20 +32,70 @@ class Export:
         fragments: LaTeX by name.
     """
 
-    subjects: tuple[Subject, ...]
-    sigma_a2: sp.Expr
-    sigma_b2: sp.Expr
-    tau0: sp.Expr
     digits: int
     line_width: int
     author: str
     heading: str
-    fragments: dict[str, str] = field(default_factory=dict)
+    fragments: dict[str, str] = field(default_factory=dict, init=False)
 
     @property
     def available(self) -> int:
         """Width of the text in hundredths of a point."""
         return self.line_width * _POINT
+
+    def fragment(self, name: str, body: str) -> str:
+        r"""Keep a piece of LaTeX as a file to \input, and return it."""
+        self.fragments[name] = f"{self.heading}{body}\n"
+        return body
+
+    def document(self, title: str, sections: Iterable[str]) -> str:
+        """Return a whole document.
+
+        Args:
+            title: in LaTeX.
+            sections: in order.
+        """
+        items = "\n".join(source.item() for source in _SOURCES)
+        return "\n".join(
+            [
+                self.heading + r"\documentclass[10pt]{article}",
+                r"\usepackage{amsmath,amssymb,booktabs}",
+                rf"\usepackage[textwidth={self.line_width}pt,textheight=660pt]{{geometry}}",
+                r"\allowdisplaybreaks[1]",
+                r"\emergencystretch=3em",
+                r"\makeatletter\setlength{\@fptop}{0pt}\setlength{\@fpsep}{1em}\makeatother",
+                rf"\title{{{title}}}",
+                rf"\author{{{self.author}}}",
+                r"\date{}",
+                r"\begin{document}",
+                r"\maketitle",
+                r"The theory is that of Ling et al.~\cite{Ling2024}, which extends that of explicit networks"
+                r" \cite{Gu2022}; the numbers are certified in the ball arithmetic of Arb \cite{Johansson2017}.",
+                "\n\n".join(sections),
+                r"\begin{thebibliography}{9}",
+                items,
+                r"\end{thebibliography}",
+                r"\end{document}",
+                "",
+            ]
+        )
+
+
+@dataclass
+class Export(Paper):
+    """Activations that are exported.
+
+    Attributes:
+        subjects: the activations.
+        sigma_a2: exact variance of the recurrent weights.
+        sigma_b2: exact variance of the input weights.
+        tau0: exact input scale.
+    """
+
+    subjects: tuple[Subject, ...]
+    sigma_a2: sp.Expr
+    sigma_b2: sp.Expr
+    tau0: sp.Expr
 
     @property
     def parameters(self) -> str:
@@ -57,11 +103,6 @@ class Export:
         named = ((r"\sigma_a^2", self.sigma_a2), (r"\sigma_b^2", self.sigma_b2), (r"\tau_0", self.tau0))
         first, second, third = (rf"${name} = {inline(value)}$" for name, value in named)
         return f"{first}, {second} and {third}"
-
-    def fragment(self, name: str, body: str) -> str:
-        r"""Keep a piece of LaTeX as a file to \input, and return it."""
-        self.fragments[name] = f"{self.heading}{body}\n"
-        return body
 
 
 # --- sections --------------------------------------------------------------------------------------------------------
@@ -244,7 +285,7 @@ def _constants(export: Export) -> str:
         *_absences(export),
     ]
     found = tables(export.subjects, export.digits, export.available)
-    for position, (_, body) in enumerate(found, start=1):
+    for position, body in enumerate(found, start=1):
         shown = export.fragment(f"constants-{position}", body)
         part = f" ({position} of {len(found)})" if len(found) > 1 else ""
         parts += [
@@ -360,28 +401,7 @@ def bibliography() -> str:
 
 def latex_document(export: Export, more: Iterable[Section]) -> str:
     """Return the whole document, with more sections after ``SECTIONS``; the export then holds the fragments."""
-    sections = "\n\n".join(section(export) for section in (*SECTIONS, *more))
-    items = "\n".join(source.item() for source in _SOURCES)
-    return "\n".join(
-        [
-            export.heading + r"\documentclass[10pt]{article}",
-            r"\usepackage{amsmath,amssymb,booktabs}",
-            rf"\usepackage[textwidth={export.line_width}pt,textheight=660pt]{{geometry}}",
-            r"\allowdisplaybreaks[1]",
-            r"\emergencystretch=3em",
-            r"\makeatletter\setlength{\@fptop}{0pt}\setlength{\@fpsep}{1em}\makeatother",
-            r"\title{High-dimensional kernels of deep equilibrium models:\\ equations, moments and constants}",
-            rf"\author{{{export.author}}}",
-            r"\date{}",
-            r"\begin{document}",
-            r"\maketitle",
-            r"The theory is that of Ling et al.~\cite{Ling2024}, which extends that of explicit networks \cite{Gu2022};"
-            r" the numbers are certified in the ball arithmetic of Arb \cite{Johansson2017}.",
-            sections,
-            r"\begin{thebibliography}{9}",
-            items,
-            r"\end{thebibliography}",
-            r"\end{document}",
-            "",
-        ]
+    return export.document(
+        r"High-dimensional kernels of deep equilibrium models:\\ equations, moments and constants",
+        (section(export) for section in (*SECTIONS, *more)),
     )

@@ -6,7 +6,7 @@ and what is not certified at all is a dash.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -25,10 +25,12 @@ __all__ = [
     "Subject",
     "decimal_cell",
     "in_math",
+    "macro_lines",
     "macro_name",
     "macros",
     "number_record",
     "tables",
+    "tabulars",
     "values",
 ]
 
@@ -108,13 +110,21 @@ def macro_name(key: str, suffix: str, prefix: str = "deq") -> str:
 
 def macros(subjects: Iterable[Subject], digits: int, prefix: str) -> str:
     """Return one command for every certified number, its name begun with a prefix."""
-    lines = []
-    for subject in subjects:
-        lines.append(f"% {subject.slug}")
-        for key, text in values(subject, digits).items():
-            lines.append(
-                rf"\newcommand{{\{macro_name(key, subject.suffix, prefix)}}}{{\ensuremath{{{in_math(text)}}}}}"
-            )
+    return "".join(macro_lines(each.slug, each.suffix, values(each, digits), prefix) for each in subjects)
+
+
+def macro_lines(slug: str, suffix: str, decimals: Mapping[str, str], prefix: str) -> str:
+    """Return a command for each of some decimals.
+
+    Args:
+        slug: what they are of, for a comment.
+        suffix: the same in the commands, letters only.
+        decimals: by key.
+        prefix: letters that the commands begin with.
+    """
+    lines = [f"% {slug}"]
+    for key, text in decimals.items():
+        lines.append(rf"\newcommand{{\{macro_name(key, suffix, prefix)}}}{{\ensuremath{{{in_math(text)}}}}}")
     return "\n".join(lines) + "\n"
 
 
@@ -142,7 +152,7 @@ def number_record(subjects: Iterable[Subject], digits: int, prefix: str) -> list
 # --- tables ----------------------------------------------------------------------------------------------------------
 
 
-def tables(subjects: Sequence[Subject], digits: int, available: int) -> list[tuple[tuple[Subject, ...], str]]:
+def tables(subjects: Sequence[Subject], digits: int, available: int) -> list[str]:
     """Return tabulars of the constants: rows are coefficients, columns activations, as many as fit side by side.
 
     Args:
@@ -150,38 +160,55 @@ def tables(subjects: Sequence[Subject], digits: int, available: int) -> list[tup
         digits: significant digits, at most.
         available: width of the text in hundredths of a point.
     """
-    label = max(width(COEFFICIENT_SYMBOLS[key]) for key in COEFFICIENTS) + _COLUMN_GAP
-    found: list[list[Subject]] = []
+    columns = [(subject.title, values(subject, digits)) for subject in subjects]
+    return tabulars([column for column in columns if column[1]], GROUPS, COEFFICIENT_SYMBOLS, available)
+
+
+def tabulars(
+    columns: Sequence[tuple[str, Mapping[str, str]]],
+    groups: Sequence[Sequence[str]],
+    symbols: Mapping[str, str],
+    available: int,
+) -> list[str]:
+    """Return tabulars of decimals, as many columns side by side as fit.
+
+    Args:
+        columns: the heading of each in LaTeX, and its decimals by key.
+        groups: keys of the rows, by group; one that no column has is left out.
+        symbols: LaTeX of what each row shows, by key.
+        available: width of the text in hundredths of a point.
+    """
+    label = max(width(symbols[key]) for group in groups for key in group) + _COLUMN_GAP
+    found: list[list[tuple[str, Mapping[str, str]]]] = []
     room = 0
-    for subject in subjects:
-        if not values(subject, digits):
-            continue
-        need = _column_width(subject, digits)
+    for column in columns:
+        need = _column_width(*column)
         if not found or need > room:
             found.append([])
             room = available - label
-        found[-1].append(subject)
+        found[-1].append(column)
         room -= need
-    return [(tuple(columns), _tabular(columns, digits)) for columns in found]
+    return [_tabular(each, groups, symbols) for each in found]
 
 
-def _column_width(subject: Subject, digits: int) -> int:
+def _column_width(title: str, decimals: Mapping[str, str]) -> int:
     # 525 hundredths of a point is the width of a typewriter letter.
-    heading = 525 * len(subject.title.removeprefix(r"\texttt").replace("\\", "").strip("{}"))
-    return max(heading, *(width(in_math(text)) for text in values(subject, digits).values())) + _COLUMN_GAP
+    heading = 525 * len(title.removeprefix(r"\texttt").replace("\\", "").strip("{}"))
+    return max(heading, *(width(in_math(text)) for text in decimals.values())) + _COLUMN_GAP
 
 
-def _tabular(subjects: Sequence[Subject], digits: int) -> str:
-    columns = [values(subject, digits) for subject in subjects]
-    heads = " & ".join(rf"\multicolumn{{2}}{{c}}{{{subject.title}}}" for subject in subjects)
-    lines = [rf"\begin{{tabular}}{{l*{{{len(subjects)}}}{{r@{{.}}l}}}}", r"\toprule", rf"& {heads} \\"]
-    for group in GROUPS:
-        if not any(key in column for column in columns for key in group):
+def _tabular(
+    columns: Sequence[tuple[str, Mapping[str, str]]], groups: Sequence[Sequence[str]], symbols: Mapping[str, str]
+) -> str:
+    heads = " & ".join(rf"\multicolumn{{2}}{{c}}{{{title}}}" for title, _ in columns)
+    lines = [rf"\begin{{tabular}}{{l*{{{len(columns)}}}{{r@{{.}}l}}}}", r"\toprule", rf"& {heads} \\"]
+    for group in groups:
+        if not any(key in decimals for _, decimals in columns for key in group):
             continue
         lines.append(r"\midrule")
         for key in group:
-            cells = " & ".join(decimal_cell(column.get(key)) for column in columns)
-            lines.append(rf"${COEFFICIENT_SYMBOLS[key]}$ & {cells} \\")
+            cells = " & ".join(decimal_cell(decimals.get(key)) for _, decimals in columns)
+            lines.append(rf"${symbols[key]}$ & {cells} \\")
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}"])
 
 

@@ -33,6 +33,8 @@ CELLS = {
     ),
     "explicit": CoupledDEQ.feedforward(["relu", "abs", "erf"], {(2, 0): "1/3"}, sigma_c2="1/20", centred=False),
 }
+#: With a jump, and as steep as exp.
+STEEP = "Piecewise((sign(x), x < -2), (x**2, x <= 0), (exp(x), True))"
 
 
 @pytest.fixture(scope="module", params=CELLS)
@@ -131,6 +133,11 @@ def test_too_few_terms_are_refused_or_make_wide_balls() -> None:
         (CoupledDEQ.of(DEQ("relu", 3, "3/5"), centred=False), "sigma_a2"),
         (CoupledDEQ([State("x**2", "1/4", centred=False)], [["1/4"]], "3/2"), "sigma_a2"),
         (CoupledDEQ([State("relu", 1), State("relu", 1)], [["1/2", 4], [4, "1/2"]]), "sigma_a2"),
+        # Means overflow float64 on the way.
+        (
+            CoupledDEQ([State(STEEP, "1/10", "15/34", centred=False), State(STEEP)], [["1/16", 0], ["1/20", 0]]),
+            "sigma_a2",
+        ),
     ],
 )
 def test_without_an_equilibrium_the_key_is_named(cell: CoupledDEQ, word: str) -> None:
