@@ -1,7 +1,9 @@
 """Draws of data, and how far a kernel is from what is predicted on them."""
 
 from numerics.experiments.advice import TRUSTED, advise, equivalent_name
-from numerics.experiments.coupled import CellKernel, CoupledStudy, cell_equivalent, cell_parts
+from numerics.experiments.cell_kernels import CellKernel, cell_equivalent, cell_numbers, cell_parts
+from numerics.experiments.cell_spectrum import measure_cell, predict_cell
+from numerics.experiments.coupled import CoupledStudy
 from numerics.experiments.data_study import DataStudy, DataSummary, SampleSource, SampleStudy, study_data
 from numerics.experiments.diagnostics import DataDiagnostics, diagnose
 from numerics.experiments.distances import (
@@ -74,6 +76,7 @@ __all__ = [
     "advise",
     "best_ridge",
     "cell_equivalent",
+    "cell_numbers",
     "cell_parts",
     "check_network",
     "check_rate",
@@ -91,7 +94,9 @@ __all__ = [
     "gaussian_twin",
     "local_slopes",
     "measure",
+    "measure_cell",
     "predict",
+    "predict_cell",
     "predict_network",
     "report_rate",
     "study_data",

@@ -7,149 +7,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from functools import lru_cache
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 import sympy as sp
 import threadpoolctl
-from scipy.sparse.linalg import LinearOperator
 
-from numerics.arrays import Array
-from numerics.data import MixtureStatistics
-from numerics.equilibrium import CertifiedStates, certify_states, certify_tangent, exchange_scales
-from numerics.equivalents import DeterministicEquivalent, equivalent_parts
+from numerics.experiments.cell_kernels import CellDraw, CellKernel, cell_parts, draw_cell
 from numerics.experiments.experiment import Cell, Experiment
 from numerics.experiments.ladders import Ladder
-from numerics.kernels import CoupledKernels, coupled_kernels
 from numerics.linalg import operator_norm, perturbed_norms
 from theory.claims import CoupledTheory, coupled_theories
 from theory.equations import TRAINED, CoupledDEQ, TrainedWeights
-from theory.kernels import KernelCoefficients
 
-__all__ = ["CellKernel", "CoupledStudy", "cell_equivalent", "cell_parts"]
-
-#: Digits of the numbers that equivalents are made of.
-_DIGITS = 15
-#: A kernel of a cell: a state's CK by its number, or the NTK of the one that is read out by the weights trained.
-CellKernel = int | TrainedWeights
-
-
-@lru_cache(maxsize=64)
-def _solved(deq: CoupledDEQ) -> CertifiedStates:
-    return certify_states(deq, _DIGITS)
-
-
-@lru_cache(maxsize=64)
-def _numbers(cell: CoupledDEQ, kernel: CellKernel, other_scales: bool = False) -> Mapping[str, float]:
-    """A kernel's numbers by key of section 8."""
-    found = exchange_scales(_solved(cell)) if other_scales else _solved(cell)
-    floats = certify_tangent(found, kernel).floats() if isinstance(kernel, TrainedWeights) else found.floats(kernel)
-    return MappingProxyType(floats)
-
-
-def _decorrelated(cell: CoupledDEQ, kernel: CellKernel) -> bool:
-    """Whether a kernel tends to 0 off the diagonal."""
-    return cell.decorrelated[cell.readout if isinstance(kernel, TrainedWeights) else kernel]
-
-
-def _four(numbers: Mapping[str, float]) -> KernelCoefficients[float]:
-    """The numbers of section 4 among those of section 8, where the kernel tends to 0 off the diagonal."""
-    return KernelCoefficients(*(numbers[key] for key in ("gS", "gdd", "gSS", "diagonal")))
-
-
-def cell_equivalent(
-    cell: CoupledDEQ,
-    kernel: CellKernel,
-    statistics: MixtureStatistics,
-    gram: Array,
-    theory: CoupledTheory | None = None,
-) -> DeterministicEquivalent:
-    """The equivalent of a kernel of a cell, that of section 4 where it tends to 0 off the diagonal.
-
-    Args:
-        cell: the cell, at the tau_0 of the data.
-        kernel: number of a state, for its CK, or the weights that are trained, for the NTK.
-        statistics: of the sample.
-        gram: (n, n) array S.
-        theory: the true one where left out.
-
-    Raises:
-        ValueError: shapes that do not fit.
-        EquilibriumError: no stable equilibrium, or no NTK.
-        UncertifiedError: the numbers of the cell are not certified.
-    """
-    which = coupled_theories()["true"] if theory is None else theory
-    cell, tau0 = which.cell(cell), float(cell.tau0)
-    if isinstance(kernel, TrainedWeights):
-        kernel = which.trained(cell, kernel)
-    numbers = _numbers(cell, kernel, which.other_scales)
-    if _decorrelated(cell, kernel):
-        return DeterministicEquivalent.from_statistics(statistics, _four(numbers), tau0=tau0, gram=gram)
-    kept = dict(numbers) | dict.fromkeys(which.absent, 0.0)
-    if "g0" in which.absent:
-        # What is subtracted on the diagonal goes with it.
-        kept["diagonal"] -= numbers["g0"]
-    delta = np.diagonal(gram) - tau0**2 if which.own_norms else statistics.low_rank @ np.append(statistics.t, 1.0)
-    return DeterministicEquivalent.about_limit(statistics, kept, delta, tau0=tau0, gram=gram)
-
-
-def cell_parts(
-    cell: CoupledDEQ, kernel: CellKernel, statistics: MixtureStatistics, gram: Array
-) -> dict[str, LinearOperator]:
-    """What each number contributes to a kernel's equivalent, by name, as ``numerics.equivalents.equivalent_parts``.
-
-    Args:
-        cell: the cell, at the tau_0 of the data.
-        kernel: number of a state, for its CK, or the weights that are trained, for the NTK.
-        statistics: of the sample.
-        gram: (n, n) array S.
-
-    Raises:
-        EquilibriumError, UncertifiedError: as for ``cell_equivalent``.
-    """
-    numbers, tau0 = _numbers(cell, kernel), float(cell.tau0)
-    if _decorrelated(cell, kernel):
-        return equivalent_parts(_four(numbers), statistics, tau0, gram)
-    names = {"constant": "g0", "linear": "gS", "sum": "gd", "variance": "gdd", "square": "gSS", "squares": "ge"}
-    names["diagonal"] = "diagonal"
-    zero = dict.fromkeys(names.values(), 0.0)
-    return {
-        name: DeterministicEquivalent.about_limit(statistics, zero | {key: numbers[key]}, tau0=tau0, gram=gram)
-        for name, key in names.items()
-    }
-
-
-@dataclass(frozen=True, eq=False)
-class _Draw:
-    """The data of one draw and a cell's kernels on them.
-
-    Attributes:
-        gram: (n, n) array S.
-        statistics: of the sample.
-        deq: the cell at the data's tau_0.
-        exact: its kernels.
-        rng: for norms.
-    """
-
-    gram: Array
-    statistics: MixtureStatistics
-    deq: CoupledDEQ
-    exact: CoupledKernels
-    rng: np.random.Generator
-
-    def kernel(self, which: CellKernel) -> Array:
-        """One of the kernels, (n, n)."""
-        if not isinstance(which, TrainedWeights):
-            return np.asarray(self.exact.ck[which])
-        if self.exact.ntk is None:
-            raise ValueError("the NTK was not asked for")
-        return self.exact.ntk
-
-    def equivalent(self, which: CellKernel, theory: CoupledTheory) -> DeterministicEquivalent:
-        """What a theory says of it."""
-        return cell_equivalent(self.deq, which, self.statistics, self.gram, theory)
+__all__ = ["CoupledStudy"]
 
 
 @dataclass(frozen=True)
@@ -207,13 +78,8 @@ class CoupledStudy:
         found: dict[str, CellKernel] = {str(state): state for state in range(len(self.deq.states))}
         return found if self.trained is None else found | {"ntk": self.trained}
 
-    def _drawn(self, draw: Cell) -> _Draw:
-        rng = np.random.default_rng([self.experiment.seed, draw.p, draw.index])
-        sample = self.experiment.mixture(draw.p).sample(rng)
-        gram, statistics = sample.gram(), sample.statistics()
-        deq = self.deq.at(statistics.tau0(self.experiment.reading))
-        means = [float(mean) for mean in _solved(deq).means]
-        return _Draw(gram, statistics, deq, coupled_kernels(gram, deq, means, trained=self.trained), rng)
+    def _drawn(self, draw: Cell) -> CellDraw:
+        return draw_cell(self.experiment, self.deq, draw, self.trained)
 
     def measure(self, cell: Mapping[str, Any]) -> dict[str, Any]:
         """The distances ||K - Kbar|| of one draw, by theory and kernel, as plain JSON values.
@@ -260,7 +126,7 @@ class CoupledStudy:
             found = self._drawn(draw)
             return {name: self._changed(found, kernel, changes) for name, kernel in self.kernels.items()}
 
-    def _changed(self, draw: _Draw, kernel: CellKernel, changes: Sequence[float]) -> dict[str, Any]:
+    def _changed(self, draw: CellDraw, kernel: CellKernel, changes: Sequence[float]) -> dict[str, Any]:
         """Of one kernel."""
         true, *wrong = self.theories
         exact, equivalent = draw.kernel(kernel), draw.equivalent(kernel, true)

@@ -16,6 +16,7 @@ import threadpoolctl
 from scipy.sparse.linalg import aslinearoperator
 
 from numerics.arrays import Array
+from numerics.data import GaussianMixture
 from numerics.equilibrium import FloatEquilibrium
 from numerics.equivalents import identity_coefficient
 from numerics.experiments.experiment import (
@@ -25,7 +26,7 @@ from numerics.experiments.experiment import (
     exact_kernel,
     finite_kernel,
 )
-from numerics.linalg import eigenvalues, gram_matrix, operator_norm
+from numerics.linalg import OperatorNorm, eigenvalues, gram_matrix, operator_norm
 from numerics.spectrum import (
     BulkEstimate,
     DenseCovariances,
@@ -52,7 +53,9 @@ __all__ = [
     "MOST_DIAGONALISED",
     "MeasuredSpectrum",
     "OutlierSummary",
+    "compare_spectrum",
     "measure",
+    "population_of",
     "predict",
     "summarise_outliers",
 ]
@@ -151,13 +154,22 @@ def predict(
                 f"the coefficients of {activation.name} are wrong: with alpha_1 = {coefficients.linear:.6g} and the "
                 f"diagonal {coefficients.diagonal:.6g} the spectrum would reach {offset:.3g}, below 0"
             )
-        population = Population.from_mixture(mixture)
-        if isinstance(population.covariances, DenseCovariances) and p > LARGEST_DENSE:
-            raise ValueError(
-                f"the classes' covariances have no common eigenvectors, for which p up to {LARGEST_DENSE} is accepted, "
-                f"not {p}; covariances of one shape, or diagonal ones, have them"
-            )
-        return SpectralLaw.of(population, coefficients), solution
+        return SpectralLaw.of(population_of(mixture), coefficients), solution
+
+
+def population_of(mixture: GaussianMixture) -> Population:
+    """What the law needs of a mixture.
+
+    Raises:
+        ValueError: covariances that do not commute in a large dimension.
+    """
+    population, p = Population.from_mixture(mixture), mixture.dimension
+    if isinstance(population.covariances, DenseCovariances) and p > LARGEST_DENSE:
+        raise ValueError(
+            f"the classes' covariances have no common eigenvectors, for which p up to {LARGEST_DENSE} is accepted, "
+            f"not {p}; covariances of one shape, or diagonal ones, have them"
+        )
+    return population
 
 
 def predict_network(
@@ -236,34 +248,72 @@ def measure(
         equivalent = equivalent_kernel(kernel, solution, statistics, law.population.tau0, gram)
         norm = operator_norm(aslinearoperator(matrix) - equivalent, rng)
         del gram, equivalent
-        # At infinite width eigenvalues of the point mass are off by as much as the kernel; at a finite one by rounding.
-        smear = norm.value if isinstance(law, SpectralLaw) else _ROUNDING * law.coefficients.diagonal
-        n = matrix.shape[0]
-        if n <= most_diagonalised:
-            spectrum = eigenvalues(matrix)[::-1]
-            if network is not None and isinstance(law, FiniteWidthLaw):
-                # H^T H/m is of rank m at most: what the others differ from 0 by is rounding.
-                spectrum[network.width :] = 0.0
-            ends, estimate = (n, n), None
-            isolated, rest = isolated_eigenvalues(spectrum, law, smear)
-        else:
-            found = estimate_spectrum(matrix, law, smear, rng)
-            spectrum = np.concatenate([found.upper, found.lower[::-1]])
-            ends, estimate = (found.upper.size, found.lower.size), found.bulk
-            isolated, rest = found.isolated, found.rest
-        return MeasuredSpectrum(
-            eigenvalues=spectrum,
-            ends=ends,
-            isolated=isolated,
-            ks_distance=kolmogorov_distance(rest, law),
-            levy_distance=levy_distance(rest, law),
-            wasserstein_distance=wasserstein_distance(rest, law),
-            opnorm_error=norm.value,
-            norm_residual=norm.residual,
+        return compare_spectrum(
+            matrix,
+            law,
+            norm,
+            rng,
             kernel_residual=kernel_residual,
+            network=network,
             network_residual=network_residual,
-            estimate=estimate,
+            most_diagonalised=most_diagonalised,
         )
+
+
+def compare_spectrum(
+    matrix: Array,
+    law: LawOfKernel,
+    norm: OperatorNorm,
+    rng: np.random.Generator,
+    *,
+    kernel_residual: float | None = None,
+    network: Network | None = None,
+    network_residual: float | None = None,
+    most_diagonalised: int = MOST_DIAGONALISED,
+) -> MeasuredSpectrum:
+    """The spectrum of a kernel beside its law.
+
+    Args:
+        matrix: (n, n) array, the kernel.
+        law: predicted for it.
+        norm: that of the kernel less its equivalent.
+        rng: for estimates.
+        kernel_residual: largest residual of the entrywise fixed point, or None.
+        network: what a finite network was drawn by; None for an exact kernel.
+        network_residual: of its states, or None.
+        most_diagonalised: with more samples than this the spectrum is estimated.
+
+    Raises:
+        SpectrumConvergenceError: eigenvalues that Lanczos did not find.
+    """
+    # At infinite width eigenvalues of the point mass are off by as much as the kernel; at a finite one by rounding.
+    smear = norm.value if isinstance(law, SpectralLaw) else _ROUNDING * law.coefficients.diagonal
+    n = matrix.shape[0]
+    if n <= most_diagonalised:
+        spectrum = eigenvalues(matrix)[::-1]
+        if network is not None and isinstance(law, FiniteWidthLaw):
+            # H^T H/m is of rank m at most: what the others differ from 0 by is rounding.
+            spectrum[network.width :] = 0.0
+        ends, estimate = (n, n), None
+        isolated, rest = isolated_eigenvalues(spectrum, law, smear)
+    else:
+        found = estimate_spectrum(matrix, law, smear, rng)
+        spectrum = np.concatenate([found.upper, found.lower[::-1]])
+        ends, estimate = (found.upper.size, found.lower.size), found.bulk
+        isolated, rest = found.isolated, found.rest
+    return MeasuredSpectrum(
+        eigenvalues=spectrum,
+        ends=ends,
+        isolated=isolated,
+        ks_distance=kolmogorov_distance(rest, law),
+        levy_distance=levy_distance(rest, law),
+        wasserstein_distance=wasserstein_distance(rest, law),
+        opnorm_error=norm.value,
+        norm_residual=norm.residual,
+        kernel_residual=kernel_residual,
+        network_residual=network_residual,
+        estimate=estimate,
+    )
 
 
 def summarise_outliers(law: LawOfKernel, draws: Sequence[MeasuredSpectrum]) -> OutlierSummary:

@@ -2,6 +2,7 @@
 
 from numerics.linalg.eigenvalues import (
     ExtremeEigenvalues,
+    OperatorNorm,
     SpectrumConvergenceError,
     eigenvalues,
     extreme_eigenvalues,
@@ -14,6 +15,7 @@ from numerics.linalg.symmetric import gram_matrix, symmetrise
 __all__ = [
     "ExtremeEigenvalues",
     "LanczosSpectrum",
+    "OperatorNorm",
     "SpectrumConvergenceError",
     "eigenvalues",
     "extreme_eigenvalues",

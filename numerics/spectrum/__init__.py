@@ -21,6 +21,7 @@ from numerics.spectrum.isolation import (
 )
 from numerics.spectrum.law import LawOfKernel, SpectralLaw, phase_transition
 from numerics.spectrum.learning import LearningLaw
+from numerics.spectrum.outliers import LimitTerms
 from numerics.spectrum.outputs import Learned, Outputs, class_targets
 from numerics.spectrum.population import CommutingCovariances, DenseCovariances, Population
 from numerics.spectrum.width_law import FiniteWidthLaw, deq_rows, deq_width_law, explicit_width_law
@@ -38,6 +39,7 @@ __all__ = [
     "Layer",
     "Learned",
     "LearningLaw",
+    "LimitTerms",
     "OutlierMatch",
     "Outputs",
     "Population",

@@ -30,7 +30,7 @@ from numerics.data import GaussianMixture
 from numerics.display import MARK, PREDICTED, axes_or_new, html_table
 from numerics.equivalents import identity_coefficient, without_rounding
 from numerics.spectrum.bulk import Bulk, Distribution, isolate_spikes, solve_bulk
-from numerics.spectrum.outliers import Outlier, OutlierSystem, Side, point_outliers
+from numerics.spectrum.outliers import LimitTerms, Outlier, OutlierSystem, Side, point_outliers
 from numerics.spectrum.population import Population
 from theory.kernels import KernelCoefficients
 
@@ -194,16 +194,22 @@ class SpectralLaw(LawOfKernel):
         coefficients: of the kernel.
         bulk: of W^T W, or None where the coefficient of S is 0 and the bulk is the point `shift`.
         outliers: isolated eigenvalues, descending.
+        limit: what the equivalent has beside the coefficients, or None where its entries off the diagonal tend to 0.
     """
 
     population: Population
     coefficients: KernelCoefficients[float]
     bulk: Bulk | None
     outliers: tuple[Outlier, ...]
+    limit: LimitTerms | None = None
 
     @classmethod
     def of(
-        cls, data: Population | GaussianMixture, coefficients: KernelCoefficients[float], bulk: Bulk | None = None
+        cls,
+        data: Population | GaussianMixture,
+        coefficients: KernelCoefficients[float],
+        bulk: Bulk | None = None,
+        limit: LimitTerms | None = None,
     ) -> SpectralLaw:
         """Compute the law.
 
@@ -211,6 +217,7 @@ class SpectralLaw(LawOfKernel):
             data: the mixture, or what the law needs of it.
             coefficients: of the kernel.
             bulk: where it is known already, of a population without spikes that differs in means, t and T at most.
+            limit: what the equivalent has beside the coefficients, whose diagonal is then less by its constant.
 
         Raises:
             ValueError: a mixture that the law does not cover.
@@ -221,15 +228,15 @@ class SpectralLaw(LawOfKernel):
             population = Population.from_mixture(data) if isinstance(data, GaussianMixture) else data
             coefficients = without_rounding(coefficients, population.tau0)
             if coefficients.linear == 0:
-                return cls(population, coefficients, None, point_outliers(population, coefficients))
+                return cls(population, coefficients, None, point_outliers(population, coefficients, limit), limit)
             if bulk is None:
                 bulk = solve_bulk(population)
                 without_spikes = isolate_spikes(bulk)
                 if without_spikes is not population:
                     population, bulk = without_spikes, solve_bulk(without_spikes)
-            system = OutlierSystem(population, coefficients)
+            system = OutlierSystem(population, coefficients, limit)
             found = [outlier for gap in bulk.gaps for outlier in system.outliers(gap, bulk.gaps[-1].reach[0])]
-            return cls(population, coefficients, bulk, tuple(sorted(found, key=lambda o: -o.value)))
+            return cls(population, coefficients, bulk, tuple(sorted(found, key=lambda o: -o.value)), limit)
 
     @property
     def slope(self) -> float:
@@ -253,7 +260,7 @@ class SpectralLaw(LawOfKernel):
         edge = None if not gaps else gaps[-1].lower if side == "right" else gaps[0].upper
         if edge is None:
             raise ValueError(f"the bulk has no edge on the {side} for an isolated eigenvalue to leave")
-        system = OutlierSystem(self.population, self.coefficients)
+        system = OutlierSystem(self.population, self.coefficients, self.limit)
         levels = system.levels(edge)
         if not 1 <= rank <= levels.size:
             raise ValueError(f"rank must be from 1 to {levels.size}, got {rank}")

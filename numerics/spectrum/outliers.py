@@ -19,11 +19,13 @@ from numerics.spectrum.population import Population
 from theory.kernels import KernelCoefficients
 
 __all__ = [
+    "LimitTerms",
     "Outlier",
     "OutlierSystem",
     "Side",
     "core_matrix",
     "moved_blocks",
+    "norm_core",
     "point_outliers",
     "resolvent_blocks",
 ]
@@ -54,13 +56,44 @@ class Outlier:
     alignment: Array
 
 
-class OutlierSystem:
-    """Lambda and B(z): what the isolated eigenvalues solve."""
+@dataclass(frozen=True)
+class LimitTerms:
+    """What an equivalent about a limit of its entries has beside the four coefficients.
 
-    def __init__(self, population: Population, coefficients: KernelCoefficients[float]) -> None:
+    Theory sheet, section 8:  g_0 1 1^T + g_d (delta 1^T + 1 delta^T) + g_e (1 (delta^2)^T + delta^2 1^T).  The diagonal
+    of the four coefficients is then E[phi^2] - g_0.
+
+    Attributes:
+        constant: g_0.
+        sum: g_d.
+        squares: g_e.
+    """
+
+    constant: float
+    sum: float
+    squares: float
+
+
+class OutlierSystem:
+    """Lambda and B(z): what the isolated eigenvalues solve.
+
+    Args:
+        population: of the data.
+        coefficients: of the kernel, that of S positive.
+        limit: what it has beside them.
+
+    Raises:
+        SpectralLawError: delta 1^T + 1 delta^T without a term of delta delta^T, where Lambda has no inverse.
+    """
+
+    def __init__(
+        self, population: Population, coefficients: KernelCoefficients[float], limit: LimitTerms | None = None
+    ) -> None:
         self.population = population
         self.coefficients = coefficients
-        core = core_matrix(population, coefficients)
+        core = core_matrix(population, coefficients, limit)
+        if limit is not None and limit.sum != 0 and coefficients.variance == 0:
+            raise SpectralLawError("the kernel has a term of delta_i + delta_j, but none of delta_i delta_j")
         self.inverse = np.linalg.inv(core)
         self.inverse = (self.inverse + self.inverse.T) / 2
         #: Negative eigenvalues of H at infinity.
@@ -190,24 +223,50 @@ def _blocks_of(population: Population, values: Field, mean_part: Field, size: in
     return blocks
 
 
-def core_matrix(population: Population, coefficients: KernelCoefficients[float]) -> Array:
-    """Lambda, in units of the coefficient of S; the row of psi is left out where alpha_2 = 0."""
+def core_matrix(
+    population: Population, coefficients: KernelCoefficients[float], limit: LimitTerms | None = None
+) -> Array:
+    """Lambda, in units of the coefficient of S; the row of psi is left out where nothing multiplies it."""
     classes, spikes = population.classes, population.spike_values.shape[0]
-    linear = coefficients.linear
-    variance, square = coefficients.variance / linear, coefficients.square / linear
-    has_psi = variance != 0
+    norms = norm_core(population, coefficients, limit) / coefficients.linear
+    has_psi = bool(np.any(norms[-1]))
     size = 2 * classes + spikes + has_psi
     core = np.zeros((size, size))
     first, means, special = slice(0, classes), slice(classes, 2 * classes), slice(2 * classes, 2 * classes + spikes)
-    t = population.t
-    core[first, first] = population.mean_gram + variance * np.outer(t, t) + square * population.T
+    core[first, first] = population.mean_gram + norms[:-1, :-1]
     core[first, means] = core[means, first] = np.eye(classes)
     core[special, first] = population.spike_means
     core[first, special] = population.spike_means.T
     core[special, special] = np.eye(spikes)
     if has_psi:
-        core[first, -1] = core[-1, first] = variance * t
-        core[-1, -1] = variance
+        core[first, -1] = core[-1, first] = norms[:-1, -1]
+        core[-1, -1] = norms[-1, -1]
+    return core
+
+
+def norm_core(
+    population: Population, coefficients: KernelCoefficients[float], limit: LimitTerms | None = None
+) -> Array:
+    """The middle factor between [J/sqrt(p), psi] and itself of all but S, (K+1, K+1).
+
+    About a limit 1 has the weight sqrt(p) in J/sqrt(p), so that the means of delta and delta^2 over a class count
+    beside it with their parts of order 1/p, ||mu_a||^2/p and (t_a^2 + p E[psi_i^2])/p: they move the eigenvalue of
+    order n by O(1).  What else they have of that order vanishes in the limit.  The other isolated eigenvalues are those
+    of what is left orthogonal to 1, where delta delta^T has the coefficient g_dd - g_d^2/g_0.
+    """
+    t, one = population.t, np.ones(population.classes)
+    core = np.empty((t.size + 1, t.size + 1))
+    core[:-1, :-1] = coefficients.variance * np.outer(t, t) + coefficients.square * population.T
+    core[:-1, -1] = coefficients.variance * t
+    core[-1, -1] = coefficients.variance
+    if limit is not None:
+        root = np.sqrt(population.dimension)
+        beside = limit.sum * (root * t + np.diagonal(population.mean_gram))
+        beside += limit.squares * (t**2 + population.norm_energies)
+        core[:-1, :-1] += population.dimension * limit.constant * np.outer(one, one)
+        core[:-1, :-1] += np.outer(one, beside) + np.outer(beside, one)
+        core[:-1, -1] += root * limit.sum
+    core[-1, :-1] = core[:-1, -1]
     return core
 
 
@@ -216,13 +275,11 @@ def core_matrix(population: Population, coefficients: KernelCoefficients[float])
 _ROUNDING = 1e-12
 
 
-def point_outliers(population: Population, coefficients: KernelCoefficients[float]) -> tuple[Outlier, ...]:
+def point_outliers(
+    population: Population, coefficients: KernelCoefficients[float], limit: LimitTerms | None = None
+) -> tuple[Outlier, ...]:
     """Isolated eigenvalues where the coefficient of S is 0: those of V C V^T; V^T V tends to a diagonal matrix."""
-    held, t = population, population.t
-    core = np.empty((held.classes + 1, held.classes + 1))
-    core[:-1, :-1] = coefficients.variance * np.outer(t, t) + coefficients.square * held.T
-    core[:-1, -1] = core[-1, :-1] = coefficients.variance * t
-    core[-1, -1] = coefficients.variance
+    held, core = population, norm_core(population, coefficients, limit)
     root = np.sqrt(np.append(held.proportions, held.proportions @ held.norm_energies))
     values, vectors = np.linalg.eigh(root[:, None] * core * root)
     scale = float(np.abs(values).max())
