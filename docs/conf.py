@@ -77,6 +77,7 @@ activations
 cells
 ledger
 spectra
+learning
 design
 networks
 real-data

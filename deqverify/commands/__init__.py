@@ -19,6 +19,7 @@ COMMANDS = {
     "solve": "solve a DEQ's equations, with every digit proved",
     "derive": "derive its equations and moments in closed form",
     "spectrum": "predict a kernel's spectrum, and measure it beside",
+    "learn": "predict what a kernel learns, and measure it beside",
     "converge": "measure how fast the errors fall with p, or with the width",
     "design": "find the explicit network that has a DEQ's kernel",
     "verify": "check the claims of the theory, with a verdict on each",

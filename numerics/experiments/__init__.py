@@ -18,7 +18,7 @@ from numerics.experiments.experiment import Cell, Experiment, Network, check_net
 from numerics.experiments.kernels import exact_kernels
 from numerics.experiments.ladders import ConvergenceStudy, Ladder, RateClaim, summary
 from numerics.experiments.learning_study import LEARNERS, LearningStudy, Readout, Scores, best_ridge
-from numerics.experiments.pairs import NoMatchError, PairDistance, distance_to_explicit
+from numerics.experiments.pairs import NoMatchError, PairDistance, designed, distance_to_explicit
 from numerics.experiments.rates import (
     ROUNDING,
     FittedLine,
@@ -80,6 +80,7 @@ __all__ = [
     "cell_parts",
     "check_network",
     "check_rate",
+    "designed",
     "diagnose",
     "distance_to_equivalent",
     "distance_to_explicit",

@@ -14,6 +14,7 @@ from numerics.publish.figures import (
     spectrum_figure,
     sweep_figure,
 )
+from numerics.publish.learning import LearnerCurve, learning_figure
 from numerics.publish.network_code import EmissionError, emit_network
 from numerics.publish.report import html_report, markdown_report
 from numerics.publish.verdict_file import Planted, RecordedVerdict, VerdictFile, VerdictFileError, read_verdicts
@@ -21,6 +22,7 @@ from numerics.publish.verdict_file import Planted, RecordedVerdict, VerdictFile,
 __all__ = [
     "STYLE",
     "EmissionError",
+    "LearnerCurve",
     "Planted",
     "RecordedVerdict",
     "VerdictFile",
@@ -33,6 +35,7 @@ __all__ = [
     "emit_network",
     "figure_bytes",
     "html_report",
+    "learning_figure",
     "made_from",
     "markdown_report",
     "new_figure",

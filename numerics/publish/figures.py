@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from numerics.equilibrium import StabilityLoss, SweepPoint
 
 __all__ = [
+    "MARKS",
     "STYLE",
     "coefficient_figure",
     "convergence_figure",
@@ -36,6 +37,7 @@ __all__ = [
     "draw_spectrum",
     "eigenvalue_figure",
     "figure_bytes",
+    "finish_figure",
     "made_from",
     "new_figure",
     "short_name",
@@ -44,7 +46,7 @@ __all__ = [
 ]
 
 #: Marks of the curves of one picture, by which they differ in grey.
-_MARKS = ("o", "s", "^", "D", "v", "P", "X")
+MARKS = ("o", "s", "^", "D", "v", "P", "X")
 _CROSS = "#222222"
 _FEWEST_BINS, _MOST_BINS = 20, 120
 #: Characters of a name, which may be an expression, for which titles and legends have room.
@@ -137,8 +139,15 @@ def made_from(*parts: str) -> str:
     return ", ".join((*parts, program))
 
 
-def _finish(figure: Figure, entries: tuple[list[Any], list[Any]], caption: str, columns: int) -> None:
-    """The legend above the axes, and the caption below them."""
+def finish_figure(figure: Figure, entries: tuple[list[Any], list[Any]], caption: str, columns: int) -> None:
+    """Put the legend above the axes, and the caption below them.
+
+    Args:
+        figure: where.
+        entries: handles and labels of the legend.
+        caption: in small type; "" for none.
+        columns: of the legend.
+    """
     if entries[0]:
         figure.legend(*entries, loc="outside upper center", ncols=columns, columnspacing=1.4, frameon=False, fontsize=9)
     if caption:
@@ -201,7 +210,7 @@ def spectrum_figure(
     axes.set(ylabel="density", ylim=(0, top))
     axes.set_title(title, fontsize=10)
     drawn = [one.get_legend_handles_labels() for one in (axes, strip)]
-    _finish(figure, ([*drawn[0][0], *drawn[1][0]], [*drawn[0][1], *drawn[1][1]]), caption, columns=3)
+    finish_figure(figure, ([*drawn[0][0], *drawn[1][0]], [*drawn[0][1], *drawn[1][1]]), caption, columns=3)
     return figure
 
 
@@ -380,7 +389,7 @@ def convergence_figure(
     fine = np.geomspace(values[0], values[-1], 200)
     lines: list[tuple[Any, list[Any]]] = []
     for position, (name, rows) in enumerate(draws.items()):
-        mark = _MARKS[position % len(_MARKS)]
+        mark = MARKS[position % len(MARKS)]
         # A little beside each other, so that none hides another.
         places = values * np.exp(_DODGE * (position - (len(draws) - 1) / 2))
         spreads = [row.std(ddof=1) / np.sqrt(row.size) if row.size > 1 else 0.0 for row in rows]
@@ -419,7 +428,7 @@ def convergence_figure(
     if max(len(points.get_label()) for points, _ in lines) > _WIDEST_COLUMN:
         columns, handles = 1, [handle for points, beside in lines for handle in (points, *beside)]
     if own:
-        _finish(figure, (handles, [handle.get_label() for handle in handles]), caption, columns)
+        finish_figure(figure, (handles, [handle.get_label() for handle in handles]), caption, columns)
     else:
         axes.legend(frameon=False, handles=[handle for points, beside in lines for handle in (points, *beside)])
     return figure
@@ -505,7 +514,7 @@ def sweep_figure(
         f"{name}: {what} at {xlabel} = {end:.6g}"
         for name, (what, end) in zip(_END_STYLES.values(), shown.items(), strict=False)
     ]
-    _finish(figure, ([], []), "\n".join(filter(None, (*lost, caption))), columns=1)
+    finish_figure(figure, ([], []), "\n".join(filter(None, (*lost, caption))), columns=1)
     return figure
 
 
@@ -524,7 +533,7 @@ def eigenvalue_figure(
     draw_eigenvalues(axes, measured, predicted)
     axes.set_title(title, fontsize=10)
     entries = axes.get_legend_handles_labels()
-    _finish(figure, entries, caption, columns=2)
+    finish_figure(figure, entries, caption, columns=2)
     return figure
 
 

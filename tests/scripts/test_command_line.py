@@ -13,7 +13,7 @@ from tests.scripts.conftest import ROOT, Script, command_module
 from theory.named import NAMED
 
 SCRIPTS = sorted(path.stem for path in (ROOT / "scripts").glob("*.py") if not path.name.startswith("_"))
-WITH_ACTIVATION = ["converge", "derive", "design", "export_latex", "solve", "spectrum", "verify"]
+WITH_ACTIVATION = ["converge", "derive", "design", "export_latex", "learn", "solve", "spectrum", "verify"]
 LEAVING = {"--help", "--version", "--list-activations"}
 
 
@@ -131,6 +131,13 @@ def test_a_power_written_with_a_caret_is_noted(script: Script) -> None:
         (("converge", "--cov-shift", "-1"), "--cov-shift must be a finite number >= 0"),
         (("converge", "--ratio", "0"), "--ratio must be a finite number > 0"),
         (("spectrum", "--means", "-1"), "--means must be a finite number >= 0"),
+        (("learn", "--ridge", "0"), "--ridge must be a finite number > 0, not 0"),
+        (("learn", "--ridge", "1", "--time", "1"), "give one of them"),
+        (("learn", "--png", "a.png"), "--png is of a curve"),
+        (("learn", "--against", "width", "--values", "1.5"), "whole numbers from 1"),
+        (("learn", "--width", "10", "--kernel", "ntk-all"), "is not known"),
+        (("learn", "--learners", "cubic"), "deq and some of matched, naive, linear"),
+        (("learn", "--tests", "1000000", "--p", "2000"), "fewer fresh samples are accepted"),
         (("converge", "--json", "made"), "that is a folder"),
         (("converge", "--resume", "file"), "--resume file"),
         (("export_latex", "--activation", "relu", "--output", "file"), "--output file"),

@@ -90,6 +90,8 @@ TABLE: tuple[tuple[str, tuple[str, ...], Plant, int], ...] = (
     ("spectrum", ("--p", "40", "--jobs", "1"), nothing, 0),
     ("spectrum", ("--p", "2"), nothing, 2),
     ("spectrum", ("--data", "no-such.npz"), nothing, 2),
+    ("learn", ("--p", "40", "--draws", "1", "--tests", "100", "--learners", "deq"), nothing, 0),
+    ("learn", ("--p", "3"), nothing, 2),
     ("converge", LADDER, errors_like(lambda p: p**-0.5), 0),
     ("converge", LADDER, errors_like(lambda p: 0.3 + p**-0.5), 1),
     ("converge", ("--sizes", "0"), nothing, 2),

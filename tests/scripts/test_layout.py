@@ -137,6 +137,7 @@ def test_a_sweep_prints_every_number(tmp_path: Path, columns: int) -> None:
         ("derive", ("--activation", "selu", "--no-cache")),
         ("design", ("--activation", "relu", "--family", "leaky_relu", "--layers", "2", "--digits", "40")),
         ("spectrum", ("--p", "60", "--means", "3", "--jobs", "1")),
+        ("learn", ("--p", "40", "--draws", "2", "--tests", "100", "--jobs", "1", "--learners", "deq,linear")),
         ("export_latex", ("--activation", "relu", "--output", "made")),
     ],
 )

@@ -35,6 +35,7 @@ QUICK: dict[str, tuple[tuple[str, ...], int]] = {
         ("converge", "--deq", "cell.toml", "--sizes", "20,30,40", "--draws", "2", "--jobs", "1"),
         3,
     ),
+    "learn": (("learn", "--p", "40", "--draws", "2", "--tests", "100", "--jobs", "1"), 0),
     "verify-list": (("verify", "--list"), 0),
     "export-latex": (("export-latex", "--activation", "relu", "--output", "out"), 0),
     "export-latex-states": (("export-latex", "--deq", "cell.toml", "--output", "out"), 0),
