@@ -14,6 +14,9 @@ outside the predicted support by more than four units (k n)^(-2/3) of the edge's
 between it and the rest (and, where the law of infinite width has a point mass, further from that than the operator-norm
 error).
 
+With --deq the DEQ is that of a file: the kernel is that of the state that is read out.  Where one of the states that
+lead to it has a bias or a mean, the law has an eigenvalue of order n.
+
 With --data the samples are real: there is no law, and the kernel is compared with every equivalent, on the data and on
 a Gaussian twin of the same class means and covariances.  What the data are like, and which equivalent can be trusted,
 comes first.  Exit code 0: compared; 2: bad use.
@@ -29,6 +32,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from deqverify.commands import (
     _campaign_options,
+    _cells,
     _data_options,
     _data_study,
     _errors,
@@ -39,6 +43,7 @@ from deqverify.commands import (
     _processes,
     _progress,
     _spectrum_output,
+    _spectrum_states,
 )
 from theory.kernels import Kernel
 
@@ -60,6 +65,7 @@ _EXAMPLES = """\
   deqverify spectrum --activation relu --p 400 --width 20000 --weights rademacher --png finite.png
   deqverify spectrum --covariance toeplitz:0.4 --proportions 1/4,3/4 --noise student --png toeplitz.png
   deqverify spectrum --covariance isotropic --covariance diagonal:0.5,1.5 --json -
+  deqverify spectrum --deq cell.toml --p 800 --cov-shift 20 --kernel ntk-all --draws 4 --json -
   deqverify spectrum --data fashion-mnist --classes 1,9 --samples 1000 --normalise sample --png data.png
   deqverify spectrum --data points.csv --normalise center --draws 10 --samples 500 --json -
   deqverify spectrum --p 25000 --ratio 0.8 --png large.png  # n = 20,000: ten minutes and 12 GB of memory
@@ -88,20 +94,14 @@ def main(argv: Sequence[str] | None) -> int:
     _figures.prepare_figure("--png", arguments.png)
     _figures.prepare_figure("--pdf", arguments.pdf)
     folder = _campaign_options.prepare(arguments)
-    activation = _options.activation_argument(arguments.activation, dict(arguments.parameter))
     with _processes.one_blas_thread():
-        if arguments.data is None:
-            _check_sizes(arguments)
-            found: _Found = _compared(arguments, activation, folder)
-        else:
-            found = _data_study.studied(arguments, activation, folder)
+        found, schema = _studied(arguments, folder)
         if arguments.json != "-":
             found.show(_progress.console())
         for option, target in (("--png", arguments.png), ("--pdf", arguments.pdf)):
             if target:
                 found.draw(target, option)
         if arguments.json:
-            schema = "spectrum" if arguments.data is None else "spectrum-data"
             _outputs.write_json(arguments.json, found.record(), schema)
     return 0
 
@@ -114,6 +114,19 @@ class _Found(Protocol):
     def draw(self, target: str, option: str) -> None: ...
 
     def record(self) -> dict[str, Any]: ...
+
+
+def _studied(arguments: argparse.Namespace, folder: Path | None) -> tuple[_Found, str]:
+    """What was asked for, and the name of its record's schema."""
+    if arguments.deq is not None:
+        cell = _cells.read_cell(arguments.deq)
+        _check_sizes(arguments, len(cell.states))
+        return _spectrum_states.compared(arguments, cell, _experiment(arguments), folder), "spectrum-states"
+    activation = _options.activation_argument(arguments.activation, dict(arguments.parameter))
+    if arguments.data is not None:
+        return _data_study.studied(arguments, activation, folder), "spectrum-data"
+    _check_sizes(arguments)
+    return _compared(arguments, activation, folder), "spectrum"
 
 
 def _compared(
@@ -135,6 +148,7 @@ def parser() -> _options.Parser:
     parser = _options.Parser(__doc__ or "", _EXAMPLES, activations=True)
     parser.add_argument("--activation", default="relu", help="name or expression in x (default relu)")
     _options.add_parameter(parser)
+    _cells.add_deq(parser)
     parser.add_argument("--p", type=_options.integer_between(1, 1_000_000), default=800, help="dimension (default 800)")
     _mixture_options.add_arguments(parser, means="2", noise="noise", shape="C")
     _data_options.add_arguments(parser, classes="without --data their number K, default 2")
@@ -168,6 +182,8 @@ def parser() -> _options.Parser:
 
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     arguments = parser().parse_args(argv)
+    if arguments.deq is not None:
+        _spectrum_states.check(parser().given(argv), arguments)
     if arguments.width is None and arguments.weights is not None:
         raise _errors.UsageError("--weights is of finite networks: give it with --width")
     if arguments.width is not None:
@@ -210,8 +226,12 @@ def _shares(text: str) -> tuple[float, ...]:
     return tuple(map(float, exact))
 
 
-def _check_sizes(arguments: argparse.Namespace) -> None:
+def _check_sizes(arguments: argparse.Namespace, states: int = 0) -> None:
     """Refuse, in a sentence, numbers that cannot be and sizes that do not fit into memory.
+
+    Args:
+        arguments: of the command.
+        states: of a cell, which has as many kernels more; 0 without --deq.
 
     Raises:
         UsageError: a number out of range.
@@ -231,10 +251,12 @@ def _check_sizes(arguments: argparse.Namespace) -> None:
         raise _errors.UsageError(f"{made} of {p} numbers; up to {_MOST_NUMBERS:.3g} numbers are accepted")
     largest = max(samples, p, width or 0) * max(samples, width or 0)
     jobs = 1 if arguments.jobs is None and largest > _LARGE_DRAW else workers(arguments.jobs, arguments.draws)
+    if states and samples > _MOST_NETWORK_SAMPLES:
+        raise _errors.UsageError(f"{made}; with --deq up to {_MOST_NETWORK_SAMPLES} are accepted")
     if width is None:
         # A large kernel is not diagonalised, and its equivalent stays an operator.
         squares = _LARGE_SQUARES if samples > _MOST_NETWORK_SAMPLES else _SQUARES
-        check_memory(round(samples), p, squares=squares, jobs=jobs)
+        check_memory(round(samples), p, squares=squares + states, jobs=jobs)
         return
     if samples > _MOST_NETWORK_SAMPLES:
         raise _errors.UsageError(f"{made}; with --width up to {_MOST_NETWORK_SAMPLES} are accepted")

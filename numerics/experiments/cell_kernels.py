@@ -154,7 +154,11 @@ class CellDraw:
     rng: np.random.Generator
 
     def kernel(self, which: CellKernel) -> Array:
-        """One of the kernels, (n, n)."""
+        """One of the kernels, an (n, n) array.
+
+        Raises:
+            ValueError: the NTK, where it was not asked for.
+        """
         if not isinstance(which, TrainedWeights):
             return np.asarray(self.exact.ck[which])
         if self.exact.ntk is None:

@@ -29,6 +29,7 @@ QUICK: dict[str, tuple[tuple[str, ...], int]] = {
     "derive": (("derive", "--activation", "sign(x)", "--no-cache"), 0),
     "design": (("design", "--activation", "tanh"), 0),
     "spectrum": (("spectrum", "--p", "40", "--means", "4", "--jobs", "1"), 0),
+    "spectrum-states": (("spectrum", "--deq", "cell.toml", "--p", "40", "--means", "4", "--jobs", "1"), 0),
     "spectrum-data": (("spectrum", "--data", "data.npz", "--jobs", "1"), 0),
     "converge": (("converge", "--sizes", "20,30,40", "--draws", "2", "--jobs", "1"), 3),
     "converge-states": (

@@ -17,6 +17,7 @@ import threadpoolctl
 import deqverify.commands.spectrum
 import numerics.experiments.spectral_study
 from deqverify.commands import _running
+from deqverify.commands._errors import UsageError
 from numerics import memory
 from numerics.memory import NotEnoughMemoryError
 from tests.scripts.conftest import Script
@@ -396,3 +397,56 @@ def test_bad_use_as_a_user_sees_it(script: Script) -> None:
     assert done.stderr.strip() == (
         "spectrum.py: no data for p = 800: the decay of a Toeplitz covariance must lie in (-1, 1), got 2.0"
     )
+
+
+# --- a DEQ of several states ---------------------------------------------------------------------------------------
+
+_CELL = """
+readout = 1
+sigma_a2 = [["1/10", "3/10"], ["1/2", 0]]
+[[states]]
+activation = "relu"
+sigma_b2 = "1/2"
+centred = %s
+[[states]]
+activation = "tanh"
+sigma_b2 = "1/4"
+"""
+
+
+@pytest.mark.parametrize(("centred", "kernel"), [("true", "ck"), ("false", "ntk-all")])
+def test_a_described_deq(script: Script, tmp_path: Path, centred: str, kernel: str) -> None:
+    (tmp_path / "cell.toml").write_text(_CELL % centred, encoding="utf-8")
+    words = ("--deq", "cell.toml", "--p", "200", "--means", "4", "--kernel", kernel, "--draws", "2", "--jobs", "1")
+    done = script("spectrum", *words, "--json", "-")
+    assert done.returncode == 0, done.stderr
+    record = json.loads(done.stdout)
+    assert record["schema"] == "spectrum-states"
+    assert [state["activation"] for state in record["params"]["states"]] == ["relu", "tanh"]
+    assert record["wasserstein_distance"] < record["opnorm_error"] < 0.4
+    np.testing.assert_allclose(record["outliers_relative_error"], 0, atol=0.1)
+    over_n, numbers = record["largest_over_n"], record["coefficients"]
+    if centred == "true":
+        assert over_n is None
+        assert numbers["constant"] == numbers["sum"] == numbers["squares"] == 0
+    else:
+        assert over_n["predicted"] == pytest.approx(numbers["constant"], rel=0.2)
+        assert over_n["measured"] == pytest.approx(over_n["predicted"], abs=0.01)
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (("--activation", "relu"), "--deq describes the DEQ, and so does --activation"),
+        (("--sigma-b2", "1"), "--deq describes the DEQ, and so does --sigma-b2"),
+        (("--width", "50"), "--width is for one centred state"),
+        (("--kernel", "ntk-preactivation"), "with --deq there are ck, ntk-recurrent, ntk-all"),
+        (("--p", "12000"), "with --deq up to 8192 are accepted"),
+    ],
+)
+def test_what_does_not_go_with_a_described_deq(
+    spectrum: ModuleType, tmp_path: Path, words: tuple[str, ...], sentence: str
+) -> None:
+    (tmp_path / "cell.toml").write_text(_CELL % "true", encoding="utf-8")
+    with pytest.raises(UsageError, match=re.escape(sentence)):
+        spectrum.main(["--deq", str(tmp_path / "cell.toml"), *words])
