@@ -5,6 +5,8 @@ matches, `infeasible` that no network of the family does, with a lower bound of 
 Without --family, a family that can match is chosen.  An NTK depends on how the network is trained: all weights at one
 learning rate, or, where that does not match, each weight matrix at its own.  `infeasible` is an answer: the exit code
 is 0.
+With --width and --samples the widths are looked for at which the network's CK has nearly the spectrum of a DEQ of that
+width; these are the nearest found, not proved.
 With --data all families that match are compared on a data set, and the one whose exact kernel is nearest is chosen;
 beside them stand networks that need no design.
 """
@@ -22,6 +24,7 @@ from deqverify.commands import (
     _budgets,
     _data_options,
     _design_data,
+    _design_widths,
     _errors,
     _families,
     _networks,
@@ -47,6 +50,7 @@ _EXAMPLES = """\
   deqverify design --activation swish --kernel ntk-all
   deqverify design --activation relu --kernel ntk-recurrent --rates per-layer --emit torch
   deqverify design --activation tanh --sigma-a2 0.8 --data fashion-mnist
+  deqverify design --activation relu --sigma-a2 0.8 --width 2000 --samples 320
   deqverify design --activation tanh --family "s*x + u*erf(x)" --box s_1=0:2 --box u_1=-2:2
 """
 #: Part of the processor time left that the threshold may take.
@@ -66,7 +70,9 @@ def main(argv: Sequence[str] | None) -> int:
     """Parse the arguments, design, print."""
     arguments = parser().parse_args(argv)
     _check_outputs(arguments)
-    _data_options.refuse_without_data(arguments, "classes", "seed")
+    _design_widths.refuse_what_widths_exclude(arguments)
+    if arguments.width is None:
+        _data_options.refuse_without_data(arguments, "classes", "seed")
     with _budgets.budgeted(arguments.budget):
         return _design(arguments, parser().given(argv))
 
@@ -90,6 +96,7 @@ def parser() -> _options.Parser:
         "--digits", type=_options.integer_between(1, 300), default=15, help="significant digits (default 15)"
     )
     _data_options.add_arguments(parser, default=f"all up to {_design_data.SAMPLES}, else as many of whatever class")
+    _design_widths.add_arguments(parser)
     parser.add_argument(
         "--seed",
         type=_options.integer_between(0, 2**63),
@@ -147,7 +154,12 @@ def _design(arguments: argparse.Namespace, given: Container[str]) -> int:
             )  # fmt: skip
     except (ThresholdError, OverBudgetError) as error:
         sys.stderr.write(f"no threshold is shown: {error}\n")
-    record = _record(outcome, threshold)
+    if arguments.width is not None:
+        with stage("looking for the widths"):
+            widths = _design_widths.widths_record(arguments, outcome)
+    else:
+        widths = None
+    record = _record(outcome, threshold, widths)
     if arguments.emit:
         _write_network(arguments, outcome, record)
     elif arguments.json != "-":
@@ -213,7 +225,7 @@ def _training(outcome: Design) -> dict[str, Any] | None:
     }
 
 
-def _record(outcome: Design, threshold: Threshold | None) -> dict[str, Any]:
+def _record(outcome: Design, threshold: Threshold | None, widths: dict[str, Any] | None) -> dict[str, Any]:
     from numerics.arithmetic import radius_text, rounded_decimal
 
     deq, exact = outcome.solution.deq, outcome.status is MatchStatus.EXACT
@@ -254,6 +266,7 @@ def _record(outcome: Design, threshold: Threshold | None) -> dict[str, Any]:
             "matches_below": threshold.works_below,
         },
         "cost": None if outcome.cost is None else asdict(outcome.cost),
+        "finite_width": widths,
     } | _outputs.provenance()
 
 
@@ -340,3 +353,6 @@ def _print(outcome: Design, record: dict[str, Any]) -> None:
                 "dim",
             )
         )
+    if record["finite_width"]:
+        for line in _design_widths.sentences(record["finite_width"]):
+            console.print(Text(line))

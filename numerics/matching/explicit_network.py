@@ -30,7 +30,7 @@ from numerics.arithmetic import (
 )
 from theory.activations import Activation
 from theory.equations import LayerCoefficients, LayerMoments, input_layer, next_layer
-from theory.kernels import KernelCoefficients
+from theory.kernels import Kernel, KernelCoefficients
 from theory.matching import Family, kernel_part
 from theory.symbols import tau, tau_0
 
@@ -185,6 +185,11 @@ class ExplicitNetwork:
         """Return the coefficients of a kernel of the network, in balls."""
         last = LayerCoefficients(**self.ball_reports(digits)[-1].coefficients)
         return kernel_part(kernel, last).map(arb)
+
+    def layer_kernels(self) -> list[KernelCoefficients[float]]:
+        """Return the coefficients of the conjugate kernel after each layer, in float64."""
+        layers = (LayerCoefficients(**report.coefficients) for report in self.ball_reports(_POINTWISE_DIGITS))
+        return [kernel_part(Kernel.CK, layer).map(lambda ball: float(arb(ball))) for layer in layers]
 
     def activations(self, digits: int = 17) -> list[Activation]:
         """Return the layers' activations, uncentred, their parameters rounded to exact decimals."""

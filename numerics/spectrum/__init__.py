@@ -25,6 +25,7 @@ from numerics.spectrum.outliers import LimitTerms
 from numerics.spectrum.outputs import Learned, Outputs, class_targets
 from numerics.spectrum.population import CommutingCovariances, DenseCovariances, Population
 from numerics.spectrum.width_law import FiniteWidthLaw, deq_rows, deq_width_law, explicit_width_law
+from numerics.spectrum.width_match import WidthMatch, equal_second_moment, law_distance, match_widths
 
 __all__ = [
     "MARGIN_UNITS",
@@ -45,19 +46,23 @@ __all__ = [
     "Population",
     "SpectralLaw",
     "SpectralLawError",
+    "WidthMatch",
     "class_targets",
     "count_isolated",
     "deq_rows",
     "deq_width_law",
+    "equal_second_moment",
     "estimate_spectrum",
     "explicit_width_law",
     "isolate_spikes",
     "isolated_eigenvalues",
     "isolation_margin",
     "kolmogorov_distance",
+    "law_distance",
     "levy_distance",
     "locate",
     "match_outliers",
+    "match_widths",
     "outside_support",
     "phase_transition",
     "solve_bulk",

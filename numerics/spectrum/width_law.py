@@ -34,7 +34,7 @@ from numerics.data import GaussianMixture
 from numerics.equilibrium import FloatEquilibrium, checked_moments
 from numerics.equivalents import identity_coefficient
 from numerics.moments import FloatMoments, gaussian_rule
-from numerics.spectrum.bulk import solve_bulk
+from numerics.spectrum.bulk import Bulk, solve_bulk
 from numerics.spectrum.finite_width import FiniteWidthBulk, Layer, solve_finite_width
 from numerics.spectrum.fixed_point import resolvent_trace
 from numerics.spectrum.law import LawOfKernel, SpectralLaw
@@ -72,7 +72,10 @@ class FiniteWidthLaw(LawOfKernel):
 
 
 def explicit_width_law(
-    data: Population | GaussianMixture, coefficients: Sequence[KernelCoefficients[float]], widths: Sequence[int]
+    data: Population | GaussianMixture,
+    coefficients: Sequence[KernelCoefficients[float]],
+    widths: Sequence[int],
+    noise: Bulk | None = None,
 ) -> FiniteWidthLaw:
     """The law of an explicit network's conjugate kernel.
 
@@ -80,6 +83,7 @@ def explicit_width_law(
         data: the mixture, or what the law needs of it.
         coefficients: of the equivalent of every layer's kernel at infinite width, from the first hidden layer upwards.
         widths: m of every layer.
+        noise: law of the data's W^T W, if it is known.
 
     Raises:
         ValueError: lists of different lengths, a width below 1, or a kernel below the last layer without X^T X.
@@ -94,7 +98,7 @@ def explicit_width_law(
     """
     if not coefficients or len(coefficients) != len(widths):
         raise ValueError(f"every layer needs coefficients and a width: got {len(coefficients)} and {len(widths)}")
-    below = SpectralLaw.of(data, coefficients[-1])
+    below = SpectralLaw.of(data, coefficients[-1], noise)
     layers, tau0 = [], below.population.tau0
     previous = KernelCoefficients(1.0, 0.0, 0.0, tau0**2)
     for numbers, width in zip(coefficients, widths, strict=True):

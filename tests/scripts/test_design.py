@@ -49,6 +49,40 @@ def test_relu_by_two_leaky_layers(script: Script) -> None:
     assert record["cost"]["deq_products"] > record["cost"]["explicit_products"] == 1
 
 
+def test_widths_with_nearly_the_spectrum_of_a_deq(script: Script, tmp_path: Path) -> None:
+    """A narrow DEQ, which no width of a network of one layer comes near."""
+    written = tmp_path / "design.json"
+    done = script(
+        "design", "--activation", "tanh", "--sigma-a2", "3/5", "--width", "500", "--samples", "320",
+        "--json", str(written),
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    found = json.loads(written.read_text("utf-8"))["finite_width"]
+    assert found["p"] == 400
+    assert found["range"] is None
+    assert found["within"] < found["distance"] < found["at_equal_width"]
+    said = " ".join(done.stdout.split())
+    assert f"of the widths that were tried: {found['widths'][0]} neurons" in said
+    assert "no width, the same in all layers, was found within 2 %" in said
+    assert "is not proved" in said
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--width", "500"), "give --samples N"),
+        (("--within", "2"), "give it with --width"),
+        (("--width", "500", "--samples", "320", "--kernel", "ntk-all"), "the law of the CK only"),
+        (("--width", "500", "--samples", "320", "--data", "digits"), "leave out --data"),
+        (("--width", "500", "--samples", "320", "--within", "100"), "between 0 and 100"),
+    ],
+)
+def test_widths_that_cannot_be_looked_for(script: Script, options: tuple[str, ...], message: str) -> None:
+    done = script("design", "--activation", "tanh", *options)
+    assert done.returncode == 2
+    assert message in " ".join(done.stderr.split())
+
+
 def test_infeasible_is_an_answer(script: Script) -> None:
     done = script("design", "--activation", "swish", "--family", "leaky_relu", "--json", "-")
     assert done.returncode == 0, done.stderr
