@@ -15,7 +15,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from deqverify.api import certify, check, converge, equilibria, kernels, latex, match, spectrum
+    from deqverify.api import certify, check, converge, equilibria, kernels, latex, learn, match, spectrum
     from deqverify.mixtures import Mixture
     from numerics.data import Dataset, load_dataset
     from numerics.equilibrium import certify_states
@@ -41,6 +41,7 @@ __all__ = [
     "equilibria",
     "kernels",
     "latex",
+    "learn",
     "load_dataset",
     "match",
     "spectrum",

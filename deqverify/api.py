@@ -17,14 +17,25 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from deqverify.mixtures import Mixture, _generator, _require, _whole
-from deqverify.results import Convergence, DataSpectrum, KernelMatrices, Match, SpectrumComparison, gram_of_rows
+from deqverify.results import (
+    Convergence,
+    DataSpectrum,
+    KernelMatrices,
+    LearningComparison,
+    Match,
+    SpectrumComparison,
+    gram_of_rows,
+)
 from numerics.data import Dataset
 from numerics.equilibrium import certify as _certify
 from numerics.equilibrium import find_equilibria
 from numerics.experiments import (
+    LEARNERS,
     Cell,
     Experiment,
+    LearningStudy,
     Network,
+    Readout,
     distance_to_equivalent,
     distance_to_limit,
     exact_kernels,
@@ -48,7 +59,7 @@ if TYPE_CHECKING:
     from numerics.equilibrium import CertifiedCoefficients, EquilibriumSet
     from theory.claims import Verdict
 
-__all__ = ["certify", "check", "converge", "equilibria", "kernels", "latex", "match", "spectrum"]
+__all__ = ["certify", "check", "converge", "equilibria", "kernels", "latex", "learn", "match", "spectrum"]
 
 _SEEDS = 2**63
 #: Entries of X beyond these sizes have squares that float64 does not hold.
@@ -276,6 +287,62 @@ def spectrum(
 def _data_spectrum(deq: DEQ, data: Dataset, kernel: Kernel, rng: np.random.Generator) -> DataSpectrum:
     scaled = data.normalise("none")
     return DataSpectrum(deq, scaled, kernel, study_data(_model(deq), scaled, kernel, _generator(rng)))
+
+
+def learn(
+    deq: DEQ,
+    mixture: Mixture,
+    kernel: str = Kernel.CK,
+    *,
+    rng: np.random.Generator,
+    ridge: float | None = None,
+    time: float | None = None,
+    width: int | None = None,
+    learners: Sequence[str] = LEARNERS,
+    draws: int = 4,
+    tests: int = 2000,
+) -> LearningComparison:
+    """Predict what readouts on a DEQ's kernel learn of a mixture's classes, and measure it on draws.
+
+    Args:
+        deq: the model; tau_0 is the mixture's.
+        mixture: of the data, with two classes or more; labels are +1 and -1, or one output a class.
+        kernel: which kernel, by name.
+        rng: gives the seed of all draws.
+        ridge: penalty of ridge regression, relative to tr(kernel)/n; 1/10 by default.
+        time: of gradient flow, in units of n/tr(kernel), in place of a ridge.
+        width: neurons of finite networks whose features are learned on; None for the exact kernel.
+        learners: some of "deq", "matched" (the explicit network with its kernel), "naive" and "linear".
+        draws: of the data.
+        tests: fresh samples of every draw.
+
+    Raises:
+        EquilibriumError: no stable equilibrium, or an NTK that does not exist.
+        NoMatchError: no explicit network has the kernel.
+        ValueError: a ridge and a time, numbers out of range, one class, or an unknown learner.
+        NotEnoughMemoryError: sizes beyond this machine's memory, before anything is allocated.
+
+    Example:
+        >>> from deqverify import Mixture
+        >>> found = learn(DEQ("relu"), Mixture(p=100, means=3), learners=["deq"], rng=np.random.default_rng(0))
+        >>> round(found.predicted["deq"].test_error, 4), round(found.mean("deq"), 4)
+        (0.028, 0.0363)
+    """
+    if ridge is not None and time is not None:
+        raise ValueError("a ridge is of ridge regression and a time of gradient flow: give one of them")
+    readout = Readout("time", time) if time is not None else Readout("ridge", 0.1 if ridge is None else ridge)
+    for learner in learners:
+        _one_of(learner, LEARNERS, "learner")
+    draws, tests = _whole(draws, "draws"), _whole(tests, "tests")
+    which, experiment = Kernel.read(kernel), _study(deq, mixture, rng)
+    neurons = None if width is None else _whole(width, "width")
+    samples = experiment.mixture(mixture.p).samples
+    check_memory(max(samples, int(np.sqrt(samples * tests))), mixture.p, neurons or 0)
+    study = LearningStudy(experiment, deq.activation, which, mixture.p, neurons)
+    predicted = {learner: study.predict(learner, readout) for learner in learners}
+    found = [study.measure(index, {learner: [readout] for learner in learners}, tests) for index in range(draws)]
+    measured = {learner: tuple(draw[learner][0] for draw in found) for learner in learners}
+    return LearningComparison(deq, mixture, which, readout, neurons, predicted, measured)
 
 
 def converge(

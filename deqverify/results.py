@@ -18,6 +18,8 @@ from numerics.experiments import (
     MeasuredSpectrum,
     OutlierSummary,
     RateReport,
+    Readout,
+    Scores,
     equivalent_name,
 )
 from numerics.kernels import explicit_kernels
@@ -35,7 +37,16 @@ if TYPE_CHECKING:
     from numerics.data import Dataset
     from numerics.matching import DataDesign, Design, ExplicitNetwork
 
-__all__ = ["Convergence", "DataSpectrum", "KernelMatrices", "KernelPair", "Match", "SpectrumComparison", "gram_of_rows"]
+__all__ = [
+    "Convergence",
+    "DataSpectrum",
+    "KernelMatrices",
+    "KernelPair",
+    "LearningComparison",
+    "Match",
+    "SpectrumComparison",
+    "gram_of_rows",
+]
 
 #: Makes the DEQ's kernels at a Gram matrix, with their residual.
 Implicit = Callable[[DEQ, Array, Sequence[Kernel]], tuple[dict[Kernel, Array], float]]
@@ -225,6 +236,68 @@ class SpectrumComparison:
         draw_spectrum(axes, self.law, values, apart, draws=len(self.draws), label=label)
         axes.set_title(self._title, fontsize=10)
         return axes
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class LearningComparison:
+    """What several learners are predicted to learn, and what they learned on draws.
+
+    Attributes:
+        deq: the model.
+        mixture: of the data.
+        kernel: whose readouts.
+        readout: ridge regression or gradient flow.
+        width: neurons of the finite networks, or None for the exact kernel.
+        predicted: asymptotic scores by learner, None where they are not known.
+        measured: scores by learner, one a draw.
+
+    Example:
+        >>> import deqverify as dv, numpy as np
+        >>> dv.learn(dv.DEQ("tanh"), dv.Mixture(p=60), learners=("deq",), draws=2, rng=np.random.default_rng(0))
+        LearningComparison(tanh, ck: p = 60, ridge 0.1, 2 draws)
+          test error, predicted and measured: deq 0.243 0.241
+    """
+
+    deq: DEQ
+    mixture: Mixture
+    kernel: Kernel
+    readout: Readout
+    width: int | None
+    predicted: Mapping[str, Scores | None]
+    measured: Mapping[str, tuple[Scores, ...]]
+
+    def mean(self, learner: str, score: str = "test_error") -> float:
+        """Mean of a score over the draws.
+
+        Args:
+            learner: one of those compared.
+            score: the name of a field of ``Scores``.
+        """
+        return float(np.mean([getattr(draw, score) for draw in self.measured[learner]]))
+
+    @property
+    def _title(self) -> str:
+        count = len(next(iter(self.measured.values())))
+        network = "" if self.width is None else f", m = {self.width}"
+        draws = "1 draw" if count == 1 else f"{count} draws"
+        model = f"{self.deq.activation.name}, {self.kernel}: p = {self.mixture.p}{network}"
+        return f"{model}, {self.readout.kind} {self.readout.value:g}, {draws}"
+
+    def _rows(self, score: str) -> list[tuple[str, str, str]]:
+        rows = []
+        for learner, known in self.predicted.items():
+            expected = "-" if known is None else f"{getattr(known, score):.3g}"
+            rows.append((learner, expected, f"{self.mean(learner, score):.3g}"))
+        return rows
+
+    def __repr__(self) -> str:
+        errors = ", ".join(" ".join(row) for row in self._rows("test_error"))
+        return f"LearningComparison({self._title})\n  test error, predicted and measured: {errors}"
+
+    def _repr_html_(self) -> str:
+        rows = [(*one, *two[1:]) for one, two in zip(self._rows("test_error"), self._rows("test_mse"), strict=True)]
+        heads = ("learner", "test error, predicted", "measured", "test mean square, predicted", "measured")
+        return html_table(self._title, heads, rows)
 
 
 @dataclass(frozen=True, repr=False, eq=False)
