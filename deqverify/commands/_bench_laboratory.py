@@ -19,6 +19,8 @@ __all__ = ["BENCHMARKS"]
 #: Samples and dimension of the many-samples benchmark: S alone is 3.2 GB.
 _MANY, _MANY_DIMENSION = 20_000, 8_000
 _GIB = 2.0**30
+#: Seconds for a prediction.
+_PREDICTION = 0.5
 
 
 def _kernels(say: Say) -> list[Measurement]:
@@ -81,6 +83,35 @@ def _spectral_law(say: Say) -> list[Measurement]:
         measured.append(
             Measurement(f"relu: spectral law, p = {p}", seconds, None, None, "under 1 s", seconds < 1, detail)
         )
+    return measured
+
+
+def _learning(say: Say) -> list[Measurement]:
+    """Errors of ridge regression and gradient flow from the population alone, against solving for one readout."""
+    import numpy as np
+    from scipy.linalg import solve
+
+    from numerics.data import GaussianMixture
+    from numerics.equilibrium import solve_float
+    from numerics.spectrum import LearningLaw
+    from theory.equations import DEQ
+
+    measured = []
+    activation = _options.activation_argument("relu")
+    for p in (400, 1600, 6400):
+        mixture = GaussianMixture.released_experiment(p, means=2.0, cov_shift=8.0)
+        numbers = solve_float(DEQ(activation, "1/5", "4/5", mixture.tau0)).kernel(Kernel.CK)
+        law = LearningLaw(mixture, numbers)
+        say(f"n = {mixture.samples}, prediction")
+        ridge, learned = timed(lambda: law.ridge(0.1))  # noqa: B023
+        flow, _ = timed(lambda: law.flow(10.0))  # noqa: B023
+        say(f"n = {mixture.samples}, a readout")
+        matrix = np.eye(mixture.samples) + 1 / mixture.samples
+        reference, _ = timed(lambda: solve(matrix, np.ones(len(matrix)), assume_a="pos"))  # noqa: B023
+        title, detail = f"relu: what is learned, n = {mixture.samples}", f"test error {learned.test.error:.4f}"
+        detail += f", gradient flow {flow:.2g} s; reference: one positive definite system of n equations"
+        met = max(ridge, flow) < _PREDICTION
+        measured.append(Measurement(title, ridge, reference, reference / ridge, "each under 0.5 s", met, detail))
     return measured
 
 
@@ -239,6 +270,7 @@ def _neural_tangents(say: Say) -> list[Measurement]:
 BENCHMARKS: dict[str, Benchmark] = {
     "kernels": Benchmark(_kernels, "CK and NTK of 2560 samples against their eigenvalues"),
     "spectral-law": Benchmark(_spectral_law, "the spectral law without a matrix"),
+    "learning": Benchmark(_learning, "errors on fresh samples without a matrix"),
     "many-samples": Benchmark(_many_samples, "exact kernel and spectrum of 20,000 samples", slow=True),
     "forward": Benchmark(_forward, "a matching network's forward pass against its DEQ's"),
     "neural-tangents": Benchmark(
