@@ -15,7 +15,7 @@ from dataclasses import replace
 from statistics import median_low
 from typing import TYPE_CHECKING, Any
 
-from deqverify.commands import _campaign_options, _errors, _layout, _options, _outputs, _progress
+from deqverify.commands import _campaign_options, _cells, _errors, _layout, _options, _outputs, _progress
 from deqverify.commands import _verdict_table as shown
 from theory.claims import VerdictKind
 from theory.named import RELEASED_VARIANTS
@@ -32,6 +32,7 @@ _EXAMPLES = """\
   deqverify verify --profile full --resume runs --html report.html
   deqverify verify --claims ck ntk-recurrent --activation gelu
   deqverify verify --variant centred-T
+  deqverify verify --deq cell.toml --quick
 """
 _VERDICTS = _options.verdict_lines({kind.value: kind.meaning for kind in VerdictKind})
 _PROFILES = ("quick", "default", "full")
@@ -49,7 +50,8 @@ def main(argv: Sequence[str] | None) -> int:
 
     from numerics.ledger import Standing, run_cell
 
-    run = _run(arguments)
+    with _progress.progress("finding what to check"):
+        run = _run(arguments)
     found = _campaign_options.run_campaign(
         run_cell,
         [task.cell for task in run.tasks],
@@ -68,7 +70,7 @@ def main(argv: Sequence[str] | None) -> int:
     ]
 
 
-def parser() -> argparse.ArgumentParser:
+def parser() -> _options.Parser:
     """Return the parser of the command's arguments."""
     parser = _options.Parser(__doc__ or "", _EXAMPLES, _VERDICTS, activations=True)
     parser.add_argument("--list", action="store_true", help="list the claims and leave")
@@ -95,6 +97,7 @@ def parser() -> argparse.ArgumentParser:
         action="append",
         help="check this name or expression in x, repeatable (default: those of the profile)",
     )
+    _cells.add_deq(parser)
     parser.add_argument(
         "--p", type=_ladder, metavar="P,P,...", help="dimensions of the operator norms (default: those of the profile)"
     )
@@ -118,11 +121,23 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     arguments = options.parse_args(argv)
     if arguments.quick and arguments.profile not in (None, "quick"):
         options.error(f"--quick and --profile {arguments.profile} exclude each other: give one of them")
+    if arguments.deq is not None:
+        _check_cell(options.given(argv))
     arguments.profile = "quick" if arguments.quick else arguments.profile or "default"
     for name in ("sigma_a2", "sigma_b2"):
         if not getattr(arguments, name).is_Rational:
             options.error(f"--{name.replace('_', '-')}: must be a fraction or a decimal here, such as 0.2 or 1/5")
     return arguments
+
+
+def _check_cell(given: frozenset[str]) -> None:
+    """A file describes the DEQ; there are claims about it, and no variants."""
+    described = {"activation", "sigma_a2", "sigma_b2"} & given
+    if described:
+        raise _errors.UsageError(f"--deq describes the DEQ, and so does {_cells.spelled(described)}: give one of them")
+    asked = {"variant", "list"} & given
+    if asked:
+        raise _errors.UsageError(f"{_cells.spelled(asked)} is not about a DEQ that --deq describes: leave one out")
 
 
 def _variant(text: str) -> str:
@@ -143,10 +158,12 @@ def _run(arguments: argparse.Namespace) -> LedgerRun:
     from numerics.data import GaussianMixture
     from numerics.ledger import PROFILES, LedgerRun, Plan, UnknownClaimError
     from numerics.memory import check_memory
+    from numerics.moments import UncertifiedError
     from numerics.records import workers
     from theory.equations import exact_numbers
 
     exact_numbers(arguments.sigma_a2, arguments.sigma_b2, 1)
+    cell = None if arguments.deq is None else _cells.read_cell(arguments.deq)
     profile = PROFILES[arguments.profile]
     if arguments.p or arguments.seeds:
         sizes = arguments.p or profile.rate_sizes
@@ -157,11 +174,18 @@ def _run(arguments: argparse.Namespace) -> LedgerRun:
             mixture = GaussianMixture.released_experiment(p)
         except ValueError as error:
             raise _errors.UsageError(f"no data for p = {p}: {error}") from error
-        check_memory(mixture.samples, p, jobs=workers(arguments.jobs, sum(profile.rate_draws)))
+        states = 1 if cell is None else len(cell.states)
+        check_memory(mixture.samples, p, jobs=states * workers(arguments.jobs, sum(profile.rate_draws)))
     weights = str(arguments.sigma_a2), str(arguments.sigma_b2)
-    plan = Plan(profile, arguments.seed, *weights, activations=tuple(arguments.activation or ()))
+    plan = Plan(profile, arguments.seed, *weights, activations=tuple(arguments.activation or ()), cell=cell)
     try:
-        return LedgerRun(plan, tuple(arguments.claims or ()), arguments.variant or "")
+        run = LedgerRun(plan, tuple(arguments.claims or ()), arguments.variant or "")
+        if cell is not None:
+            # Which claims are about it depends on its solution: what it has not is said before anything is drawn.
+            _ = run.tasks
+        return run
+    except UncertifiedError as error:
+        raise _errors.UndecidedError(f"not certified: {error}") from error
     except UnknownClaimError as error:
         option = "--variant" if arguments.variant else "--claims"
         raise _errors.UsageError(f"{option} {error}") from error
@@ -191,7 +215,8 @@ def _print(outcome: LedgerOutcome, arguments: argparse.Namespace, seconds: float
     shown.show_table(console, outcome)
     _layout.show_line(console, shown.summary(outcome, seconds), style="bold")
     shown.show_legend(console)
-    blocks = [verdict for verdict in outcome.verdicts if arguments.details or not verdict.as_expected]
+    own = arguments.details or arguments.deq is not None
+    blocks = [verdict for verdict in outcome.verdicts if own or not verdict.as_expected]
     shown.show_blocks(console, blocks)
     if arguments.details:
         shown.show_planted(console, outcome.planted)

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 import sympy as sp
 
 from theory.claims import CoupledTheory, Theory, Verdict, VerdictKind, WidthTheory
+from theory.equations import CoupledDEQ
 
 __all__ = [
     "PROFILES",
@@ -297,6 +298,7 @@ class Plan:
         sigma_a2: variance of the recurrent weights, as text that is an exact number.
         sigma_b2: variance of the input weights, as text.
         activations: what to check instead of the profile's activations, or an empty tuple.
+        cell: a DEQ of several states, biases or uncentred states to check instead of the ledger's own, or None.
     """
 
     profile: Profile
@@ -304,6 +306,7 @@ class Plan:
     sigma_a2: str = "1/5"
     sigma_b2: str = "4/5"
     activations: tuple[str, ...] = ()
+    cell: CoupledDEQ | None = None
 
     @property
     def weights(self) -> dict[str, str]:
@@ -318,7 +321,7 @@ class Plan:
     @property
     def planted(self) -> tuple[PlantedSetting, ...]:
         """What the wrong theories are tried on: nothing where the user's own DEQs are asked about."""
-        return () if self.activations else self.profile.planted
+        return () if self.activations or self.cell else self.profile.planted
 
     @property
     def witness_activations(self) -> tuple[str, ...]:

@@ -1,31 +1,37 @@
 """Evidence on several states, biases and uncentred activations: distances in operator norm against p.
 
-Theory sheet, section 8.  The cells are fixed: the weights and activations that a user gives are of one centred state.
-Each draw's kernels are compared with the equivalents of wrong theories as well, which the test of the rate must refute.
+Theory sheet, section 8.  The cells are fixed unless a user describes one: other weights and activations that a user
+gives are of one centred state.  Each draw's kernels are compared with the equivalents of wrong theories as well, which
+the test of the rate must refute.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
 import numpy as np
 
+from numerics.equilibrium import certify_states
 from numerics.experiments import Cell, CoupledStudy, Experiment, check_rate
 from numerics.ledger.checks import Check, Plan, PlantedOutcome, Results, Task, by_size, ladder
 from numerics.ledger.rates import CHANGES, ladder_verdict
 from theory.claims import Verdict, VerdictKind, coupled_theories
 from theory.equations import TRAINED, CoupledDEQ, State, TrainedWeights
 
-__all__ = ["CHECKS", "coupled_task"]
+__all__ = ["CHECKS", "CLAIMS_ON_CELLS", "cell_claims", "coupled_task", "described_task"]
 
 #: Norm of the class means, with which the next order of the expansion is small.
 _MEANS = 3.0
 _SEVERAL, _UNCENTRED, _TANGENT = "states-rate", "uncentred-rate", "states-ntk-rate"
 #: Name of the NTK among a study's kernels.
 _NTK = "ntk"
+
+
+#: The claims that are about cells.
+CLAIMS_ON_CELLS = (_SEVERAL, _UNCENTRED, _TANGENT)
 
 
 @cache
@@ -57,22 +63,15 @@ class _Case:
 
     Attributes:
         claim: what it decides.
-        cell: name of the cell.
+        subject: what it is about.
         kernel: of the cell, by its name in ``CoupledStudy.kernels``.
         tasks: draws.
     """
 
     claim: str
-    cell: str
+    subject: str
     kernel: str
     tasks: list[Task]
-
-    @property
-    def subject(self) -> str:
-        """What it is about."""
-        if self.kernel == _NTK:
-            return f"{self.cell}: NTK"
-        return self.cell if len(_cells()[self.cell].states) == 1 else f"{self.cell}: state {self.kernel}"
 
     def own(self, results: Results) -> Results:
         """What the tasks say of the kernel."""
@@ -90,22 +89,87 @@ def coupled_task(case: str, p: int, index: int, seed: int) -> dict[str, Any]:
         index: number of the draw.
         seed: root of the random numbers.
     """
-    cell = _cells()[case]
-    trained = TrainedWeights.of(cell, TRAINED) if case in _CASES[_TANGENT] else None
-    study = CoupledStudy(Experiment((), means=_MEANS, seed=seed), cell, wrong=True, trained=trained)
-    return study.measure_changes(Cell(p, index), CHANGES)
+    return _measured(_cells()[case], case in _CASES[_TANGENT], Cell(p, index), seed, wrong=True)
+
+
+def described_task(cell: Mapping[str, Any], tangent: bool, p: int, index: int, seed: int) -> dict[str, Any]:
+    """The same of a cell that a user describes, without wrong theories.
+
+    Args:
+        cell: its description (``CoupledDEQ.mapping``).
+        tangent: whether its NTK is measured too.
+        p: dimension.
+        index: number of the draw.
+        seed: root of the random numbers.
+    """
+    return _measured(CoupledDEQ.from_mapping(cell), tangent, Cell(p, index), seed, wrong=False)
+
+
+def _measured(cell: CoupledDEQ, tangent: bool, draw: Cell, seed: int, *, wrong: bool) -> dict[str, Any]:
+    trained = TrainedWeights.of(cell, TRAINED) if tangent else None
+    return CoupledStudy(_experiment(seed), cell, wrong=wrong, trained=trained).measure_changes(draw, CHANGES)
+
+
+def _experiment(seed: int) -> Experiment:
+    return Experiment((), means=_MEANS, seed=seed)
 
 
 def _ladders(plan: Plan) -> list[_Case]:
-    profile, found = plan.profile, []
+    if plan.cell is not None:
+        return _of_described(plan, plan.cell)
+    found = []
     for claim, cells in _CASES.items():
         for name in cells:
-            arguments = {"case": name, "seed": plan.seed}
-            tasks = ladder(coupled_task, arguments, profile.rate_sizes, profile.rate_draws)
-            states = map(str, range(len(_cells()[name].states)))
-            kernels = [_NTK] if claim == _TANGENT else states
-            found += [_Case(claim, name, kernel, tasks) for kernel in kernels]
+            states = range(len(_cells()[name].states))
+            tasks = _tasks(plan, coupled_task, case=name)
+            if claim == _TANGENT:
+                found.append(_Case(claim, f"{name}: NTK", _NTK, tasks))
+            else:
+                subject = name if len(states) == 1 else f"{name}: state {{}}"
+                found += [_Case(claim, subject.format(state), str(state), tasks) for state in states]
     return found
+
+
+def _tasks(plan: Plan, function: Callable[..., dict[str, Any]], **arguments: Any) -> list[Task]:
+    profile = plan.profile
+    return ladder(function, {**arguments, "seed": plan.seed}, profile.rate_sizes, profile.rate_draws)
+
+
+def _of_described(plan: Plan, cell: CoupledDEQ) -> list[_Case]:
+    """A ladder for the CK of every state, and one for the NTK where there is one."""
+    tangent = _TANGENT in cell_claims(plan, cell)
+    tasks = _tasks(plan, described_task, cell=cell.mapping, tangent=tangent)
+    names = [state.activation.name for state in cell.states]
+    found = [
+        _Case(_SEVERAL if plain else _UNCENTRED, f"state {state}: {names[state]}", str(state), tasks)
+        for state, plain in enumerate(cell.decorrelated)
+    ]
+    return found + [_Case(_TANGENT, f"state {cell.readout}: {names[cell.readout]}, NTK", _NTK, tasks)] * tangent
+
+
+def cell_claims(plan: Plan, cell: CoupledDEQ) -> tuple[str, ...]:
+    """Return the claims that are about a cell.
+
+    Args:
+        plan: what is asked, at whose sizes the NTK has to exist.
+        cell: the cell.
+
+    Raises:
+        EquilibriumError: it has no stable equilibrium at the tau_0 of the data.
+        UncertifiedError: its numbers are not certified.
+    """
+    plain = cell.decorrelated
+    found = [_SEVERAL] if any(plain) else []
+    found += [] if all(plain) else [_UNCENTRED]
+    return (*found, _TANGENT) if _has_tangent(cell, plan.profile.rate_sizes) else tuple(found)
+
+
+@cache
+def _has_tangent(cell: CoupledDEQ, sizes: tuple[int, ...]) -> bool:
+    """Whether the NTK exists at the tau_0 of the data of every size."""
+    scales = (_experiment(0).mixture(p).tau0 for p in sizes)
+    margins = [certify_states(cell.at(scale)).margins.get("ntk") for scale in scales]
+    return all(margin is not None and bool(margin < 1) for margin in margins)
 
 
 def _verdicts(plan: Plan, results: Results) -> list[Verdict]:
@@ -115,7 +179,9 @@ def _verdicts(plan: Plan, results: Results) -> list[Verdict]:
 
 
 def _planted(plan: Plan, results: Results) -> Sequence[PlantedOutcome]:
-    """Every wrong theory, refuted where the test of the rate refutes it of some kernel."""
+    """Every wrong theory, refuted where the test of the rate refutes it of some kernel; none for a user's own cell."""
+    if plan.cell is not None:
+        return []
     return [_outcome(name, _ladders(plan), results, plan) for name in coupled_theories() if name != "true"]
 
 

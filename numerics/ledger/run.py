@@ -10,6 +10,7 @@ from typing import Any
 
 from numerics.ledger.checks import Check, Plan, PlantedOutcome, Results, Task, with_power
 from numerics.ledger.coefficients import variant_verdict
+from numerics.ledger.coupled import cell_claims
 from numerics.ledger.real import missing_data
 from numerics.ledger.registry import checks_for, failures, judge, run_task, tasks_for
 from theory.claims import CLAIMS, Verdict, VerdictKind, planted_errors
@@ -61,6 +62,9 @@ class LedgerRun:
         for claim in self.chosen:
             if claim in self.missing:
                 raise UnknownClaimError(f"{claim}: {self.missing[claim]}")
+            if self.plan.cell is not None and claim not in cell_claims(self.plan, self.plan.cell):
+                accepted = ", ".join(cell_claims(self.plan, self.plan.cell))
+                raise UnknownClaimError(f"{claim}: it is not about this cell; accepted are {accepted}")
         if self.variant and self.variant not in planted_errors():
             raise UnknownClaimError(
                 f"{self.variant}: there is no such theory; accepted are {', '.join(sorted(planted_errors()))}"
@@ -71,11 +75,15 @@ class LedgerRun:
         """Identifiers of the claims that are checked."""
         if self.variant:
             return _VARIANT_CLAIMS
+        if self.plan.cell is not None:
+            return self.chosen or cell_claims(self.plan, self.plan.cell)
         return self.chosen or tuple(claim for claim in CLAIMS if claim not in self.left_out)
 
     @property
     def left_out(self) -> dict[str, str]:
         """By claim, why it is left out, where no claims were chosen: the profile does so, or its data are missing."""
+        if self.plan.cell is not None:
+            return {}
         return {} if self.variant or self.chosen else {**self.plan.profile.left_out, **self.missing}
 
     @cached_property
@@ -163,6 +171,7 @@ class LedgerOutcome:
                 "sigma_b2": plan.sigma_b2,
                 "activations": list(plan.activations),
                 "variant": self.run.variant or None,
+                **({} if plan.cell is None else {"deq": plan.cell.mapping}),
             },
             "claims": [claim.record() for claim in CLAIMS.values()],
             "left_out": self.run.left_out,

@@ -282,3 +282,51 @@ def test_bad_use(script: Script, arguments: tuple[str, ...], word: str) -> None:
     assert done.returncode == 2, done.stdout
     assert word in done.stderr
     assert "Traceback" not in done.stderr
+
+
+# --- a DEQ of several states ---------------------------------------------------------------------------------------
+
+_CELL = """
+sigma_a2 = [["1/5", "3/10"], ["1/2", 0]]
+[[states]]
+activation = "relu"
+sigma_b2 = "1/2"
+[[states]]
+activation = "%s"
+sigma_b2 = "1/2"
+"""
+
+
+def test_a_described_deq(script: Script, tmp_path: Path) -> None:
+    """The claims about it, on the CK of every state and on the NTK, with the cell in the record."""
+    (tmp_path / "cell.toml").write_text(_CELL % "tanh", encoding="utf-8")
+    done = script("verify", "--deq", "cell.toml", "--p", "60,100,160,240", "--seeds", "3", "--jobs", "1", "--json", "-")
+    assert done.returncode in (0, 3), done.stderr
+    record = json.loads(done.stdout)
+    subjects = [(verdict["claim"], verdict["subject"]) for verdict in record["verdicts"]]
+    assert subjects == [
+        ("states-rate", "state 0: relu"),
+        ("states-rate", "state 1: tanh"),
+        ("states-ntk-rate", "state 0: relu, NTK"),
+    ]
+    assert {verdict["verdict"] for verdict in record["verdicts"]} <= {"supported", "undecided"}
+    assert [state["activation"] for state in record["parameters"]["deq"]["states"]] == ["relu", "tanh"]
+    assert (record["planted"], record["left_out"]) == ([], {})
+
+
+@pytest.mark.parametrize(
+    ("activation", "words", "sentence"),
+    [
+        ("tanh", ("--sigma-a2", "1/5"), "--deq describes the DEQ, and so does --sigma-a2"),
+        ("tanh", ("--variant", "centred-T"), "--variant is not about a DEQ that --deq describes"),
+        ("tanh", ("--claims", "bulk"), "not about this cell; accepted are states-rate, states-ntk-rate"),
+        ("sign(x)", ("--claims", "states-ntk-rate"), "not about this cell; accepted are states-rate\n"),
+    ],
+)
+def test_what_is_not_about_a_described_deq(
+    script: Script, tmp_path: Path, activation: str, words: tuple[str, ...], sentence: str
+) -> None:
+    (tmp_path / "cell.toml").write_text(_CELL % activation, encoding="utf-8")
+    done = script("verify", "--deq", "cell.toml", "--quick", *words)
+    assert done.returncode == 2
+    assert sentence in done.stderr

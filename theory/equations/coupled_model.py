@@ -194,6 +194,30 @@ class CoupledDEQ:
             return None
         return DEQ(only.activation, self.sigma_a2[0][0], only.sigma_b2, self.tau0)
 
+    @property
+    def mapping(self) -> dict[str, Any]:
+        """The plain data that ``from_mapping`` makes an equal cell of; all numbers are texts.
+
+        Example:
+            >>> cell = CoupledDEQ.loop(["relu", "tanh"], "1/2", "1/2")
+            >>> CoupledDEQ.from_mapping(cell.mapping) == cell
+            True
+        """
+        return {
+            "tau0": str(self.tau0),
+            "readout": self.readout,
+            "sigma_a2": [[str(value) for value in row] for row in self.sigma_a2],
+            "states": [
+                {
+                    "activation": _text(state.activation),
+                    "sigma_b2": str(state.sigma_b2),
+                    "sigma_c2": str(state.sigma_c2),
+                    "centred": state.centred,
+                }
+                for state in self.states
+            ],
+        }
+
     def at(self, tau0: Any) -> CoupledDEQ:
         """Return the same at another input scale tau_0.
 
@@ -352,6 +376,16 @@ class CoupledDEQ:
             raise CoupledDEQError(f"states must be 1 to {MOST_STATES} of them, not {len(tables)}")
         states = [_state(table, f"states[{r}].") for r, table in enumerate(tables)]
         return CoupledDEQ(states, data["sigma_a2"], data.get("tau0", 1), data.get("readout", 0))
+
+
+def _text(activation: Activation) -> str:
+    """A text that ``State`` reads as the activation: its name, or the expression where that is another's."""
+    try:
+        if resolve(activation.name).with_parameters({}).expr == activation.expr:
+            return activation.name
+    except (ActivationSyntaxError, DomainError, GrowthError):
+        pass
+    return str(activation.expr)
 
 
 def _is_list(value: Any, count: int) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 from typing import Any
 
@@ -90,3 +91,20 @@ def test_numbers_are_exact_and_a_cell_pickles() -> None:
     assert (cell.tau0, cell.states[0].sigma_b2, cell.sigma_a2[0][1]) == (sp.sqrt(2), R(1, 10), R(1, 1000))
     assert not cell.states[1].activation.parameters
     assert pickle.loads(pickle.dumps(cell)) == cell  # noqa: S301 - its own bytes
+
+
+@pytest.mark.parametrize(
+    "cell",
+    [
+        CoupledDEQ([State("leaky_relu", "sqrt(2)", "1/3", centred=False, parameters={"a": "1/7"})], [["1/5"]], "6/5"),
+        CoupledDEQ.loop(["x + cos(2*x)/3", "gelu", "abs"], "1/2", "2/3", sigma_c2="1/9"),
+    ],
+)
+def test_a_mapping_makes_the_same_cell(cell: CoupledDEQ) -> None:
+    """A name stands for an activation only where it has its default parameters."""
+    found = CoupledDEQ.from_mapping(json.loads(json.dumps(cell.mapping)))
+    assert [state.activation.expr for state in found.states] == [state.activation.expr for state in cell.states]
+    assert (found.sigma_a2, found.tau0, found.readout) == (cell.sigma_a2, cell.tau0, cell.readout)
+    assert [(s.sigma_b2, s.sigma_c2, s.centred) for s in found.states] == [
+        (s.sigma_b2, s.sigma_c2, s.centred) for s in cell.states
+    ]
