@@ -4,8 +4,10 @@ Theory sheet, section 9.  In the equivalents of `finite_width` the rows of H, or
 an equivalent, Sigma = a S + c I + V C V^T, whose isolated eigenvalues l are known.  A deterministic equivalent of the
 resolvent is (H^T H/m - z)^{-1} ~ (Sigma - w)^{-1}/mu with z = mu w: so l goes to z(l) where z rises with w there, and
 is swallowed by the bulk where it does not.  The squared cosines of its eigenvectors are those of Sigma's times
-(dz/dw)/mu, the residue of the resolvent.  For independent rows this is proved (Baik and Silverstein, Journal of
-Multivariate Analysis 97, 2006; Bai and Yao, Journal of Multivariate Analysis 106, 2012).
+(dz/dw)/mu, the residue of the resolvent.  Layers are composed: the next one's Sigma is a G + c I, with G's isolated
+eigenvalues where E[phi''] = 0; what other layers add of low rank at finite width is not derived.  For independent
+rows this is proved (Baik and Silverstein, Journal of Multivariate Analysis 97, 2006; Bai and Yao, Journal of
+Multivariate Analysis 106, 2012).
 
 In a DEQ Sigma = d_1^2 sigma_b^2 S + (gamma_*^2 - d_1^2 tau_*^2) I and, in the directions that isolated eigenvalues
 have,
@@ -46,6 +48,8 @@ from theory.symbols import d1, d2, d22, fourth, neurons, samples, sigma_a2, sigm
 
 __all__ = ["DEQRows", "FiniteWidthLaw", "deq_rows", "deq_width_law", "explicit_width_law"]
 
+#: Coefficients below this share of the diagonal are rounding.
+_SAME = 1e-9
 #: What the numbers of a linear network depend on.
 _INPUTS = (sigma_a2, sigma_b2, tau, variance, d1, d2, d22, fourth, samples, neurons)
 
@@ -98,8 +102,10 @@ def explicit_width_law(
     """
     if not coefficients or len(coefficients) != len(widths):
         raise ValueError(f"every layer needs coefficients and a width: got {len(coefficients)} and {len(widths)}")
-    below = SpectralLaw.of(data, coefficients[-1], noise)
-    layers, tau0 = [], below.population.tau0
+    # The rows of the first layer; of a last one that forgets the data nothing below matters.
+    below = SpectralLaw.of(data, coefficients[0] if coefficients[-1].linear else coefficients[-1], noise)
+    layers: list[Layer] = []
+    tau0, adds = below.population.tau0, False
     previous = KernelCoefficients(1.0, 0.0, 0.0, tau0**2)
     for numbers, width in zip(coefficients, widths, strict=True):
         _check_width(width)
@@ -107,10 +113,19 @@ def explicit_width_law(
             raise ValueError("a layer above one whose kernel has no multiple of X^T X must have none either")
         linear = numbers.linear / previous.linear if previous.linear else 0.0
         identity = identity_coefficient(numbers, tau0) - linear * identity_coefficient(previous, tau0)
+        adds |= bool(layers) and not _passes_on(numbers, previous, linear)
         layers.append(Layer(linear, max(identity, 0.0), below.population.samples / width))
         previous = numbers
-    missing = "" if len(layers) == 1 else "isolated eigenvalues are derived for one hidden layer, not for several"
+    missing = (
+        "isolated eigenvalues are derived for odd activations above the first layer, not for others" if adds else ""
+    )
     return _law(below, coefficients[-1], layers, missing)
+
+
+def _passes_on(numbers: KernelCoefficients[float], below: KernelCoefficients[float], linear: float) -> bool:
+    """Whether a layer adds no part of low rank, but for rounding: E[phi''] = 0, as of odd activations."""
+    own = (numbers.variance - linear * below.variance, numbers.square - linear * below.square)
+    return max(map(abs, own)) <= _SAME * numbers.diagonal
 
 
 def deq_width_law(
@@ -222,13 +237,13 @@ def _fourth_moment(phi: PointwiseActivation, scale: float, mean: float) -> float
 def _law(
     below: SpectralLaw, coefficients: KernelCoefficients[float], layers: Sequence[Layer], missing: str
 ) -> FiniteWidthLaw:
-    """The law of the last layer, whose rows at infinite width of the others have the law below."""
+    """The law of the last layer; of the first one's rows below."""
     with threadpoolctl.threadpool_limits(limits=1):
         if below.bulk is None:
             bulk = _of_white_rows(below.population, layers[-1])
         else:
             bulk = solve_finite_width(below.bulk, layers)
-        outliers = () if missing else tuple(_images(below, layers[-1]))
+        outliers = () if missing else tuple(_images(below, layers if below.bulk else layers[-1:]))
     return FiniteWidthLaw(below.population, coefficients, tuple(layers), bulk, outliers, missing)
 
 
@@ -240,17 +255,24 @@ def _of_white_rows(population: Population, layer: Layer) -> FiniteWidthBulk:
     return FiniteWidthBulk(bulk.intervals, bulk.mass_at_zero, white, (), tuple(gap.reach for gap in bulk.gaps))
 
 
-def _images(below: SpectralLaw, layer: Layer) -> list[Outlier]:
-    """Where the isolated eigenvalues of the rows' covariance go; those that the bulk swallows are left out."""
+def _images(below: SpectralLaw, layers: Sequence[Layer]) -> list[Outlier]:
+    """Where isolated eigenvalues of the first layer's rows go; those that a layer's bulk swallows are left out."""
     found = []
     for outlier in below.outliers:
-        w = np.array([outlier.value])
-        with np.errstate(all="ignore"):
-            z, _, _, moved = layer.image(w, *_transform(below, outlier.value))
-        # nan, which is not positive, where z is not real.
-        if moved[0] > 0:
-            share = float(moved[0] * w[0] / z[0])
-            found.append(Outlier(float(z[0]), outlier.multiplicity, share * outlier.alignment))
+        place, share = np.array([outlier.value]), 1.0
+        trace, slope = _transform(below, outlier.value)
+        for number, layer in enumerate(layers):
+            if number:
+                place = layer.linear * place + layer.identity
+                trace, slope = trace / layer.linear, slope / layer.linear**2
+            with np.errstate(all="ignore"):
+                image, trace, slope, moved = layer.image(place, trace, slope)
+            # nan, which is not positive, where z is not real.
+            if not moved[0] > 0:
+                break
+            place, share = image, share * float(moved[0] * place[0] / image[0])
+        else:
+            found.append(Outlier(float(place[0]), outlier.multiplicity, share * outlier.alignment))
     return found
 
 

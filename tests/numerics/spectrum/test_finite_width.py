@@ -243,6 +243,36 @@ def test_an_isolated_eigenvalue_moves_with_the_width(width: int) -> None:
     assert infinite.alignment[0, 0] > cosines.mean() + 0.03
 
 
+def test_an_isolated_eigenvalue_goes_through_two_odd_layers() -> None:
+    """Mean of a class of norm 3; two layers of tanh, 500 and 300 neurons, four draws."""
+    population = Population.isotropic([1.0], [[9.0]], [480], 600)
+    law = explicit_width_law(population, tanh_layers(2), (500, 300))
+    (outlier,) = law.outliers
+    found, cosines = [], []
+    for draw in range(4):
+        rng = np.random.default_rng([7, draw])
+        data = rng.standard_normal((600, 480)) / np.sqrt(600)
+        data[0] += 3 / np.sqrt(600)
+        state = np.tanh(rng.standard_normal((500, 600)) @ data)
+        state = np.tanh(rng.standard_normal((300, 500)) @ state / np.sqrt(500))
+        values, vectors = np.linalg.eigh(state.T @ state / 300)
+        found.append(values[-1])
+        cosines.append(np.sum(vectors[:, -1]) ** 2 / 480)
+    assert np.mean(found) == pytest.approx(outlier.value, rel=0.04)
+    assert np.mean(cosines) == pytest.approx(outlier.alignment[0, 0], abs=0.05)
+    # The last layer alone moves it less far, and turns it less.
+    (last,) = explicit_width_law(population, tanh_layers(2)[-1:], (300,)).outliers
+    assert np.mean(found) > 1.08 * last.value
+    assert last.alignment[0, 0] > np.mean(cosines) + 0.04
+
+
+def test_what_layers_that_are_not_odd_add_is_said_to_be_missing() -> None:
+    first, second = tanh_layers(2)
+    bent = KernelCoefficients(second.linear, 0.01, 0.02, second.diagonal)
+    assert "odd" in explicit_width_law(PLAIN, [first, bent], (480, 480)).missing
+    assert explicit_width_law(PLAIN, [bent], (480,)).missing == ""
+
+
 def test_a_narrow_network_swallows_an_eigenvalue() -> None:
     """Isolated at infinite width and at a width of 4000, not at 100: the threshold moves."""
     assert len(spiked(4000, 1.3, 0)[0].outliers) == 1
