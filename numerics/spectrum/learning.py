@@ -26,6 +26,10 @@ In time, gradient flow df/dt = -Gbar (f - y) gives residuals exp(-t A) y on the 
 int_0^t exp(-s A) ds for A^-1 on fresh ones.  Both are sums of resolvents over a contour about the spectrum (Weideman
 and Trefethen, Mathematics of Computation 76, 2007), so that means and second moments are sums of those above.
 
+Labels may have more in them than the classes: a linear function of the samples, as W^T beta, one column of U more, and
+one of their norms, as psi.  Any other quadratic function is nearly orthogonal to all that the equivalent keeps, and
+acts like noise until n is of the order of p^2.
+
 At width m the readout is on H^T H/m, whose resolvent has the equivalent (mu Sigma + D)^-1 of `finite_width`.  Its
 diagonal derivative in D_b moves mu as well.  It is the law of an explicit layer where s = 0; for a DEQ it rests on the
 conjecture of section 9.
@@ -66,9 +70,14 @@ class LearningLaw:
         coefficients: of the kernel's equivalent.
         targets: (K, o) array, the labels of every class; those of `class_targets` by default.
         noise: variance of independent noise in every label.
+        slope: (p,) array beta, of a mixture only: beta^T x_i sqrt(p) is added to every label of sample i.
+        norm: norm sqrt(p) (||x_i||^2 - tau_0^2) is added to it.
+
+    With a slope or a norm the outputs' covariances are nan: what is predicted are mean squared errors.
 
     Raises:
-        ValueError: targets of another shape or not finite, a negative noise.
+        ValueError: targets of another shape or not finite, a negative noise, a slope of another length, without a
+            mixture or with a kernel that has no multiple of X^T X.
 
     Example:
         >>> from numerics.spectrum import LearningLaw, Population
@@ -85,23 +94,49 @@ class LearningLaw:
         coefficients: KernelCoefficients[float],
         targets: ArrayLike | None = None,
         noise: float = 0.0,
+        slope: ArrayLike | None = None,
+        norm: float = 0.0,
     ) -> None:
-        population = Population.from_mixture(data) if isinstance(data, GaussianMixture) else data
+        means = np.zeros(1)
+        if isinstance(data, GaussianMixture):
+            population = Population.from_mixture(data, slope)
+            if slope is not None:
+                means = data.means @ np.array(slope, dtype=np.float64)
+        elif slope is None:
+            population = data
+        else:
+            raise ValueError("a slope is a direction of the samples: give a mixture with it")
         labels = np.array(class_targets(population.classes) if targets is None else targets, dtype=np.float64)
         if labels.ndim != 2 or labels.shape[0] != population.classes or not np.all(np.isfinite(labels)):
             raise ValueError(f"targets must be a finite array (K, outputs) of {population.classes} rows")
         if not 0 <= noise < np.inf:
             raise ValueError(f"the noise must be a variance, got {noise:g}")
+        if not np.isfinite(norm):
+            raise ValueError(f"the norm's factor must be finite, got {norm:g}")
         coefficients = without_rounding(coefficients, population.tau0)
         #: tr(kernel)/n.
         self.unit = coefficients.diagonal
         #: Coefficient of the identity in the equivalent.
         self.identity = identity_coefficient(coefficients, population.tau0)
         if coefficients.linear == 0:
+            if slope is not None:
+                raise ValueError(
+                    "the kernel has no multiple of X^T X: to it a slope is noise of variance beta^T C beta"
+                )
             # The kernel does not see W: it is that of samples without any, in a unit of one's own.
             population, coefficients = _without_bulk(population), replace(coefficients, linear=1.0)
         self.population, self.coefficients, self.targets, self.noise = population, coefficients, labels, noise
-        self._core = core_matrix(population, coefficients)
+        self._core = core_matrix(population, coefficients, psi=norm != 0)
+        #: The labels are sqrt(p) U times this, (size, o).
+        self._labels = np.zeros((self._core.shape[0], labels.shape[1]))
+        self._labels[: population.classes] = labels + norm * population.t[:, None]
+        if slope is not None:
+            # beta^T x_i sqrt(p) is beta^T mu_a, and W^T beta for the noise.
+            self._labels[: population.classes] += means[:, None]
+            self._labels[2 * population.classes] = 1.0
+        if norm:
+            self._labels[-1] = norm
+        self._of_classes = slope is None and not norm
 
     def ridge(self, ridge: float, fresh_shifts: ArrayLike | None = None) -> Learned:
         """Ridge regression without an intercept.
@@ -205,9 +240,12 @@ class LearningLaw:
         """From means (K, o) and second moments (K, o, o) of residuals, which hold `own` (K,) of the label's noise."""
         outputs = self.targets.shape[1]
         covariance = seconds - means[:, :, None] * means[:, None, :]
+        if not self._of_classes:
+            # Of the residuals alone: how they go with the labels is not asked here.
+            covariance = np.full_like(covariance, np.nan)
         held = self.population
         return Outputs(
-            mean=self.targets - means,
+            mean=self._labels[: held.classes] - means,
             covariance=covariance + (self.noise * (1 - 2 * own))[:, None, None] * np.eye(outputs),
             targets=self.targets,
             class_mse=np.trace(seconds, axis1=1, axis2=2) / outputs,
@@ -216,10 +254,7 @@ class LearningLaw:
 
     def _solution(self, blocks: Field) -> Field:
         """v = (I + Lambda B)^-1 e c, shape (..., size, o)."""
-        size, classes = self._core.shape[0], self.population.classes
-        right = np.zeros((size, self.targets.shape[1]))
-        right[:classes] = self.targets
-        return np.asarray(np.linalg.solve(np.eye(size) + self._core @ blocks, right))
+        return np.asarray(np.linalg.solve(np.eye(len(self._core)) + self._core @ blocks, self._labels))
 
 
 def _moved(outputs: Outputs, by: Array) -> Outputs:
@@ -236,10 +271,9 @@ def _positive(name: str, value: float) -> float:
 
 
 def _without_bulk(population: Population) -> Population:
-    classes = population.classes
-    nothing = CommutingCovariances(
-        np.zeros((1, classes)), np.ones(1), np.zeros((1, classes, classes)), population.proportions
-    )
+    classes, directions = population.classes, population.covariances.directions
+    grams = np.zeros((1, directions, directions))
+    nothing = CommutingCovariances(np.zeros((1, classes)), np.ones(1), grams, population.proportions)
     empty = np.empty((0, classes))
     return replace(
         population,
@@ -326,9 +360,7 @@ class _Point:
         back = mu_rate * penalty / (width * linear * mu**2)
         back *= total - penalty * float(moves.sum()) / (mu * linear)
         mu_moves = own / (1 - back)
-        right = np.zeros_like(solution)
-        right[: held.classes] = law.targets
-        energy = held.dimension * right.T @ blocks @ solution + law.noise * total * np.eye(outputs)
+        energy = held.dimension * law._labels.T @ blocks @ solution + law.noise * total * np.eye(outputs)
         changes = held.dimension * forms + law.noise * moves[:, None, None] * np.eye(outputs)
         shift = (np.eye(held.classes) - penalty / mu * mu_moves[:, None]) / mu
         squares = mu_moves[:, None, None] / (mu**2 * linear) * energy

@@ -188,7 +188,7 @@ def resolvent_blocks(population: Population, q: Field, size: int) -> Field:
     Args:
         population: of the data.
         q: (..., K) array, solution of the fixed point.
-        size: number of columns of U, 2K + spikes, or one more with psi.
+        size: number of columns of U, K + the directions of M + spikes, or one more with psi.
     """
     return _blocks_of(population, q, population.covariances.mean_form(q), size)
 
@@ -211,28 +211,42 @@ def moved_blocks(population: Population, q: Field, other: Field, rates: Field, s
 
 def _blocks_of(population: Population, values: Field, mean_part: Field, size: int) -> Field:
     classes, spikes = population.classes, population.spike_values.shape[0]
+    means = classes + population.covariances.directions
     weighted = population.proportions * values
     blocks = np.zeros((*values.shape[:-1], size, size), np.result_type(values, mean_part))
     each = np.arange(size)
     blocks[..., each[:classes], each[:classes]] = weighted
-    blocks[..., classes : 2 * classes, classes : 2 * classes] = mean_part
-    special = each[2 * classes : 2 * classes + spikes]
+    blocks[..., classes:means, classes:means] = mean_part
+    special = each[means : means + spikes]
     blocks[..., special, special] = weighted @ population.spike_values.T
-    if size == 2 * classes + spikes + 1:
+    if size == means + spikes + 1:
         blocks[..., -1, -1] = weighted @ population.norm_energies
     return blocks
 
 
 def core_matrix(
-    population: Population, coefficients: KernelCoefficients[float], limit: LimitTerms | None = None
+    population: Population,
+    coefficients: KernelCoefficients[float],
+    limit: LimitTerms | None = None,
+    *,
+    psi: bool = False,
 ) -> Array:
-    """Lambda, in units of the coefficient of S; the row of psi is left out where nothing multiplies it."""
+    """Lambda, in units of the coefficient of S.
+
+    Args:
+        population: of the data.
+        coefficients: of the kernel.
+        limit: what is kept besides of a kernel expanded about a limit.
+        psi: keep the row of psi, which is left out where nothing multiplies it.
+    """
     classes, spikes = population.classes, population.spike_values.shape[0]
+    directions = population.covariances.directions
     norms = norm_core(population, coefficients, limit) / coefficients.linear
-    has_psi = bool(np.any(norms[-1]))
-    size = 2 * classes + spikes + has_psi
+    has_psi = psi or bool(np.any(norms[-1]))
+    size = classes + directions + spikes + has_psi
     core = np.zeros((size, size))
-    first, means, special = slice(0, classes), slice(classes, 2 * classes), slice(2 * classes, 2 * classes + spikes)
+    first, means = slice(0, classes), slice(classes, 2 * classes)
+    special = slice(classes + directions, classes + directions + spikes)
     core[first, first] = population.mean_gram + norms[:-1, :-1]
     core[first, means] = core[means, first] = np.eye(classes)
     core[special, first] = population.spike_means

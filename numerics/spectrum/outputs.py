@@ -42,7 +42,7 @@ class Outputs:
 
     Attributes:
         mean: (K, o) array, of the output.
-        covariance: (K, o, o) array.
+        covariance: (K, o, o) array; nan where labels hold more than classes and noise.
         targets: (K, o) array, the labels without their noise.
         class_mse: (K,) array, mean squared difference of labels and outputs, averaged over the outputs.
         shares: (K,) array, the classes' shares of the samples.
@@ -69,6 +69,8 @@ class Outputs:
             ValueError: targets that do not tell the classes apart in this way.
         """
         classes, outputs = self.targets.shape
+        if np.isnan(self.covariance).any():
+            raise ValueError("labels that hold more than the classes name none: only mean squared errors are predicted")
         if outputs == 1:
             signs = np.sign(self.targets[:, 0])
             if classes != 2 or signs[0] * signs[1] >= 0:

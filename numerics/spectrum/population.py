@@ -42,7 +42,7 @@ class CommutingCovariances:
     Attributes:
         values: (R, K) array, eigenvalue of C_a in each kind of direction.
         weights: (R,) array, number of such directions over p.
-        mean_grams: (R, K, K) array, M^T P_r M, P_r projecting on the directions of one kind.
+        mean_grams: (R, L, L) array, L = K or one more, M^T P_r M, P_r projecting on the directions of one kind.
         proportions: (K,) array, n_a / p.
     """
 
@@ -50,6 +50,11 @@ class CommutingCovariances:
     weights: Array
     mean_grams: Array
     proportions: Array
+
+    @property
+    def directions(self) -> int:
+        """How many columns M has: a mean of each class, and a direction beside them if there is one."""
+        return int(self.mean_grams.shape[-1])
 
     def _slopes(self, q: Field) -> Field:
         """Eigenvalues of sum_b (n_b/p) q_b C_b, shape (..., R)."""
@@ -80,12 +85,12 @@ class CommutingCovariances:
         return np.asarray((resolvents @ products).reshape(*resolvents.shape[:-1], classes, classes))
 
     def mean_form(self, q: Field) -> Field:
-        """M^T (I - R) M, shape (..., K, K), for q of shape (..., K)."""
+        """M^T (I - R) M, shape (..., directions, directions), for q of shape (..., K)."""
         slopes = self._slopes(q)
         return np.asarray(np.einsum("...r,rab->...ab", slopes / (1 + slopes), self.mean_grams))
 
     def moved_mean_form(self, q: Field, other: Field, rates: Field) -> Field:
-        """M^T R(q) (sum_b (n_b/p) rates_b C_b) R(q') M, shape (..., K, K); q' = q is the derivative of `mean_form`."""
+        """M^T R(q) (sum_b (n_b/p) rates_b C_b) R(q') M; with q' = q the derivative of `mean_form`."""
         share = self._slopes(rates) / ((1 + self._slopes(q)) * (1 + self._slopes(other)))
         return np.asarray(np.einsum("...r,rab->...ab", share, self.mean_grams))
 
@@ -109,13 +114,18 @@ class DenseCovariances:
 
     Attributes:
         matrices: (K, p, p) array, C_a.
-        means: (p, K) array, M.
+        means: (p, L) array, L = K or one more, M.
         proportions: (K,) array, n_a / p.
     """
 
     matrices: Array
     means: Array
     proportions: Array
+
+    @property
+    def directions(self) -> int:
+        """How many columns M has: a mean of each class, and a direction beside them if there is one."""
+        return int(self.means.shape[1])
 
     def _inverse(self, q: Field) -> Field:
         p = self.matrices.shape[1]
@@ -149,16 +159,16 @@ class DenseCovariances:
         return np.asarray(theta / p)
 
     def mean_form(self, q: Field) -> Field:
-        """M^T (I - R) M, shape (..., K, K), for q of shape (..., K)."""
-        form = np.empty((*q.shape, q.shape[-1]), q.dtype)
+        """M^T (I - R) M, shape (..., directions, directions), for q of shape (..., K)."""
+        form = np.empty((*q.shape[:-1], self.directions, self.directions), q.dtype)
         for place in np.ndindex(q.shape[:-1]):
             form[place] = self.means.T @ (self.means - self._inverse(q[place]) @ self.means)
         return form
 
     def moved_mean_form(self, q: Field, other: Field, rates: Field) -> Field:
-        """M^T R(q) (sum_b (n_b/p) rates_b C_b) R(q') M, shape (..., K, K); q' = q is the derivative of `mean_form`."""
+        """M^T R(q) (sum_b (n_b/p) rates_b C_b) R(q') M; with q' = q the derivative of `mean_form`."""
         one, two, moves = np.broadcast_arrays(q, other, rates)
-        form = np.empty((*one.shape, one.shape[-1]), np.result_type(q, other, rates))
+        form = np.empty((*one.shape[:-1], self.directions, self.directions), np.result_type(q, other, rates))
         for place in np.ndindex(one.shape[:-1]):
             change = np.tensordot(moves[place] * self.proportions, self.matrices, axes=1)
             left = (self._inverse(one[place]) @ self.means).T
@@ -255,25 +265,35 @@ class Population:
         )
 
     @classmethod
-    def from_mixture(cls, mixture: GaussianMixture) -> Population:
+    def from_mixture(cls, mixture: GaussianMixture, direction: ArrayLike | None = None) -> Population:
         """Reduce a mixture: isotropic and diagonal covariances, and others that commute, to their eigenvalues.
 
         The law of the noise enters through the variance of psi alone: resolvents forget all but two moments, and psi
         is not correlated with W for the symmetric laws of `numerics.data.entry_laws`.
 
+        Args:
+            mixture: of the data.
+            direction: (p,) array, a direction that forms of the covariances know beside the means, as one column more.
+
         Raises:
-            ValueError: covariances that are all zero.
+            ValueError: covariances that are all zero, or a direction of another length or not finite.
         """
         if mixture.tau0 == 0:
             raise ValueError("the covariances must not all be zero")
         proportions = np.array(mixture.sizes) / mixture.dimension
+        known = mixture.means
+        if direction is not None:
+            beside = np.array(direction, dtype=np.float64)
+            if beside.shape != (mixture.dimension,) or not np.all(np.isfinite(beside)):
+                raise ValueError(f"a direction must be {mixture.dimension} finite numbers")
+            known = np.vstack([mixture.means, beside])
         basis = _common_basis(mixture.covariances)
         covariances: CommutingCovariances | DenseCovariances
         if basis is None:
             matrices = np.array([c.dense() for c in mixture.covariances])
-            covariances = DenseCovariances(matrices, mixture.means.T.copy(), proportions)
+            covariances = DenseCovariances(matrices, known.T.copy(), proportions)
         else:
-            covariances = _grouped(*basis, mixture.means, proportions)
+            covariances = _grouped(*basis, known, proportions)
         return cls(
             samples=mixture.samples,
             dimension=mixture.dimension,
@@ -361,7 +381,7 @@ def _common_basis(covariances: tuple[Covariance, ...]) -> tuple[Array, Array | N
 
 def _grouped(values: Array, basis: Array | None, means: Array, proportions: Array) -> CommutingCovariances:
     """Directions with equal eigenvalues together; those computed as eigenvalues are equal up to rounding."""
-    p, classes = values.shape
+    p, rows = values.shape[0], means.shape[0]
     rotated = means if basis is None else means @ basis
     if basis is None:
         keys = values
@@ -370,7 +390,7 @@ def _grouped(values: Array, basis: Array | None, means: Array, proportions: Arra
         keys = np.round(values / step)
     _, index, owner, counts = np.unique(keys, axis=0, return_index=True, return_inverse=True, return_counts=True)
     owner = owner.reshape(-1)
-    grams = np.zeros((index.size, classes, classes))
+    grams = np.zeros((index.size, rows, rows))
     touched = np.flatnonzero(np.any(rotated != 0, axis=0))
     np.add.at(grams, owner[touched], rotated[:, touched].T[:, :, None] * rotated[:, touched].T[:, None, :])
     return CommutingCovariances(values[index], counts / p, grams, proportions)

@@ -114,6 +114,38 @@ def test_ridge_and_flow_against_draws_of_the_equivalent(numbers: KernelCoefficie
     check_means(leverages, [*law.ridge(ridge).leverage, *law.flow(time).leverage], finite=0.01)
 
 
+def test_linear_and_quadratic_labels_against_draws_of_the_equivalent() -> None:
+    data, rng = mixture(), np.random.default_rng(8)
+    p, slope, norm, noise = data.dimension, np.zeros(data.dimension), 0.8, 0.1
+    slope[:3], slope[10:60] = (0.5, -0.4, 0.3), 0.1
+    law = LearningLaw(data, GENERAL, targets=[[0.3], [-0.2]], noise=noise, slope=slope, norm=norm)
+
+    def labels(drawn: Drawn) -> Array:
+        base = np.array([0.3, -0.2])[drawn.label] + np.sqrt(p) * (drawn.x @ slope)
+        return np.asarray(base + norm * np.sqrt(p) * drawn.delta + np.sqrt(noise) * rng.standard_normal(base.size))
+
+    measured = []
+    for _ in range(8):
+        train, fresh = draw(data, data.sizes, rng), draw(data, (1300, 1900), rng)
+        kernel = entries(data, GENERAL, train, train) + identity(data, GENERAL) * np.eye(train.label.size)
+        y = labels(train)
+        values, vectors = eigh(kernel)
+        across, along = entries(data, GENERAL, fresh, train) @ vectors, vectors.T @ y
+        row = []
+        for weights in (along / (values + 0.2 * law.unit), along * -np.expm1(-5 / law.unit * values) / values):
+            row += [np.mean((across @ weights - labels(fresh)) ** 2), np.mean((kernel @ (vectors @ weights) - y) ** 2)]
+        measured.append(row)
+    expected = [one.mse for learned in (law.ridge(0.2), law.flow(5.0)) for one in (learned.test, learned.train)]
+    check_means(measured, expected, finite=0.05)
+    # Far from what a readout gets that sees neither slope nor norm.
+    nothing = np.array([0.3**2, 0.2**2]) @ np.array(data.sizes) / data.samples
+    assert expected[0] > 4 * (nothing + noise)
+    with pytest.raises(ValueError, match="only mean squared errors"):
+        law.ridge(0.2).test.class_errors  # noqa: B018
+    with pytest.raises(ValueError, match="no multiple of"):
+        LearningLaw(data, EVEN, slope=slope)
+
+
 @pytest.mark.parametrize(("width", "feedback"), [(200, 0.0), (320, 0.6)])
 def test_features_against_draws_of_gaussian_rows(width: int, feedback: float) -> None:
     data, rng, noise, ridge = mixture(), np.random.default_rng(6), 0.2, 0.05
