@@ -174,10 +174,20 @@ def _run(record: Mapping[str, Any]) -> _Table:
     parameters = record["parameters"]
     profile = parameters.get("profile", {})
     rows = [["seed", str(record.get("seed", "not recorded"))]]
-    rows += [[name, _plain(value)] for name, value in parameters.items() if name != "profile" and value]
+    rows += _asked_of(parameters)
     rows += [[f"profile: {name.replace('_', ' ')}", _plain(value)] for name, value in profile.items()]
     rows += [[f"version of {name}", value or "not installed"] for name, value in record.get("versions", {}).items()]
     return _Table("The run", ["what", "value"], rows)
+
+
+def _asked_of(parameters: Mapping[str, Any]) -> list[list[str]]:
+    """What was asked but for the profile; where a file describes the DEQ, a row for each of its parts."""
+    deq = parameters.get("deq")
+    if deq is None:
+        return [[name, _plain(value)] for name, value in parameters.items() if name != "profile" and value]
+    rows = [["states", str(len(deq["states"]))], ["read out", f"state {deq['readout']}"]]
+    rows += [[f"state {r}", _plain(state)] for r, state in enumerate(deq["states"])]
+    return rows + [[f"sigma_a2 into state {r}", _plain(row)] for r, row in enumerate(deq["sigma_a2"])]
 
 
 def _plain(value: Any) -> str:

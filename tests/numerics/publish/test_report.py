@@ -432,3 +432,16 @@ def test_what_is_not_understood_is_left_as_latex(report: ModuleType, latex: str)
     record = make()
     record["claims"][0]["latex"] = latex
     assert latex in Page(report.html_report(record)).text
+
+
+def test_a_described_deq_has_a_row_for_each_of_its_parts(report: ModuleType) -> None:
+    """And none for the weights of one state, which play no part."""
+    states = [{"activation": name, "sigma_b2": "1/2", "sigma_c2": "0", "centred": True} for name in ("relu", "tanh")]
+    deq = {"tau0": "1", "readout": 1, "sigma_a2": [["1/5", "3/10"], ["1/2", "0"]], "states": states}
+    record = make()
+    record["parameters"] = record["parameters"] | {"sigma_a2": "1/5", "sigma_b2": "4/5", "deq": deq}
+    text = report.markdown_report(record)
+    assert "| state 1 | activation: tanh; sigma\\_b2: 1/2; sigma\\_c2: 0; centred: True |" in text
+    assert "| sigma\\_a2 into state 0 | 1/5, 3/10 |" in text
+    assert "| read out | state 1 |" in text
+    assert "4/5" not in text
