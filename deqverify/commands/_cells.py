@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Any
 from deqverify.commands import _errors, _layout, _options, _outputs, _progress
 
 if TYPE_CHECKING:
+    from flint import arb
+
     from numerics.equilibrium import CertifiedStates
     from theory.equations import CoupledDEQ, State
 
-__all__ = ["add_bias", "add_deq", "certified", "description", "read_cell", "solve", "spelled"]
+__all__ = ["add_bias", "add_deq", "certified", "description", "proved", "read_cell", "solve", "spelled"]
 
 #: Bytes of a file that describes a DEQ.
 _LARGEST_FILE = 1 << 16
@@ -117,21 +119,24 @@ def certified(cell: CoupledDEQ, digits: int) -> CertifiedStates:
         raise _errors.UndecidedError(f"not certified: {error}; a smoother activation may be") from error
 
 
-def _record(found: CertifiedStates) -> dict[str, Any]:
+def proved(ball: arb, digits: int) -> str:
+    """Return the digits of a ball that it proves, or the ball where it proves none."""
     from numerics.arithmetic import proved_decimal
 
+    try:
+        return proved_decimal(ball, digits)
+    except ValueError:
+        return str(ball.str(3))
+
+
+def _record(found: CertifiedStates) -> dict[str, Any]:
     cell = found.cell
     record: dict[str, Any] = {"status": "ok", "tau0": str(cell.tau0), "readout": cell.readout}
     record["sigma_a2"] = _rows(cell)
     record["digits"] = found.digits
     record["states"] = [_state_record(found, r) for r in range(len(cell.states))]
     record["followed"] = found.followed
-    record["margins"] = {}
-    for key, ball in found.margins.items():
-        try:
-            record["margins"][key] = proved_decimal(ball, 15)
-        except ValueError:
-            record["margins"][key] = str(ball.str(3))
+    record["margins"] = {key: proved(ball, 15) for key, ball in found.margins.items()}
     return record | _outputs.provenance()
 
 
@@ -180,9 +185,7 @@ def _print(found: CertifiedStates) -> None:
         _layout.show_rows(
             console, [(symbol, found.decimal(r, key), meaning) for symbol, key, meaning in rows], note_style="dim"
         )
-    margins = [
-        (symbol, f"{float(found.margins[key]):.6g}", note) for key, symbol, note in _MARGINS if key in found.margins
-    ]
+    margins = [(symbol, proved(found.margins[key], 6), note) for key, symbol, note in _MARGINS if key in found.margins]
     _layout.show_rows(console, margins, note_style="dim")
     reached = "it is proved" if found.followed else "it is not proved"
     console.print(

@@ -10,6 +10,7 @@ from theory.named import MatchStatus
 
 if TYPE_CHECKING:
     from numerics.matching import Design
+    from theory.equations import DEQ
 
 __all__ = ["add_arguments", "refuse_what_widths_exclude", "sentences", "widths_record"]
 
@@ -65,7 +66,7 @@ def refuse_what_widths_exclude(arguments: argparse.Namespace) -> None:
         raise _errors.UsageError("--width needs the number of samples: give --samples N")
 
 
-def widths_record(arguments: argparse.Namespace, outcome: Design) -> dict[str, Any] | None:
+def widths_record(arguments: argparse.Namespace, deq: DEQ, outcome: Design) -> dict[str, Any] | None:
     """What was found, as plain JSON values; None without --width, or where no network matches.
 
     Raises:
@@ -78,7 +79,7 @@ def widths_record(arguments: argparse.Namespace, outcome: Design) -> dict[str, A
     from numerics.spectrum import Population, SpectralLawError, deq_width_law, match_widths
     from theory.equations import EquilibriumError
 
-    deq, samples = outcome.solution.deq, arguments.samples
+    samples = arguments.samples
     p = arguments.p or max(2, round(1.25 * samples))
     within = _WITHIN if arguments.within is None else arguments.within
     population = Population.isotropic([float(deq.tau0) ** 2], [[0.0]], [samples], p)

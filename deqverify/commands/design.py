@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 from deqverify.commands import (
     _budgets,
+    _cells,
     _data_options,
     _design_data,
     _design_widths,
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from flint import arb
 
     from numerics.matching import Design, Threshold
+    from theory.equations import DEQ, CoupledDEQ
 
 __all__ = ["main", "parser"]
 
@@ -49,6 +51,7 @@ _EXAMPLES = """\
   deqverify design --activation elu --emit numpy --output network.py
   deqverify design --activation swish --kernel ntk-all
   deqverify design --activation relu --kernel ntk-recurrent --rates per-layer --emit torch
+  deqverify design --deq cell.toml
   deqverify design --activation tanh --sigma-a2 0.8 --data fashion-mnist
   deqverify design --activation relu --sigma-a2 0.8 --width 2000 --samples 320
   deqverify design --activation tanh --family "s*x + u*erf(x)" --box s_1=0:2 --box u_1=-2:2
@@ -68,22 +71,25 @@ _FORMATS = (*CODE_FORMATS, _LATEX)
 
 def main(argv: Sequence[str] | None) -> int:
     """Parse the arguments, design, print."""
-    arguments = parser().parse_args(argv)
+    options = parser()
+    arguments, given = options.parse_args(argv), options.given(argv)
+    _check_deq(options, arguments, given)
     _check_outputs(arguments)
     _design_widths.refuse_what_widths_exclude(arguments)
     if arguments.width is None:
         _data_options.refuse_without_data(arguments, "classes", "seed")
     with _budgets.budgeted(arguments.budget):
-        return _design(arguments, parser().given(argv))
+        return _design(arguments, given)
 
 
 def parser() -> _options.Parser:
     """Return the parser of the command's arguments."""
     parser = _options.Parser(__doc__ or "", _EXAMPLES, _VERDICTS, activations=True)
-    parser.add_argument("--activation", required=True, help="a registered name, or an expression in x")
+    parser.add_argument("--activation", help="a registered name, or an expression in x")
     _options.add_parameter(parser)
     _options.add_weights(parser)
     _options.add_tau0(parser)
+    _cells.add_deq(parser)
     _families.add_arguments(parser)
     _options.add_kernel(parser, "kernel to match")
     parser.add_argument(
@@ -114,22 +120,17 @@ def _design(arguments: argparse.Namespace, given: Container[str]) -> int:
     """Design one network, print; some options are not left to their defaults."""
     own = _families.own_families(arguments)
     named = None if own is not None or not arguments.family else arguments.family[0]
-    activation = _options.activation_argument(arguments.activation, dict(arguments.parameter))
 
-    from numerics.budget import OverBudgetError, share, stage
-    from numerics.matching import DesignError, ThresholdError, UndecidedDesignError, design, locate_threshold
-    from theory.equations import DEQ
+    from numerics.budget import stage
+    from numerics.matching import DesignError, UndecidedDesignError, design
+    from numerics.moments import UncertifiedError
+    from theory.equations import CoupledDEQ
 
-    tied = arguments.sigma_b2 is None
-    if tied and not arguments.sigma_a2 < 1:
-        raise _errors.UsageError(
-            f"--sigma-a2 {arguments.sigma_a2}: sigma_b2 = 1 - sigma_a2 would not be positive; give a sigma-a2 below 1, "
-            "or --sigma-b2 as well"
-        )
-    deq = DEQ(activation, arguments.sigma_a2, arguments.sigma_b2, arguments.tau0)
-    if arguments.data is not None:
+    deq = _deq(arguments)
+    only = deq.deq if isinstance(deq, CoupledDEQ) else deq
+    if arguments.data is not None and only is not None:
         _design_data.refuse_what_data_decide(arguments, given, own=own is not None, latex=_LATEX)
-        return _design_data.design_on_data(arguments, deq, own)
+        return _design_data.design_on_data(arguments, only, own)
     sys.stderr.write("designing ...\n")
     try:
         with _processes.one_blas_thread(), stage("looking for the network, with proof"):
@@ -137,26 +138,14 @@ def _design(arguments: argparse.Namespace, given: Container[str]) -> int:
                 deq, kernel=arguments.kernel, family=named, own=own,
                 layers=None if own is not None else arguments.layers, rates=arguments.rates, digits=arguments.digits,
             )  # fmt: skip
-    except UndecidedDesignError as error:
+    except (UndecidedDesignError, UncertifiedError) as error:
         raise _errors.UndecidedError(str(error)) from error
     except DesignError as error:
         raise _errors.UsageError(str(error)) from error
-    threshold = None
-    try:
-        with (
-            _processes.one_blas_thread(),
-            share(_THRESHOLD_SHARE, interrupt=True),
-            stage("locating where the family stops matching"),
-        ):
-            threshold = locate_threshold(
-                deq, family=outcome.family, kernel=outcome.kernel, layers=len(outcome.network.layers),
-                tied=tied, digits=arguments.digits,
-            )  # fmt: skip
-    except (ThresholdError, OverBudgetError) as error:
-        sys.stderr.write(f"no threshold is shown: {error}\n")
-    if arguments.width is not None:
+    threshold = None if only is None else _threshold(outcome, only, arguments)
+    if arguments.width is not None and only is not None:
         with stage("looking for the widths"):
-            widths = _design_widths.widths_record(arguments, outcome)
+            widths = _design_widths.widths_record(arguments, only, outcome)
     else:
         widths = None
     record = _record(outcome, threshold, widths)
@@ -165,8 +154,55 @@ def _design(arguments: argparse.Namespace, given: Container[str]) -> int:
     elif arguments.json != "-":
         _print(outcome, record)
     if arguments.json:
-        _outputs.write_json(arguments.json, record, "design")
+        _outputs.write_json(arguments.json, record, "design" if only is not None else "design-states")
     return 0
+
+
+def _deq(arguments: argparse.Namespace) -> DEQ | CoupledDEQ:
+    """The DEQ of the options, or of --deq."""
+    from theory.equations import DEQ
+
+    if arguments.deq is not None:
+        return _cells.read_cell(arguments.deq)
+    activation = _options.activation_argument(arguments.activation, dict(arguments.parameter))
+    if arguments.sigma_b2 is None and not arguments.sigma_a2 < 1:
+        raise _errors.UsageError(
+            f"--sigma-a2 {arguments.sigma_a2}: sigma_b2 = 1 - sigma_a2 would not be positive; give a sigma-a2 below 1, "
+            "or --sigma-b2 as well"
+        )
+    return DEQ(activation, arguments.sigma_a2, arguments.sigma_b2, arguments.tau0)
+
+
+def _threshold(outcome: Design, deq: DEQ, arguments: argparse.Namespace) -> Threshold | None:
+    """Where the family stops matching as sigma_a^2 grows, as far as there is time to locate it."""
+    from numerics.budget import OverBudgetError, share, stage
+    from numerics.matching import ThresholdError, locate_threshold
+
+    try:
+        with (
+            _processes.one_blas_thread(),
+            share(_THRESHOLD_SHARE, interrupt=True),
+            stage("locating where the family stops matching"),
+        ):
+            return locate_threshold(
+                deq, family=outcome.family, kernel=outcome.kernel, layers=len(outcome.network.layers),
+                tied=arguments.deq is None and arguments.sigma_b2 is None, digits=arguments.digits,
+            )  # fmt: skip
+    except (ThresholdError, OverBudgetError) as error:
+        sys.stderr.write(f"no threshold is shown: {error}\n")
+        return None
+
+
+def _check_deq(options: _options.Parser, arguments: argparse.Namespace, given: frozenset[str]) -> None:
+    """What describes the DEQ is given once."""
+    if arguments.deq is None and arguments.activation is None:
+        options.error("the following arguments are required: --activation, or --deq with a file")
+    described = {"activation", "parameter", "sigma_a2", "sigma_b2", "tau0"} & given
+    if arguments.deq is not None and described:
+        options.error(f"--deq describes the DEQ, and so does {_cells.spelled(described)}: give one of them")
+    alone = {"data", "width"} & given
+    if arguments.deq is not None and alone:
+        options.error(f"{_cells.spelled(alone)} is for one centred state without a bias: leave it or --deq out")
 
 
 def _check_outputs(arguments: Any) -> None:
@@ -228,16 +264,12 @@ def _training(outcome: Design) -> dict[str, Any] | None:
 def _record(outcome: Design, threshold: Threshold | None, widths: dict[str, Any] | None) -> dict[str, Any]:
     from numerics.arithmetic import radius_text, rounded_decimal
 
-    deq, exact = outcome.solution.deq, outcome.status is MatchStatus.EXACT
-    digits = outcome.digits
+    exact, digits = outcome.status is MatchStatus.EXACT, outcome.digits
     shown = _networks.layers_record(outcome.network, digits)
     return {
         "status": outcome.status,
-        "activation": deq.activation.name,
-        "expression": str(deq.activation.expr),
-        "sigma_a2": str(deq.sigma_a2),
-        "sigma_b2": str(deq.sigma_b2),
-        "tau0": str(deq.tau0),
+        **_described(outcome),
+        "tau0": str(outcome.target.tau0),
         "kernel": outcome.kernel,
         "family": outcome.family,
         "choice": outcome.choice or None,
@@ -270,9 +302,26 @@ def _record(outcome: Design, threshold: Threshold | None, widths: dict[str, Any]
     } | _outputs.provenance()
 
 
-def _title(outcome: Design) -> str:
+def _described(outcome: Design) -> dict[str, Any]:
+    """The DEQ but for its tau_0."""
+    from numerics.equilibrium import CertifiedStates
+
+    if isinstance(outcome.solution, CertifiedStates):
+        return _cells.description(outcome.solution.cell)
     deq = outcome.solution.deq
+    record = {"activation": deq.activation.name, "expression": str(deq.activation.expr)}
+    return record | {"sigma_a2": str(deq.sigma_a2), "sigma_b2": str(deq.sigma_b2)}
+
+
+def _title(outcome: Design) -> str:
+    from numerics.equilibrium import CertifiedStates
+
     what = "Has" if outcome.status is MatchStatus.EXACT else "Is near"
+    if isinstance(outcome.solution, CertifiedStates):
+        cell = outcome.solution.cell
+        names = ", ".join(state.activation.name for state in cell.states)
+        return f"{what} the kernel ck of state {cell.readout} of the cell of {names} at tau_0 = {cell.tau0}."
+    deq = outcome.solution.deq
     return (
         f"{what} the kernel {outcome.kernel} of the DEQ with phi(x) = {deq.activation.expr}, "
         f"sigma_a^2 = {deq.sigma_a2}, sigma_b^2 = {deq.sigma_b2}, tau_0 = {deq.tau0}."
@@ -287,7 +336,7 @@ def _write_network(arguments: Any, outcome: Design, record: dict[str, Any]) -> N
     if outcome.status is not MatchStatus.EXACT:
         sys.stderr.write("no network of this family matches: what is written is the closest one found\n")
     with ctx.workdps(outcome.digits + 10):
-        tau0 = rounded_decimal(constant_ball(outcome.solution.deq.tau0), outcome.digits)[0]
+        tau0 = rounded_decimal(constant_ball(outcome.target.tau0), outcome.digits)[0]
     if arguments.emit == _LATEX:
         from numerics.publish.paper import network_latex
 

@@ -211,7 +211,7 @@ def _record(
         record[name] = {key: found[key] for key in COEFFICIENTS if key in found}
     record["followed"] = None if solution is None else solution.followed
     margins = {} if solution is None else solution.margins
-    record["margins"] = {key: _proved(ball, 15) for key, ball in margins.items()}
+    record["margins"] = {key: _cells.proved(ball, 15) for key, ball in margins.items()}
     if equilibria is not None:
         record |= _equilibria_record(equilibria, arguments.digits)
     return record | _outputs.provenance()
@@ -307,17 +307,7 @@ def _margin(ball: arb) -> str:
     """A margin to 6 digits, or its distance from 1 where those would not tell it from 1."""
     from numerics.parameters import margin_text
 
-    return margin_text(ball) if abs(float(ball.mid()) - 1) < 1e-4 else _proved(ball, 6)
-
-
-def _proved(ball: arb, digits: int) -> str:
-    """The digits of a margin that its ball proves, or the ball where it proves none."""
-    from numerics.arithmetic import proved_decimal
-
-    try:
-        return proved_decimal(ball, digits)
-    except ValueError:
-        return str(ball.str(3))
+    return margin_text(ball) if abs(float(ball.mid()) - 1) < 1e-4 else _cells.proved(ball, 6)
 
 
 def _print_equilibria(console: Console, found: EquilibriumSet, digits: int) -> None:

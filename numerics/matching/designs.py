@@ -20,7 +20,7 @@ from flint import arb, ctx
 
 from numerics.arithmetic import BITS_PER_DIGIT
 from numerics.display import axes_or_new, html_table
-from numerics.equilibrium import CertifiedCoefficients, certify
+from numerics.equilibrium import CertifiedCoefficients, CertifiedStates, certify, certify_states
 from numerics.matching.boxes import FamilyBox, FamilyBoxError, closest_in_box, match_own, own_residual_bound
 from numerics.matching.constructive import match_hermite
 from numerics.matching.deep import DEPTHS, match_deep
@@ -30,8 +30,8 @@ from numerics.matching.nearest import closest_network, largest_difference, resid
 from numerics.matching.odd import ODD_FAMILIES, match_odd
 from numerics.matching.rates import RATED_FAMILIES, closest_per_layer, match_per_layer, per_layer_bound
 from numerics.matching.rational import match_rational
-from numerics.matching.targets import Decision, Target, TargetError, target_of
-from theory.equations import DEQ
+from numerics.matching.targets import Decision, Target, TargetError, target_of, target_of_states
+from theory.equations import DEQ, CoupledDEQ
 from theory.kernels import Kernel, UnknownKernelError
 from theory.matching import FAMILY_NAMES
 from theory.named import MatchStatus, RateChoice
@@ -103,7 +103,7 @@ class Design:
             all weights trained at one learning rate.
         target: the DEQ's four numbers.
         digits: digits to which the parameters are known.
-        solution: the certified solution of the DEQ.
+        solution: the certified solution of the DEQ, of one state or several.
         one_rate: where a rate for each weight matrix was taken because one rate does not do: why it does not, else "".
     """
 
@@ -119,7 +119,7 @@ class Design:
     universal: bool
     target: Target
     digits: int
-    solution: CertifiedCoefficients
+    solution: CertifiedCoefficients | CertifiedStates
     one_rate: str = ""
 
     def __repr__(self) -> str:
@@ -167,13 +167,16 @@ class Design:
     def cost(self) -> ForwardCost | None:
         """What a forward pass costs; None where networks of finite width do not contract.
 
-        The spectral radius of their Jacobian tends to sigma_a sqrt(E[phi'^2]) (theory sheet, section 3).
+        The spectral radius of their Jacobian tends to sigma_a sqrt(E[phi'^2]) (theory sheet, section 3), of several
+        states to the root of that of Sigma2 diag(E[phi'^2]), the variances of its blocks.
         """
         margin = self.solution.margins.get("ntk")
         if margin is None or not 0 < float(margin) < 1:
             return None
         rate = math.sqrt(float(margin))
         products = math.ceil(math.log(_ACCURACY) / math.log(rate))
+        if isinstance(self.solution, CertifiedStates):
+            products *= sum(weight != 0 for row in self.solution.cell.sigma_a2 for weight in row)
         return ForwardCost(products, len(self.network.layers) - 1, _ACCURACY, rate)
 
 
@@ -212,7 +215,7 @@ def solve_target(target: Target, family: str, layers: int, rates: RateChoice = R
 
 
 def design(
-    deq: DEQ,
+    deq: DEQ | CoupledDEQ,
     *,
     kernel: str = "ck",
     family: str | None = None,
@@ -227,7 +230,8 @@ def design(
     of two hidden layers; with a rate for each weight matrix none is (``theory.matching.rates``).
 
     Args:
-        deq: the DEQ.
+        deq: the DEQ, of one state or several.  Of several it is the CK of the state that is read out that is matched,
+            which must be centred and without a bias, like all that lead to it.
         kernel: name of a ``theory.kernels.Kernel``.
         family: one of ``theory.matching.FAMILY_NAMES``; None lets the DEQ decide.
         layers: number of hidden layers; None for what suits the family.
@@ -258,7 +262,31 @@ def design(
     question = _question(kernel, family, layers, rates) if own is None else _OwnFamilies(own)
     # The float64 problems are tiny: threads only hinder each other.
     with threadpoolctl.threadpool_limits(limits=1):
-        return _design(deq, kernel, question, digits)
+        return _design(_of_one_state(deq, kernel), kernel, question, digits)
+
+
+def _of_one_state(deq: DEQ | CoupledDEQ, kernel: str) -> DEQ | CoupledDEQ:
+    """A cell as the DEQ that it is, where it is one.
+
+    Raises:
+        DesignError: an NTK of a cell that is none.
+    """
+    only = deq if isinstance(deq, DEQ) else deq.deq
+    if only is not None:
+        return only
+    if kernel != Kernel.CK:
+        raise DesignError(f"kernel {kernel} of several states is not designed for here: ck would be accepted")
+    return deq
+
+
+def _solved(deq: DEQ | CoupledDEQ, digits: int) -> CertifiedCoefficients | CertifiedStates:
+    return certify(deq, digits) if isinstance(deq, DEQ) else certify_states(deq, digits)
+
+
+def _target(solution: CertifiedCoefficients | CertifiedStates, kernel: str) -> Target:
+    if isinstance(solution, CertifiedStates):
+        return target_of_states(solution)
+    return target_of(solution, kernel)
 
 
 def _question(kernel: str, family: str | None, layers: int | None, rates: str | None) -> _Question:
@@ -419,13 +447,13 @@ def _chosen(target: Target) -> tuple[str, str, Decision]:
     return "hermite", f"{why}; the constructive family, of polynomial layers", match_hermite(target)
 
 
-def _design(deq: DEQ, kernel: str, question: _Question, digits: int) -> Design:
+def _design(deq: DEQ | CoupledDEQ, kernel: str, question: _Question, digits: int) -> Design:
     working, reason = digits + _GUARD, ""
     for _ in range(_ATTEMPTS):
-        solution = certify(deq, working)
+        solution = _solved(deq, working)
         with ctx.workprec(int((working + 10) * BITS_PER_DIGIT)):
             try:
-                target = target_of(solution, kernel)
+                target = _target(solution, kernel)
             except TargetError as error:
                 raise DesignError(str(error)) from error
             family, choice, decision = question.decide(target)

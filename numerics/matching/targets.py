@@ -12,7 +12,7 @@ import sympy as sp
 from flint import arb, fmpq
 
 from numerics.arithmetic import BallArithmetic, compile_program, constant_ball, exact_bounds
-from numerics.equilibrium import CertifiedCoefficients
+from numerics.equilibrium import CertifiedCoefficients, CertifiedStates
 from numerics.matching.explicit_network import ExplicitLayer, ExplicitNetwork
 from theory.activations import Activation
 from theory.kernels import Kernel, KernelCoefficients, UnknownKernelError
@@ -82,6 +82,47 @@ def target_of(solution: CertifiedCoefficients, kernel: str) -> Target:
         # With sigma_a^2 = 0 the DEQ is a network with one layer; its NTKs other than "all" train fewer parameters.
         one_layer=odd or (shallow and kernel in ("ck", "ntk-all")),
         readout_only=shallow and kernel == "ntk-recurrent" and not odd,
+    )
+
+
+def target_of_states(solution: CertifiedStates) -> Target:
+    """Return the four numbers of the CK of the state that is read out, with what the cell says of them exactly.
+
+    Raises:
+        TargetError: a bias or a mean reaches that state, so that its kernel has other terms, or it is constant.
+    """
+    cell, readout = solution.cell, solution.cell.readout
+    if not cell.decorrelated[readout]:
+        raise TargetError(
+            f"the CK of state {readout} does not vanish off the diagonal, since a bias or a mean reaches it, and "
+            "networks are designed for those that do: centred states without sigma_c2 would be accepted"
+        )
+    before = cell.leading_to(readout)
+    activation = cell.states[readout].activation
+    degree = _degree(activation)
+    if degree == 0:
+        raise TargetError("the activation is constant, so the cell's kernel vanishes and there is nothing to match")
+    # E[phi''] = 0 all the way leaves the linear term alone; E[phi'] = 0 at the end takes it away.
+    odd = all(_odd_up_to_a_constant(cell.states[r].activation) for r in before)
+    affine = all(_degree(cell.states[r].activation) in (0, 1) for r in before)
+    even, shallow = activation.parity == 1, before == {readout} and cell.sigma_a2[readout][readout] == 0
+    balls, zero = solution.states[readout], arb(0)
+    odd = odd or affine
+    return Target(
+        Kernel.CK,
+        KernelCoefficients(
+            zero if even else balls["alpha1"],
+            zero if odd else balls["alpha2"],
+            zero if odd else balls["alpha3"],
+            balls["gamma2"],
+        ),
+        cell.tau0,
+        odd=odd,
+        even=even,
+        homogeneous=shallow and activation.homogeneity == 1,
+        affine=affine,
+        quadratic=affine or (shallow and degree == 2),
+        one_layer=odd or shallow,
     )
 
 

@@ -350,3 +350,26 @@ def test_bad_use(script: Script, arguments: tuple[str, ...], words: str) -> None
     assert done.returncode == 2
     assert words in " ".join(done.stderr.split())
     assert done.stdout == ""
+
+
+def test_a_cell_of_several_states(script: Script, tmp_path: Path) -> None:
+    """The network of a cell, and what cannot be says why."""
+    two = 'sigma_a2 = [["1/5", "1/5"], [0, "1/5"]]\n[[states]]\nactivation = "tanh"\nsigma_b2 = "4/5"\n'
+    two += '[[states]]\nactivation = "relu"\nsigma_b2 = "1/2"\n'
+    (tmp_path / "two.toml").write_text(two, encoding="utf-8")
+    done = script("design", "--deq", "two.toml", "--json", "network.json")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("Has the kernel ck of state 0 of the cell of tanh, relu")
+    record = json.loads((tmp_path / "network.json").read_text("utf-8"))
+    assert (record["schema"], record["status"], len(record["states"])) == ("design-states", "exact", 2)
+    (tmp_path / "biased.toml").write_text(two + 'sigma_c2 = "1/9"\n', encoding="utf-8")
+    for words, said in (
+        (("--deq", "biased.toml"), "a bias or a mean reaches it"),
+        (("--deq", "two.toml", "--kernel", "ntk-all"), "ck would be accepted"),
+        (("--deq", "two.toml", "--sigma-a2", "1/2"), "--sigma-a2"),
+        (("--deq", "two.toml", "--data", "digits"), "--data is for one centred state"),
+        ((), "--activation, or --deq"),
+    ):
+        done = script("design", *words)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert said in done.stderr

@@ -28,6 +28,7 @@ QUICK: dict[str, tuple[tuple[str, ...], int]] = {
     "solve-sweep": (("solve", "--activation", "relu", "--sweep", "sigma-a2=0:3:4"), 0),
     "derive": (("derive", "--activation", "sign(x)", "--no-cache"), 0),
     "design": (("design", "--activation", "tanh"), 0),
+    "design-states": (("design", "--deq", "cells.toml"), 0),
     "spectrum": (("spectrum", "--p", "40", "--means", "4", "--jobs", "1"), 0),
     "spectrum-states": (("spectrum", "--deq", "cell.toml", "--p", "40", "--means", "4", "--jobs", "1"), 0),
     "spectrum-data": (("spectrum", "--data", "data.npz", "--jobs", "1"), 0),
@@ -131,6 +132,8 @@ def main(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
     rng = np.random.default_rng(0)
     np.savez("data.npz", X=rng.standard_normal((40, 12)), y=np.arange(40) % 2)
     Path("cell.toml").write_text('sigma_a2 = [["1/5"]]\n[[states]]\nactivation = "relu"\nsigma_b2 = "4/5"\n')
+    state = '[[states]]\nactivation = "tanh"\nsigma_b2 = "4/5"\n'
+    Path("cells.toml").write_text('sigma_a2 = [["1/5", "1/5"], ["1/5", 0]]\n' + 2 * state)
     missed = Measurement("a sweep", 2.0, 1.0, 0.5, "twice as fast", False, "detail")
     monkeypatch.setitem(command_module("bench").BENCHMARKS, "sweep", Benchmark(lambda say: [missed], "a sweep"))
     return lambda name, *words: command(name).main(words)

@@ -6,7 +6,9 @@ import json
 from pathlib import Path
 
 import pytest
+from flint import arb
 
+from deqverify.commands import _cells
 from tests.scripts.conftest import Script
 
 CELL = """\
@@ -135,3 +137,9 @@ def test_what_is_not_certified_is_undecided(script: Script) -> None:
     done = script("solve", "--activation", "x*log(Abs(x))", "--uncentred")
     assert (done.returncode, done.stdout) == (3, "")
     assert "not certified" in done.stderr
+
+
+def test_a_margin_whose_ball_is_wide_is_shown_as_one() -> None:
+    """The midpoint of [0, 0.09] would read as a number that was proved."""
+    assert _cells.proved(arb("0.045", "0.045"), 6) == "[+/- 0.0901]"
+    assert _cells.proved(arb("0.0453663089803", "1e-13"), 6) == "0.0453663"

@@ -162,6 +162,15 @@ class CoupledDEQ:
             found |= front
         return found
 
+    def leading_to(self, state: int) -> frozenset[int]:
+        """Return the states whose values a state depends on, with itself.
+
+        Example:
+            >>> sorted(CoupledDEQ.feedforward(["relu"] * 3).leading_to(1))
+            [0, 1]
+        """
+        return frozenset(self._closure({state}, forward=False))
+
     @property
     def mean_free(self) -> tuple[bool, ...]:
         """By state, whether E[phi] is 0 at every scale: it is centred, or odd."""
