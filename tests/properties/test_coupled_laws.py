@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 import sympy as sp
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from mpmath import mp
 
 from numerics.arithmetic import pointwise
-from numerics.equilibrium import CertifiedStates, certify, certify_states
+from numerics.equilibrium import CertifiedStates, CertifiedTangent, certify, certify_states, certify_tangent
 from numerics.kernels import coupled_kernels
 from numerics.moments import FloatMoments, UncertifiedError
 from tests.coupled_oracle import CoupledOracle
@@ -20,7 +21,7 @@ from tests.strategies import activation_texts
 from tests.tiers import examples
 from theory.activations import Activation
 from theory.analysis import DomainError, GrowthError, UndecidedError
-from theory.equations import DEQ, CoupledDEQ, EquilibriumError, State
+from theory.equations import DEQ, TRAINED, CoupledDEQ, EquilibriumError, State, TrainedWeights
 from theory.grammar import ActivationSyntaxError
 
 DIGITS = 18
@@ -195,3 +196,64 @@ def test_kernels_of_all_states_are_positive(cell: CoupledDEQ, seed: int) -> None
     kernels = coupled_kernels(samples.T @ samples, cell, [float(mean) for mean in found.means])
     for kernel in kernels.ck:
         assert np.linalg.eigvalsh(kernel).min() > -1e-11 * kernel.max()
+
+
+# --- NTKs ---------------------------------------------------------------------------------------------------------
+
+
+@st.composite
+def trained_cells(draw: st.DrawFn) -> tuple[CoupledDEQ, TrainedWeights]:
+    """A cell, and weights of it that are trained."""
+    cell = draw(cells(st.sampled_from(CLOSED)))
+    every = TrainedWeights.of(cell, TRAINED)
+    chosen = [frozenset(part for part in sorted(kind) if draw(st.booleans())) for kind in parts_of(every)]
+    return cell, TrainedWeights(*chosen, readout=draw(st.booleans()))  # type: ignore[arg-type]
+
+
+def parts_of(trained: TrainedWeights) -> tuple[frozenset[Any], ...]:
+    return trained.recurrent, trained.input, trained.bias
+
+
+def tangent(cell: CoupledDEQ, trained: TrainedWeights) -> CertifiedTangent:
+    """The NTK's numbers; a cell without one is not an example."""
+    try:
+        return certify_tangent(solved(cell), trained)
+    except EquilibriumError:
+        assume(False)
+        raise
+
+
+@examples(2)
+@given(trained_cells())
+def test_ntks_hold_what_mpmath_finds(drawn: tuple[CoupledDEQ, TrainedWeights]) -> None:
+    """Exact entries by the definition in mpmath, and their difference quotients."""
+    cell, trained = drawn
+    found = tangent(cell, trained)
+    assume(float(found.found.margins["ntk"]) < 0.9)
+    with ctx.workprec(300), mp.workdps(60):
+        for key, number in CoupledOracle(cell).tangent_coefficients(trained).items():
+            error = abs(found.balls[key] - arb(mp.nstr(number, 50)))
+            assert error < arb(10) ** -12 * (1 + abs(found.balls[key])), (key, found.balls[key], number)
+
+
+@examples(5)
+@given(trained_cells())
+def test_an_ntk_is_the_sum_of_its_parts(drawn: tuple[CoupledDEQ, TrainedWeights]) -> None:
+    """Each block of weights adds its own; and a state that nobody reads changes nothing."""
+    cell, trained = drawn
+    whole = tangent(cell, trained)
+    more = CoupledDEQ(
+        [*cell.states, State("tanh", "1/2", "1/3")],
+        [*([*row, 0] for row in cell.sigma_a2), ["1/8"] * (len(cell.states) + 1)],
+        cell.tau0,
+        cell.readout,
+    )
+    recurrent, inputs_, biases_ = parts_of(trained)
+    single = [TrainedWeights(recurrent=frozenset({pair}), readout=False) for pair in recurrent]
+    single += [TrainedWeights(input=frozenset({r}), readout=False) for r in inputs_]
+    single += [TrainedWeights(bias=frozenset({r}), readout=False) for r in biases_]
+    single += [TrainedWeights()] if trained.readout else []
+    parts, beside = [certify_tangent(whole.found, part) for part in single], tangent(more, trained)
+    for key, ball in whole.balls.items():
+        assert ball.overlaps(sum((part.balls[key] for part in parts), arb(0))), key
+        assert ball.overlaps(beside.balls[key]), key
