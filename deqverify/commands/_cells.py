@@ -20,6 +20,8 @@ __all__ = ["add_bias", "add_deq", "certified", "description", "proved", "read_ce
 
 #: Bytes of a file that describes a DEQ.
 _LARGEST_FILE = 1 << 16
+#: Letters of a sentence about such a file, which may quote it.
+_LONGEST_SENTENCE = 400
 #: (key, symbol, meaning) of the rows of a state, those of section 3 where its correlations vanish.
 _CENTRED = (
     ("gamma2", "γ*²", "diagonal of the CK"),
@@ -78,11 +80,17 @@ def read_cell(path: str) -> CoupledDEQ:
         raise _errors.UsageError(f"--deq {path}: {reason}; give a file in TOML that can be read") from error
     except (ValueError, RecursionError) as error:
         reason = "nested too deeply" if isinstance(error, RecursionError) else str(error)
-        raise _errors.UsageError(f"--deq {path}: no TOML: {' '.join(reason.split())}") from error
+        raise _errors.UsageError(f"--deq {path}: no TOML: {_one_line(reason)}") from error
     try:
         return CoupledDEQ.from_mapping(data)
     except EquilibriumError as error:
-        raise _errors.UsageError(f"--deq {path}: {error}") from error
+        raise _errors.UsageError(f"--deq {path}: {_one_line(str(error))}") from error
+
+
+def _one_line(text: str) -> str:
+    """A sentence that quotes a file, without its line ends and control characters, and cut where it quotes too much."""
+    line = "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in " ".join(text.split()))
+    return line if len(line) <= _LONGEST_SENTENCE else f"{line[:_LONGEST_SENTENCE]} ..."
 
 
 def solve(cell: CoupledDEQ, arguments: argparse.Namespace) -> int:

@@ -719,6 +719,8 @@ def _contracts(cell: CoupledDEQ, moments: Sequence[CertifiedMoments], squares: S
 def _weights_of(bounds: list[list[arb]]) -> list[arb] | None:
     """Exact positive weights that a matrix shrinks, by floats; the caller proves it."""
     floats = np.array([[float(entry.upper()) for entry in row] for row in bounds])
+    if not np.all(np.isfinite(floats)):
+        return None
     radius = float(np.max(np.abs(np.linalg.eigvals(floats))))
     if not radius < 1:
         return None

@@ -100,6 +100,8 @@ BAD = {
     "depth": ("x = " + "[" * 30_000, "no TOML"),
     "integer": ("tau0 = " + "9" * 5000, "no TOML"),
     "large integer": (CELL.replace('"0.6"', "9" * 4000), "sigma_a2"),
+    "long text": (CELL.replace('"0.6"', f'"{"(" * 9000}"'), "states[0].sigma_b2 must be"),
+    "control character": ('"\\u0000\\u001b" = 1\n' + CELL, "\\x00\\x1b is no key"),
     "size": ("# " + "x" * 70_000, "larger than 64 KiB"),
 }
 
@@ -112,6 +114,8 @@ def test_a_bad_file_is_one_sentence_with_the_key(name: str, script: Script, tmp_
     assert (done.returncode, done.stdout) == (2, "")
     assert said in done.stderr
     assert len(done.stderr.splitlines()) == 1
+    assert done.stderr.strip().isprintable()
+    assert len(done.stderr) < 600
 
 
 @pytest.mark.parametrize(

@@ -145,6 +145,17 @@ def test_without_an_equilibrium_the_key_is_named(cell: CoupledDEQ, word: str) ->
         certify_states(cell)
 
 
+def test_a_bound_that_is_infinite_proves_nothing() -> None:
+    """On the way from tau_0 to this solution the enclosures of the slopes have no bound."""
+    steep = "(exp(-x**2 + x/2) + exp(-x**2/2))**4"
+    cell = CoupledDEQ(
+        [State("erf(x)**2*exp(-x**2)", "3/17", "5/16", centred=False), State(steep, "9/10", "15/34", centred=False)],
+        [[0, 0], ["1/11", "14/37"]],
+        "1/2",
+    )
+    assert certify_states(cell, 8).followed is None
+
+
 def test_digits_must_be_positive() -> None:
     with pytest.raises(EquilibriumError, match="digits"):
         certify_states(CELLS["uncentred"], 0)
