@@ -76,8 +76,8 @@ class LearningLaw:
     With a slope or a norm the outputs' covariances are nan: what is predicted are mean squared errors.
 
     Raises:
-        ValueError: targets of another shape or not finite, a negative noise, a slope of another length, without a
-            mixture or with a kernel that has no multiple of X^T X.
+        ValueError: a kernel that is 0, targets of another shape or not finite, a negative noise, a slope of another
+            length, without a mixture or with a kernel that has no multiple of X^T X.
 
     Example:
         >>> from numerics.spectrum import LearningLaw, Population
@@ -114,6 +114,8 @@ class LearningLaw:
         if not np.isfinite(norm):
             raise ValueError(f"the norm's factor must be finite, got {norm:g}")
         coefficients = without_rounding(coefficients, population.tau0)
+        if not coefficients.diagonal > 0:
+            raise ValueError("a kernel that is 0 learns nothing; one with a positive diagonal is accepted")
         #: tr(kernel)/n.
         self.unit = coefficients.diagonal
         #: Coefficient of the identity in the equivalent.

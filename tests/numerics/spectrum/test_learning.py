@@ -247,6 +247,7 @@ def test_three_classes_of_which_two_are_equal_are_told_apart_by_chance() -> None
         (lambda data: LearningLaw(data, GENERAL).features(0.1, 0), "at least 1"),
         (lambda data: LearningLaw(data, GENERAL, targets=[[1.0], [2.0]]).ridge(0.1).test.error, "opposite signs"),
         (lambda data: class_targets(1), "two classes"),
+        (lambda data: LearningLaw(data, KernelCoefficients(0.0, 0.0, 0.0, 0.0)), "learns nothing"),
     ],
 )
 def test_what_is_refused(build: object, message: str) -> None:
