@@ -250,7 +250,8 @@ class LearningLaw:
             mean=self._labels[: held.classes] - means,
             covariance=covariance + (self.noise * (1 - 2 * own))[:, None, None] * np.eye(outputs),
             targets=self.targets,
-            class_mse=np.trace(seconds, axis1=1, axis2=2) / outputs,
+            # After long times rounding leaves less than 0 of what should have vanished.
+            class_mse=np.maximum(np.trace(seconds, axis1=1, axis2=2), 0.0) / outputs,
             shares=held.proportions / held.proportions.sum(),
         )
 
