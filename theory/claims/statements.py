@@ -385,8 +385,8 @@ _RATES = (
         "equivalent, like p^(-1/2), with biases and uncentred states or without",
         r"\|K_* - \bar K\| = O(p^{-1/2}),\quad K_* = G_*^{(\mathrm{out})} + \sum_r B^{(r)} \circ L^{(r)},\quad "
         r"B^{(r)} = \dot G^{(r)} \circ \Bigl(1[r = \mathrm{out}] + \sum_q \sigma_{qr}^2 B^{(q)}\Bigr)",
-        f"{_MIXTURE}; independent weights between the states; the spectral radius of "
-        "(sigma_rs^2 E[phi_s'^2]) is below 1",
+        f"{_MIXTURE}; independent weights between the states; the gains of the NTK's recursion have "
+        "a spectral radius below one",
         _SHEET.format("8"),
         f"{_RATE}; parts of the NTK that are left out must be refuted",
         VerdictKind.SUPPORTED,
