@@ -83,7 +83,7 @@ def parser() -> _options.Parser:
     parser.add_argument(
         "--profile",
         choices=_PROFILES,
-        help="how much work: some 35 s, 4 min or 20 min on two cores (default: the profile of that name)",
+        help="how much work: some 40 s, 6 min or 25 min on two cores (default: the profile of that name)",
     )
     parser.add_argument("--quick", action="store_true", help="the same as --profile quick")
     parser.add_argument(

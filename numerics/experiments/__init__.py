@@ -17,7 +17,7 @@ from numerics.experiments.equivalents_on_data import Equivalent, EquivalentsOnDa
 from numerics.experiments.experiment import Cell, Experiment, Network, check_network, exact_kernel, experiment_question
 from numerics.experiments.kernels import exact_kernels
 from numerics.experiments.ladders import ConvergenceStudy, Ladder, RateClaim, summary
-from numerics.experiments.learning_study import LEARNERS, LearningStudy, Readout, Scores, best_ridge
+from numerics.experiments.learning_study import LEARNERS, Draw, Fitted, LearningStudy, Readout, Scores, best_ridge
 from numerics.experiments.pairs import NoMatchError, PairDistance, designed, distance_to_explicit
 from numerics.experiments.rates import (
     ROUNDING,
@@ -52,9 +52,11 @@ __all__ = [
     "DataDiagnostics",
     "DataStudy",
     "DataSummary",
+    "Draw",
     "Equivalent",
     "EquivalentsOnData",
     "Experiment",
+    "Fitted",
     "FittedLine",
     "KernelDistance",
     "Ladder",

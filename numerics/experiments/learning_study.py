@@ -35,7 +35,7 @@ __all__ = ["LEARNERS", "Draw", "Fitted", "LearningStudy", "Readout", "Scores", "
 
 #: What learns: the DEQ, the explicit network with its kernel, one layer of its activation, and S alone.
 LEARNERS = ("deq", "matched", "naive", "linear")
-_NETWORK_TOLERANCE = 1e-10
+_NETWORK_TOLERANCE = 1e-8
 #: Eigenvalues below this share of the largest count as it.
 _ROUNDING = 1e-14
 #: Logarithms of penalties among which the best is looked for.

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 import sympy as sp
 
-from theory.claims import CoupledTheory, Theory, Verdict, VerdictKind, WidthTheory
+from theory.claims import CoupledTheory, LearningTheory, Theory, Verdict, VerdictKind, WidthTheory
 from theory.equations import CoupledDEQ
 
 __all__ = [
@@ -220,8 +220,8 @@ PROFILES = {
             rate_activations=("relu",),
             spectrum_sizes=(200, 300, 500, 800),
             spectrum_draws=(10, 8, 6, 4),
-            law_sizes=(64, 100, 160, 260),
-            law_draws=(24, 12, 10, 9),
+            law_sizes=(80, 140, 260),
+            law_draws=(24, 12, 10),
             widths=(50, 100, 200, 400),
             width_draws=(5, 5, 5, 5),
             left_out={
@@ -237,6 +237,8 @@ PROFILES = {
                 "states-ntk-rate": _NO_TIME,
                 "transition": _NO_TIME,
                 "width-law-universal": _NO_TIME,
+                "learning-ntk": _NO_TIME,
+                "learning-matched": _NO_TIME,
                 "limit-spike": _NO_TIME,
                 "limit-jump": _NO_TIME,
                 "limit-traces": _NO_TIME,
@@ -347,7 +349,7 @@ class PlantedOutcome:
         predicted: the same as it was predicted before the draws, or None where nothing was.
     """
 
-    theory: Theory | CoupledTheory | WidthTheory
+    theory: Theory | CoupledTheory | LearningTheory | WidthTheory
     refuted: bool
     witness: str
     score: float

@@ -5,8 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from numerics.experiments import NoMatchError
 from numerics.kernels import KernelConvergenceError
-from numerics.ledger import assumptions, coefficients, coupled, literature, rates, real, spectra, system, twins, widths
+from numerics.ledger import (
+    assumptions,
+    coefficients,
+    coupled,
+    learning,
+    literature,
+    rates,
+    real,
+    spectra,
+    system,
+    twins,
+    widths,
+)
 from numerics.ledger.checks import Check, Plan, Results, Task, with_power
 from numerics.moments import MomentAccuracyError, UncertifiedError
 from numerics.networks import NonConvergenceError
@@ -25,7 +38,7 @@ __all__ = [
 ]
 
 #: A module of evidence belongs here; its ``CHECKS`` say which claims it decides.
-_EVIDENCE = (system, coefficients, rates, coupled, twins, spectra, widths, assumptions, literature, real)
+_EVIDENCE = (system, coefficients, rates, coupled, twins, spectra, widths, learning, assumptions, literature, real)
 CHECKS: tuple[Check, ...] = tuple(check for module in _EVIDENCE for check in module.CHECKS)
 
 
@@ -77,6 +90,7 @@ def run_task(task: Task) -> dict[str, Any]:
         EquilibriumError,
         KernelConvergenceError,
         MomentAccuracyError,
+        NoMatchError,
         NonConvergenceError,
         SpectralLawError,
         UncertifiedError,

@@ -11,6 +11,7 @@ from theory.claims.statements import CLAIMS, Claim, RateVerdict, Verdict, Verdic
 if TYPE_CHECKING:
     from theory.claims.assembly import ASSEMBLY, NUMBERS, Assembly, T_ab, t, t_a, t_b
     from theory.claims.coupled import CoupledTheory, coupled_theories
+    from theory.claims.learning import LEARNING_CLAIMS, LearningChange, LearningTheory, learning_theories
     from theory.claims.mutants import (
         EqualMutant,
         Formula,
@@ -40,6 +41,7 @@ __all__ = [
     "AT_TAU_0",
     "BULK_PARTS",
     "CLAIMS",
+    "LEARNING_CLAIMS",
     "NUMBERS",
     "PROOFS",
     "RELEASED_VARIANTS",
@@ -48,6 +50,8 @@ __all__ = [
     "CoupledTheory",
     "EqualMutant",
     "Formula",
+    "LearningChange",
+    "LearningTheory",
     "MutantCensus",
     "PopulationChange",
     "RateVerdict",
@@ -60,6 +64,7 @@ __all__ = [
     "coupled_theories",
     "formulas",
     "generated_errors",
+    "learning_theories",
     "mutant_census",
     "mutations",
     "planted_errors",
@@ -78,6 +83,7 @@ __all__ = [
 _MODULES = {
     "proofs": ("PROOFS", "unproved"),
     "coupled": ("CoupledTheory", "coupled_theories"),
+    "learning": ("LEARNING_CLAIMS", "LearningChange", "LearningTheory", "learning_theories"),
     "widths": ("BULK_PARTS", "WidthTheory", "width_theories"),
     "assembly": ("ASSEMBLY", "NUMBERS", "Assembly", "T_ab", "t", "t_a", "t_b"),
     "mutants": (

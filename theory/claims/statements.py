@@ -173,6 +173,10 @@ _TRACES = (
     "networks that are drawn and solved at several p, their widths growing with it; traces of the resolvent less the "
     "law's, whose limits are tested against 0"
 )
+_LEARNED = (
+    "readouts of random samples at several p; what they put out on fresh samples, and how well, less what is "
+    "predicted: limits tested against 0"
+)
 _SYSTEM = (
     Claim(
         "equilibrium",
@@ -385,8 +389,8 @@ _RATES = (
         "equivalent, like p^(-1/2), with biases and uncentred states or without",
         r"\|K_* - \bar K\| = O(p^{-1/2}),\quad K_* = G_*^{(\mathrm{out})} + \sum_r B^{(r)} \circ L^{(r)},\quad "
         r"B^{(r)} = \dot G^{(r)} \circ \Bigl(1[r = \mathrm{out}] + \sum_q \sigma_{qr}^2 B^{(q)}\Bigr)",
-        f"{_MIXTURE}; independent weights between the states; the gains of the NTK's recursion have "
-        "a spectral radius below one",
+        f"{_MIXTURE}; independent weights between the states; the spectral radius of "
+        "(sigma_rs^2 E[phi_s'^2]) is below 1",
         _SHEET.format("8"),
         f"{_RATE}; parts of the NTK that are left out must be refuted",
         VerdictKind.SUPPORTED,
@@ -483,7 +487,7 @@ _SPECTRA = (
         "where its layers' widths are of the order of n, the spectrum of an explicit network's CK has the law of a "
         "sample covariance whose population is the kernel below, layer by layer",
         r"\Sigma_l = a_l G_{l-1} + c_l I,\quad a_l = d_1^2,\quad c_l = \gamma_l^2 - d_1^2 \tau_l^2",
-        f"{_MIXTURE}; independent weights; n over every width fixed",
+        f"{_MIXTURE}; independent weights; n/M_l fixed",
         f"{_SHEET.format('9')}; Fan and Wang, NeurIPS 2020",
         _TRACES,
         VerdictKind.SUPPORTED,
@@ -506,7 +510,7 @@ _SPECTRA = (
         "at equal width a DEQ has not the spectrum of the explicit network with the same kernel of infinite width: the "
         "law of Marchenko and Pastur over Gbar is not that of its CK",
         r"H^\top H/M \not\sim \bar G^{1/2} Z^\top Z \bar G^{1/2}/M",
-        f"{_MIXTURE}; {_STABLE}; n/M fixed; there are recurrent weights, and the activation is not even",
+        f"{_MIXTURE}; {_STABLE}; n/M fixed; d_1 sigma_a is not 0",
         _SHEET.format("9"),
         f"{_TRACES}: a limit that is not 0",
         VerdictKind.SUPPORTED,
@@ -520,6 +524,53 @@ _SPECTRA = (
         f"{_MIXTURE}; {_STABLE}; n/M fixed",
         _SHEET.format("9"),
         _TRACES,
+        VerdictKind.SUPPORTED,
+    ),
+)
+_LEARNING = (
+    Claim(
+        "learning-ck",
+        "what ridge on the CK learns",
+        "the outputs of ridge regression on the CK are Gaussian in every class, with means and variances that follow "
+        "from the population, and so do its test and training errors",
+        r"f(x) \mid b \sim \mathcal N(m_b, v_b),\quad m_b = \alpha_1 \mu_b^\top X w/\sqrt p + "
+        r"\alpha_2 (t_b/\sqrt p)\, \delta^\top w + \alpha_3 (T J^\top w)_b/p",
+        f"{_MIXTURE}; {_STABLE}; labels of the classes",
+        f"{_SHEET.format('10')}; Liao and Couillet 2019; Mai and Liao 2024",
+        f"{_LEARNED}; wrong theories must be refuted",
+        VerdictKind.SUPPORTED,
+    ),
+    Claim(
+        "learning-ntk",
+        "what ridge and time on the NTK learn",
+        "the same holds for ridge regression and for gradient flow up to a time on the NTK",
+        r"\dot f = -\bar K (f - y)",
+        f"{_NTK}; labels of the classes",
+        f"{_SHEET.format('10')}; Liao and Couillet 2019; Mai and Liao 2024",
+        f"{_LEARNED}; wrong theories must be refuted",
+        VerdictKind.SUPPORTED,
+    ),
+    Claim(
+        "learning-matched",
+        "the matched network learns what a DEQ does",
+        "the explicit network that matches has the test error of the DEQ, and one layer of the DEQ's activation has "
+        "another",
+        r"m_b^{\mathrm{explicit}} = m_b,\quad v_b^{\mathrm{explicit}} = v_b",
+        f"{_MIXTURE}; {_STABLE}; an explicit network that matches exists",
+        _SHEET.format("10"),
+        "differences of what the two learn from the same samples; their limits tested against 0, and that of the other "
+        "network against its own law",
+        VerdictKind.SUPPORTED,
+    ),
+    Claim(
+        "learning-features",
+        "what ridge on a DEQ's features learns",
+        "ridge regression on the features of a network whose width M is of the order of n has the errors of a linear "
+        "network with noise, for a DEQ one in which the same A acts at every step (a conjecture)",
+        r"H = (I - s A/\sqrt M)^{-1} Y,\quad \text{ridge on } H^\top H/M",
+        f"{_MIXTURE}; {_STABLE}; sigma_a^2 E[phi'^2] < 1; n/M fixed; labels of the classes",
+        _SHEET.format("9 and 10"),
+        f"networks that are drawn and solved; {_LEARNED}",
         VerdictKind.SUPPORTED,
     ),
 )
@@ -690,5 +741,5 @@ _REAL = (
 )
 CLAIMS: dict[str, Claim] = {
     claim.identifier: claim
-    for claim in (*_SYSTEM, *_KERNELS, *_RATES, *_SPECTRA, *_VARIANTS, *_LIMITS, *_LITERATURE, *_REAL)
+    for claim in (*_SYSTEM, *_KERNELS, *_RATES, *_SPECTRA, *_LEARNING, *_VARIANTS, *_LIMITS, *_LITERATURE, *_REAL)
 }
