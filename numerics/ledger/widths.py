@@ -212,7 +212,7 @@ def _test(theory: WidthTheory, network: _Network, records: Mapping[int, Array], 
     """The test of a theory on traces of every draw (rows), by p."""
     values = [rows - _predicted(theory, network, p) for p, rows in records.items()]
     # A series in 1/p: that in size^(-1/2) for the sizes p^2.
-    return limit_test(_NAMES, [p**2 for p in records], values, order=1, level=level)
+    return limit_test(_NAMES, [p**2 for p in records], values, order=min(2, len(records) - 2), level=level)
 
 
 # --- the claims ----------------------------------------------------------------------------------

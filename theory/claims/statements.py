@@ -389,8 +389,8 @@ _RATES = (
         "equivalent, like p^(-1/2), with biases and uncentred states or without",
         r"\|K_* - \bar K\| = O(p^{-1/2}),\quad K_* = G_*^{(\mathrm{out})} + \sum_r B^{(r)} \circ L^{(r)},\quad "
         r"B^{(r)} = \dot G^{(r)} \circ \Bigl(1[r = \mathrm{out}] + \sum_q \sigma_{qr}^2 B^{(q)}\Bigr)",
-        f"{_MIXTURE}; independent weights between the states; the spectral radius of "
-        "(sigma_rs^2 E[phi_s'^2]) is below 1",
+        f"{_MIXTURE}; independent weights between the states; the gains of the NTK's recursion have "
+        "a spectral radius below one",
         _SHEET.format("8"),
         f"{_RATE}; parts of the NTK that are left out must be refuted",
         VerdictKind.SUPPORTED,
@@ -487,7 +487,7 @@ _SPECTRA = (
         "where its layers' widths are of the order of n, the spectrum of an explicit network's CK has the law of a "
         "sample covariance whose population is the kernel below, layer by layer",
         r"\Sigma_l = a_l G_{l-1} + c_l I,\quad a_l = d_1^2,\quad c_l = \gamma_l^2 - d_1^2 \tau_l^2",
-        f"{_MIXTURE}; independent weights; n/M_l fixed",
+        f"{_MIXTURE}; independent weights; n over every width fixed",
         f"{_SHEET.format('9')}; Fan and Wang, NeurIPS 2020",
         _TRACES,
         VerdictKind.SUPPORTED,
@@ -510,7 +510,7 @@ _SPECTRA = (
         "at equal width a DEQ has not the spectrum of the explicit network with the same kernel of infinite width: the "
         "law of Marchenko and Pastur over Gbar is not that of its CK",
         r"H^\top H/M \not\sim \bar G^{1/2} Z^\top Z \bar G^{1/2}/M",
-        f"{_MIXTURE}; {_STABLE}; n/M fixed; d_1 sigma_a is not 0",
+        f"{_MIXTURE}; {_STABLE}; n/M fixed; there are recurrent weights, and the activation is not even",
         _SHEET.format("9"),
         f"{_TRACES}: a limit that is not 0",
         VerdictKind.SUPPORTED,

@@ -92,6 +92,12 @@ class State:
         object.__setattr__(self, "sigma_c2", _variance(sigma_c2, "sigma_c2"))
         object.__setattr__(self, "centred", centred)
 
+    @property
+    def is_constant(self) -> bool:
+        """Whether the activation has one value only."""
+        (first, *others) = self.activation.pieces
+        return not others and not first.expr.free_symbols
+
 
 @dataclass(frozen=True, init=False)
 class CoupledDEQ:
@@ -140,13 +146,21 @@ class CoupledDEQ:
         self._check_reach()
 
     def _check_reach(self) -> None:
-        """A state that nothing of the input reaches has the same value for every sample."""
-        reached = self._closure({r for r, state in enumerate(self.states) if state.sigma_b2 != 0}, forward=True)
+        """A state that nothing of the input reaches has the same value for every sample.
+
+        Of a constant activation nothing is passed on.
+        """
+        passing = {r for r, state in enumerate(self.states) if not state.is_constant}
+        reached = {r for r, state in enumerate(self.states) if state.sigma_b2 != 0}
+        while (
+            new := {r for r, row in enumerate(self.sigma_a2) if any(row[s] != 0 for s in reached & passing)} - reached
+        ):
+            reached |= new
         lost = sorted(set(range(len(self.states))) - reached)
         if lost:
             raise CoupledDEQError(
                 f"sigma_b2 of state {lost[0]} is 0 and sigma_a2 leads nothing of the input to it: a positive sigma_b2, "
-                "or a weight from a state that the input reaches, would be accepted"
+                "or a weight from a state that the input reaches and that is not constant, would be accepted"
             )
 
     def _closure(self, start: set[int], *, forward: bool) -> set[int]:

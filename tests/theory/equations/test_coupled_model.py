@@ -108,3 +108,11 @@ def test_a_mapping_makes_the_same_cell(cell: CoupledDEQ) -> None:
     assert [(s.sigma_b2, s.sigma_c2, s.centred) for s in found.states] == [
         (s.sigma_b2, s.sigma_c2, s.centred) for s in cell.states
     ]
+
+
+def test_a_constant_activation_passes_nothing_of_the_input_on() -> None:
+    """What it alone drives has correlation 1 for any two samples; a step still passes signs on."""
+    driven = State("cosh(x/2)", centred=False)
+    with pytest.raises(CoupledDEQError, match="sigma_b2 of state 1 is 0"):
+        CoupledDEQ([State("Max(sigmoid(x), 2)**2", "1/3", centred=False), driven], [[0, 0], ["1/5", 0]])
+    assert CoupledDEQ([State("Heaviside(x)", "1/3", centred=False), driven], [[0, 0], ["1/5", 0]]).readout == 0
