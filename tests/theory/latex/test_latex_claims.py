@@ -121,6 +121,7 @@ _STATEMENTS = {
     "plain-layers", "leaky-pairs", "quadratic-layers", "released-parameters",
     "real-gbar", "real-second-order", "real-design", "real-accuracy", "released-pairs",
     "states-rate", "uncentred-rate", "states-ntk-rate", "width-law-tied-differs", "width-law-universal",
+    "learning-ck", "learning-ntk", "learning-matched", "learning-features",
 }  # fmt: skip
 _EVALUATED = {
     "equilibrium",
