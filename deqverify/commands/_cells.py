@@ -13,7 +13,7 @@ from deqverify.commands import _errors, _layout, _options, _outputs, _progress
 if TYPE_CHECKING:
     from flint import arb
 
-    from numerics.equilibrium import CertifiedStates
+    from numerics.equilibrium import CertifiedStates, FloatStates
     from theory.equations import CoupledDEQ, State
 
 __all__ = ["add_bias", "add_deq", "certified", "description", "proved", "read_cell", "solve", "spelled"]
@@ -98,12 +98,12 @@ def solve(cell: CoupledDEQ, arguments: argparse.Namespace) -> int:
 
     Args:
         cell: the cell.
-        arguments: of solve: ``digits`` and ``json``.
+        arguments: of solve: ``digits``, ``certify`` and ``json``.
 
     Raises:
         UndecidedError: nothing could be proved.
     """
-    found = certified(cell, arguments.digits)
+    found = certified(cell, arguments.digits) if arguments.certify else _computed(cell, arguments.digits)
     if arguments.json != "-":
         _print(found)
     if arguments.json:
@@ -127,6 +127,14 @@ def certified(cell: CoupledDEQ, digits: int) -> CertifiedStates:
         raise _errors.UndecidedError(f"not certified: {error}; a smoother activation may be") from error
 
 
+def _computed(cell: CoupledDEQ, digits: int) -> FloatStates:
+    """Solve a cell's equations in float64."""
+    from numerics.equilibrium import solve_states
+
+    with _progress.console(error=True).status("solving in float64"):
+        return solve_states(cell, digits)
+
+
 def proved(ball: arb, digits: int) -> str:
     """Return the digits of a ball that it proves, or the ball where it proves none."""
     from numerics.arithmetic import proved_decimal
@@ -137,7 +145,7 @@ def proved(ball: arb, digits: int) -> str:
         return str(ball.str(3))
 
 
-def _record(found: CertifiedStates) -> dict[str, Any]:
+def _record(found: CertifiedStates | FloatStates) -> dict[str, Any]:
     cell = found.cell
     record: dict[str, Any] = {"status": "ok", "tau0": str(cell.tau0), "readout": cell.readout}
     record["sigma_a2"] = _rows(cell)
@@ -167,16 +175,18 @@ def spelled(names: Iterable[str]) -> str:
     return "--" + min(names).replace("_", "-")
 
 
-def _state_record(found: CertifiedStates, r: int) -> dict[str, Any]:
+def _state_record(found: CertifiedStates | FloatStates, r: int) -> dict[str, Any]:
+    from numerics.arithmetic import radius_text
+
     balls = found.states[r]
     record = _described(found.cell.states[r])
     record |= {key: found.decimal(r, key) for key in balls}
-    record["certified"] = dict.fromkeys(balls, True)
-    record["radius"] = {key: found.radius(r, key) for key in balls}
+    record["certified"] = dict.fromkeys(balls, found.certified)
+    record["radius"] = {key: radius_text(ball) for key, ball in balls.items()} if found.certified else {}
     return record
 
 
-def _print(found: CertifiedStates) -> None:
+def _print(found: CertifiedStates | FloatStates) -> None:
     from rich.text import Text
 
     console, cell = _progress.console(), found.cell
@@ -190,11 +200,14 @@ def _print(found: CertifiedStates) -> None:
         rows = [("τ", "tau", "standard deviation of the pre-activations")]
         groups = _CENTRED if cell.decorrelated[r] else _GENERAL
         rows += [(symbol, key, meaning) for key, symbol, meaning in groups]
-        _layout.show_rows(
-            console, [(symbol, found.decimal(r, key), meaning) for symbol, key, meaning in rows], note_style="dim"
-        )
+        mark = "" if found.certified else ", UNPROVED"
+        shown_rows = [(symbol, found.decimal(r, key), f"{meaning}{mark}") for symbol, key, meaning in rows]
+        _layout.show_rows(console, shown_rows, note_style="dim")
     margins = [(symbol, proved(found.margins[key], 6), note) for key, symbol, note in _MARGINS if key in found.margins]
     _layout.show_rows(console, margins, note_style="dim")
+    if not found.certified:
+        console.print(Text("not certified: no proof was asked for"))
+        return
     reached = "it is proved" if found.followed else "it is not proved"
     console.print(
         Text(f"every digit is certified by interval arithmetic; {reached} that τ₀ leads to this solution", "dim")

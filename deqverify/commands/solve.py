@@ -178,7 +178,7 @@ def _check_cell(options: _options.Parser, arguments: argparse.Namespace, given: 
         options.error(f"--deq describes the DEQ, and so does {_cells.spelled(described)}: give one of them")
     if arguments.deq is None and arguments.sigma_c2 == 0 and not arguments.uncentred:
         return
-    asked = {"certify", "ntk", "form", "all_equilibria", "sweep", "plot"} & given
+    asked = {"ntk", "form", "all_equilibria", "sweep", "plot"} & given
     if asked:
         cause = _cells.spelled({"deq", "sigma_c2", "uncentred"} & given)
         options.error(f"{_cells.spelled(asked)} is for one centred state without a bias, without {cause}")

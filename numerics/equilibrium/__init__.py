@@ -3,7 +3,9 @@
 from numerics.equilibrium.all_equilibria import EquilibriumSet, find_equilibria, is_followed
 from numerics.equilibrium.asymptotics import asymptote, largest_scale
 from numerics.equilibrium.certified import CertifiedCoefficients, certify, solve_at, solve_uncertified
-from numerics.equilibrium.coupled import CENTRED_KEYS, GENERAL_KEYS, CertifiedStates, certify_states, exchange_scales
+from numerics.equilibrium.coupled import CertifiedStates, certify_states, exchange_scales
+from numerics.equilibrium.coupled_float import FloatStates, solve_states
+from numerics.equilibrium.coupled_numbers import CENTRED_KEYS, GENERAL_KEYS
 from numerics.equilibrium.coupled_tangent import TANGENT_KEYS, CertifiedTangent, certify_tangent
 from numerics.equilibrium.digits import ImplicitCoefficients, decimal_string, solve
 from numerics.equilibrium.float64 import (
@@ -33,6 +35,7 @@ __all__ = [
     "Certifier",
     "EquilibriumSet",
     "FloatEquilibrium",
+    "FloatStates",
     "ImplicitCoefficients",
     "LossKind",
     "StabilityLoss",
@@ -60,6 +63,7 @@ __all__ = [
     "solve_at",
     "solve_float",
     "solve_naively",
+    "solve_states",
     "solve_uncertified",
     "sweep",
 ]

@@ -1,8 +1,7 @@
 """The equations of several states, biases and uncentred activations solved: Krawczyk's test in Arb balls.
 
 Theory sheet, section 8.  The variances tau_r^2 solve R coupled equations; given them, the limits q_r of the entries off
-the diagonal solve R more, where they do not vanish.  The other coefficients are linear, term by term, in what theory
-derives of one state (``theory.equations.state_response``).
+the diagonal solve R more, where they do not vanish.  The other coefficients follow (``coupled_numbers``).
 
 Which solution is meant: tau is the one that iteration from tau_r = tau_0 tends to, as for one state.  It is proved by a
 contraction that holds the start.  For q there is nothing to choose: its map is monotone and convex on [0, tau^2],
@@ -14,9 +13,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cached_property, partial
 from types import MappingProxyType
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import sympy as sp
@@ -26,17 +25,16 @@ from numerics.arithmetic import (
     BITS_PER_DIGIT,
     RootNotCertifiedError,
     certify_root,
-    constant_ball,
     radius_text,
     rounded_decimal,
 )
 from numerics.arrays import Array
 from numerics.budget import share, stage
 from numerics.equilibrium.coupled_branch import is_followed
-from numerics.equilibrium.coupled_equations import LimitEquations, ScaleEquations, SquareMoments, square_moments
-from numerics.equilibrium.coupled_start import no_equilibrium, reached_scales, rough_limits
-from numerics.equilibrium.spectral_radius import spectral_radius
-from numerics.equilibrium.terms import TermPrograms, pair_moments, solve_terms
+from numerics.equilibrium.coupled_equations import LimitEquations, ScaleEquations, square_moments
+from numerics.equilibrium.coupled_numbers import CellMoments, evaluate_cell, weight_balls
+from numerics.equilibrium.coupled_start import hermite_energies, reached_scales, rough_limits
+from numerics.equilibrium.terms import pair_moments
 from numerics.moments import (
     MOST_TERMS,
     CertifiedMoments,
@@ -49,20 +47,12 @@ from numerics.moments import (
 )
 from theory.equations import (
     PAIR_ORDERS,
-    SQUARE_ORDERS,
     CoupledDEQ,
     EquilibriumError,
     State,
-    pair_symbol,
-    preactivation_symbol,
-    slope_energy_symbol,
-    square_symbol,
-    state_response,
 )
 
 __all__ = [
-    "CENTRED_KEYS",
-    "GENERAL_KEYS",
     "CertifiedStates",
     "certify_states",
     "exchange_scales",
@@ -70,16 +60,6 @@ __all__ = [
     "state_moments",
 ]
 
-#: Keys of a state whose correlations vanish, in the notation of theory sheet section 3; alpha_4 is lambda_4.
-CENTRED_KEYS = (
-    *("gamma2", "alpha1", "alpha2", "alpha3", "alpha4"),
-    *("lambda1", "lambda2", "lambda3", "lambda4"),
-)
-#: Keys of any state, in the notation of section 8.
-GENERAL_KEYS = ("q", "g0", "gS", "gd", "gdd", "gSS", "ge", "diagonal")
-#: The linear terms in the order in which they are solved, and what drives them.
-_TERMS = ("S", "4", "d", "5", "SS", "dd", "e")
-_DRIVEN = ("S", "4")
 #: Decimal digits by which a ball's relative radius is to be smaller than asked for.
 _MARGIN = 3
 _FIRST_GUARD = 12
@@ -106,6 +86,7 @@ class CertifiedStates:
         inputs: by state, moments and the pre-activations' coefficients by theory's symbols.
         series: by state, its Hermite coefficients, or None where its correlations vanish.
         precision: of the balls, in bits.
+        certified: that everything is proved.
     """
 
     cell: CoupledDEQ
@@ -116,6 +97,7 @@ class CertifiedStates:
     inputs: tuple[Mapping[sp.Symbol, arb], ...]
     series: tuple[HermiteBalls | None, ...]
     precision: int
+    certified: ClassVar[bool] = True
 
     @cached_property
     def followed(self) -> bool | None:
@@ -174,7 +156,7 @@ def certify_states(cell: CoupledDEQ, digits: int = 15) -> CertifiedStates:
     scales = reached_scales(cell)
     with share(_PROOF_SHARE, interrupt=True), stage("certifying the solution of the cell"):
         moments = [state_moments(state) for state in cell.states]
-        limits = rough_limits(cell, moments, scales)
+        limits = rough_limits(cell, scales, partial(hermite_energies, cell, moments, scales))
         last = UncertifiedError("the cell's solution is not certified")
         kept: _Solution | None = None
         for attempt in range(_ATTEMPTS):
@@ -279,7 +261,7 @@ class _Certifier:
 
     def __init__(self, cell: CoupledDEQ, moments: Sequence[CertifiedMoments], digits: int) -> None:
         self._cell, self._moments, self._digits = cell, moments, digits
-        self._matrix = [[constant_ball(value) for value in row] for row in cell.sigma_a2]
+        self._matrix = weight_balls(cell)
         self._cut = 0.0
 
     def run(self, scales: Array, limits: Array) -> _Solution:
@@ -314,23 +296,13 @@ class _Certifier:
             pair_moments(*arguments, PAIR_ORDERS)
             for arguments in zip(self._moments, places, series, crossed, self._cell.mean_free, strict=True)
         ]
-        energies = self._slope_energies(places)
-        margins = self._margins(squares, pairs, energies)
-        inputs = [
-            {square_symbol(m): value for m, value in zip(SQUARE_ORDERS, square.values, strict=True)}
-            | {pair_symbol(*orders): value for orders, value in pair.items()}
-            | {preactivation_symbol("0"): limit, preactivation_symbol("tau2"): tau**2}
-            for square, pair, limit, tau in zip(squares, pairs, crossed, taus, strict=True)
-        ]
-        for state, energy in zip(inputs, energies, strict=False):
-            state[slope_energy_symbol()] = energy
-        self._terms(inputs)
+        given = CellMoments(taus, crossed, squares, pairs, self._slope_energies(places))
+        found = evaluate_cell(self._cell, given)
         means = [
             one.enclose(tau, [(0, 1)])[0, 1] if state.centred else arb(0)
             for one, state, tau in zip(self._moments, states, places, strict=True)
         ]
-        named = [self._named(r, taus[r], crossed[r], inputs[r]) for r in range(len(states))]
-        return _Solution(named, means, margins, self._cut, inputs, series, ctx.prec)
+        return _Solution(found.states, means, found.margins, self._cut, found.inputs, series, ctx.prec)
 
     def _limits(self, taus: Sequence[arb], scales: Array, limits: Array) -> tuple[list[HermiteBalls | None], list[arb]]:
         """The Hermite series and the limits q of each state; no series and 0 where the covariance vanishes."""
@@ -362,52 +334,3 @@ class _Certifier:
         if not all(one.has_slope_energy for one in self._moments):
             return []
         return [one.enclose(tau, [(0, 0)])[0, 0] for one, tau in zip(self._moments, taus, strict=True)]
-
-    def _margins(
-        self,
-        squares: Sequence[SquareMoments],
-        pairs: Sequence[Mapping[tuple[int, int], arb]],
-        energies: Sequence[arb],
-    ) -> _Balls:
-        found = {
-            "tau": spectral_radius(self._matrix, [one.slope for one in squares]),
-            "ck": spectral_radius(self._matrix, [pair[1, 1] for pair in pairs]),
-        }
-        names = {"tau": "Sigma2 diag(d22/2)", "ck": "Sigma2 diag(E[phi'(u) phi'(v)])"}
-        for key, name in names.items():
-            if found[key] >= 1:
-                raise no_equilibrium(f"the spectral radius of {name} is {float(found[key]):.6g}, not below 1")
-            if not found[key] < 1:
-                raise UncertifiedError(f"whether the spectral radius of {name} is below 1 is not decided")
-        if energies:
-            found["ntk"] = spectral_radius(self._matrix, energies)
-        return found
-
-    def _terms(self, inputs: Sequence[dict[Any, arb]]) -> None:
-        """The pre-activations' coefficients, added to the inputs: (I - Sigma2 D) l = Sigma2 rest + drive."""
-        weights = [constant_ball(state.sigma_b2) for state in self._cell.states]
-        drive = dict.fromkeys(_DRIVEN, weights)
-        solve_terms(_TERMS, _programs(), self._matrix, drive, inputs, preactivation_symbol)
-
-    def _named(self, r: int, tau: arb, limit: arb, inputs: Mapping[Any, arb]) -> _Balls:
-        """One state's numbers by key."""
-        solved = {term: inputs[preactivation_symbol(term)] for term in _TERMS}
-        kernel = {}
-        for term in ("S", "d", "dd", "SS", "e"):
-            gain, rest = _programs().evaluate(term, inputs)
-            kernel[term] = gain * solved[term] + rest
-        diagonal = inputs[square_symbol(0)]
-        found = {"tau": tau, "q": limit, "g0": inputs[pair_symbol(0, 0)]}
-        found |= {f"g{term}": value for term, value in kernel.items()} | {"diagonal": diagonal}
-        if self._cell.decorrelated[r]:
-            alphas = (diagonal, kernel["S"], kernel["dd"], kernel["SS"], solved["4"])
-            lambdas = (solved["S"], solved["dd"], solved["SS"], solved["4"])
-            found |= dict(zip(CENTRED_KEYS, (*alphas, *lambdas), strict=True))
-        return found
-
-
-@cache
-def _programs() -> TermPrograms:
-    """The gains and rests of theory's response."""
-    response = state_response()
-    return TermPrograms({term: (response.gains[term], response.rests[term]) for term in _TERMS})

@@ -5,7 +5,7 @@ Theory sheet, section 8; nothing here is proved.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 import sympy as sp
@@ -17,7 +17,7 @@ from numerics.budget import checkpoint
 from numerics.moments import MOST_TERMS, CertifiedMoments, FloatMoments, hermite_balls, terms_needed
 from theory.equations import CoupledDEQ, CoupledDEQError, State
 
-__all__ = ["no_equilibrium", "reached_scales", "rough_limits"]
+__all__ = ["float_weights", "hermite_energies", "no_equilibrium", "reached_scales", "rough_limits"]
 
 _MOST_STEPS = 400
 _NEWTON_STEPS = 60
@@ -25,8 +25,8 @@ _NEWTON_STEPS = 60
 _BITS = 90
 
 
-def _weights(cell: CoupledDEQ) -> tuple[Array, Array, Array]:
-    """Sigma2, sigma_b^2 tau_0^2 + sigma_c^2 and sigma_c^2 in float64, of shapes (R, R), (R,), (R,)."""
+def float_weights(cell: CoupledDEQ) -> tuple[Array, Array, Array]:
+    """Return Sigma2, sigma_b^2 tau_0^2 + sigma_c^2 and sigma_c^2 in float64, of shapes (R, R), (R,), (R,)."""
 
     def floats(values: Iterable[sp.Expr]) -> list[float]:
         return [float(value.evalf(25)) for value in values]
@@ -52,7 +52,7 @@ def reached_scales(cell: CoupledDEQ) -> Array:
     Raises:
         CoupledDEQError: it tends to none that is stable.
     """
-    matrix, drive, _ = _weights(cell)
+    matrix, drive, _ = float_weights(cell)
     moments = [FloatMoments(pointwise(state.activation)) for state in cell.states]
     limits = np.array([moment_threshold(state.activation) for state in cell.states]) ** 2
     squares = np.full(len(drive), float((cell.tau0**2).evalf(25)))
@@ -92,30 +92,39 @@ def _energy(moments: FloatMoments, state: State, scale: float) -> tuple[float, f
     return at.variance + at.mean * at.mean, at.d22 / 2 + at.mean * at.d2
 
 
-def rough_limits(cell: CoupledDEQ, moments: Sequence[CertifiedMoments], scales: Array) -> Array:
-    """Return the limits q_r to a few digits, (R,): by Newton's method from 0, below the solution of a convex map.
+def rough_limits(cell: CoupledDEQ, scales: Array, energies: Callable[[int], Array]) -> Array:
+    """Return the limits q_r in float64, (R,): by Newton's method from 0, below the solution of a convex map.
 
     Args:
         cell: the cell.
-        moments: of the states' activations.
         scales: (R,) array of tau_r.
+        energies: the squares c_n^2 of every state's Hermite coefficients up to an order, (R, order + 1).
     """
-    matrix, _, biases = _weights(cell)
+    matrix, _, biases = float_weights(cell)
     plain = np.array(cell.uncorrelated)
     if plain.all():
         return np.zeros(len(scales))
     order = 64
     while True:
-        energies = _hermite_energies(cell, moments, scales, order)
-        found = _solve_limits(matrix, biases, plain, scales**2, energies)
+        found = _solve_limits(matrix, biases, plain, scales**2, energies(order))
         needed = terms_needed(float(np.max(found / scales**2)), 16)
         if needed <= order:
             return found
         order = min(max(2 * order, needed), MOST_TERMS)
 
 
-def _hermite_energies(cell: CoupledDEQ, moments: Sequence[CertifiedMoments], scales: Array, order: int) -> Array:
-    """Squares c_n^2 of the Hermite coefficients, (R, order + 1)."""
+def hermite_energies(cell: CoupledDEQ, moments: Sequence[CertifiedMoments], scales: Array, order: int) -> Array:
+    """Return the squares c_n^2 of the Hermite coefficients by balls, (R, order + 1).
+
+    Args:
+        cell: the cell.
+        moments: of the states' activations.
+        scales: (R,) array of tau_r.
+        order: the highest n.
+
+    Raises:
+        UncertifiedError: a bound is not found.
+    """
     rows = []
     with ctx.workprec(_BITS):
         for state, one, scale in zip(cell.states, moments, scales, strict=True):

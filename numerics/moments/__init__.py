@@ -5,6 +5,7 @@ from numerics.moments.coarse_variance import TAIL_BITS, coarse_variance
 from numerics.moments.enclosures import UnboundedError, UncertifiedError
 from numerics.moments.float64 import FloatMoments
 from numerics.moments.hermite_balls import MOST_TERMS, HermiteBalls, hermite_balls, terms_needed
+from numerics.moments.hermite_floats import HermiteFloats, hermite_floats
 from numerics.moments.high_precision import HighPrecisionMoments
 from numerics.moments.majorants import Majorant, half_strip_majorant
 from numerics.moments.quadrature import (
@@ -31,6 +32,7 @@ __all__ = [
     "CertifiedMoments",
     "FloatMoments",
     "HermiteBalls",
+    "HermiteFloats",
     "HighPrecisionMoments",
     "Key",
     "Majorant",
@@ -46,6 +48,7 @@ __all__ = [
     "gaussian_tail",
     "half_strip_majorant",
     "hermite_balls",
+    "hermite_floats",
     "legendre_rule",
     "moment_balls",
     "quiet",

@@ -102,13 +102,13 @@ class FloatMoments:
         """Return the moments at a scale tau > 0, with panels of a level known beforehand or chosen here."""
         if level is None:
             level = self.refinement(np.array([scale]))
-        xi, weight = self._nodes(scale, level)
+        xi, weight = self.nodes(scale, level)
         values, slopes = self.phi.value(scale * xi), self.phi.derivative(scale * xi)
         with np.errstate(over="ignore", invalid="ignore"):
             return self._summed(scale, xi, weight, values, slopes)
 
-    def _nodes(self, scale: float, level: int) -> tuple[Array, Array]:
-        """Nodes and weights for a scale, both of shape (M,)."""
+    def nodes(self, scale: float, level: int) -> tuple[Array, Array]:
+        """Return nodes and weights for a scale tau > 0 with panels of a level, both of shape (M,)."""
         xi, weight = gaussian_rule(
             np.array([scale]), self.phi.breakpoints, extra_edges=self._graded_edges(scale), refinement=level
         )
@@ -160,7 +160,7 @@ class FloatMoments:
 
     def _rounding(self, scale: float, level: int) -> tuple[float, ...]:
         """Rounding errors of mean, variance, d1, d2, d22 and E[phi'^2], from the sizes of the terms in their sums."""
-        xi, weight = self._nodes(scale, level)
+        xi, weight = self.nodes(scale, level)
         sizes, slopes = np.abs(self.phi.value(scale * xi)), np.abs(self.phi.derivative(scale * xi))
         first, second = float(weight @ sizes), float(weight @ sizes**2)
         if self.has_slope_energy:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import mpmath
 import pytest
 from flint import arb
 
@@ -126,7 +127,7 @@ def test_a_bad_file_is_one_sentence_with_the_key(name: str, script: Script, tmp_
         (("--deq", "none.toml", "--activation", "relu"), "--activation"),
         (("--deq", "none.toml", "--tau0", "2"), "--tau0"),
         (("--activation", "relu", "--uncentred", "--all-equilibria"), "--all-equilibria"),
-        (("--activation", "relu", "--sigma-c2", "1/10", "--no-certify"), "--certify"),
+        (("--activation", "relu", "--sigma-c2", "1/10", "--ntk", "all"), "--ntk"),
         (("--activation", "relu", "--sigma-c2", "-1"), "sigma_c2 must be a number >= 0"),
     ],
 )
@@ -135,6 +136,31 @@ def test_bad_use_is_one_sentence(words: tuple[str, ...], said: str, script: Scri
     assert (done.returncode, done.stdout) == (2, "")
     assert said in done.stderr
     assert len(done.stderr.splitlines()) == 1
+
+
+def test_without_proof_the_numbers_are_the_same_and_marked(script: Script, tmp_path: Path) -> None:
+    (tmp_path / "cell.toml").write_text(CELL.replace("centred = true", "centred = false"), encoding="utf-8")
+    words = ("solve", "--deq", "cell.toml", "--digits", "10")
+    proved, plain = (json.loads(script(*words, *more, "--json", "-").stdout) for more in ((), ("--no-certify",)))
+    assert plain["followed"] is None
+    assert plain["margins"].keys() == proved["margins"].keys()
+    for right, found in zip(proved["states"], plain["states"], strict=True):
+        assert found["radius"] == {}
+        assert found["certified"] == dict.fromkeys(right["certified"], False)
+        for key in right["radius"]:
+            assert float(found[key]) == pytest.approx(float(right[key]), rel=2e-10), key
+    shown = script(*words, "--no-certify").stdout
+    assert shown.count("UNPROVED") == sum(len(state["certified"]) for state in plain["states"])
+    assert "not certified: no proof was asked for" in shown
+
+
+def test_what_has_no_proof_has_numbers(script: Script) -> None:
+    """E[(xi log|xi|)^2] is the second derivative of E|xi|^s at s = 2."""
+    words = ("--activation", "x*log(Abs(x))", "--uncentred", "--sigma-a2", "0", "--sigma-b2", "1", "--no-certify")
+    (state,) = json.loads(script("solve", *words, "--json", "-").stdout)["states"]
+    # E|xi|^s = 2^(s/2) Gamma((s + 1)/2)/sqrt(pi).
+    moment = mpmath.diff(lambda s: 2 ** (s / 2) * mpmath.gamma((s + 1) / 2) / mpmath.sqrt(mpmath.pi), 2, 2)
+    assert float(state["diagonal"]) == pytest.approx(float(moment), rel=1e-10)
 
 
 def test_what_is_not_certified_is_undecided(script: Script) -> None:
