@@ -96,7 +96,9 @@ def parser() -> _options.Parser:
     """Return the parser of the command's arguments."""
     parser = _options.Parser(__doc__ or "", _EXAMPLES, activations=True)
     what = parser.add_mutually_exclusive_group(required=True)
-    what.add_argument("--activation", action="append", help="a registered name, or an expression in x; repeatable")
+    what.add_argument(
+        "--activation", action="append", metavar="NAME", help="a registered name, or an expression in x; repeatable"
+    )
     what.add_argument("--registry", action="store_true", help="every registered activation")
     _cells.add_deq(what)
     parser.add_argument("--output", required=True, metavar="DIR", help="folder for the files; made where it is absent")

@@ -24,6 +24,8 @@ SOLVE = ("solve", "--activation", "erf")
 SWEEP = (*SOLVE, "--sweep", "tau0=1:2:2", "--no-certify")
 CONVERGE = ("converge", "--sizes", "20,30", "--draws", "1", "--jobs", "1")
 SPECTRUM = ("spectrum", "--p", "40", "--jobs", "1")
+LEARN = ("learn", "--p", "40", "--draws", "1", "--tests", "100", "--jobs", "1", "--learners", "deq")
+LEARN_CURVE = (*LEARN, "--against", "ridge", "--values", "1")
 VERIFY = ("verify", "--claims", "layers", "--jobs", "1")
 RUNS: dict[tuple[str, str], tuple[tuple[str, ...], str]] = {
     ("bench", "--json"): (("bench", "--only", "equilibria"), ""),
@@ -35,6 +37,9 @@ RUNS: dict[tuple[str, str], tuple[tuple[str, ...], str]] = {
     ("design", "--output"): (("design", "--activation", "relu", "--emit", "numpy"), ""),
     ("export_latex", "--json"): (("export_latex", "--activation", "relu", "--output", "tex/"), ""),
     ("fuzz_parser", "--json"): (("fuzz_parser", "--inputs", "20"), ""),
+    ("learn", "--json"): (LEARN, ""),
+    ("learn", "--pdf"): (LEARN_CURVE, ".pdf"),
+    ("learn", "--png"): (LEARN_CURVE, ".png"),
     ("reproduce", "--json"): (("reproduce", "--quick", "--only", "pairs-mixture", "--draws", "1", "--jobs", "1"), ""),
     ("solve", "--json"): (SOLVE, ""),
     ("solve", "--plot"): (SWEEP, ".png"),
