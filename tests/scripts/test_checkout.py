@@ -34,7 +34,13 @@ def test_a_script_runs_its_own_checkout(process: Script, name: str) -> None:
 BACKENDS = [
     "loky",
     "threading",
-    pytest.param("dask", marks=pytest.mark.skipif(find_spec("distributed") is None, reason="Dask is not installed")),
+    pytest.param(
+        "dask",
+        marks=(
+            pytest.mark.skipif(find_spec("distributed") is None, reason="Dask is not installed"),
+            pytest.mark.soak,
+        ),
+    ),
 ]
 
 

@@ -101,8 +101,7 @@ _ENDS = {
     [
         *(("loky", number) for number in _ENDS),
         ("threading", signal.SIGTERM),
-        pytest.param("dask", signal.SIGTERM, marks=_DASK),
-        *(pytest.param("dask", number, marks=(*_DASK, pytest.mark.soak)) for number in (signal.SIGINT, signal.SIGKILL)),
+        *(pytest.param("dask", number, marks=(*_DASK, pytest.mark.soak)) for number in _ENDS),
     ],
 )
 def test_no_worker_stays(running: Running, tmp_path: Path, backend: str, number: signal.Signals) -> None:

@@ -144,6 +144,7 @@ def run_to_record(spectrum: ModuleType, *arguments: str) -> dict[str, Any]:
     return dict(json.loads(Path("found.json").read_text()))
 
 
+@pytest.mark.soak  # test_campaign_options.py asks the same of converge
 def test_workers_backends_and_records_do_not_change_a_byte(
     spectrum: ModuleType, process: Script, tmp_path: Path
 ) -> None:
