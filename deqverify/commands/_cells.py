@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from numerics.equilibrium import CertifiedStates, FloatStates
     from theory.equations import CoupledDEQ, State
 
-__all__ = ["add_bias", "add_deq", "certified", "description", "proved", "read_cell", "solve", "spelled"]
+__all__ = ["add_bias", "add_deq", "certified", "description", "proved", "read_cell", "role", "solve", "spelled"]
 
 #: Bytes of a file that describes a DEQ.
 _LARGEST_FILE = 1 << 16
@@ -170,6 +170,12 @@ def description(cell: CoupledDEQ) -> dict[str, Any]:
     return {"readout": cell.readout, "sigma_a2": _rows(cell), "states": [_described(state) for state in cell.states]}
 
 
+def role(cell: CoupledDEQ, r: int) -> str:
+    """Return what is said of a state after its name: whether it is uncentred, and whether it is read out."""
+    words = "" if cell.states[r].centred else ", uncentred"
+    return words + (", read out" if r == cell.readout and len(cell.states) > 1 else "")
+
+
 def spelled(names: Iterable[str]) -> str:
     """The first of some options, as it is typed."""
     return "--" + min(names).replace("_", "-")
@@ -194,8 +200,7 @@ def _print(found: CertifiedStates | FloatStates) -> None:
         numbers = [("σb²", state.sigma_b2), ("σc²", state.sigma_c2)]
         shown = ", ".join(f"{symbol} = {_options.short_number(value)}" for symbol, value in numbers)
         weights = ", ".join(map(_options.short_number, cell.sigma_a2[r]))
-        words = "" if state.centred else ", uncentred"
-        words += ", read out" if r == cell.readout and len(cell.states) > 1 else ""
+        words = role(cell, r)
         console.print(Text(f"state {r}: {state.activation.name}{words}; from the states {weights}; {shown}"))
         rows = [("τ", "tau", "standard deviation of the pre-activations")]
         groups = _CENTRED if cell.decorrelated[r] else _GENERAL

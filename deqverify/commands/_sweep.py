@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from deqverify.commands import _budgets, _errors, _figures, _layout, _options, _outputs, _progress
 
@@ -15,8 +15,9 @@ if TYPE_CHECKING:
     from numerics.equilibrium import StabilityLoss, SweepLine, SweepPoint
     from theory.activations import Activation
 
-__all__ = ["SHOWN_DIGITS", "axis", "number_or_tied", "run"]
+__all__ = ["SHOWN_DIGITS", "SHOWN_ROWS", "axis", "budgeted", "number_or_tied", "run", "shown"]
 
+_Point = TypeVar("_Point")
 #: Digits in the table where --digits does not say more.
 SHOWN_DIGITS = 6
 
@@ -24,7 +25,7 @@ _NAMES = ("sigma-a2", "sigma-b2", "tau0")
 _SYMBOLS = {"sigma-a2": "σa²", "sigma-b2": "σb²", "tau0": "τ₀"}
 _MOST_POINTS = 100_000
 #: Rows that are printed at most; the JSON has them all.
-_SHOWN_ROWS = 60
+SHOWN_ROWS = 60
 #: Columns of a table that shows 1000 digits of everything.
 _WIDEST = 100_000
 
@@ -43,10 +44,15 @@ def axis(text: str) -> tuple[str, sp.Expr, sp.Expr, int]:
     name, equals, rest = text.partition("=")
     parts = rest.split(":")
     name = name.strip().replace("_", "-")
-    if not equals or name not in _NAMES or len(parts) != 3:
+    if "[" in name:
+        # Of a cell, which is not read yet; its numbers are spelled as in its file.
+        name = name.replace("-", "_")
+    elif name not in _NAMES:
+        equals = ""
+    if not equals or len(parts) != 3:
         raise argparse.ArgumentTypeError(
             f"must be NAME=START:STOP:POINTS with NAME {', '.join(_NAMES[:-1])} or {_NAMES[-1]}, such as "
-            f"sigma-a2=0:1:50, not {text!r}"
+            f"sigma-a2=0:1:50, or an entry of --deq, such as sigma_a2[0][1], not {text!r}"
         )
     start, stop = _options.number(parts[0]), _options.number(parts[1])
     if start == stop:
@@ -93,11 +99,16 @@ def _solved(along: SweepLine, values: Sequence[sp.Expr], arguments: argparse.Nam
     from numerics.equilibrium import sweep
 
     found = sweep(along, values, arguments.digits, certified=arguments.certify)
-    return list(_progress.track(_budgeted(found, arguments.budget), "solving", total=len(values)))
+    return list(_progress.track(budgeted(found, arguments.budget), "solving", total=len(values)))
 
 
-def _budgeted(found: Iterator[SweepPoint], seconds: int) -> Iterator[SweepPoint]:
-    """Give each point its processor time."""
+def budgeted(found: Iterator[_Point], seconds: int) -> Iterator[_Point]:
+    """Give each point its processor time.
+
+    Args:
+        found: the points.
+        seconds: of processor time for each.
+    """
     while True:
         with _budgets.budgeted(seconds):
             point = next(found, None)
@@ -194,12 +205,12 @@ def _print(
     }
     fixed = ", ".join(f"{_SYMBOLS[other]} = {value}" for other, value in others.items() if other != name)
     console.print(Text(f"{activation.name}: φ₀(x) = {activation.expr};  {fixed}"))
-    every = max(1, -(-len(solved) // _SHOWN_ROWS))
+    every = max(1, -(-len(solved) // SHOWN_ROWS))
     for keys in _columns(arguments):
         rows = [
             (
                 f"{float(point.value):.6g}",
-                *(_shown(point.decimals.get(key), arguments.shown_digits) for key in keys),
+                *(shown(point.decimals.get(key), arguments.shown_digits) for key in keys),
             )
             for point in solved[::every]
         ]
@@ -240,8 +251,8 @@ def _print_loss(console: Any, loss: StabilityLoss) -> None:
     console.print(Text(f"{what} at σa² = {loss.decimal()}{proof}: {loss.explanation}"))
 
 
-def _shown(text: str | None, digits: int) -> str:
-    """A decimal to at most the digits that are shown; more than float64 holds are those of the text."""
+def shown(text: str | None, digits: int) -> str:
+    """Return a decimal to at most the digits that are shown; more than float64 holds are those of the text."""
     if text is None:
         return "-"
     return f"{float(text):.{digits}g}" if digits <= SHOWN_DIGITS else text

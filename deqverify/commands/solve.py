@@ -10,7 +10,7 @@ import argparse
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from deqverify.commands import _budgets, _cells, _errors, _layout, _options, _outputs, _progress, _sweep
+from deqverify.commands import _budgets, _cell_sweep, _cells, _errors, _layout, _options, _outputs, _progress, _sweep
 from theory.kernels import NTK_KINDS
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ _EXAMPLES = """\
   deqverify solve --activation "5*sigmoid(20*x - 40)" --sigma-a2 1 --sigma-b2 1/2 --all-equilibria
   deqverify solve --activation relu --sigma-a2 0.4 --sigma-b2 0.6 --sigma-c2 0.1 --uncentred
   deqverify solve --deq cell.toml --digits 30 --json -
+  deqverify solve --deq cell.toml --sweep "sigma_a2[0][1]=0:0.5:11"
   deqverify solve --activation swish --sigma-b2 tied --sweep sigma-a2=0:0.95:20 --plot swish.png
 """
 
@@ -66,7 +67,10 @@ def main(argv: Sequence[str] | None) -> int:
     arguments = _arguments(argv)
     if arguments.deq is not None or arguments.sigma_c2 != 0 or arguments.uncentred:
         with _budgets.budgeted(arguments.budget):
-            return _cells.solve(_cell(arguments), arguments)
+            cell = _cell(arguments)
+            if arguments.sweep is None:
+                return _cells.solve(cell, arguments)
+        return _cell_sweep.run(cell, arguments)
     if arguments.sweep is not None:
         with _budgets.budgeted(arguments.budget):
             activation = _options.activation_argument(arguments.activation, dict(arguments.parameter))
@@ -148,7 +152,10 @@ def parser() -> _options.Parser:
     parser.add_argument("--form", choices=tuple(_FORMS), default="post", help="of the CK or of the pre-activations")
     parser.add_argument("--all-equilibria", action="store_true", help="isolate every root tau > 0, with proof")
     parser.add_argument(
-        "--sweep", type=_sweep.axis, metavar="NAME=START:STOP:POINTS", help="sigma-a2, sigma-b2 or tau0 along a line"
+        "--sweep",
+        type=_sweep.axis,
+        metavar="NAME=START:STOP:POINTS",
+        help="sigma-a2, sigma-b2 or tau0 along a line, or an entry of --deq",
     )
     parser.add_argument("--plot", metavar="PATH", help="draw a sweep: a .png, .pdf or .svg file")
     _budgets.add_budget(parser)
@@ -177,8 +184,10 @@ def _check_cell(options: _options.Parser, arguments: argparse.Namespace, given: 
     if arguments.deq is not None and described:
         options.error(f"--deq describes the DEQ, and so does {_cells.spelled(described)}: give one of them")
     if arguments.deq is None and arguments.sigma_c2 == 0 and not arguments.uncentred:
+        if arguments.sweep is not None and "[" in arguments.sweep[0]:
+            options.error(f"--sweep {arguments.sweep[0]} is an entry of a cell: give --deq with its file as well")
         return
-    asked = {"ntk", "form", "all_equilibria", "sweep", "plot"} & given
+    asked = {"ntk", "form", "all_equilibria", "plot"} & given
     if asked:
         cause = _cells.spelled({"deq", "sigma_c2", "uncentred"} & given)
         options.error(f"{_cells.spelled(asked)} is for one centred state without a bias, without {cause}")

@@ -6,6 +6,7 @@ from numerics.equilibrium.certified import CertifiedCoefficients, certify, solve
 from numerics.equilibrium.coupled import CertifiedStates, certify_states, exchange_scales
 from numerics.equilibrium.coupled_float import FloatStates, solve_states
 from numerics.equilibrium.coupled_numbers import CENTRED_KEYS, GENERAL_KEYS
+from numerics.equilibrium.coupled_sweep import CellPoint, sweep_cell
 from numerics.equilibrium.coupled_tangent import TANGENT_KEYS, CertifiedTangent, certify_tangent
 from numerics.equilibrium.digits import ImplicitCoefficients, decimal_string, solve
 from numerics.equilibrium.float64 import (
@@ -29,6 +30,7 @@ __all__ = [
     "FORMULA_INPUTS",
     "GENERAL_KEYS",
     "TANGENT_KEYS",
+    "CellPoint",
     "CertifiedCoefficients",
     "CertifiedStates",
     "CertifiedTangent",
@@ -66,4 +68,5 @@ __all__ = [
     "solve_states",
     "solve_uncertified",
     "sweep",
+    "sweep_cell",
 ]

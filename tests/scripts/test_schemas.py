@@ -25,6 +25,7 @@ SCHEMAS = {name: json.loads(schema_text(name)) for name in schema_names()}
 QUICK: dict[str, tuple[tuple[str, ...], int]] = {
     "solve": (("solve", "--activation", "relu", "--all-equilibria"), 0),
     "solve-states": (("solve", "--deq", "cell.toml"), 0),
+    "solve-states-sweep": (("solve", "--deq", "cell.toml", "--sweep", "sigma_a2[0][0]=0:3:3"), 0),
     "solve-sweep": (("solve", "--activation", "relu", "--sweep", "sigma-a2=0:3:4"), 0),
     "derive": (("derive", "--activation", "sign(x)", "--no-cache"), 0),
     "design": (("design", "--activation", "tanh"), 0),

@@ -128,6 +128,10 @@ def test_a_bad_file_is_one_sentence_with_the_key(name: str, script: Script, tmp_
         (("--deq", "none.toml", "--tau0", "2"), "--tau0"),
         (("--activation", "relu", "--uncentred", "--all-equilibria"), "--all-equilibria"),
         (("--activation", "relu", "--sigma-c2", "1/10", "--ntk", "all"), "--ntk"),
+        (("--activation", "relu", "--uncentred", "--sweep", "sigma_a2[0]=0:1:3"), "accepted are tau0, sigma_a2[r][s]"),
+        (("--activation", "relu", "--uncentred", "--sweep", "sigma_b2[1]=0:1:3"), "r and s from 0 to 0"),
+        (("--activation", "relu", "--uncentred", "--sweep", "sigma_a2[0][x]=0:1:3"), "names no number of the cell"),
+        (("--activation", "relu", "--sweep", "sigma_a2[0][0]=0:1:3"), "give --deq"),
         (("--activation", "relu", "--sigma-c2", "-1"), "sigma_c2 must be a number >= 0"),
     ],
 )
@@ -152,6 +156,41 @@ def test_without_proof_the_numbers_are_the_same_and_marked(script: Script, tmp_p
     shown = script(*words, "--no-certify").stdout
     assert shown.count("UNPROVED") == sum(len(state["certified"]) for state in plain["states"])
     assert "not certified: no proof was asked for" in shown
+
+
+def test_a_sweep_over_an_entry_is_the_cells_at_its_points(script: Script, tmp_path: Path) -> None:
+    (tmp_path / "cell.toml").write_text(CELL, encoding="utf-8")
+    words = ("solve", "--deq", "cell.toml", "--digits", "10", "--json", "-")
+    record = json.loads(script(*words, "--sweep", "sigma_a2[0][1]=0.3:30:2").stdout)
+    assert record["swept"] == {"name": "sigma_a2[0][1]", "start": "3/10", "stop": "30", "points": 2}
+    first, last = record["sweep"]
+    single = json.loads(script(*words).stdout)["states"]
+    for state, right in zip(first["states"], single, strict=True):
+        assert state == {key: right[key] for key in right["certified"]}
+    assert first["certified"]
+    assert (last["solved"], last["states"]) == (False, [])
+    assert last["missing"].startswith("sigma_a2: no stable equilibrium")
+
+
+def test_a_sweep_without_proof_follows_the_formula(script: Script, tmp_path: Path) -> None:
+    """tau^2 (1 - sigma_a^2/2) = sigma_b^2 tau_0^2 + sigma_c^2 for ReLU."""
+    (tmp_path / "one.toml").write_text(ONE, encoding="utf-8")
+    for entry, drive in (("sigma_c2[0]", lambda v: 0.6 + v), ("tau0", lambda v: 0.6 * v**2 + 0.1)):
+        words = ("--deq", "one.toml", "--sweep", f"{entry}=0.5:2:4", "--no-certify", "--json", "-")
+        rows = json.loads(script("solve", *words).stdout)["sweep"]
+        assert [row["value"] for row in rows] == ["1/2", "1", "3/2", "2"]
+        for row, value in zip(rows, (0.5, 1, 1.5, 2), strict=True):
+            assert float(row["states"][0]["tau"]) ** 2 == pytest.approx(drive(value) / 0.8, rel=1e-11)
+            assert not row["certified"]
+
+
+def test_the_table_of_a_sweep_has_every_state(script: Script, tmp_path: Path) -> None:
+    (tmp_path / "cell.toml").write_text(CELL, encoding="utf-8")
+    done = script("solve", "--deq", "cell.toml", "--sweep", "sigma_b2[1]=0.3:0.5:2", "--no-certify")
+    lines = done.stdout.splitlines()
+    assert [line for line in lines if line.startswith("state ")] == ["state 0: relu, read out", "state 1: swish"]
+    assert sum(line.split()[0] == "0.3" for line in lines) == 2
+    assert lines[-1] == "2 of 2 points are computed, not certified"
 
 
 def test_what_has_no_proof_has_numbers(script: Script) -> None:

@@ -7,6 +7,7 @@ centred state without a bias, which sections 1 to 7 are about.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -22,6 +23,10 @@ __all__ = ["MOST_STATES", "CoupledDEQ", "CoupledDEQError", "State"]
 
 #: States at most: the equations of more are a matter of minutes.
 MOST_STATES = 32
+#: Names of a cell's numbers, and how many indices follow each.
+_ENTRY = re.compile(r"(tau0|sigma_[abc]2)(?:\[[0-9]{1,3}\])*")
+_INDEX = re.compile(r"\[([0-9]+)\]")
+_INDICES = {"tau0": 0, "sigma_a2": 2, "sigma_b2": 1, "sigma_c2": 1}
 _CELL_KEYS = ("tau0", "readout", "sigma_a2", "states")
 _STATE_KEYS = ("activation", "sigma_b2", "sigma_c2", "centred", "parameters")
 
@@ -248,6 +253,60 @@ class CoupledDEQ:
             EquilibriumError: it is no number > 0.
         """
         return CoupledDEQ(self.states, self.sigma_a2, tau0, self.readout)
+
+    def number(self, entry: str) -> sp.Expr:
+        """Return the number of a name: tau0, sigma_a2[r][s], sigma_b2[r] or sigma_c2[r], r and s from 0.
+
+        Raises:
+            CoupledDEQError: there is none of that name.
+
+        Example:
+            >>> CoupledDEQ.loop(["relu", "tanh"], "1/2", "3/5").number("sigma_a2[0][1]")
+            1/2
+        """
+        name, place = self._place(entry)
+        if name == "tau0":
+            return self.tau0
+        if name == "sigma_a2":
+            return self.sigma_a2[place[0]][place[1]]
+        state = self.states[place[0]]
+        return state.sigma_b2 if name == "sigma_b2" else state.sigma_c2
+
+    def with_number(self, entry: str, value: Any) -> CoupledDEQ:
+        """Return the same with another value of one number, named as for ``number``.
+
+        Raises:
+            CoupledDEQError: there is none of that name, or the value is out of range.
+
+        Example:
+            >>> CoupledDEQ.loop(["relu", "tanh"], "1/2", "3/5").with_number("sigma_c2[1]", "1/10").states[1].sigma_c2
+            1/10
+        """
+        name, place = self._place(entry)
+        if name == "tau0":
+            return self.at(value)
+        if name == "sigma_a2":
+            rows = [list(row) for row in self.sigma_a2]
+            rows[place[0]][place[1]] = _variance(value, entry)
+            return CoupledDEQ(self.states, rows, self.tau0, self.readout)
+        states = list(self.states)
+        old = states[place[0]]
+        numbers = {"sigma_b2": old.sigma_b2, "sigma_c2": old.sigma_c2, name: _variance(value, entry)}
+        states[place[0]] = State(old.activation, **numbers, centred=old.centred)
+        return CoupledDEQ(states, self.sigma_a2, self.tau0, self.readout)
+
+    def _place(self, entry: str) -> tuple[str, tuple[int, ...]]:
+        """A number's key and indices."""
+        found = _ENTRY.fullmatch(entry)
+        name = "" if found is None else found[1]
+        place = tuple(map(int, _INDEX.findall(entry))) if name else ()
+        last = len(self.states) - 1
+        if len(place) != _INDICES.get(name, -1) or any(index > last for index in place):
+            raise CoupledDEQError(
+                f"{entry!r} names no number of the cell: accepted are tau0, sigma_a2[r][s], sigma_b2[r] and "
+                f"sigma_c2[r], r and s from 0 to {last}"
+            )
+        return name, place
 
     # --- the usual cells ---------------------------------------------------------------------------
 
