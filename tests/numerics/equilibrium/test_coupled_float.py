@@ -58,3 +58,18 @@ def test_what_panels_of_two_widths_see_differently_is_refused() -> None:
 def test_without_an_equilibrium_the_key_is_named() -> None:
     with pytest.raises(CoupledDEQError, match="sigma_a2"):
         solve_states(CoupledDEQ.of(DEQ("relu", 3, 1), centred=False))
+
+
+@pytest.mark.parametrize("weight", ["1/10", "1/1000", "1/100000"])
+def test_samples_collapse_with_the_input_below_slope_1_only(weight: str) -> None:
+    """sigma_b^2 <= tau^2 - q <= sigma_b^2/(1 - chi), chi the slope at correlation 1, as F is convex; tau_0 = 1."""
+    for recurrent, bias, collapses in (("1/2", 1, True), (4, "1/10", False)):
+        found = solve_states(CoupledDEQ.of(DEQ("erf", recurrent, weight), sigma_c2=bias, centred=False))
+        numbers, chi = found.states[0], found.margins["ntk"]
+        gap, drive = numbers["tau"] ** 2 - numbers["q"], arb(1) / int(weight.removeprefix("1/"))
+        assert gap > drive
+        assert (chi < 1) is collapses
+        if collapses:
+            assert gap < drive / (1 - chi)
+        else:
+            assert gap > 2
