@@ -6,10 +6,10 @@ import argparse
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from deqverify.commands import _cells, _errors, _layout, _outputs, _progress, _sweep
+from deqverify.commands import _budgets, _cells, _errors, _layout, _outputs, _progress, _sweep
 
 if TYPE_CHECKING:
-    from numerics.equilibrium import CellPoint
+    from numerics.equilibrium import CellPoint, StabilityLoss
     from theory.equations import CoupledDEQ
 
 __all__ = ["run"]
@@ -39,14 +39,30 @@ def run(cell: CoupledDEQ, arguments: argparse.Namespace) -> int:
         raise _errors.UsageError(f"--sweep: {error}") from None
     points = sweep_cell(cell, name, equidistant(start, stop, count), arguments.digits, certified=arguments.certify)
     solved = list(_progress.track(_sweep.budgeted(points, arguments.budget), "solving", total=count))
+    loss = _loss(cell, arguments)
     if arguments.json != "-":
         _print(cell, arguments, solved)
+        if loss is not None:
+            _sweep.print_loss(_progress.console(), loss)
     if arguments.json:
-        _outputs.write_json(arguments.json, _record(cell, arguments, solved), "solve-states-sweep")
+        _outputs.write_json(arguments.json, _record(cell, arguments, solved, loss), "solve-states-sweep")
     return 0
 
 
-def _record(cell: CoupledDEQ, arguments: argparse.Namespace, solved: Sequence[CellPoint]) -> dict[str, Any]:
+def _loss(cell: CoupledDEQ, arguments: argparse.Namespace) -> StabilityLoss | None:
+    """Where the slope at correlation 1 reaches 1 as sigma_a^2 of one state grows; None for other sweeps."""
+    from numerics.budget import stage
+    from numerics.equilibrium import locate_slope_loss
+
+    if len(cell.states) > 1 or not arguments.sweep[0].startswith("sigma_a2"):
+        return None
+    with _budgets.budgeted(arguments.budget), stage("locating the loss of the NTK"):
+        return locate_slope_loss(cell, arguments.digits)
+
+
+def _record(
+    cell: CoupledDEQ, arguments: argparse.Namespace, solved: Sequence[CellPoint], loss: StabilityLoss | None
+) -> dict[str, Any]:
     name, start, stop, count = arguments.sweep
     rows = [
         {
@@ -59,9 +75,10 @@ def _record(cell: CoupledDEQ, arguments: argparse.Namespace, solved: Sequence[Ce
         }
         for point in solved
     ]
+    lost = None if loss is None else _sweep.loss_record(loss)
     swept = {"name": name, "start": str(start), "stop": str(stop), "points": count}
     record = {"status": "ok", "swept": swept, "tau0": str(cell.tau0)} | _cells.description(cell)
-    return record | {"digits": arguments.digits, "sweep": rows} | _outputs.provenance()
+    return record | {"digits": arguments.digits, "sweep": rows, "ntk_loss": lost} | _outputs.provenance()
 
 
 def _print(cell: CoupledDEQ, arguments: argparse.Namespace, solved: Sequence[CellPoint]) -> None:

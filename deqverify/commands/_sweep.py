@@ -15,7 +15,17 @@ if TYPE_CHECKING:
     from numerics.equilibrium import StabilityLoss, SweepLine, SweepPoint
     from theory.activations import Activation
 
-__all__ = ["SHOWN_DIGITS", "SHOWN_ROWS", "axis", "budgeted", "number_or_tied", "run", "shown"]
+__all__ = [
+    "SHOWN_DIGITS",
+    "SHOWN_ROWS",
+    "axis",
+    "budgeted",
+    "loss_record",
+    "number_or_tied",
+    "print_loss",
+    "run",
+    "shown",
+]
 
 _Point = TypeVar("_Point")
 #: Digits in the table where --digits does not say more.
@@ -158,16 +168,7 @@ def _record(
         row |= {key: point.decimals.get(key) for key in COEFFICIENTS}
         row["margins"] = dict(point.margins)
         rows.append(row)
-    found: list[dict[str, Any] | None] = [
-        {
-            "kind": loss.kind,
-            "sigma_a2": loss.decimal(),
-            "tau": _known_digits(loss.tau),
-            "certified": loss.certified,
-            "explanation": loss.explanation,
-        }
-        for loss in losses
-    ]
+    found: list[dict[str, Any] | None] = [loss_record(loss) for loss in losses]
     equilibrium, tangent = found or [None, None]
     return {
         "status": "ok",
@@ -181,6 +182,17 @@ def _record(
         "stability_loss": equilibrium,
         "ntk_loss": tangent,
         **_outputs.provenance(),
+    }
+
+
+def loss_record(loss: StabilityLoss) -> dict[str, Any]:
+    """Return where something is lost as plain JSON values."""
+    return {
+        "kind": loss.kind,
+        "sigma_a2": loss.decimal(),
+        "tau": _known_digits(loss.tau),
+        "certified": loss.certified,
+        "explanation": loss.explanation,
     }
 
 
@@ -224,7 +236,7 @@ def _print(
         if found:
             console.print(Text(f"{len(found)} of {len(solved)} points{what} (-): {found[0].missing}"))
     for loss in losses:
-        _print_loss(console, loss)
+        print_loss(console, loss)
     if unproved:
         console.print(Text(f"{unproved} of {len(solved)} points are computed, not certified{_float_limit(arguments)}"))
     else:
@@ -238,7 +250,8 @@ def _float_limit(arguments: argparse.Namespace) -> str:
     return f"; without --certify there are at most {FLOAT_DIGITS} digits" if limited else ""
 
 
-def _print_loss(console: Any, loss: StabilityLoss) -> None:
+def print_loss(console: Any, loss: StabilityLoss) -> None:
+    """Say where something is lost."""
     from rich.text import Text
 
     from numerics.equilibrium import LossKind

@@ -5,6 +5,7 @@ from numerics.equilibrium.asymptotics import asymptote, largest_scale
 from numerics.equilibrium.certified import CertifiedCoefficients, certify, solve_at, solve_uncertified
 from numerics.equilibrium.coupled import CertifiedStates, certify_states, exchange_scales
 from numerics.equilibrium.coupled_float import FloatStates, solve_states
+from numerics.equilibrium.coupled_loss import locate_slope_loss
 from numerics.equilibrium.coupled_numbers import CENTRED_KEYS, GENERAL_KEYS
 from numerics.equilibrium.coupled_sweep import CellPoint, sweep_cell
 from numerics.equilibrium.coupled_tangent import TANGENT_KEYS, CertifiedTangent, certify_tangent
@@ -57,6 +58,7 @@ __all__ = [
     "is_followed",
     "largest_scale",
     "locate_ntk_loss",
+    "locate_slope_loss",
     "locate_stability_loss",
     "naive_variance",
     "ntk_missing",

@@ -184,6 +184,18 @@ def test_a_sweep_without_proof_follows_the_formula(script: Script, tmp_path: Pat
             assert not row["certified"]
 
 
+def test_a_sweep_of_one_state_says_where_the_slope_at_correlation_1_is_1(script: Script) -> None:
+    words = ("solve", "--activation", "erf", "--sigma-b2", "1/10", "--sigma-c2", "1/10", "--uncentred", "--no-certify")
+    sweep = (*words, "--sweep", "sigma_a2[0][0]=1:2:2")
+    record = json.loads(script(*sweep, "--json", "-").stdout)
+    assert record["ntk_loss"]["certified"]
+    below, above = (row["margins"]["ntk"] for row in record["sweep"])
+    assert below < 1 < above
+    assert f"loss of the NTK at σa² = {record['ntk_loss']['sigma_a2']}: " in script(*sweep).stdout
+    there = json.loads(script(*words, "--sigma-a2", record["ntk_loss"]["sigma_a2"], "--json", "-").stdout)
+    assert float(there["margins"]["ntk"].strip("[]").split()[0]) == pytest.approx(1, abs=1e-13)
+
+
 def test_the_table_of_a_sweep_has_every_state(script: Script, tmp_path: Path) -> None:
     (tmp_path / "cell.toml").write_text(CELL, encoding="utf-8")
     done = script("solve", "--deq", "cell.toml", "--sweep", "sigma_b2[1]=0.3:0.5:2", "--no-certify")
