@@ -533,8 +533,8 @@ _LEARNING = (
         "what ridge on the CK learns",
         "the outputs of ridge regression on the CK are Gaussian in every class, with means and variances that follow "
         "from the population, and so do its test and training errors",
-        r"f(x) \mid b \sim \mathcal N(m_b, v_b),\quad m_b = \alpha_1 \mu_b^\top X w/\sqrt p + "
-        r"\alpha_2 h_b + \alpha_3 (T J^\top w)_b/p,\quad h_b = t_b\, \delta^\top w/\sqrt p",
+        r"m_b = \alpha_1 \mu_b^\top X w/\sqrt p + \alpha_2 h_b + \alpha_3 (T J^\top w)_b/p,\quad "
+        r"h_b = t_b\, \delta^\top w/\sqrt p",
         f"{_MIXTURE}; {_STABLE}; labels of the classes",
         f"{_SHEET.format('10')}; Liao and Couillet 2019; Mai and Liao 2024",
         f"{_LEARNED}; wrong theories must be refuted",
